@@ -1,0 +1,1 @@
+//! The control plane: users, tokens, channels, prices, the ledger and the console.

@@ -1,0 +1,1 @@
+//! The database schema, written once and rendered for SQLite, MySQL and PostgreSQL.

@@ -1,0 +1,1 @@
+//! The relay node: authenticate, reserve, route, forward, stream, meter, report.

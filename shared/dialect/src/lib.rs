@@ -1,0 +1,1 @@
+//! Wire protocols: OpenAI Chat and its relatives, event streams, usage: pure.

@@ -1,0 +1,1 @@
+//! Tests and benches against the real binaries.

@@ -1,0 +1,1 @@
+//! The provider catalogue: addresses, authentication, hooks: pure.

@@ -1,0 +1,1 @@
+//! Candidates in, ordered attempts with reasons out: pure.

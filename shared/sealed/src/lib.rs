@@ -1,0 +1,1 @@
+//! Encryption at rest, key digests and derived keys.

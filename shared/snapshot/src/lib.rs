@@ -1,0 +1,1 @@
+//! What relays know: resources, diff and apply, and the compiled tables.

@@ -1,0 +1,1 @@
+//! The provider simulator and throw-away servers: tests only.
