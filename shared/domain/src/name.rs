@@ -40,13 +40,13 @@ fn is_printable(c: char) -> bool {
     !c.is_control() && c != ',' && c != '"'
 }
 
-/// The name of a model as callers say it: 1–255 printable characters without comma or quote.
+/// The name of a model as callers say it: 1–191 printable characters without comma or quote (191 is what an index of MySQL 5.7 holds).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ModelName(Arc<str>);
 
 impl ModelName {
     /// The longest name, in characters.
-    pub const MAX_CHARS: usize = 255;
+    pub const MAX_CHARS: usize = 191;
 
     /// Reads a model name.
     ///
