@@ -1,1 +1,10 @@
 //! The control plane: users, tokens, channels, prices, the ledger and the console.
+//!
+//! It owns the database and the truth; relays know only what it pushes. Cut by feature with the same file names everywhere: `mod.rs`
+//! holds a feature's operations (authorise → decide → write → poke), `rules.rs` its pure decisions, `store.rs` its SQL, `api.rs` its
+//! routes, `jobs.rs` what runs by itself.
+
+pub mod app;
+pub mod auth;
+pub mod db;
+pub mod publish;

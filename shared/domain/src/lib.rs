@@ -9,7 +9,9 @@ pub mod key;
 pub mod name;
 pub mod outcome;
 pub mod quota;
+pub mod record;
 pub mod standing;
+pub mod surface;
 pub mod usage;
 
 pub use clock::{Clock, Now, UnixMillis};
@@ -18,5 +20,6 @@ pub use key::{KeyDigest, PresentedKey};
 pub use name::{GroupName, ModelName, NameError};
 pub use outcome::{Dialect, Outcome};
 pub use quota::{Quota, QuotaOverflow};
+pub use record::{Attempt, LeaseCharge, Record, RequestRecord};
 pub use standing::{Role, Status};
 pub use usage::Usage;

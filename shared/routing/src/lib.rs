@@ -1,1 +1,162 @@
-//! Candidates in, ordered attempts with reasons out: pure.
+//! Candidates in, ordered attempts with reasons out.
+//!
+//! [`plan`] freezes, at the start of a request, who could serve it: the channels of (group, model) in tiers of falling priority, less
+//! those that cannot be used, each with the reason. [`Plan::next`] then hands out attempts one by one: within a tier by weight, over a
+//! channel's keys by chance, never the same channel and key twice. Pure: chance comes in as a parameter, and what is ejected is asked
+//! of the caller.
+
+mod order;
+
+use std::sync::Arc;
+
+use sluice_domain::{ChannelId, ChannelKeyId};
+use sluice_snapshot::{Channel, ChannelKey, Table};
+
+pub use order::{Next, Plan};
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The group whose channels may serve it.
+    pub group: &'a str,
+    /// The model, as the caller said it.
+    pub model: &'a str,
+    /// Only this channel, whatever its group and priority.
+    pub pin: Option<ChannelId>,
+}
+
+/// One channel and one of its keys.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The channel.
+    pub channel: Arc<Channel>,
+    /// The key.
+    pub key: ChannelKey,
+}
+
+impl Candidate {
+    /// What tells it apart from every other candidate.
+    #[must_use]
+    pub fn id(&self) -> (ChannelId, ChannelKeyId) {
+        (self.channel.id, self.key.id)
+    }
+}
+
+/// Why a channel that serves the model was left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Switched off by a person.
+    Disabled,
+    /// Switched off by Sluice because it kept failing.
+    AutoDisabled,
+    /// None of its keys may be used.
+    NoKey,
+    /// It failed on this relay just now.
+    Ejected,
+    /// It has no share, and others of its priority have.
+    ZeroWeight,
+    /// The caller asked for another channel.
+    NotPinned,
+}
+
+impl Reason {
+    /// The word used in logs, metrics and the console.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::AutoDisabled => "auto_disabled",
+            Self::NoKey => "no_key",
+            Self::Ejected => "ejected",
+            Self::ZeroWeight => "zero_weight",
+            Self::NotPinned => "not_pinned",
+        }
+    }
+}
+
+/// A channel that serves the model and was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The channel.
+    pub channel: ChannelId,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoPlan {
+    /// Nothing is configured for this group and model.
+    #[error("no channel serves this model in this group")]
+    UnknownModel,
+    /// Channels are configured, and none can be used now.
+    #[error("no channel of this model can be used at the moment")]
+    NoneUsable(Vec<LeftOut>),
+    /// The pinned channel does not exist.
+    #[error("the channel asked for does not exist")]
+    UnknownPin,
+}
+
+/// Works out who may serve a request. `is_ejected` says which channels failed here lately; when it names all of them, none is left
+/// out for it: the last candidates are never taken away.
+///
+/// # Errors
+/// When nothing can serve it; the error says whether that is for good or for the moment.
+pub fn plan(table: &Table, ask: Ask<'_>, is_ejected: impl Fn(ChannelId) -> bool) -> Result<Plan, NoPlan> {
+    let mut left_out = Vec::new();
+    let mut tiers: Vec<Vec<Arc<Channel>>> = Vec::new();
+    for tier in members(table, ask)? {
+        let usable = keep(tier, &mut left_out, |channel| unusable(channel, ask.pin));
+        let weighted = usable.iter().any(|channel| channel.weight > 0);
+        let usable = keep(usable, &mut left_out, |channel| (weighted && channel.weight == 0).then_some(Reason::ZeroWeight));
+        tiers.push(usable);
+    }
+    let all_ejected = tiers.iter().flatten().all(|channel| is_ejected(channel.id));
+    if !all_ejected {
+        let eject = |channel: &Channel| is_ejected(channel.id).then_some(Reason::Ejected);
+        tiers = tiers.into_iter().map(|tier| keep(tier, &mut left_out, eject)).collect();
+    }
+    tiers.retain(|tier| !tier.is_empty());
+    if tiers.is_empty() {
+        return Err(NoPlan::NoneUsable(left_out));
+    }
+    Ok(Plan::new(tiers, left_out))
+}
+
+fn members(table: &Table, ask: Ask<'_>) -> Result<Vec<Vec<Arc<Channel>>>, NoPlan> {
+    if let Some(pin) = ask.pin {
+        let channel = table.channel(pin).ok_or(NoPlan::UnknownPin)?;
+        return Ok(vec![vec![channel.clone()]]);
+    }
+    let route = table.route(ask.group, ask.model).ok_or(NoPlan::UnknownModel)?;
+    Ok(route.iter().map(|tier| tier.channels.clone()).collect())
+}
+
+fn keep(
+    channels: Vec<Arc<Channel>>,
+    left_out: &mut Vec<LeftOut>,
+    reason: impl Fn(&Channel) -> Option<Reason>,
+) -> Vec<Arc<Channel>> {
+    let mut kept = Vec::with_capacity(channels.len());
+    for channel in channels {
+        match reason(&channel) {
+            Some(reason) => left_out.push(LeftOut { channel: channel.id, reason }),
+            None => kept.push(channel),
+        }
+    }
+    kept
+}
+
+fn unusable(channel: &Channel, pin: Option<ChannelId>) -> Option<Reason> {
+    use sluice_domain::Status;
+    match channel.status {
+        _ if pin.is_some_and(|pin| pin != channel.id) => Some(Reason::NotPinned),
+        Status::Disabled => Some(Reason::Disabled),
+        Status::AutoDisabled => Some(Reason::AutoDisabled),
+        Status::Enabled if !channel.keys.iter().any(|key| key.status.is_enabled()) => Some(Reason::NoKey),
+        Status::Enabled => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! How a relay proves that it belongs: metadata of every call.
+
+use secrecy::SecretString;
+use sluice_domain::NodeId;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::{Request, Status};
+
+/// Metadata key of the proof.
+pub const AUTHORIZATION: &str = "authorization";
+/// Metadata key of the node's name.
+pub const NODE: &str = "sluice-node";
+
+/// Adds the proof and the node's name to every call of a relay.
+#[derive(Clone)]
+pub struct JoinProof {
+    authorization: Option<MetadataValue<Ascii>>,
+    node: MetadataValue<Ascii>,
+}
+
+impl JoinProof {
+    /// A proof for a node; without one (loopback only) calls carry just the node's name.
+    ///
+    /// # Errors
+    /// When the proof has characters that metadata cannot carry.
+    pub fn new(node: &NodeId, proof: Option<&SecretString>) -> Result<Self, crate::Malformed> {
+        use secrecy::ExposeSecret;
+        let bearer = |secret: &SecretString| {
+            let mut value = MetadataValue::try_from(format!("Bearer {}", secret.expose_secret()))
+                .map_err(|_| crate::Malformed::new("authorization", "must be printable ASCII"))?;
+            value.set_sensitive(true);
+            Ok(value)
+        };
+        let node = MetadataValue::try_from(node.as_str()).map_err(crate::Malformed::at("node_id"))?;
+        Ok(Self { authorization: proof.map(bearer).transpose()?, node })
+    }
+}
+
+impl Interceptor for JoinProof {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert(AUTHORIZATION, authorization.clone());
+        }
+        request.metadata_mut().insert(NODE, self.node.clone());
+        Ok(request)
+    }
+}
+
+/// The proof that came with a call, without its scheme.
+#[must_use]
+pub fn presented_proof<T>(request: &Request<T>) -> Option<&str> {
+    request.metadata().get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// The node that a call says it comes from.
+///
+/// # Errors
+/// `unauthenticated` when there is none or it is not a node name.
+pub fn presented_node<T>(request: &Request<T>) -> Result<NodeId, Status> {
+    let text = request.metadata().get(NODE).and_then(|value| value.to_str().ok());
+    let refuse = || Status::unauthenticated("metadata `sluice-node` must name the node");
+    NodeId::parse(text.ok_or_else(refuse)?).map_err(|_| refuse())
+}

@@ -1,0 +1,250 @@
+//! Routing resources: domain ⇄ bytes of one [`pb::Resource`].
+
+use std::sync::Arc;
+
+use prost::Message;
+use secrecy::{ExposeSecret, SecretString};
+use sluice_billing::{ModelPrice, Ratio};
+use sluice_domain::{ChannelId, ChannelKeyId, GroupName, ModelName, Status};
+use sluice_snapshot::{Channel, ChannelKey, Delta, Group, Price, Resource, ResourceKey, Setting, StateHash, Upsert, Version};
+
+use crate::error::Malformed;
+use crate::pb;
+
+/// Encodes a resource with its revision.
+#[must_use]
+pub fn encode(resource: &Resource, rev: i64) -> pb::Resource {
+    let body = match resource {
+        Resource::Channel(channel) => channel_to_pb(channel).encode_to_vec(),
+        Resource::Group(group) => group_to_pb(group).encode_to_vec(),
+        Resource::Price(price) => price_to_pb(price).encode_to_vec(),
+        Resource::Setting(setting) => setting_to_pb(setting).encode_to_vec(),
+    };
+    let key = resource.key();
+    pb::Resource { kind: kind_to_pb(&key).into(), key: key.name(), rev, body: body.into() }
+}
+
+/// The hash of an encoded resource, the same on both sides.
+#[must_use]
+pub fn hash(resource: &pb::Resource) -> u128 {
+    StateHash::of_entry(resource.kind().as_str_name(), &resource.key, resource.rev, &resource.body)
+}
+
+/// Reads an encoded resource. `Err` only when not even its name can be read; a bad body is carried in the upsert, by name.
+pub fn decode(resource: &pb::Resource) -> Result<Upsert, Malformed> {
+    let key = key_from_pb(resource.kind, &resource.key)?;
+    let decoded = decode_body(&key, &resource.body).and_then(|decoded| match decoded.key() == key {
+        true => Ok(Arc::new(decoded)),
+        false => Err(Malformed::new("key", "must be the key inside the body")),
+    });
+    Ok(Upsert { key, hash: hash(resource), resource: decoded.map_err(|malformed| malformed.to_string()) })
+}
+
+fn decode_body(key: &ResourceKey, body: &[u8]) -> Result<Resource, Malformed> {
+    let undecodable = Malformed::at("body");
+    Ok(match key {
+        ResourceKey::Channel(_) => Resource::Channel(channel_from_pb(pb::Channel::decode(body).map_err(undecodable)?)?),
+        ResourceKey::Group(_) => Resource::Group(group_from_pb(&pb::Group::decode(body).map_err(undecodable)?)?),
+        ResourceKey::Price(_) => Resource::Price(price_from_pb(&pb::Price::decode(body).map_err(undecodable)?)?),
+        ResourceKey::Setting(_) => Resource::Setting(setting_from_pb(pb::Setting::decode(body).map_err(undecodable)?)),
+    })
+}
+
+fn kind_to_pb(key: &ResourceKey) -> pb::Kind {
+    match key {
+        ResourceKey::Channel(_) => pb::Kind::Channel,
+        ResourceKey::Group(_) => pb::Kind::Group,
+        ResourceKey::Price(_) => pb::Kind::Price,
+        ResourceKey::Setting(_) => pb::Kind::Setting,
+    }
+}
+
+/// A resource's name as a message.
+#[must_use]
+pub fn key_to_pb(key: &ResourceKey) -> pb::ResourceKey {
+    pb::ResourceKey { kind: kind_to_pb(key).into(), key: key.name() }
+}
+
+/// Reads a resource's name.
+///
+/// # Errors
+/// When the kind is unknown here or the key does not fit it.
+pub fn key_from_pb(kind: i32, key: &str) -> Result<ResourceKey, Malformed> {
+    match pb::Kind::try_from(kind) {
+        Ok(pb::Kind::Channel) => Ok(ResourceKey::Channel(ChannelId::new(key.parse().map_err(Malformed::at("key"))?))),
+        Ok(pb::Kind::Group) => Ok(ResourceKey::Group(group_name("key", key)?)),
+        Ok(pb::Kind::Price) => Ok(ResourceKey::Price(model_name("key", key)?)),
+        Ok(pb::Kind::Setting) => Ok(ResourceKey::Setting(key.to_owned())),
+        Ok(pb::Kind::Unspecified) | Err(_) => Err(Malformed::new("kind", "is of a later version")),
+    }
+}
+
+/// A version as a message.
+#[must_use]
+pub fn version_to_pb(version: &Version) -> pb::Version {
+    pb::Version { lineage: version.lineage.to_string(), seq: version.seq }
+}
+
+/// Reads a version; an absent one is the empty one.
+#[must_use]
+pub fn version_from_pb(version: Option<pb::Version>) -> Version {
+    version.map(|version| Version { lineage: version.lineage.into(), seq: version.seq }).unwrap_or_default()
+}
+
+/// Reads the resources of a delta. Those that have not even a readable name are returned apart.
+#[must_use]
+pub fn delta_from_pb(delta: &pb::Delta) -> (Delta, Vec<Malformed>) {
+    let (upserts, mut nameless) = upserts_from_pb(&delta.upserts);
+    let mut deletes = Vec::with_capacity(delta.deletes.len());
+    for key in &delta.deletes {
+        match key_from_pb(key.kind, &key.key) {
+            Ok(key) => deletes.push(key),
+            Err(malformed) => nameless.push(malformed),
+        }
+    }
+    let (from, to) = (version_from_pb(delta.from.clone()), version_from_pb(delta.to.clone()));
+    (Delta { from, to, upserts, deletes }, nameless)
+}
+
+/// Reads resources. Those that have not even a readable name are returned apart.
+#[must_use]
+pub fn upserts_from_pb(resources: &[pb::Resource]) -> (Vec<Upsert>, Vec<Malformed>) {
+    let (mut upserts, mut nameless) = (Vec::with_capacity(resources.len()), Vec::new());
+    for resource in resources {
+        match decode(resource) {
+            Ok(upsert) => upserts.push(upsert),
+            Err(malformed) => nameless.push(malformed),
+        }
+    }
+    (upserts, nameless)
+}
+
+fn channel_to_pb(channel: &Channel) -> pb::Channel {
+    let key = |key: &ChannelKey| pb::ChannelKey {
+        id: key.id.get(),
+        secret: key.secret.expose_secret().to_owned(),
+        status: key.status.code(),
+    };
+    pb::Channel {
+        id: channel.id.get(),
+        name: channel.name.clone(),
+        provider: channel.provider.clone(),
+        base_url: channel.base_url.clone().unwrap_or_default(),
+        keys: channel.keys.iter().map(key).collect(),
+        models: channel.models.iter().map(ToString::to_string).collect(),
+        groups: channel.groups.iter().map(ToString::to_string).collect(),
+        priority: channel.priority,
+        weight: channel.weight,
+        status: channel.status.code(),
+        model_mapping: channel.model_mapping.clone().into_iter().collect(),
+        cache_read_ratio: channel.cache_read_ratio.as_ref().map(ToString::to_string).unwrap_or_default(),
+        api_version: channel.api_version.clone().unwrap_or_default(),
+    }
+}
+
+fn channel_from_pb(channel: pb::Channel) -> Result<Channel, Malformed> {
+    let key = |key: pb::ChannelKey| {
+        Ok(ChannelKey {
+            id: ChannelKeyId::new(key.id),
+            secret: SecretString::from(key.secret),
+            status: status("keys.status", key.status)?,
+        })
+    };
+    Ok(Channel {
+        id: ChannelId::new(channel.id),
+        name: channel.name,
+        provider: channel.provider,
+        base_url: filled(channel.base_url),
+        api_version: filled(channel.api_version),
+        keys: channel.keys.into_iter().map(key).collect::<Result<_, Malformed>>()?,
+        models: channel.models.iter().map(|name| model_name("models", name)).collect::<Result<_, _>>()?,
+        groups: channel.groups.iter().map(|name| group_name("groups", name)).collect::<Result<_, _>>()?,
+        priority: channel.priority,
+        weight: channel.weight,
+        status: status("status", channel.status)?,
+        model_mapping: channel.model_mapping.into_iter().collect(),
+        cache_read_ratio: ratio("cache_read_ratio", &channel.cache_read_ratio)?,
+    })
+}
+
+fn group_to_pb(group: &Group) -> pb::Group {
+    pb::Group {
+        name: group.name.to_string(),
+        ratio: group.ratio.to_string(),
+        usable: group.usable.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn group_from_pb(group: &pb::Group) -> Result<Group, Malformed> {
+    Ok(Group {
+        name: group_name("name", &group.name)?,
+        ratio: ratio("ratio", &group.ratio)?.ok_or_else(|| Malformed::new("ratio", "must be set"))?,
+        usable: group.usable.iter().map(|name| group_name("usable", name)).collect::<Result<_, _>>()?,
+    })
+}
+
+fn price_to_pb(price: &Price) -> pb::Price {
+    let text = |ratio: &Option<Ratio>| ratio.as_ref().map(ToString::to_string).unwrap_or_default();
+    let figures = &price.price;
+    pb::Price {
+        model: price.model.to_string(),
+        model_ratio: text(&figures.model_ratio),
+        completion_ratio: text(&figures.completion_ratio),
+        cache_read_ratio: text(&figures.cache_read_ratio),
+        cache_write_ratio: text(&figures.cache_write_ratio),
+        image_ratio: text(&figures.image_ratio),
+        audio_ratio: text(&figures.audio_ratio),
+        audio_completion_ratio: text(&figures.audio_completion_ratio),
+        per_call_usd: text(&figures.per_call_usd),
+    }
+}
+
+fn price_from_pb(price: &pb::Price) -> Result<Price, Malformed> {
+    Ok(Price {
+        model: model_name("model", &price.model)?,
+        price: ModelPrice {
+            model_ratio: ratio("model_ratio", &price.model_ratio)?,
+            completion_ratio: ratio("completion_ratio", &price.completion_ratio)?,
+            cache_read_ratio: ratio("cache_read_ratio", &price.cache_read_ratio)?,
+            cache_write_ratio: ratio("cache_write_ratio", &price.cache_write_ratio)?,
+            image_ratio: ratio("image_ratio", &price.image_ratio)?,
+            audio_ratio: ratio("audio_ratio", &price.audio_ratio)?,
+            audio_completion_ratio: ratio("audio_completion_ratio", &price.audio_completion_ratio)?,
+            per_call_usd: ratio("per_call_usd", &price.per_call_usd)?,
+        },
+    })
+}
+
+fn setting_to_pb(setting: &Setting) -> pb::Setting {
+    pb::Setting { name: setting.name.clone(), value: setting.value.clone() }
+}
+
+fn setting_from_pb(setting: pb::Setting) -> Setting {
+    Setting { name: setting.name, value: setting.value }
+}
+
+pub(crate) fn filled(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+pub(crate) fn status(field: &'static str, code: i32) -> Result<Status, Malformed> {
+    Status::from_code(code).ok_or_else(|| Malformed::new(field, "is a status of a later version"))
+}
+
+pub(crate) fn model_name(field: &'static str, text: &str) -> Result<ModelName, Malformed> {
+    ModelName::parse(text).map_err(Malformed::at(field))
+}
+
+pub(crate) fn group_name(field: &'static str, text: &str) -> Result<GroupName, Malformed> {
+    GroupName::parse(text).map_err(Malformed::at(field))
+}
+
+fn ratio(field: &'static str, text: &str) -> Result<Option<Ratio>, Malformed> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(Malformed::at(field))
+}
+
+#[cfg(test)]
+mod tests;

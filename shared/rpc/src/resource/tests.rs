@@ -1,0 +1,75 @@
+use super::*;
+
+fn channel() -> Channel {
+    Channel {
+        id: ChannelId::new(5),
+        name: "main".into(),
+        provider: "openai".into(),
+        base_url: Some("http://127.0.0.1:9".into()),
+        api_version: None,
+        keys: vec![ChannelKey { id: ChannelKeyId::new(1), secret: "sk-up".into(), status: Status::Enabled }],
+        models: vec![ModelName::parse("gpt-4o").unwrap()],
+        groups: vec![GroupName::parse("default").unwrap()],
+        priority: -3,
+        weight: 7,
+        status: Status::AutoDisabled,
+        model_mapping: [("gpt-4o".to_owned(), "gpt-4o-2024".to_owned())].into(),
+        cache_read_ratio: Some("0.25".parse().unwrap()),
+    }
+}
+
+fn all() -> Vec<Resource> {
+    let ratio = |text: &str| -> Option<Ratio> { Some(text.parse().unwrap()) };
+    vec![
+        Resource::Channel(channel()),
+        Resource::Group(Group {
+            name: GroupName::parse("vip").unwrap(),
+            ratio: "0.8".parse().unwrap(),
+            usable: vec![GroupName::parse("default").unwrap()],
+        }),
+        Resource::Price(Price {
+            model: ModelName::parse("gpt-4o").unwrap(),
+            price: ModelPrice { model_ratio: ratio("1.25"), completion_ratio: ratio("4"), ..ModelPrice::default() },
+        }),
+        Resource::Setting(Setting { name: "retry_times".into(), value: "2".into() }),
+    ]
+}
+
+#[test]
+fn every_kind_reads_back_as_it_was() {
+    for resource in all() {
+        let upsert = decode(&encode(&resource, 3)).unwrap();
+        assert_eq!(upsert.key, resource.key());
+        assert_eq!(upsert.resource.as_deref(), Ok(&resource));
+    }
+}
+
+#[test]
+fn a_body_that_does_not_decode_is_refused_by_name() {
+    let garbage = pb::Resource { body: vec![0xff; 7].into(), ..encode(&Resource::Channel(channel()), 1) };
+    let upsert = decode(&garbage).unwrap();
+    assert_eq!(upsert.key, ResourceKey::Channel(ChannelId::new(5)));
+    assert!(upsert.resource.is_err());
+}
+
+#[test]
+fn a_body_under_another_name_is_refused() {
+    let moved = pb::Resource { key: "6".into(), ..encode(&Resource::Channel(channel()), 1) };
+    assert!(decode(&moved).unwrap().resource.unwrap_err().contains("key"));
+}
+
+#[test]
+fn unknown_kinds_and_statuses_are_errors_not_defaults() {
+    let unknown = pb::Resource { kind: 99, ..encode(&Resource::Channel(channel()), 1) };
+    assert_eq!(decode(&unknown).unwrap_err().field, "kind");
+    let body = pb::Channel { status: 9, ..channel_to_pb(&channel()) }.encode_to_vec();
+    let unknown = pb::Resource { body: body.into(), ..encode(&Resource::Channel(channel()), 1) };
+    assert!(decode(&unknown).unwrap().resource.unwrap_err().starts_with("status"));
+}
+
+#[test]
+fn refusals_never_show_a_provider_key() {
+    let body = pb::Channel { models: vec!["sk-up,".into()], ..channel_to_pb(&channel()) }.encode_to_vec();
+    let bad = pb::Resource { body: body.into(), ..encode(&Resource::Channel(channel()), 1) };
+    assert!(!decode(&bad).unwrap().resource.unwrap_err().contains("sk-up"));
+}
