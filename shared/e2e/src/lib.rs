@@ -1,1 +1,10 @@
 //! Tests and benches against the real binaries.
+//!
+//! [`fleet`] starts a control plane, relays and the provider simulator as processes on free ports and can kill and restart each;
+//! [`api`] speaks the management API; [`load`] drives requests and remembers what each caller saw. The oracle of every story about money is
+//! the simulator's own log: never our own tables.
+
+pub mod api;
+pub mod fleet;
+pub mod load;
+pub mod oracle;

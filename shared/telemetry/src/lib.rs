@@ -1,1 +1,16 @@
-//! Logs, metrics, health, tasks and drain.
+//! Logs, metrics, health, tasks and drain: what every process needs besides its work.
+//!
+//! What lives here: the only code that reads the clocks, touches the `metrics` crate, spawns tasks or listens to signals. What must
+//! not: anything about what Sluice does; this crate knows no other of ours. A binary uses it in this order: [`logs::init`],
+//! [`metrics::Registry::new`], [`panics::install`], [`tasks::Tasks::new`], work, [`tasks::Tasks::shutdown`].
+
+pub mod build;
+pub mod chain;
+pub mod clock;
+pub mod drain;
+pub mod health;
+pub mod logs;
+pub mod metrics;
+pub mod panics;
+pub mod signals;
+pub mod tasks;

@@ -1,0 +1,33 @@
+# Everything there is to do. `make` alone lists it.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test check bench screenshots clean
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build and start everything in one process; ARGS="--demo" adds a channel that needs no provider
+	@.ci/web build-if-possible
+	cargo build --workspace --bins
+	$(TARGET)/debug/sluice $(ARGS)
+
+test: ## Run every test, on SQLite, PostgreSQL and MariaDB, with the real programs
+	@.ci/test
+
+check: ## Check format, lints, licences, dependencies and structure
+	@.ci/check
+
+bench: ## Measure the relay beside nginx and without anything; ARGS go to the bench
+	cargo build --workspace --bins --release
+	$(TARGET)/release/sluice-bench $(ARGS)
+
+screenshots: ## Take pictures of every page of the console
+	@.ci/web build
+	cargo build --workspace --bins
+	@.ci/web screenshots
+
+clean: ## Remove what was built; ./data stays
+	cargo clean
+	@.ci/web clean

@@ -1,0 +1,273 @@
+//! One account's leases on this node.
+
+use sluice_domain::{AccountId, LeaseId, Quota};
+use smallvec::SmallVec;
+
+use super::spend::SpendRate;
+use super::terms::{Closing, Grant, HeldLease, Hold, Settlement, Verdict};
+use super::{HORIZON_MILLIS, IDLE_MILLIS, LOW_HORIZON_MILLIS, LOW_IDLE_MILLIS, RENEW_AGAIN_MILLIS};
+
+/// Amounts always obey `granted = free + reserved + charged − debt`, and free and reserved are never below zero.
+#[derive(Debug)]
+pub(super) struct Lease {
+    id: LeaseId,
+    granted: Quota,
+    free: Quota,
+    reserved: Quota,
+    charged: Quota,
+    debt: Quota,
+    life_millis: u64,
+    expires_at: u64,
+    used_at: u64,
+    renewal_asked: Option<RenewalAsked>,
+    is_closing: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct RenewalAsked {
+    first: u64,
+    last: u64,
+}
+
+impl Lease {
+    const fn is_usable(&self, now: u64) -> bool {
+        !self.is_closing && now < self.expires_at
+    }
+
+    fn reserve(&mut self, amount: Quota, now: u64) {
+        self.free = self.free.saturating_minus(amount);
+        self.reserved = self.reserved.saturating_plus(amount);
+        self.used_at = now;
+    }
+
+    fn unreserve(&mut self, amount: Quota, now: u64) {
+        self.reserved = self.reserved.saturating_minus(amount);
+        self.free = self.free.saturating_plus(amount);
+        self.used_at = now;
+    }
+
+    /// Pays from its free money, beyond that into debt.
+    fn pay(&mut self, amount: Quota, now: u64) -> Paid {
+        let covered = amount.min(self.free);
+        let debt = amount.saturating_minus(covered);
+        self.free = self.free.saturating_minus(covered);
+        self.charged = self.charged.saturating_plus(amount);
+        self.debt = self.debt.saturating_plus(debt);
+        self.used_at = now;
+        Paid { amount, debt }
+    }
+
+    const fn is_finished(&self, now: u64) -> bool {
+        self.reserved.is_zero() && (self.free.is_zero() || !self.is_usable(now))
+    }
+
+    /// Whether to ask for more life: half of it is over and it is in use.
+    const fn is_renewal_due(&self, idle_millis: u64, now: u64) -> bool {
+        let is_used = !self.reserved.is_zero() || now.saturating_sub(self.used_at) < idle_millis;
+        let is_half_over = self.expires_at.saturating_sub(now) <= self.life_millis / 2;
+        let is_asked = matches!(self.renewal_asked, Some(asked) if now.saturating_sub(asked.last) < RENEW_AGAIN_MILLIS);
+        self.is_usable(now) && is_used && is_half_over && !is_asked
+    }
+}
+
+struct Paid {
+    amount: Quota,
+    debt: Quota,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    /// Oldest first: they are used in this order, so that old ones end and can close.
+    leases: Vec<Lease>,
+    spend: SpendRate,
+    is_low: bool,
+    /// What the control plane said last, and until when it holds.
+    verdict: Option<(Verdict, u64)>,
+    /// The request under way with the largest need.
+    pub(super) asked: Option<i64>,
+    /// Needs of those who wait for that request, beyond its own.
+    pub(super) waiting: Quota,
+    pub(super) seen_at: u64,
+}
+
+impl Account {
+    pub(super) fn verdict_at(&self, now: u64) -> Option<Verdict> {
+        self.verdict.filter(|(_, until)| now < *until).map(|(verdict, _)| verdict)
+    }
+
+    pub(super) const fn judge(&mut self, verdict: Verdict, until: u64) {
+        self.verdict = Some((verdict, until));
+        self.waiting = Quota::ZERO;
+    }
+
+    pub(super) const fn forget_verdict(&mut self) {
+        self.verdict = None;
+    }
+
+    pub(super) fn add(&mut self, grant: &Grant, asked_at: u64) {
+        self.leases.push(Lease {
+            id: grant.lease,
+            granted: grant.amount,
+            free: grant.amount,
+            reserved: Quota::ZERO,
+            charged: Quota::ZERO,
+            debt: Quota::ZERO,
+            life_millis: grant.life_millis,
+            expires_at: asked_at.saturating_add(grant.life_millis),
+            used_at: asked_at,
+            renewal_asked: None,
+            is_closing: false,
+        });
+        self.is_low = grant.low;
+        self.verdict = None;
+        self.waiting = self.waiting.saturating_minus(grant.amount).max(Quota::ZERO);
+        self.seen_at = self.seen_at.max(asked_at);
+    }
+
+    fn free(&self, now: u64) -> Quota {
+        self.leases.iter().filter(|lease| lease.is_usable(now)).map(|lease| lease.free).sum()
+    }
+
+    /// What to wish for beside a need; zero: nothing. Half of what the horizon takes is the mark for a refill.
+    pub(super) fn wish(&mut self, need: Quota, now: u64) -> Quota {
+        let target = self.spend.within(if self.is_low { LOW_HORIZON_MILLIS } else { HORIZON_MILLIS }, now);
+        let free = self.free(now);
+        if need.is_zero() && free.get() >= target.get() / 2 {
+            return Quota::ZERO;
+        }
+        let backlog = need.saturating_plus(self.waiting);
+        if need.is_zero() { target.saturating_minus(free) } else { backlog.max(target.saturating_minus(free)) }
+    }
+
+    /// Sets money aside, or says what is missing.
+    pub(super) fn take(&mut self, id: AccountId, amount: Quota, now: u64, holds: &mut SmallVec<[Hold; 3]>) -> Result<(), Quota> {
+        let free = self.free(now);
+        if free < amount {
+            return Err(amount.saturating_minus(free));
+        }
+        let mut rest = amount;
+        for lease in self.leases.iter_mut().filter(|lease| lease.is_usable(now)) {
+            let part = rest.min(lease.free);
+            if part.is_positive() {
+                lease.reserve(part, now);
+                holds.push(Hold { account: id, lease: lease.id, amount: part });
+                rest = rest.saturating_minus(part);
+            }
+        }
+        self.seen_at = now;
+        Ok(())
+    }
+
+    pub(super) fn put_back(&mut self, hold: &Hold, now: u64) {
+        if let Some(lease) = self.leases.iter_mut().find(|lease| lease.id == hold.lease) {
+            lease.unreserve(hold.amount, now);
+        }
+    }
+
+    /// Pays `actual`: from the reserved leases oldest first, then from free money of the account, then into debt of the last lease.
+    pub(super) fn settle(
+        &mut self,
+        id: AccountId,
+        mut holds: SmallVec<[Hold; 3]>,
+        actual: Quota,
+        now: u64,
+        out: &mut Settlement,
+    ) {
+        holds.sort_by_key(|hold| self.leases.iter().position(|lease| lease.id == hold.lease));
+        let mut due = actual.max(Quota::ZERO);
+        for hold in &holds {
+            let part = due.min(hold.amount);
+            self.put_back(hold, now);
+            self.pay(id, Some(hold.lease), part, now, out);
+            due = due.saturating_minus(part);
+        }
+        for place in 0..self.leases.len() {
+            let Some((lease, free)) = self.leases.get(place).map(|lease| (lease.id, lease.free)) else { break };
+            let part = due.min(free);
+            self.pay(id, Some(lease), part, now, out);
+            due = due.saturating_minus(part);
+        }
+        let last = holds.last().map(|hold| hold.lease).or_else(|| self.leases.last().map(|lease| lease.id));
+        self.pay(id, last, due, now, out);
+        self.spend.spent(actual, now);
+        self.seen_at = now;
+    }
+
+    /// Charges a lease. One that is not here any more was voided: usage on it is charged all the same, the ledger takes it as late.
+    fn pay(&mut self, id: AccountId, lease: Option<LeaseId>, amount: Quota, now: u64, out: &mut Settlement) {
+        if amount.is_zero() {
+            return;
+        }
+        let held = self.leases.iter_mut().find(|held| Some(held.id) == lease);
+        let paid = held.map_or(Paid { amount, debt: amount }, |held| held.pay(amount, now));
+        out.charge(id, lease, paid.amount, paid.debt);
+    }
+
+    /// Takes out the leases that are used up, over or to be closed, and have nothing set aside.
+    pub(super) fn close_finished(&mut self, id: AccountId, now: u64, mut close: impl FnMut(Closing)) {
+        self.leases.retain(|lease| {
+            let is_finished = lease.is_finished(now);
+            if is_finished {
+                close(Closing { account: id, lease: lease.id });
+            }
+            !is_finished
+        });
+    }
+
+    pub(super) fn mark_idle(&mut self, now: u64) {
+        let idle_millis = self.idle_millis();
+        for lease in &mut self.leases {
+            lease.is_closing |= lease.reserved.is_zero() && now.saturating_sub(lease.used_at) >= idle_millis;
+        }
+    }
+
+    pub(super) fn mark_all(&mut self) {
+        for lease in &mut self.leases {
+            lease.is_closing = true;
+        }
+    }
+
+    const fn idle_millis(&self) -> u64 {
+        if self.is_low { LOW_IDLE_MILLIS } else { IDLE_MILLIS }
+    }
+
+    pub(super) fn due_renewals(&mut self, now: u64, mut ask: impl FnMut(LeaseId)) {
+        let idle_millis = self.idle_millis();
+        for lease in self.leases.iter_mut().filter(|lease| lease.is_renewal_due(idle_millis, now)) {
+            let first = lease.renewal_asked.map_or(now, |asked| asked.first);
+            lease.renewal_asked = Some(RenewalAsked { first, last: now });
+            ask(lease.id);
+        }
+    }
+
+    /// Life counts from the first request that was not answered: the answer may be to that one.
+    pub(super) fn renewed(&mut self, id: LeaseId, life_millis: u64) {
+        let Some(lease) = self.leases.iter_mut().find(|lease| lease.id == id) else { return };
+        let Some(asked) = lease.renewal_asked.take() else { return };
+        lease.life_millis = life_millis;
+        lease.expires_at = lease.expires_at.max(asked.first.saturating_add(life_millis));
+    }
+
+    pub(super) fn void(&mut self, id: LeaseId) {
+        self.leases.retain(|lease| lease.id != id);
+    }
+
+    /// Whether nothing would be lost by forgetting the account.
+    pub(super) fn is_blank(&self, now: u64) -> bool {
+        let is_quiet = now.saturating_sub(self.seen_at) >= IDLE_MILLIS;
+        self.leases.is_empty() && self.asked.is_none() && self.verdict_at(now).is_none() && is_quiet
+    }
+
+    pub(super) fn held(&self, account: AccountId) -> impl Iterator<Item = HeldLease> {
+        self.leases.iter().map(move |lease| HeldLease {
+            lease: lease.id,
+            account,
+            granted: lease.granted,
+            free: lease.free,
+            reserved: lease.reserved,
+            charged: lease.charged,
+            debt: lease.debt,
+            expires_at: lease.expires_at,
+        })
+    }
+}

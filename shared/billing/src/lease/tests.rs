@@ -1,0 +1,276 @@
+use super::*;
+
+const WALLET: AccountId = AccountId::new(1);
+const TOKEN: AccountId = AccountId::new(2);
+const LIFE: u64 = 600_000;
+
+fn quota(units: i64) -> Quota {
+    Quota::clamped(units)
+}
+
+fn claim(account: AccountId, units: i64) -> Claim {
+    Claim { account, amount: quota(units) }
+}
+
+/// Asks for and takes in a lease of `units`, at time `now`.
+fn lease(book: &mut LeaseBook, account: AccountId, id: i64, units: i64, now: u64) {
+    let grant_seq = book.ask_with_identity(now);
+    let grant = Grant { grant_seq, lease: LeaseId::new(id), account, amount: quota(units), life_millis: LIFE, low: false };
+    assert_eq!(book.granted(grant, now), None);
+}
+
+fn held(book: &LeaseBook, id: i64) -> HeldLease {
+    book.held().find(|held| held.lease == LeaseId::new(id)).unwrap()
+}
+
+fn charges(settlement: &Settlement) -> Vec<(i64, i64, i64)> {
+    let lease = |charge: &Charge| charge.lease.map_or(0, LeaseId::get);
+    settlement.charges.iter().map(|charge| (lease(charge), charge.amount.get(), charge.debt.get())).collect()
+}
+
+fn closed(closings: &[Closing]) -> Vec<i64> {
+    closings.iter().map(|closing| closing.lease.get()).collect()
+}
+
+#[test]
+fn a_chain_is_reserved_on_every_account_or_on_none() {
+    let mut book = LeaseBook::new();
+    lease(&mut book, WALLET, 1, 100, 0);
+    lease(&mut book, TOKEN, 2, 50, 0);
+    let shortage = book.reserve(&[claim(WALLET, 60), claim(TOKEN, 60)], 1).unwrap_err();
+    assert_eq!(shortage.accounts.as_slice(), [Missing { account: TOKEN, amount: quota(10), verdict: None }]);
+    assert_eq!(held(&book, 1).free, quota(100), "nothing stays set aside");
+    let reservation = book.reserve(&[claim(WALLET, 60), claim(TOKEN, 50)], 1).unwrap();
+    assert_eq!((reservation.on(WALLET), reservation.on(TOKEN)), (quota(60), quota(50)));
+    assert_eq!(held(&book, 1).free, quota(40));
+    let both = book.reserve(&[claim(WALLET, 41), claim(TOKEN, 1)], 1).unwrap_err();
+    assert_eq!(both.accounts.len(), 2, "every short account is told, so that one round trip asks for all");
+    let _ = book.release(reservation, 1);
+}
+
+#[test]
+fn a_request_pays_from_its_oldest_lease_and_the_rest_is_free_again() {
+    let mut book = LeaseBook::new();
+    lease(&mut book, WALLET, 1, 30, 0);
+    lease(&mut book, WALLET, 2, 100, 0);
+    let reservation = book.reserve(&[claim(WALLET, 80)], 1).unwrap();
+    let settlement = book.settle(reservation, &[claim(WALLET, 50)], 2);
+    assert_eq!(charges(&settlement), [(1, 30, 0), (2, 20, 0)]);
+    assert_eq!(closed(&settlement.closings), [1], "a used-up lease closes");
+    assert_eq!((held(&book, 2).free, held(&book, 2).reserved), (quota(80), Quota::ZERO));
+}
+
+#[test]
+fn what_exceeds_the_hold_takes_free_money_and_then_becomes_debt() {
+    let mut book = LeaseBook::new();
+    lease(&mut book, WALLET, 1, 30, 0);
+    lease(&mut book, WALLET, 2, 10, 0);
+    let reservation = book.reserve(&[claim(WALLET, 20)], 1).unwrap();
+    let settlement = book.settle(reservation, &[claim(WALLET, 100)], 2);
+    assert_eq!(charges(&settlement), [(1, 90, 60), (2, 10, 0)]);
+    assert_eq!(settlement.debt(), quota(60));
+    assert_eq!(closed(&settlement.closings), [1, 2]);
+    assert_eq!(book.held().count(), 0);
+}
+
+#[test]
+fn an_account_without_a_lease_here_is_charged_without_one() {
+    let mut book = LeaseBook::new();
+    let nothing = book.reserve(&[claim(WALLET, 0)], 0).unwrap();
+    let settlement = book.settle(nothing, &[claim(WALLET, 7)], 0);
+    assert_eq!(charges(&settlement), [(0, 7, 7)]);
+}
+
+#[test]
+fn an_expired_lease_reserves_nothing_but_pays_for_what_it_holds() {
+    let mut book = LeaseBook::new();
+    lease(&mut book, WALLET, 1, 100, 0);
+    let reservation = book.reserve(&[claim(WALLET, 10)], LIFE - 1).unwrap();
+    assert!(book.reserve(&[claim(WALLET, 10)], LIFE).is_err());
+    assert!(book.sweep(LIFE).is_empty(), "it stays while something is set aside");
+    let settlement = book.settle(reservation, &[claim(WALLET, 4)], LIFE + 5);
+    assert_eq!(charges(&settlement), [(1, 4, 0)]);
+    assert_eq!(closed(&settlement.closings), [1]);
+}
+
+#[test]
+fn life_counts_from_the_moment_the_request_was_sent() {
+    let mut book = LeaseBook::new();
+    let request = book.want(WALLET, quota(5), 1_000).unwrap();
+    let again = book.want(WALLET, quota(5), 1_000 + ASK_AGAIN_MILLIS).unwrap();
+    assert_eq!(again, request, "asked again under the same number");
+    let GrantRequest { grant_seq, account, need, .. } = request;
+    let grant = Grant { grant_seq, lease: LeaseId::new(1), account, amount: need, life_millis: LIFE, low: false };
+    assert_eq!(book.granted(grant, 1_000 + ASK_AGAIN_MILLIS), None);
+    assert_eq!(held(&book, 1).expires_at, 1_000 + LIFE);
+}
+
+#[test]
+fn idle_money_goes_back_after_ten_minutes_or_after_one_when_the_balance_is_low() {
+    let mut book = LeaseBook::new();
+    lease(&mut book, WALLET, 1, 100, 0);
+    let grant_seq = book.ask_with_identity(0);
+    let low = Grant { grant_seq, lease: LeaseId::new(2), account: TOKEN, amount: quota(9), life_millis: 2 * LIFE, low: true };
+    assert_eq!(book.granted(low, 0), None);
+    assert!(book.sweep(LOW_IDLE_MILLIS - 1).is_empty());
+    assert_eq!(closed(&book.sweep(LOW_IDLE_MILLIS)), [2]);
+    assert_eq!(closed(&book.sweep(IDLE_MILLIS)), [1]);
+}
+
+#[test]
+fn one_request_is_under_way_until_a_larger_need_comes() {
+    let mut book = LeaseBook::new();
+    let first = book.want(WALLET, quota(10), 0).unwrap();
+    assert_eq!(book.want(WALLET, quota(10), 1), None);
+    let larger = book.want(WALLET, quota(11), 2).unwrap();
+    assert_eq!((first.grant_seq, larger.grant_seq, larger.need), (1, 2, quota(11)));
+    assert_eq!(larger.want, quota(21), "those who wait are thought of");
+    assert_eq!(book.outstanding().collect::<Vec<_>>(), [first, larger]);
+}
+
+#[test]
+fn the_next_request_thinks_of_everybody_who_waited() {
+    let mut book = LeaseBook::new();
+    let first = book.want(WALLET, quota(10), 0).unwrap();
+    for _ in 0..9 {
+        assert_eq!(book.want(WALLET, quota(10), 0), None);
+    }
+    let Grant { .. } = grant_of(&mut book, first, 10);
+    let taken = book.reserve(&[claim(WALLET, 10)], 1).unwrap();
+    let next = book.want(WALLET, quota(10), 1).unwrap();
+    assert_eq!((next.need, next.want), (quota(10), quota(90)));
+    let _ = book.release(taken, 1);
+}
+
+fn grant_of(book: &mut LeaseBook, request: GrantRequest, units: i64) -> Grant {
+    let GrantRequest { grant_seq, account, .. } = request;
+    let lease = LeaseId::new(100 + grant_seq);
+    let grant = Grant { grant_seq, lease, account, amount: quota(units), life_millis: LIFE, low: false };
+    assert_eq!(book.granted(grant, 0), None);
+    grant
+}
+
+#[test]
+fn a_verdict_answers_equal_and_larger_needs_for_two_seconds_or_until_money_comes() {
+    let mut book = LeaseBook::new();
+    let exhausted = Verdict::Exhausted { need: quota(10) };
+    let request = book.want(WALLET, quota(10), 0).unwrap();
+    book.refused(request.grant_seq, exhausted, 0);
+    assert_eq!(book.want(WALLET, quota(10), 1_999), None);
+    let shortage = book.reserve(&[claim(WALLET, 12)], 1_999).unwrap_err();
+    assert_eq!(shortage.accounts.as_slice(), [Missing { account: WALLET, amount: quota(12), verdict: Some(exhausted) }]);
+    let shortage = book.reserve(&[claim(WALLET, 9)], 1_999).unwrap_err();
+    assert_eq!(shortage.accounts[0].verdict, None, "less may still be there");
+    let less = book.want(WALLET, quota(9), 1_999).unwrap();
+    book.refused(less.grant_seq, exhausted, 1_999);
+    book.credit(WALLET);
+    assert!(book.want(WALLET, quota(10), 2_000).is_some());
+}
+
+#[test]
+fn not_knowing_is_soon_asked_again() {
+    let mut book = LeaseBook::new();
+    let request = book.want(WALLET, quota(10), 0).unwrap();
+    book.refused(request.grant_seq, Verdict::Unavailable, 0);
+    assert_eq!(book.want(WALLET, quota(1), UNAVAILABLE_MILLIS - 1), None);
+    assert!(book.want(WALLET, quota(1), UNAVAILABLE_MILLIS).is_some());
+}
+
+#[test]
+fn a_lease_is_refilled_when_half_of_what_the_horizon_takes_is_gone() {
+    let mut book = LeaseBook::new();
+    lease(&mut book, WALLET, 1, 1_000, 0);
+    assert_eq!(book.want(WALLET, Quota::ZERO, 0), None, "nothing was spent yet");
+    for _ in 0..5 {
+        let reservation = book.reserve(&[claim(WALLET, 10)], 0).unwrap();
+        let _ = book.settle(reservation, &[claim(WALLET, 10)], 0);
+    }
+    assert_eq!(book.want(WALLET, Quota::ZERO, 0), None, "950 are more than half of 500");
+    for _ in 0..20 {
+        let reservation = book.reserve(&[claim(WALLET, 10)], 0).unwrap();
+        let _ = book.settle(reservation, &[claim(WALLET, 10)], 0);
+    }
+    let refill = book.want(WALLET, Quota::ZERO, 0).unwrap();
+    assert_eq!((refill.need, refill.want), (Quota::ZERO, quota(2_500 - 750)));
+    assert_eq!(book.want(WALLET, Quota::ZERO, 0), None, "one refill at a time");
+}
+
+#[test]
+fn a_grant_nobody_waits_for_is_closed_and_a_repeated_one_is_ignored() {
+    let mut book = LeaseBook::new();
+    let request = book.want(WALLET, quota(5), 0).unwrap();
+    let grant = grant_of(&mut book, request, 5);
+    assert_eq!(book.granted(grant, 0), None, "the same grant again changes nothing");
+    assert_eq!(held(&book, 101).granted, quota(5));
+    let seq = book.ask_with_identity(0);
+    book.give_up(seq);
+    let late = Grant { grant_seq: seq, lease: LeaseId::new(9), ..grant };
+    assert_eq!(book.granted(late, 0), Some(Closing { account: WALLET, lease: LeaseId::new(9) }));
+    let foreign = book.want(TOKEN, quota(5), 0).unwrap();
+    let wrong = Grant { grant_seq: foreign.grant_seq, lease: LeaseId::new(10), ..grant };
+    assert!(book.granted(wrong, 0).is_some(), "it is of another account than asked for");
+    assert_eq!(book.held().count(), 1);
+}
+
+#[test]
+fn a_lease_in_use_is_renewed_from_when_that_was_first_asked() {
+    let mut book = LeaseBook::new();
+    lease(&mut book, WALLET, 1, 100, 0);
+    assert!(book.renewals(LIFE / 2 - 1).is_empty());
+    assert_eq!(book.renewals(LIFE / 2), [LeaseId::new(1)]);
+    assert!(book.renewals(LIFE / 2 + 1).is_empty());
+    assert_eq!(book.renewals(LIFE / 2 + RENEW_AGAIN_MILLIS), [LeaseId::new(1)]);
+    book.renewed(LeaseId::new(1), LIFE);
+    assert_eq!(held(&book, 1).expires_at, LIFE / 2 + LIFE);
+    book.renewed(LeaseId::new(1), 9 * LIFE);
+    assert_eq!(held(&book, 1).expires_at, LIFE / 2 + LIFE, "an answer nobody asked for changes nothing");
+}
+
+#[test]
+fn on_drain_nothing_is_reserved_and_each_lease_closes_with_its_last_request() {
+    let mut book = LeaseBook::new();
+    lease(&mut book, WALLET, 1, 100, 0);
+    lease(&mut book, TOKEN, 2, 100, 0);
+    let reservation = book.reserve(&[claim(WALLET, 10)], 0).unwrap();
+    let grant_seq = book.ask_with_identity(0);
+    assert_eq!(closed(&book.close_all(1)), [2]);
+    assert!(book.reserve(&[claim(WALLET, 10)], 1).is_err());
+    assert_eq!(book.want(WALLET, quota(10), 1), None);
+    let late = Grant { grant_seq, lease: LeaseId::new(3), account: TOKEN, amount: quota(1), life_millis: LIFE, low: false };
+    assert!(book.granted(late, 1).is_some(), "a grant that comes too late is closed");
+    assert_eq!(closed(&book.release(reservation, 2)), [1]);
+}
+
+#[test]
+fn a_voided_lease_is_forgotten_and_still_charged() {
+    let mut book = LeaseBook::new();
+    lease(&mut book, WALLET, 1, 100, 0);
+    let reservation = book.reserve(&[claim(WALLET, 10)], 0).unwrap();
+    book.void(LeaseId::new(1));
+    assert!(book.reserve(&[claim(WALLET, 10)], 0).is_err());
+    let settlement = book.settle(reservation, &[claim(WALLET, 8)], 1);
+    assert_eq!(charges(&settlement), [(1, 8, 8)]);
+    assert!(settlement.closings.is_empty());
+}
+
+#[test]
+fn a_running_request_may_reserve_more_or_keeps_what_it_has() {
+    let mut book = LeaseBook::new();
+    lease(&mut book, WALLET, 1, 100, 0);
+    let mut reservation = book.reserve(&[claim(WALLET, 40)], 0).unwrap();
+    book.extend(&mut reservation, &[claim(WALLET, 50)], 1).unwrap();
+    assert!(book.extend(&mut reservation, &[claim(WALLET, 50)], 1).is_err());
+    assert_eq!(reservation.on(WALLET), quota(90));
+    assert_eq!(charges(&book.settle(reservation, &[claim(WALLET, 95)], 2)), [(1, 95, 0)]);
+}
+
+#[test]
+fn quiet_accounts_are_forgotten() {
+    let mut book = LeaseBook::new();
+    let request = book.want(WALLET, quota(1), 0).unwrap();
+    book.refused(request.grant_seq, Verdict::Frozen, 0);
+    let _ = book.sweep(IDLE_MILLIS - 1);
+    assert_eq!(book.accounts.len(), 1);
+    let _ = book.sweep(IDLE_MILLIS);
+    assert_eq!(book.accounts.len(), 0);
+}

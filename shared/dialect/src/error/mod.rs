@@ -1,0 +1,12 @@
+//! Errors on the wire: rendering ours in the caller's dialect, reading an upstream's, and masking what must not be passed on.
+
+mod render;
+mod scrub;
+mod upstream;
+
+pub use render::{ErrorBody, render, render_event};
+pub use scrub::{MAX_MESSAGE_BYTES, scrub};
+pub use upstream::{UpstreamError, excerpt};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! Reading an upstream's error, whatever it looks like.
+
+use std::fmt;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::scrub;
+
+/// Bytes of an upstream's body kept for administrators.
+const EXCERPT_BYTES: usize = 512;
+/// Longest `type`, `code` or `param` that is kept, in bytes.
+const MAX_WORD_BYTES: usize = 128;
+/// Longest `metadata` that is kept, in bytes.
+const MAX_METADATA_BYTES: usize = 2048;
+
+/// What an upstream said went wrong. All text is masked and bounded, so it may be shown to the caller.
+#[derive(Clone)]
+pub struct UpstreamError {
+    /// The message, or a general one that names the status.
+    pub message: String,
+    /// The provider's `type`.
+    pub kind: Option<String>,
+    /// The provider's `code`, as text if it was a number.
+    pub code: Option<String>,
+    /// The field the provider complains about.
+    pub param: Option<String>,
+    /// The provider's `metadata` object, for callers of the same dialect.
+    pub metadata: Option<Box<RawValue>>,
+}
+
+impl UpstreamError {
+    /// Reads an error body. Text that is no JSON, or JSON without a message, gives a general message.
+    ///
+    /// `known` are keys that must not show, as in [`scrub`].
+    #[must_use]
+    pub fn read(status: u16, body: &[u8], known: &[&str]) -> Self {
+        let parsed = serde_json::from_slice::<Value>(body).unwrap_or(Value::Null);
+        // Google wraps the errors of its array streams in an array of one.
+        let value = parsed.get(0).unwrap_or(&parsed);
+        let inner = value.get("error").filter(|error| error.is_object()).unwrap_or(value);
+        let text = |key| inner.get(key).and_then(|value| word(value, known));
+        let metadata = inner.get("metadata").filter(|value| value.is_object()).and_then(|value| masked(value, known));
+        let message = find_message(value).map_or_else(|| general_message(status), |message| scrub(message, known).into_owned());
+        Self { message, kind: text("type").or_else(|| text("status")), code: text("code"), param: text("param"), metadata }
+    }
+
+    /// The same with some keys masked, for an error that was read where they were not known.
+    #[must_use]
+    pub fn redacted(mut self, known: &[&str]) -> Self {
+        self.message = scrub(&self.message, known).into_owned();
+        for text in [&mut self.kind, &mut self.code, &mut self.param].into_iter().flatten() {
+            *text = scrub(text, known).into_owned();
+        }
+        self.metadata = self.metadata.and_then(|raw| RawValue::from_string(scrub(raw.get(), known).into_owned()).ok());
+        self
+    }
+
+    /// Whether a parsed `error` field reports an error: `null`, `false`, `""`, `0`, `{}` and `[]` do not.
+    #[must_use]
+    pub fn is_reported(raw: &[u8]) -> bool {
+        !matches!(raw, b"null" | b"false" | b"\"\"" | b"0") && !crate::json::is_empty_container(raw)
+    }
+}
+
+impl fmt::Debug for UpstreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The message may repeat parts of a prompt.
+        f.debug_struct("UpstreamError").field("kind", &self.kind).field("code", &self.code).finish_non_exhaustive()
+    }
+}
+
+/// The beginning of a body, masked, for the node's log and administrators. Never for callers.
+#[must_use]
+pub fn excerpt(body: &[u8], known: &[&str]) -> String {
+    let start = body.get(..EXCERPT_BYTES).unwrap_or(body);
+    scrub(&String::from_utf8_lossy(start), known).into_owned()
+}
+
+/// What is said when the upstream says nothing readable. Errors inside a 200 have no status worth naming.
+fn general_message(status: u16) -> String {
+    if status < 400 { "the upstream reported an error".to_owned() } else { format!("bad response status code {status}") }
+}
+
+/// The places where providers put their message, best first (relay-api.md §9.3).
+fn find_message(value: &Value) -> Option<&str> {
+    const PLACES: [&str; 13] = [
+        "/error/message",
+        "/error",
+        "/message",
+        "/msg",
+        "/err",
+        "/error_msg",
+        "/detail",
+        "/detail/message",
+        "/detail/0/msg",
+        "/header/message",
+        "/response/error/message",
+        "/error/msg",
+        "/errors/0/message",
+    ];
+    if let Value::String(text) = value {
+        return Some(text.as_str()).filter(|text| !text.is_empty());
+    }
+    PLACES.iter().find_map(|place| value.pointer(place)?.as_str().filter(|text| !text.is_empty()))
+}
+
+fn word(value: &Value, known: &[&str]) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    let end = text.floor_char_boundary(MAX_WORD_BYTES);
+    let text = scrub(text.get(..end)?, known).into_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+/// The value with its text masked; dropped when it is long or masking broke its grammar.
+fn masked(value: &Value, known: &[&str]) -> Option<Box<RawValue>> {
+    let text = value.to_string();
+    if text.len() > MAX_METADATA_BYTES {
+        return None;
+    }
+    RawValue::from_string(scrub(&text, known).into_owned()).ok()
+}

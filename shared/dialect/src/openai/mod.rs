@@ -1,0 +1,63 @@
+//! OpenAI Chat Completions and its relatives: completions, embeddings, the model list.
+//!
+//! Same dialect on both sides: the body goes through as it came, and what must be known (model, stream, limits, usage, end) is read
+//! beside it. Unknown fields are never touched. What is changed, and only if needed: the model name both ways, `stream_options` on the
+//! way up, the frame that carries nothing but usage on the way down.
+
+mod answer;
+mod models;
+mod output;
+mod prompt;
+mod request;
+mod stream;
+mod usage;
+
+pub use answer::{Answer, Content};
+pub use models::{ModelCard, parse_model_list, render_model, render_model_list};
+pub use output::{Finish, OutputCounts};
+pub use prompt::PromptCounts;
+pub use request::{Facts, MAX_CHOICES, MAX_OUTPUT_TOKENS, Request, RequestError, StreamOptions};
+pub use stream::{StreamMeter, StreamSettings, Summary, Verdict};
+pub use usage::{Fault, Problem, Reported, normalise};
+
+/// The text endpoints of the dialect that take a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Surface {
+    /// `POST /v1/chat/completions`
+    ChatCompletions,
+    /// `POST /v1/completions`
+    Completions,
+    /// `POST /v1/embeddings`
+    Embeddings,
+}
+
+impl Surface {
+    /// Every surface, for metrics that start at zero.
+    pub const ALL: [Self; 3] = [Self::ChatCompletions, Self::Completions, Self::Embeddings];
+
+    /// The path callers use.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "/v1/chat/completions",
+            Self::Completions => "/v1/completions",
+            Self::Embeddings => "/v1/embeddings",
+        }
+    }
+
+    /// The word used in logs and as metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "chat_completions",
+            Self::Completions => "completions",
+            Self::Embeddings => "embeddings",
+        }
+    }
+
+    /// Whether the answer is generated text: it can be streamed, and its length has a limit.
+    #[must_use]
+    pub const fn generates(self) -> bool {
+        !matches!(self, Self::Embeddings)
+    }
+}

@@ -1,0 +1,187 @@
+//! A control plane, relays and the provider simulator, as real processes on free ports.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sluice_testkit::client::Caller;
+use sluice_testkit::database::{Engine, TestDatabase};
+use sluice_testkit::ports;
+use sluice_testkit::process::{Launch, Process};
+use sluice_testkit::simulator::{Simulator, SimulatorConfig};
+use tempfile::TempDir;
+
+use crate::api::Api;
+
+/// How long a process may take until it is ready, on a busy machine.
+pub const READY_LIMIT: Duration = Duration::from_secs(60);
+/// How often a state is looked at while waiting for it.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Root's management token in every fleet.
+pub const ROOT_TOKEN: &str = "root-management-token-of-a-test-fleet-000000000000";
+/// The provider key the simulator accepts.
+pub const PROVIDER_KEY: &str = "sk-simulator-accepts-this-key";
+const JOIN_SECRET: &str = "join secret of a test fleet";
+const CRYPTO_SECRET: &str = "crypto secret of a test fleet";
+
+/// A whole installation. Dropping it ends everything it started.
+pub struct Fleet {
+    /// Where the providers are.
+    pub simulator: Simulator,
+    /// Its control plane.
+    pub control: Node,
+    /// Its relays.
+    pub relays: Vec<Node>,
+    /// Root at the management API.
+    pub api: Api,
+    _database: TestDatabase,
+    _folder: TempDir,
+}
+
+/// A process that can be killed and started again with the same settings, ports and folder.
+pub struct Node {
+    binary: &'static str,
+    settings: Vec<(&'static str, String)>,
+    folder: PathBuf,
+    http: u16,
+    ops: u16,
+    process: Option<Process>,
+}
+
+impl Fleet {
+    /// Starts a simulator, a control plane on a fresh database, and relays; returns when all are ready.
+    pub async fn start(engine: Engine, relays: usize) -> Self {
+        let simulator = Simulator::start(SimulatorConfig { dated_models: false, ..SimulatorConfig::default() }.with_keys([PROVIDER_KEY]));
+        let database = TestDatabase::create(engine).await;
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let grpc = ports::free();
+
+        let mut control = Node::control(folder.path(), database.dsn(), grpc);
+        control.start();
+        control.wait_ready().await;
+        let mut nodes: Vec<Node> = (0..relays).map(|place| Node::relay(folder.path(), place, grpc)).collect();
+        for node in &mut nodes {
+            node.start();
+        }
+        for node in &nodes {
+            node.wait_ready().await;
+        }
+        let api = Api::new(&control.base_url(), ROOT_TOKEN);
+        Self { simulator, control, relays: nodes, api, _database: database, _folder: folder }
+    }
+
+    /// A caller of one relay.
+    #[must_use]
+    pub fn caller(&self, relay: usize, key: &str) -> Caller {
+        Caller::new(self.relays[relay].base_url()).with_key(key)
+    }
+
+    /// Waits until every relay applied what the control plane knows at this sequence.
+    pub async fn wait_applied(&self, seq: i64) {
+        let wanted = self.relays.len();
+        let path = format!("/api/relays/applied?seq={seq}");
+        wait_for("every relay applied the change", async || {
+            let applied = self.api.get(&path).await;
+            applied["applied"].as_u64().is_some_and(|count| count >= wanted as u64)
+        })
+        .await;
+    }
+}
+
+impl Node {
+    fn control(folder: &Path, dsn: &str, grpc: u16) -> Self {
+        let (http, ops) = (ports::free(), ports::free());
+        let settings = vec![
+            ("SQL_DSN", dsn.to_owned()),
+            ("PORT", http.to_string()),
+            ("SLUICE_OPS_PORT", ops.to_string()),
+            ("SLUICE_GRPC_PORT", grpc.to_string()),
+            ("SLUICE_JOIN_SECRET", JOIN_SECRET.to_owned()),
+            ("CRYPTO_SECRET", CRYPTO_SECRET.to_owned()),
+            ("INITIAL_ROOT_ACCESS_TOKEN", ROOT_TOKEN.to_owned()),
+            ("GLOBAL_API_RATE_LIMIT_ENABLE", "false".to_owned()),
+        ];
+        Self::new("sluice-control", settings, folder.join("control"), http, ops)
+    }
+
+    fn relay(folder: &Path, place: usize, grpc: u16) -> Self {
+        let (http, ops) = (ports::free(), ports::free());
+        let settings = vec![
+            ("PORT", http.to_string()),
+            ("SLUICE_OPS_PORT", ops.to_string()),
+            ("SLUICE_CONTROL_URL", format!("http://127.0.0.1:{grpc}")),
+            ("SLUICE_JOIN_SECRET", JOIN_SECRET.to_owned()),
+            ("SLUICE_NODE_NAME", format!("relay-{place}")),
+        ];
+        Self::new("sluice-relay", settings, folder.join(format!("relay-{place}")), http, ops)
+    }
+
+    fn new(binary: &'static str, mut settings: Vec<(&'static str, String)>, folder: PathBuf, http: u16, ops: u16) -> Self {
+        std::fs::create_dir_all(&folder).expect("a folder can be made");
+        settings.push(("SLUICE_DATA_DIR", folder.to_string_lossy().into_owned()));
+        Self { binary, settings, folder, http, ops, process: None }
+    }
+
+    /// Sets one more environment variable, from the next start on.
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        self.settings.push((name, value.to_owned()));
+    }
+
+    /// Starts it and returns at once.
+    pub fn start(&mut self) {
+        let launch = Launch::of(self.binary).in_folder(&self.folder);
+        let launch = self.settings.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
+        self.process = Some(launch.start());
+    }
+
+    /// Kills it (SIGKILL) at whatever it is doing.
+    pub fn kill_9(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill_9();
+        }
+    }
+
+    /// Its process, while it runs.
+    pub fn process(&mut self) -> Option<&mut Process> {
+        self.process.as_mut()
+    }
+
+    /// The address programs and people use.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.http)
+    }
+
+    /// Whether it says it is ready.
+    pub async fn is_ready(&self) -> bool {
+        let readyz = format!("http://127.0.0.1:{}/readyz", self.ops);
+        let answer = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().expect("a client can be built");
+        answer.get(readyz).send().await.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// Waits until it is ready; panics with its output when it ends or takes too long.
+    pub async fn wait_ready(&self) {
+        let deadline = tokio::time::Instant::now() + READY_LIMIT;
+        while !self.is_ready().await {
+            if tokio::time::Instant::now() >= deadline {
+                panic!("{} is not ready after {READY_LIMIT:?}:\n{}", self.binary, self.output());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// What it wrote.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.process.as_ref().map(|process| process.lines().join("\n")).unwrap_or_default()
+    }
+}
+
+/// Waits until something is true. Panics with `what` after [`READY_LIMIT`].
+pub async fn wait_for(what: &str, is_true: impl AsyncFn() -> bool) {
+    let deadline = tokio::time::Instant::now() + READY_LIMIT;
+    while !is_true().await {
+        assert!(tokio::time::Instant::now() < deadline, "waited {READY_LIMIT:?} in vain until {what}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

@@ -1,0 +1,153 @@
+//! Many callers at once, and what each of them saw.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use sluice_testkit::client::{Caller, send};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What a caller saw of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The name the caller gave it (`X-Request-Id` and the body's `user`).
+    pub request_id: String,
+    /// The relay it went to.
+    pub relay: usize,
+    /// Whether it was a stream.
+    pub stream: bool,
+    /// When it was sent, in milliseconds since the load started.
+    pub sent_millis: u64,
+    /// When it ended.
+    pub ended_millis: u64,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How a request ended for its caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The whole answer came.
+    Whole,
+    /// An error came in order, with this status and code.
+    Refused {
+        /// Its status.
+        status: u16,
+        /// Its code.
+        code: String,
+    },
+    /// The connection could not be made or broke off.
+    Broken(String),
+}
+
+/// A steady stream of requests, half of them streamed, each caller bound to one relay.
+pub struct Load {
+    stop: CancellationToken,
+    callers: JoinSet<Vec<Seen>>,
+    sent: Arc<AtomicU64>,
+}
+
+impl Load {
+    /// Starts `callers` per relay, each sending one request after the other with a pause between them. Ids start with `prefix`.
+    #[must_use]
+    pub fn start(relays: &[Caller], callers: usize, pause: Duration, model: &str, prefix: &str) -> Self {
+        let (stop, sent) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
+        let started = tokio::time::Instant::now();
+        let mut tasks = JoinSet::new();
+        for (relay, caller) in relays.iter().enumerate() {
+            for place in 0..callers {
+                let one = OneCaller {
+                    caller: caller.clone(),
+                    relay,
+                    name: format!("{prefix}-{relay}-{place}"),
+                    model: model.to_owned(),
+                    pause,
+                    started,
+                    sent: sent.clone(),
+                };
+                tasks.spawn(one.run(stop.clone()));
+            }
+        }
+        Self { stop, callers: tasks, sent }
+    }
+
+    /// Requests sent so far.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Lets every caller finish its request, and returns what all saw.
+    pub async fn stop(mut self) -> Vec<Seen> {
+        self.stop.cancel();
+        let mut seen = Vec::new();
+        while let Some(part) = self.callers.join_next().await {
+            seen.extend(part.expect("a caller does not panic"));
+        }
+        seen
+    }
+}
+
+struct OneCaller {
+    caller: Caller,
+    relay: usize,
+    name: String,
+    model: String,
+    pause: Duration,
+    started: tokio::time::Instant,
+    sent: Arc<AtomicU64>,
+}
+
+impl OneCaller {
+    async fn run(self, stop: CancellationToken) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        for turn in 0_u64.. {
+            if stop.is_cancelled() {
+                break;
+            }
+            let (request_id, stream) = (format!("{}-{turn}", self.name), turn % 2 == 0);
+            self.sent.fetch_add(1, Ordering::Relaxed);
+            let sent_millis = self.millis();
+            let end = self.ask(&request_id, stream).await;
+            seen.push(Seen { request_id, relay: self.relay, stream, sent_millis, ended_millis: self.millis(), end });
+            tokio::time::sleep(self.pause).await;
+        }
+        seen
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    async fn ask(&self, request_id: &str, stream: bool) -> End {
+        let body = json!({
+            "model": self.model,
+            "stream": stream,
+            "user": request_id,
+            "max_tokens": 200,
+            "messages": [{"role": "user", "content": format!("Say something about {request_id}")}],
+        });
+        let request = self.caller.request(Method::POST, "/v1/chat/completions").header("x-request-id", request_id).json(&body);
+        match send(request).await {
+            Err(error) => End::Broken(error.to_string()),
+            Ok(answer) if answer.status.is_success() => whole(&answer.text(), stream),
+            Ok(answer) => {
+                let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+                let code = body["error"]["code"].as_str().unwrap_or_default().to_owned();
+                End::Refused { status: answer.status.as_u16(), code }
+            }
+        }
+    }
+}
+
+fn whole(body: &str, stream: bool) -> End {
+    let is_whole = if stream {
+        body.trim_end().ends_with("data: [DONE]")
+    } else {
+        serde_json::from_str::<Value>(body).is_ok_and(|body| body["usage"]["total_tokens"].is_u64())
+    };
+    if is_whole { End::Whole } else { End::Broken("the answer is cut".to_owned()) }
+}

@@ -1,0 +1,65 @@
+//! What each request must have cost, by the provider's own account.
+
+use std::collections::HashMap;
+
+use sluice_testkit::simulator::{Ending, LogEntry};
+
+/// A price in whole units per thousand tokens, so that the oracle needs no decimals of ours.
+#[derive(Debug, Clone, Copy)]
+pub struct PerThousand {
+    /// For 1,000 tokens of input.
+    pub input: i64,
+    /// For 1,000 tokens of output.
+    pub output: i64,
+}
+
+impl PerThousand {
+    /// Units for these tokens, rounded half up, at least 1 when there were any.
+    #[must_use]
+    pub fn of(self, input: i64, output: i64) -> i64 {
+        let thousandths = input * self.input + output * self.output;
+        match (thousandths + 500) / 1_000 {
+            0 if thousandths > 0 => 1,
+            units => units,
+        }
+    }
+}
+
+/// What the provider says about one request of a caller: several entries when it was tried again.
+#[derive(Debug, Clone, Default)]
+pub struct Account {
+    /// Cost of the answers that were handed over in full.
+    pub completed: Vec<i64>,
+    /// Cost, had they been whole, of the answers that were cut.
+    pub cut: Vec<i64>,
+}
+
+/// The provider's log by the caller's request id, priced.
+#[must_use]
+pub fn accounts(log: &[LogEntry], price: PerThousand) -> HashMap<String, Account> {
+    let mut accounts: HashMap<String, Account> = HashMap::new();
+    for entry in log {
+        let Some(id) = &entry.request_id else { continue };
+        let account = accounts.entry(id.clone()).or_default();
+        let cost = entry.usage.as_ref().map_or(0, |usage| price.of(usage.prompt_tokens, usage.completion_tokens));
+        match entry.ending {
+            Ending::Completed => account.completed.push(cost),
+            Ending::AbortedByClient | Ending::Cut => account.cut.push(price.of(entry.prompt_tokens, entry.sent_tokens)),
+        }
+    }
+    accounts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oracle_rounds_half_up_and_charges_at_least_one() {
+        let price = PerThousand { input: 75, output: 300 };
+        assert_eq!(price.of(1, 1), 1);
+        assert_eq!(price.of(0, 0), 0);
+        assert_eq!(price.of(20, 0), 2, "1.5 is rounded up");
+        assert_eq!(price.of(1_000, 1_000), 375);
+    }
+}
