@@ -26,7 +26,7 @@ impl Api {
 
     /// Reads a resource. Panics unless the answer is 200.
     pub async fn get(&self, path: &str) -> Value {
-        expect(self.0.get(path).await, 200)
+        expect(&self.0.get(path).await, 200)
     }
 
     /// Creates something. Panics unless the answer is 201 or 200.
@@ -38,7 +38,7 @@ impl Api {
 
     /// Changes some fields. Panics unless the answer is 200.
     pub async fn patch(&self, path: &str, body: &Value) -> Value {
-        expect(send(self.0.request(Method::PATCH, path).json(body)).await.expect("the server answers"), 200)
+        expect(&send(self.0.request(Method::PATCH, path).json(body)).await.expect("the server answers"), 200)
     }
 
     /// Deletes a resource. Panics unless the answer is 200 or 204.
@@ -89,7 +89,10 @@ impl Api {
     /// What a user owns in all: available, held and in doubt.
     pub async fn total(&self, user: i64) -> i64 {
         let user = self.get(&format!("/api/users/{user}")).await;
-        ["quota_available", "quota_held", "quota_in_doubt"].iter().map(|field| user[*field].as_i64().expect("money is a number")).sum()
+        ["quota_available", "quota_held", "quota_in_doubt"]
+            .iter()
+            .map(|field| user[*field].as_i64().expect("money is a number"))
+            .sum()
     }
 
     /// Every item of a list, page by page.
@@ -107,7 +110,7 @@ impl Api {
     }
 }
 
-fn expect(answer: Answer, status: u16) -> Value {
+fn expect(answer: &Answer, status: u16) -> Value {
     assert_eq!(answer.status.as_u16(), status, "{}", answer.text());
     answer.json()
 }

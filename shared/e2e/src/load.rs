@@ -48,6 +48,7 @@ pub struct Load {
     stop: CancellationToken,
     callers: JoinSet<Vec<Seen>>,
     sent: Arc<AtomicU64>,
+    started: tokio::time::Instant,
 }
 
 impl Load {
@@ -71,13 +72,19 @@ impl Load {
                 tasks.spawn(one.run(stop.clone()));
             }
         }
-        Self { stop, callers: tasks, sent }
+        Self { stop, callers: tasks, sent, started }
     }
 
     /// Requests sent so far.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// How long it has been running, in milliseconds.
+    #[must_use]
+    pub fn elapsed_millis(&self) -> u64 {
+        millis_since(self.started)
     }
 
     /// Lets every caller finish its request, and returns what all saw.
@@ -119,7 +126,7 @@ impl OneCaller {
     }
 
     fn millis(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        millis_since(self.started)
     }
 
     async fn ask(&self, request_id: &str, stream: bool) -> End {
@@ -141,6 +148,10 @@ impl OneCaller {
             }
         }
     }
+}
+
+fn millis_since(moment: tokio::time::Instant) -> u64 {
+    u64::try_from(moment.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn whole(body: &str, stream: bool) -> End {
