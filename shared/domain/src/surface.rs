@@ -38,7 +38,9 @@ mod tests {
 
     #[test]
     fn programs_go_to_relays_and_people_to_the_control_plane() {
-        for path in ["/v1/chat/completions", "/v1", "/v1beta/models", "/mj/submit/imagine", "/mj-fast/mj/submit/imagine", "/rerank"] {
+        for path in
+            ["/v1/chat/completions", "/v1", "/v1beta/models", "/mj/submit/imagine", "/mj-fast/mj/submit/imagine", "/rerank"]
+        {
             assert_eq!(half_of(path), Half::Relay, "{path}");
         }
         for path in ["/", "/api/status", "/v1/dashboard/billing/usage", "/dashboard/billing/usage", "/setup", "/v10", "/mjx"] {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use rand::{Rng, RngExt};
-use smallvec::SmallVec;
 use sluice_domain::{ChannelId, ChannelKeyId};
 use sluice_snapshot::{Channel, ChannelKey};
+use smallvec::SmallVec;
 
 use crate::{Candidate, LeftOut};
 

@@ -93,13 +93,8 @@ fn every_channel_left_out_has_its_reason() {
     let table = table(vec![off, auto, keyless, channel(4, 0, 1), channel(5, 0, 1), channel(6, 0, 0)]);
     let plan = plan(&table, ask(), |id| id.get() == 4).unwrap();
     let reasons: HashMap<i64, Reason> = plan.left_out().iter().map(|left| (left.channel.get(), left.reason)).collect();
-    let expected = [
-        (1, Reason::Disabled),
-        (2, Reason::AutoDisabled),
-        (3, Reason::NoKey),
-        (4, Reason::Ejected),
-        (6, Reason::ZeroWeight),
-    ];
+    let expected =
+        [(1, Reason::Disabled), (2, Reason::AutoDisabled), (3, Reason::NoKey), (4, Reason::Ejected), (6, Reason::ZeroWeight)];
     assert_eq!(reasons, expected.into());
     assert_eq!(plan.channels().map(|channel| channel.id.get()).collect::<Vec<_>>(), [5]);
 }

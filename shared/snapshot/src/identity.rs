@@ -53,9 +53,7 @@ impl Token {
     #[must_use]
     pub fn allows_model(&self, model: &str) -> bool {
         let listed = |models: &Vec<ModelName>, name: &str| models.iter().any(|listed| listed.as_str() == name);
-        self.models
-            .as_ref()
-            .is_none_or(|models| listed(models, model) || listed(models, &sluice_billing::normalise(model)))
+        self.models.as_ref().is_none_or(|models| listed(models, model) || listed(models, &sluice_billing::normalise(model)))
     }
 }
 

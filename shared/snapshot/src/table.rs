@@ -180,10 +180,7 @@ mod tests {
 
     #[test]
     fn only_models_with_an_enabled_channel_are_listed() {
-        let (table, _) = compile(vec![
-            channel(1, 0, Status::Enabled, &["b", "a"]),
-            channel(2, 0, Status::Disabled, &["b", "c"]),
-        ]);
+        let (table, _) = compile(vec![channel(1, 0, Status::Enabled, &["b", "a"]), channel(2, 0, Status::Disabled, &["b", "c"])]);
         assert_eq!(table.models_of("default").into_keys().collect::<Vec<_>>(), ["a", "b"]);
         assert!(table.models_of("vip").is_empty());
     }

@@ -1,1 +1,17 @@
 //! HTTP to providers.
+//!
+//! [`Client::send`] is the one way out: it takes a [`sluice_providers::Target`], a body and time limits, and gives an [`Answer`] whose
+//! bytes are those of the wire. Redirects are not followed, nothing is decompressed, and no error tells an address or a key.
+//!
+//! The crate behind it (reqwest) does not show in any signature but the private ones. The process must have installed a rustls
+//! crypto provider before the first client is made.
+
+mod answer;
+mod client;
+mod error;
+mod route;
+
+pub use answer::{Answer, Body, ReadError};
+pub use client::{Client, ClientSettings, Timeouts};
+pub use error::{Failure, SendError};
+pub use route::{ProxyError, ProxyUrl, Route, ServerCheck};

@@ -45,7 +45,7 @@ impl Document {
         }
         let mut parser = serde_json::Deserializer::from_str(text);
         let fields = Fields { text }.deserialize(&mut parser).map_err(|error| JsonError::from_parser(&error))?;
-        parser.end().map_err(|_| JsonError::Trailing)?;
+        parser.end().map_err(|error| JsonError::Trailing { line: error.line(), column: error.column() })?;
         Ok(Self { body, fields })
     }
 

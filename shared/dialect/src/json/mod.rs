@@ -56,8 +56,13 @@ pub enum JsonError {
         column: usize,
     },
     /// Something follows the object.
-    #[error("the body has more text after the JSON object")]
-    Trailing,
+    #[error("the body has more text after the JSON value, at line {line} column {column}")]
+    Trailing {
+        /// Counted from one.
+        line: usize,
+        /// Counted from one, in bytes.
+        column: usize,
+    },
 }
 
 impl JsonError {

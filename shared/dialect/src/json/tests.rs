@@ -74,7 +74,7 @@ fn broken_bodies_are_refused_with_their_place() {
     assert_eq!(parse("\"sk-secret\"").unwrap_err(), JsonError::NotAnObject(Shape::String));
     assert_eq!(parse("<html>").unwrap_err(), JsonError::Syntax { line: 1, column: 1 });
     assert_eq!(parse("{\"a\":1").unwrap_err(), JsonError::Incomplete { line: 1, column: 6 });
-    assert_eq!(parse("{\"a\":1}{}").unwrap_err(), JsonError::Trailing);
+    assert_eq!(parse("{\"a\":1}{}").unwrap_err(), JsonError::Trailing { line: 1, column: 8 });
     assert_eq!(parse("{\n\"a\" 1}").unwrap_err(), JsonError::Syntax { line: 2, column: 5 });
     assert_eq!(parse("{\"a\":01}").unwrap_err(), JsonError::Syntax { line: 1, column: 7 });
     assert_eq!(Document::parse(Bytes::from_static(b"{\"a\":\"\xff\"}")).unwrap_err(), JsonError::NotUtf8 { offset: 6 });

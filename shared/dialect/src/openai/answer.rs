@@ -41,8 +41,8 @@ impl Answer {
         json::check(&body)?;
         let mut calls = Calls::default();
         let found = output::read(&body, &mut calls, &mut |_| {}).map_err(|error| JsonError::from_parser(&error))?;
-        if found.has_more {
-            return Err(JsonError::Trailing);
+        if let Some((line, column)) = found.more_at {
+            return Err(JsonError::Trailing { line, column });
         }
         let raw = |value: Option<&'_ serde_json::value::RawValue>| value.and_then(|raw| span_in(&body, raw.get().as_bytes()));
         let bytes = |value| raw(value).and_then(|span| body.get(span));

@@ -54,8 +54,8 @@ pub(super) struct Found<'de> {
     pub(super) finish: Option<Finish>,
     /// Any text, call or media.
     pub(super) has_output: bool,
-    /// Something follows the JSON value.
-    pub(super) has_more: bool,
+    /// Line and column of what follows the JSON value.
+    pub(super) more_at: Option<(usize, usize)>,
 }
 
 /// The tool calls seen so far, by choice and index: fragments of one call count once.
@@ -82,7 +82,7 @@ pub(super) fn read<'de>(json: &'de [u8], calls: &mut Calls, text: &mut dyn FnMut
     let mut parser = serde_json::Deserializer::from_slice(json);
     let mut sink = Sink { found: Found::default(), text, calls, choice: 0, call: 0 };
     Walk { place: Place::Top, sink: &mut sink }.deserialize(&mut parser)?;
-    sink.found.has_more = parser.end().is_err();
+    sink.found.more_at = parser.end().err().map(|error| (error.line(), error.column()));
     Ok(sink.found)
 }
 

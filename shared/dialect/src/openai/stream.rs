@@ -123,7 +123,7 @@ impl StreamMeter {
             return if frame.is_terminated() { Verdict::Forward } else { Verdict::Withhold };
         };
         // Careless servers put two events into one: the first counts, and all of it is passed on.
-        self.unreadable = self.unreadable.saturating_add(u32::from(found.has_more));
+        self.unreadable = self.unreadable.saturating_add(u32::from(found.more_at.is_some()));
         self.take(&found);
         if found.error.is_some_and(|raw| UpstreamError::is_reported(raw.get().as_bytes())) {
             return Verdict::Error(Box::new(UpstreamError::read(200, &data, &[])));

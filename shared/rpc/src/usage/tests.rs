@@ -41,7 +41,8 @@ fn request() -> RequestRecord {
 #[test]
 fn records_read_back_as_they_were() {
     let silent = RequestRecord { first_byte_millis: None, channel_id: None, charges: vec![], ..request() };
-    for record in [Record::Request(Box::new(request())), Record::Request(Box::new(silent)), Record::LeaseClosed(LeaseId::new(3))] {
+    for record in [Record::Request(Box::new(request())), Record::Request(Box::new(silent)), Record::LeaseClosed(LeaseId::new(3))]
+    {
         assert_eq!(decode(&encode(&record)), Ok(record));
     }
 }
