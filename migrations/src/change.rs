@@ -14,7 +14,7 @@ pub enum Change {
         /// Its name.
         name: &'static str,
         /// The statement without the engine's table options.
-        create: TableCreateStatement,
+        create: Box<TableCreateStatement>,
     },
     /// Creates an index.
     Index {
@@ -23,7 +23,7 @@ pub enum Change {
         /// Its name, unique in the database.
         name: String,
         /// The statement.
-        create: IndexCreateStatement,
+        create: Box<IndexCreateStatement>,
     },
 }
 
@@ -31,7 +31,7 @@ pub enum Change {
 pub(crate) fn table(name: &'static str, fill: impl FnOnce(&mut TableCreateStatement)) -> Change {
     let mut create = Table::create().table(name).if_not_exists().to_owned();
     fill(&mut create);
-    Change::Table { name, create }
+    Change::Table { name, create: Box::new(create) }
 }
 
 /// An index over columns; its name says where it is and what is in it.
@@ -54,7 +54,7 @@ fn index_of(table: &'static str, columns: &[&'static str], unique: bool) -> Chan
     if unique {
         create.unique();
     }
-    Change::Index { table, name, create }
+    Change::Index { table, name, create: Box::new(create) }
 }
 
 /// A named list of changes.
@@ -117,7 +117,7 @@ impl MigrationTrait for Scripted {
                 Change::Table { create, .. } => manager.create_table(for_engine(create, engine)).await?,
                 Change::Index { table, name, create } => {
                     if !manager.has_index(*table, name).await? {
-                        manager.create_index(create.clone()).await?;
+                        manager.create_index(*create.clone()).await?;
                     }
                 }
             }

@@ -15,48 +15,7 @@ pub(crate) fn changes() -> Vec<Change> {
                 .col(time("updated_at"))
                 .primary_key(Index::create().col("node_id").col("epoch"));
         }),
-        // the settled row is the request-log row
-        table("requests", |t| {
-            t.col(id())
-                .col(text("request_id", 64))
-                .col(text("node_id", 63))
-                .col(long("epoch"))
-                .col(long("seq"))
-                .col(long("user_id"))
-                .col(long("token_id"))
-                .col(text("model", 191))
-                .col(text("upstream_model", 191))
-                .col(text("group_name", 64))
-                .col(long("channel_id"))
-                .col(text("outcome", 16))
-                .col(text("error_code", 64))
-                .col(int("status"))
-                .col(text("dialect", 16))
-                .col(text("path", 64))
-                .col(flag("stream"))
-                .col(counter("input"))
-                .col(counter("output"))
-                .col(counter("reasoning"))
-                .col(counter("cache_read"))
-                .col(counter("cache_write_5m"))
-                .col(counter("cache_write_1h"))
-                .col(counter("image_input"))
-                .col(counter("audio_input"))
-                .col(counter("audio_output"))
-                .col(flag("usage_estimated"))
-                .col(long("quota"))
-                .col(long("held"))
-                // the relay's own figure differed
-                .col(flag("repriced"))
-                .col(long("config_seq"))
-                .col(time("started_at"))
-                .col(time("finished_at"))
-                .col(long("total_ms"))
-                .col(long("first_byte_ms"))
-                .col(int("attempts"))
-                .col(text_null("client_ip", 45))
-                .col(text_null("upstream_request_id", 128));
-        }),
+        requests(),
         index("requests", &["request_id"]),
         index("requests", &["node_id", "epoch", "seq"]),
         index("requests", &["user_id", "id"]),
@@ -93,4 +52,49 @@ pub(crate) fn changes() -> Vec<Change> {
         }),
         index("quarantine", &["resolved_at", "id"]),
     ]
+}
+
+/// The settled row is the request-log row.
+fn requests() -> Change {
+    table("requests", |t| {
+        t.col(id())
+            .col(text("request_id", 64))
+            .col(text("node_id", 63))
+            .col(long("epoch"))
+            .col(long("seq"))
+            .col(long("user_id"))
+            .col(long("token_id"))
+            .col(text("model", 191))
+            .col(text("upstream_model", 191))
+            .col(text("group_name", 64))
+            .col(long("channel_id"))
+            .col(text("outcome", 16))
+            .col(text("error_code", 64))
+            .col(int("status"))
+            .col(text("dialect", 16))
+            .col(text("path", 64))
+            .col(flag("stream"))
+            .col(counter("input"))
+            .col(counter("output"))
+            .col(counter("reasoning"))
+            .col(counter("cache_read"))
+            .col(counter("cache_write_5m"))
+            .col(counter("cache_write_1h"))
+            .col(counter("image_input"))
+            .col(counter("audio_input"))
+            .col(counter("audio_output"))
+            .col(flag("usage_estimated"))
+            .col(long("quota"))
+            .col(long("held"))
+            // the relay's own figure differed
+            .col(flag("repriced"))
+            .col(long("config_seq"))
+            .col(time("started_at"))
+            .col(time("finished_at"))
+            .col(long("total_ms"))
+            .col(long("first_byte_ms"))
+            .col(int("attempts"))
+            .col(text_null("client_ip", 45))
+            .col(text_null("upstream_request_id", 128));
+    })
 }

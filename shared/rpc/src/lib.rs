@@ -10,7 +10,7 @@ pub mod resource;
 pub mod usage;
 
 #[expect(missing_docs, reason = "the comments are in the .proto files")]
-#[expect(clippy::all, clippy::pedantic, reason = "generated")]
+#[expect(clippy::pedantic, clippy::large_enum_variant, clippy::allow_attributes, reason = "generated")]
 pub mod pb {
     tonic::include_proto!("sluice.relay.v1");
 }

@@ -33,11 +33,11 @@ pub fn hash(resource: &pb::Resource) -> u128 {
 /// Reads an encoded resource. `Err` only when not even its name can be read; a bad body is carried in the upsert, by name.
 pub fn decode(resource: &pb::Resource) -> Result<Upsert, Malformed> {
     let key = key_from_pb(resource.kind, &resource.key)?;
-    let decoded = decode_body(&key, &resource.body).and_then(|decoded| match decoded.key() == key {
-        true => Ok(Arc::new(decoded)),
-        false => Err(Malformed::new("key", "must be the key inside the body")),
-    });
-    Ok(Upsert { key, hash: hash(resource), resource: decoded.map_err(|malformed| malformed.to_string()) })
+    let is_its_own = |decoded: &Resource| decoded.key() == key;
+    let elsewhere = || Malformed::new("key", "must be the key inside the body");
+    let decoded = decode_body(&key, &resource.body).and_then(|decoded| Some(decoded).filter(is_its_own).ok_or_else(elsewhere));
+    let resource_or_reason = decoded.map(Arc::new).map_err(|malformed| malformed.to_string());
+    Ok(Upsert { key, hash: hash(resource), resource: resource_or_reason })
 }
 
 fn decode_body(key: &ResourceKey, body: &[u8]) -> Result<Resource, Malformed> {
