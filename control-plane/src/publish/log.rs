@@ -3,10 +3,10 @@
 //! `config_head` has one row. Each changing transaction counts its `seq` up and holds the row until it commits: so commit order is seq
 //! order, without gaps, and whoever reads "everything above seq n" misses nothing. That is also why it comes last in a transaction.
 
-use sea_orm::sea_query::{Expr, Query};
-use sea_orm::{ConnectionTrait, DbErr};
-use sluice_domain::{ChannelId, GroupName, ModelName, TokenId, UnixMillis, UserId};
+use sea_orm::DbErr;
+use sluice_domain::{AccountId, ChannelId, GroupName, ModelName, TokenId, UnixMillis, UserId};
 
+use super::store;
 use crate::db::Tx;
 
 /// The most changes in one transaction, so that an import cannot hold up a revocation.
@@ -27,6 +27,8 @@ pub enum Changed {
     Token(TokenId),
     /// A user.
     User(UserId),
+    /// An account that money came into: relays forget that it was exhausted.
+    Account(AccountId),
 }
 
 impl Changed {
@@ -40,6 +42,7 @@ impl Changed {
             Self::Setting(_) => "setting",
             Self::Token(_) => "token",
             Self::User(_) => "user",
+            Self::Account(_) => "account",
         }
     }
 
@@ -53,6 +56,7 @@ impl Changed {
             Self::Setting(name) => name.clone(),
             Self::Token(id) => id.to_string(),
             Self::User(id) => id.to_string(),
+            Self::Account(id) => id.to_string(),
         }
     }
 
@@ -66,9 +70,58 @@ impl Changed {
             "setting" => Some(Self::Setting(name.to_owned())),
             "token" => name.parse().ok().map(|id| Self::Token(TokenId::new(id))),
             "user" => name.parse().ok().map(|id| Self::User(UserId::new(id))),
+            "account" => name.parse().ok().map(|id| Self::Account(AccountId::new(id))),
             _ => None,
         }
     }
+}
+
+/// A figure that requests are priced with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RateKind {
+    /// The price of a model; the body is a `ModelPrice` as JSON.
+    Price,
+    /// The ratio of a group; the body is decimal text.
+    Group,
+    /// The cache ratio of a channel, by its id; the body is decimal text.
+    Channel,
+}
+
+impl RateKind {
+    /// The word kept in `rate_history.kind`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Price => "price",
+            Self::Group => "group",
+            Self::Channel => "channel",
+        }
+    }
+}
+
+/// What a rate is from a transaction on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateChange {
+    /// Which rate.
+    pub kind: RateKind,
+    /// Of what: the model, the group, or the channel's id in decimal.
+    pub name: String,
+    /// The rate; `None` when there is none any more.
+    pub body: Option<String>,
+}
+
+/// Like [`record`], for a transaction that changes what requests are priced with: settlement prices a record with the rates at the
+/// sequence number it was priced with by the relay.
+///
+/// # Errors
+/// When the database is away, there is nothing to record, or more than [`MAX_CHANGES`].
+pub async fn record_rates(tx: &Tx, now: UnixMillis, changes: &[Changed], rates: &[RateChange]) -> Result<i64, DbErr> {
+    if rates.len() > MAX_CHANGES {
+        return Err(DbErr::Custom(format!("a transaction changes at most {MAX_CHANGES} rates, not {}", rates.len())));
+    }
+    let seq = record(tx, now, changes).await?;
+    store::insert_rates(tx, now, seq, rates).await?;
+    Ok(seq)
 }
 
 /// Takes the next sequence number and writes down what this transaction changed. Call it last, then commit, then poke.
@@ -79,16 +132,7 @@ pub async fn record(tx: &Tx, now: UnixMillis, changes: &[Changed]) -> Result<i64
     if changes.is_empty() || changes.len() > MAX_CHANGES {
         return Err(DbErr::Custom(format!("a transaction records 1 to {MAX_CHANGES} changes, not {}", changes.len())));
     }
-    let count_up = Query::update().table("config_head").value("seq", Expr::col("seq").add(1)).and_where(Expr::col("id").eq(1)).to_owned();
-    tx.execute(&count_up).await?;
-    let read = Query::select().column("seq").from("config_head").and_where(Expr::col("id").eq(1)).to_owned();
-    let row = tx.query_one(&read).await?.ok_or_else(|| DbErr::RecordNotFound("config_head has no row".into()))?;
-    let seq: i64 = row.try_get("", "seq")?;
-
-    let mut insert = Query::insert().into_table("config_log").columns(["seq", "ordinal", "kind", "name", "at"]).to_owned();
-    for (ordinal, change) in (0_i32..).zip(changes) {
-        insert.values_panic([seq.into(), ordinal.into(), change.kind().into(), change.name().into(), now.0.into()]);
-    }
-    tx.execute(&insert).await?;
+    let seq = store::count_up(tx).await?;
+    store::insert_changes(tx, now, seq, changes).await?;
     Ok(seq)
 }

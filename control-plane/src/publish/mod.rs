@@ -1,13 +1,27 @@
 //! From the database to the relays: what changed, in which order, and who has it.
 //!
 //! A transaction that changes anything relays know calls [`log::record`] as its last write, and [`Poke::look`] after its commit. A
-//! poke carries no data: it only says look at once; the tail looks by itself every 200 ms anyway.
+//! poke carries no data: it only says look at once; the tail looks by itself every 200 ms anyway. [`tail`] reads what changed, keeps the
+//! current [`State`] and gives out [`Change`]s; `rpc` turns them into messages. Every replica tails for itself: there is no leader.
 
 pub mod log;
+mod rows;
+mod state;
+mod store;
+mod tail;
 
 use std::sync::Arc;
 
+use sea_orm::DbErr;
+use sluice_domain::{KeyDigest, UnixMillis};
+use sluice_snapshot::{Token, User};
 use tokio::sync::Notify;
+
+pub use state::{Change, Revoked, State, Versioned};
+pub use store::IdentityPage;
+pub use tail::{Feed, News, POLL};
+
+use crate::app::App;
 
 /// Says to the tail: there is something to see.
 #[derive(Debug, Clone, Default)]
@@ -23,4 +37,42 @@ impl Poke {
     pub async fn wait(&self) {
         self.0.notified().await;
     }
+}
+
+/// Who a key belongs to.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The token and its owner; `None`: there is no such key.
+    pub identity: Option<(Token, User)>,
+    /// The config sequence the answer was read at.
+    pub as_of: i64,
+}
+
+/// Looks a key up by its digest.
+///
+/// # Errors
+/// When the database is away.
+pub async fn resolve(app: &App, digest: &KeyDigest) -> Result<Resolved, DbErr> {
+    let tx = app.db.begin_snapshot().await?;
+    let as_of = store::head(&tx).await?.seq;
+    let Some(token) = store::token_by_digest(&tx, digest).await? else { return Ok(Resolved { identity: None, as_of }) };
+    let user = store::user(&tx, token.user_id).await?;
+    Ok(Resolved { identity: user.map(|user| (token, user)), as_of })
+}
+
+/// The next page of the identities used since a moment (never used ones count as used when they were made), by ascending token id.
+///
+/// # Errors
+/// When the database is away.
+pub async fn identities(app: &App, after: i64, limit: u64, since: UnixMillis) -> Result<IdentityPage, DbErr> {
+    let tx = app.db.begin_snapshot().await?;
+    store::identity_page(&tx, after, limit, since).await
+}
+
+/// Whether there are at most so many tokens.
+///
+/// # Errors
+/// When the database is away.
+pub async fn has_at_most(app: &App, tokens: u64) -> Result<bool, DbErr> {
+    store::has_at_most(app.db.read(), tokens).await
 }

@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod error;
+mod hidden;
 pub mod identity;
 pub mod resource;
 pub mod usage;

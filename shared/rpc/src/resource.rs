@@ -24,6 +24,12 @@ pub fn encode(resource: &Resource, rev: i64) -> pb::Resource {
     pb::Resource { kind: kind_to_pb(&key).into(), key: key.name(), rev, body: body.into() }
 }
 
+/// The hash of a resource as relays are sent it.
+#[must_use]
+pub fn hash_of(resource: &Resource, rev: i64) -> u128 {
+    hash(&encode(resource, rev))
+}
+
 /// The hash of an encoded resource, the same on both sides.
 #[must_use]
 pub fn hash(resource: &pb::Resource) -> u128 {

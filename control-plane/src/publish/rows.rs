@@ -1,0 +1,131 @@
+//! Rows of the database as the resources and identities relays know. A row that breaks a rule is left out and named.
+
+use std::collections::BTreeMap;
+
+use sea_orm::QueryResult;
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use sluice_billing::{ModelPrice, Ratio};
+use sluice_domain::{
+    AccountId, ChannelId, ChannelKeyId, GroupName, KeyDigest, ModelName, Role, Status, TokenId, UnixMillis, UserId,
+};
+use sluice_sealed::{Keyring, Place};
+use sluice_snapshot::{Channel, ChannelKey, Group, Price, Setting, Token, User};
+
+/// Why a row cannot be sent to relays. Names the column, never its content.
+#[derive(Debug, thiserror::Error)]
+#[error("column {column}: {reason}")]
+pub(super) struct BadRow {
+    column: &'static str,
+    reason: String,
+}
+
+type Read<T> = Result<T, BadRow>;
+
+fn bad(column: &'static str, reason: impl ToString) -> BadRow {
+    BadRow { column, reason: reason.to_string() }
+}
+
+fn get<T: sea_orm::TryGetable>(row: &QueryResult, column: &'static str) -> Read<T> {
+    row.try_get("", column).map_err(|error| bad(column, error))
+}
+
+fn json<T: DeserializeOwned>(row: &QueryResult, column: &'static str) -> Read<T> {
+    // serde's message may quote the text; its place is enough
+    let place = |error: serde_json::Error| bad(column, format!("is not the JSON it should be, at column {}", error.column()));
+    serde_json::from_str(&get::<String>(row, column)?).map_err(place)
+}
+
+fn status(row: &QueryResult, column: &'static str) -> Read<Status> {
+    Status::from_code(get(row, column)?).ok_or_else(|| bad(column, "is not a status"))
+}
+
+fn group_name(row: &QueryResult, column: &'static str) -> Read<GroupName> {
+    GroupName::parse(&get::<String>(row, column)?).map_err(|error| bad(column, error))
+}
+
+fn ratio(column: &'static str, text: &str) -> Read<Ratio> {
+    text.parse().map_err(|error| bad(column, error))
+}
+
+/// A channel without its keys.
+pub(super) fn channel(row: &QueryResult) -> Read<(Channel, i64)> {
+    let weight: i32 = get(row, "weight")?;
+    let cache_read_ratio: Option<String> = get(row, "cache_read_ratio")?;
+    let channel = Channel {
+        id: ChannelId::new(get(row, "id")?),
+        name: get(row, "name")?,
+        provider: get(row, "provider")?,
+        base_url: get(row, "base_url")?,
+        api_version: get(row, "api_version")?,
+        keys: Vec::new(),
+        models: json(row, "models")?,
+        groups: json(row, "groups")?,
+        priority: get(row, "priority")?,
+        weight: u32::try_from(weight).map_err(|error| bad("weight", error))?,
+        status: status(row, "status")?,
+        model_mapping: json::<BTreeMap<String, String>>(row, "model_mapping")?,
+        cache_read_ratio: cache_read_ratio.map(|text| ratio("cache_read_ratio", &text)).transpose()?,
+    };
+    Ok((channel, get(row, "rev")?))
+}
+
+pub(super) fn channel_key(row: &QueryResult, keyring: &Keyring) -> Read<(ChannelId, ChannelKey)> {
+    let id: i64 = get(row, "id")?;
+    let sealed: String = get(row, "sealed_key")?;
+    let opened = keyring.open_text(&Place::row("channel_keys", "sealed_key", id), &sealed);
+    let secret: SecretString = opened.map_err(|error| bad("sealed_key", error))?;
+    let key = ChannelKey { id: ChannelKeyId::new(id), secret, status: status(row, "status")? };
+    Ok((ChannelId::new(get(row, "channel_id")?), key))
+}
+
+pub(super) fn group(row: &QueryResult) -> Read<(Group, i64)> {
+    let ratio = ratio("ratio", &get::<String>(row, "ratio")?)?;
+    Ok((Group { name: group_name(row, "name")?, ratio, usable: json(row, "usable")? }, get(row, "rev")?))
+}
+
+pub(super) fn price(row: &QueryResult) -> Read<(Price, i64)> {
+    let model = ModelName::parse(&get::<String>(row, "model")?).map_err(|error| bad("model", error))?;
+    Ok((Price { model, price: json::<ModelPrice>(row, "body")? }, get(row, "rev")?))
+}
+
+pub(super) fn setting(row: &QueryResult) -> Read<(Setting, i64)> {
+    Ok((Setting { name: get(row, "name")?, value: get(row, "value")? }, get(row, "rev")?))
+}
+
+/// A token, and whether it is deleted.
+pub(super) fn token(row: &QueryResult) -> Read<(Token, bool)> {
+    let digest: String = get(row, "digest")?;
+    let digest = <[u8; 32]>::try_from(hex::decode(digest).unwrap_or_default()).map_err(|_| bad("digest", "is not 64 hex digits"))?;
+    let group: Option<String> = get(row, "group_name")?;
+    let models_limited: bool = get(row, "models_limited")?;
+    let models: Vec<ModelName> = json(row, "models")?;
+    let token = Token {
+        id: TokenId::new(get(row, "id")?),
+        user_id: UserId::new(get(row, "user_id")?),
+        rev: get(row, "rev")?,
+        digest: KeyDigest(digest),
+        status: status(row, "status")?,
+        expires_at: get::<Option<i64>>(row, "expires_at")?.map(UnixMillis),
+        name: get::<String>(row, "name")?.into(),
+        group: group.map(|name| GroupName::parse(&name).map_err(|error| bad("group_name", error))).transpose()?,
+        models: models_limited.then_some(models),
+        ip_allow: json(row, "ip_allow")?,
+        account_id: AccountId::new(get(row, "account_id")?),
+        capped: get(row, "capped")?,
+    };
+    Ok((token, get::<Option<i64>>(row, "deleted_at")?.is_some()))
+}
+
+/// A user, and whether they are deleted. `account_id` is joined from their wallet.
+pub(super) fn user(row: &QueryResult) -> Read<(User, bool)> {
+    let user = User {
+        id: UserId::new(get(row, "id")?),
+        rev: get(row, "rev")?,
+        status: status(row, "status")?,
+        role: Role::from_code(get(row, "role")?).ok_or_else(|| bad("role", "is not a role"))?,
+        group: group_name(row, "group_name")?,
+        account_id: AccountId::new(get(row, "account_id")?),
+    };
+    Ok((user, get::<Option<i64>>(row, "deleted_at")?.is_some()))
+}

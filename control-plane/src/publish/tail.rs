@@ -1,0 +1,254 @@
+//! Follows the log of changes, keeps the current state, and tells whoever listens.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::DbErr;
+use sluice_domain::{Status, TokenId, UserId};
+use sluice_rpc::identity;
+use sluice_snapshot::{Resource, ResourceKey};
+use sluice_telemetry::drain::Drain;
+use tokio::sync::{broadcast, watch};
+use tracing::{info, warn};
+
+use super::log::Changed;
+use super::state::{Change, Revoked, State, Versioned};
+use super::store::{self, Which};
+use crate::app::App;
+use crate::db::Tx;
+
+/// How often the log is looked at without being poked: other replicas write, too.
+pub const POLL: Duration = Duration::from_millis(200);
+/// Changes a listener may be behind; one that is further behind starts over from the state.
+const BACKLOG: usize = 256;
+/// Above this many sequence numbers at once, or when some are gone from the log, everything is read anew.
+const MOST_AT_ONCE: i64 = 10_000;
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// The state moved on by this.
+    Change(Arc<Change>),
+    /// The state was read anew: take it whole.
+    Reload,
+    /// For the urgent lane only.
+    Urgent(Arc<[Revoked]>),
+}
+
+/// The current state and what happens to it. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    state: watch::Sender<Arc<State>>,
+    news: broadcast::Sender<News>,
+}
+
+impl Feed {
+    /// Reads everything once.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn start(app: &App) -> Result<Self, DbErr> {
+        let state = load(app).await?;
+        Ok(Self { state: watch::Sender::new(Arc::new(state)), news: broadcast::Sender::new(BACKLOG) })
+    }
+
+    /// The current state.
+    #[must_use]
+    pub fn state(&self) -> Arc<State> {
+        self.state.borrow().clone()
+    }
+
+    /// Waits until the state is at or past a sequence number.
+    pub async fn reached(&self, seq: i64) {
+        // the sender lives as long as we do, so waiting cannot fail
+        let _ = self.state.subscribe().wait_for(|state| state.version().seq >= seq).await;
+    }
+
+    /// The current state, and everything that happens from there on.
+    #[must_use]
+    pub fn listen(&self) -> (Arc<State>, broadcast::Receiver<News>) {
+        // first the ear, then the state: what happens in between is heard and recognised as old by its version
+        let news = self.news.subscribe();
+        (self.state(), news)
+    }
+
+    /// Tells something on the urgent lane of every relay connected here.
+    pub fn tell(&self, urgent: Vec<Revoked>) {
+        if !urgent.is_empty() {
+            // nobody listening is no failure
+            let _ = self.news.send(News::Urgent(urgent.into()));
+        }
+    }
+
+    /// Follows the log until the process ends.
+    pub async fn run(self, app: App, drain: Drain) {
+        let closing = drain.closing();
+        tokio::pin!(closing);
+        let mut failing = false;
+        loop {
+            tokio::select! {
+                () = &mut closing => return,
+                () = app.poke.wait() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+            match self.look(&app).await {
+                Ok(()) if failing => {
+                    failing = false;
+                    info!("the log of changes is followed again");
+                }
+                Ok(()) => {}
+                Err(error) if !failing => {
+                    failing = true;
+                    warn!(%error, "cannot follow the log of changes, trying again");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn look(&self, app: &App) -> Result<(), DbErr> {
+        let state = self.state();
+        let here = state.version();
+        if store::head(app.db.read()).await? == *here {
+            return Ok(());
+        }
+        let tx = app.db.begin_snapshot().await?;
+        let head = store::head(&tx).await?;
+        let behind = head.seq - here.seq;
+        if head.lineage != here.lineage || !(0..=MOST_AT_ONCE).contains(&behind) {
+            return self.reload(app).await;
+        }
+        let (logged, seqs) = store::logged_above(&tx, here.seq).await?;
+        if i64::try_from(seqs).unwrap_or(i64::MAX) != behind {
+            return self.reload(app).await;
+        }
+        let mut change = read_change(&tx, app, &state, &logged).await?;
+        (change.from, change.to) = (here.clone(), head);
+        self.state.send_replace(Arc::new(state.after(&change)));
+        // nobody listening is no failure
+        let _ = self.news.send(News::Change(Arc::new(change)));
+        Ok(())
+    }
+
+    async fn reload(&self, app: &App) -> Result<(), DbErr> {
+        let state = load(app).await?;
+        warn!(seq = state.version().seq, "the configuration is read anew as a whole");
+        self.state.send_replace(Arc::new(state));
+        let _ = self.news.send(News::Reload);
+        Ok(())
+    }
+}
+
+async fn load(app: &App) -> Result<State, DbErr> {
+    let tx = app.db.begin_snapshot().await?;
+    let version = store::head(&tx).await?;
+    let mut resources = store::channels(&tx, &app.keyring, Which::All).await?;
+    resources.extend(store::groups(&tx, Which::All).await?);
+    resources.extend(store::prices(&tx, Which::All).await?);
+    resources.extend(store::settings(&tx, Which::All).await?);
+    Ok(State::new(version, resources))
+}
+
+/// What was logged, as it is by now.
+#[derive(Default)]
+struct Logged {
+    channels: Vec<sea_orm::Value>,
+    groups: Vec<sea_orm::Value>,
+    prices: Vec<sea_orm::Value>,
+    settings: Vec<sea_orm::Value>,
+    keys: BTreeSet<ResourceKey>,
+    tokens: Vec<TokenId>,
+    users: Vec<UserId>,
+    accounts: Vec<sluice_domain::AccountId>,
+}
+
+impl Logged {
+    fn sort(changes: &BTreeSet<Changed>) -> Self {
+        let mut logged = Self::default();
+        for change in changes {
+            match change {
+                Changed::Channel(id) => {
+                    logged.channels.push(id.get().into());
+                    logged.keys.insert(ResourceKey::Channel(*id));
+                }
+                Changed::Group(name) => {
+                    logged.groups.push(name.as_str().into());
+                    logged.keys.insert(ResourceKey::Group(name.clone()));
+                }
+                Changed::Price(model) => {
+                    logged.prices.push(model.as_str().into());
+                    logged.keys.insert(ResourceKey::Price(model.clone()));
+                }
+                Changed::Setting(name) => {
+                    logged.settings.push(name.as_str().into());
+                    logged.keys.insert(ResourceKey::Setting(name.clone()));
+                }
+                Changed::Token(id) => logged.tokens.push(*id),
+                Changed::User(id) => logged.users.push(*id),
+                Changed::Account(id) => logged.accounts.push(*id),
+            }
+        }
+        logged
+    }
+}
+
+async fn read_change(tx: &Tx, app: &App, state: &State, changes: &BTreeSet<Changed>) -> Result<Change, DbErr> {
+    let mut logged = Logged::sort(changes);
+    let mut upserts = Vec::new();
+    if !logged.channels.is_empty() {
+        upserts.extend(store::channels(tx, &app.keyring, Which::These(&logged.channels)).await?);
+    }
+    if !logged.groups.is_empty() {
+        upserts.extend(store::groups(tx, Which::These(&logged.groups)).await?);
+    }
+    if !logged.prices.is_empty() {
+        upserts.extend(store::prices(tx, Which::These(&logged.prices)).await?);
+    }
+    if !logged.settings.is_empty() {
+        upserts.extend(store::settings(tx, Which::These(&logged.settings)).await?);
+    }
+    for upsert in &upserts {
+        logged.keys.remove(&upsert.resource.key());
+    }
+    let deletes: Vec<ResourceKey> = logged.keys.into_iter().filter(|key| state.get(key).is_some()).collect();
+    let (tokens, users) = (store::tokens(tx, &logged.tokens).await?, store::users(tx, &logged.users).await?);
+    let mut urgent: Vec<Revoked> = revoked_identities(&tokens, &users);
+    urgent.extend(upserts.iter().filter_map(revoked_channel));
+    urgent.extend(deletes.iter().filter_map(|key| match key {
+        ResourceKey::Channel(id) => Some(Revoked::Channel(*id, i64::MAX)),
+        _ => None,
+    }));
+    if !logged.accounts.is_empty() {
+        let revs = store::account_revs(tx, &logged.accounts).await?;
+        urgent.extend(revs.into_iter().map(|(id, rev)| Revoked::Credit(id, rev)));
+    }
+    let upserts = upserts.into_iter().map(Arc::new).collect();
+    Ok(Change { upserts, deletes, tokens, users, urgent, ..Change::default() })
+}
+
+fn revoked_channel(versioned: &Versioned) -> Option<Revoked> {
+    match &versioned.resource {
+        Resource::Channel(channel) if !channel.status.is_enabled() => Some(Revoked::Channel(channel.id, versioned.rev)),
+        _ => None,
+    }
+}
+
+fn revoked_identities(
+    tokens: &[identity::Change<sluice_snapshot::Token, TokenId>],
+    users: &[identity::Change<sluice_snapshot::User, UserId>],
+) -> Vec<Revoked> {
+    use identity::Change::{Gone, Is};
+    let is_off = |status: Status| !status.is_enabled();
+    let tokens = tokens.iter().filter_map(|change| match change {
+        Is(token) if is_off(token.status) => Some(Revoked::Token(token.id, token.rev)),
+        Is(_) => None,
+        Gone { id, rev } => Some(Revoked::Token(*id, *rev)),
+    });
+    let users = users.iter().filter_map(|change| match change {
+        Is(user) if is_off(user.status) => Some(Revoked::User(user.id, user.rev)),
+        Is(_) => None,
+        Gone { id, rev } => Some(Revoked::User(*id, *rev)),
+    });
+    tokens.chain(users).collect()
+}

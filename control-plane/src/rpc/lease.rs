@@ -1,0 +1,161 @@
+//! The lease stream: grants, returns, renewals, and the urgent lane.
+
+use sluice_domain::{AccountId, LeaseId, Quota};
+use sluice_rpc::auth::presented_node;
+use sluice_rpc::pb;
+use sluice_rpc::pb::leases_server::Leases;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::gate::life;
+use super::grants::{Replies, grant};
+use super::{QUEUE, Rpc, Answers, superseded, unavailable};
+use crate::leases::{self, Ask, LIFE_MILLIS, Life};
+use crate::publish::{News, Revoked};
+
+/// Requests, returns and renewals in one message.
+const MOST_IN_MESSAGE: usize = 10_000;
+
+#[tonic::async_trait]
+impl Leases for Rpc {
+    type ExchangeStream = Answers<pb::LeaseDown>;
+
+    async fn exchange(&self, request: Request<Streaming<pb::LeaseUp>>) -> Result<Response<Self::ExchangeStream>, Status> {
+        let caller = presented_node(&request)?;
+        let mut up = request.into_inner();
+        let first = up.message().await?.ok_or_else(|| Status::invalid_argument("the first message must be a hello"))?;
+        let hello = first.hello.as_ref().ok_or_else(|| Status::invalid_argument("the first message must have a hello"))?;
+        let life = life(&caller, &hello.node_id, hello.epoch)?;
+        let held: Vec<LeaseId> = hello.held.iter().copied().map(LeaseId::new).collect();
+        let (_, news) = self.feed.listen();
+        let greeting = leases::greet(&self.app.db, &life, &held).await;
+        let greeting = greeting.map_err(|error| unavailable("cannot compare leases", &error))?;
+        let (down, answers) = mpsc::channel(QUEUE);
+        let first_answer = pb::LeaseDown {
+            grants: greeting.resend.iter().map(grant).collect(),
+            void_leases: greeting.void.iter().map(|lease| lease.get()).collect(),
+            ..pb::LeaseDown::default()
+        };
+        // the receiver is in hand, so this cannot fail
+        let _ = down.send(Ok(first_answer)).await;
+        self.tasks.spawn("lease stream", self.clone().serve_leases(life, first, up, news, down));
+        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+    }
+}
+
+impl Rpc {
+    async fn serve_leases(
+        self,
+        life: Life,
+        first: pb::LeaseUp,
+        mut up: Streaming<pb::LeaseUp>,
+        mut news: Receiver<News>,
+        down: Replies,
+    ) {
+        let over = self.presence.superseded(&life);
+        let closing = self.tasks.drain().closing();
+        tokio::pin!(over, closing);
+        let mut next = Some(first);
+        loop {
+            if let Some(message) = next.take()
+                && let Err(status) = self.take_message(&life, message, &down).await
+            {
+                let _ = down.send(Err(status)).await;
+                return;
+            }
+            let urgent = tokio::select! {
+                () = &mut closing => return,
+                () = &mut over => {
+                    let _ = down.send(Err(superseded())).await;
+                    return;
+                }
+                message = up.message() => match message {
+                    Ok(Some(message)) => {
+                        next = Some(message);
+                        continue;
+                    }
+                    Ok(None) | Err(_) => return,
+                },
+                told = news.recv() => match told {
+                    Ok(told) => told,
+                    // what was missed is on the config stream, too; money verdicts end by themselves within 2 s
+                    Err(RecvError::Lagged(_)) => continue,
+                    Err(RecvError::Closed) => return,
+                },
+            };
+            if let Some(message) = urgent_message(&urgent)
+                && down.send(Ok(message)).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    async fn take_message(&self, life: &Life, message: pb::LeaseUp, down: &Replies) -> Result<(), Status> {
+        if message.grants.len().max(message.returns.len()).max(message.renew.len()) > MOST_IN_MESSAGE {
+            return Err(Status::invalid_argument(format!("a message holds at most {MOST_IN_MESSAGE} of each")));
+        }
+        if !message.grants.is_empty() {
+            let asks = message.grants.iter().map(|request| ask(life, request)).collect::<Result<Vec<Ask>, Status>>()?;
+            self.granter.ask(asks, down.clone()).await;
+        }
+        if !message.returns.is_empty() {
+            let total = |one: &pb::LeaseReturn| Ok((LeaseId::new(one.lease_id), amount("returned_total", one.returned_total)?));
+            let returns = message.returns.iter().map(total).collect::<Result<Vec<_>, Status>>()?;
+            let richer = leases::take_returns(&self.app.db, life, &returns).await;
+            let richer = richer.map_err(|error| unavailable("cannot take returns", &error))?;
+            self.feed.tell(richer.into_iter().map(|account| Revoked::Credit(account, 0)).collect());
+        }
+        if !message.renew.is_empty() {
+            let renew: Vec<LeaseId> = message.renew.iter().copied().map(LeaseId::new).collect();
+            let renewed = leases::renew(&self.app.db, life, &renew, self.app.clock.wall()).await;
+            let renewed = renewed.map_err(|error| unavailable("cannot renew leases", &error))?;
+            let renewal = |lease: LeaseId| pb::Renewal { lease_id: lease.get(), life_ms: LIFE_MILLIS };
+            let renewals = renewed.into_iter().map(renewal).collect();
+            let _ = down.send(Ok(pb::LeaseDown { renewals, ..pb::LeaseDown::default() })).await;
+        }
+        Ok(())
+    }
+}
+
+fn ask(life: &Life, request: &pb::GrantRequest) -> Result<Ask, Status> {
+    let (need, want) = (amount("need", request.need)?, amount("want", request.want)?);
+    Ok(Ask {
+        life: life.clone(),
+        grant_seq: request.grant_seq,
+        account: AccountId::new(request.account_id),
+        need,
+        want: want.max(need),
+    })
+}
+
+fn amount(field: &'static str, units: i64) -> Result<Quota, Status> {
+    let amount = Quota::new(units).ok().filter(|amount| *amount >= Quota::ZERO);
+    amount.ok_or_else(|| Status::invalid_argument(format!("{field} must be 0 to {}", Quota::LIMIT)))
+}
+
+fn urgent_message(news: &News) -> Option<pb::LeaseDown> {
+    use pb::deny::Target;
+    let (seq, urgent): (i64, &[Revoked]) = match news {
+        News::Change(change) => (change.to.seq, &change.urgent),
+        News::Urgent(urgent) => (0, urgent),
+        News::Reload => return None,
+    };
+    let mut down = pb::LeaseDown::default();
+    for revoked in urgent {
+        let (rev, target) = match *revoked {
+            Revoked::Token(id, rev) => (rev, Target::TokenId(id.get())),
+            Revoked::User(id, rev) => (rev, Target::UserId(id.get())),
+            Revoked::Channel(id, rev) => (rev, Target::ChannelId(id.get())),
+            Revoked::Credit(id, account_rev) => {
+                down.credits.push(pb::Credit { account_id: id.get(), account_rev });
+                continue;
+            }
+        };
+        down.denies.push(pb::Deny { seq, rev, target: Some(target) });
+    }
+    (!urgent.is_empty()).then_some(down)
+}

@@ -1,0 +1,52 @@
+//! Registration.
+
+use sluice_rpc::auth::presented_node;
+use sluice_rpc::pb;
+use sluice_rpc::pb::nodes_server::Nodes;
+use tonic::{Request, Response, Status};
+use tracing::info;
+
+use super::gate::life;
+use super::{HEARTBEAT, Rpc, unavailable};
+use crate::nodes::{self, RegisterError, Registration};
+
+/// Characters of what relays say about themselves for people.
+const MOST_CHARS: usize = 64;
+
+#[tonic::async_trait]
+impl Nodes for Rpc {
+    async fn register(&self, request: Request<pb::RegisterRequest>) -> Result<Response<pb::RegisterReply>, Status> {
+        let caller = presented_node(&request)?;
+        let message = request.into_inner();
+        let life = life(&caller, &message.node_id, message.epoch)?;
+        if message.boot_id.is_empty() || message.boot_id.len() > 36 {
+            return Err(Status::invalid_argument("boot_id must have 1 to 36 characters"));
+        }
+        let registration = Registration {
+            life: life.clone(),
+            boot_id: message.boot_id,
+            build: message.build.chars().take(MOST_CHARS).collect(),
+            address: message.address.chars().take(MOST_CHARS).collect(),
+        };
+        let now = self.app.clock.wall();
+        nodes::register(&self.app.db, &registration, now).await.map_err(refusal)?;
+        self.presence.registered(&life);
+        info!(node.id = %life.node, epoch = %life.epoch, build = registration.build, "relay {} joined the fleet", life.node);
+        let fleet = nodes::fleet(self.app.db.read(), now).await.map_err(|error| unavailable("cannot count the fleet", &error))?;
+        Ok(Response::new(pb::RegisterReply {
+            lineage: self.feed.state().version().lineage.to_string(),
+            token_digest_key: self.app.keyring.current().digest_key().expose().to_vec().into(),
+            server_time_ms: now.0,
+            heartbeat_ms: i64::try_from(HEARTBEAT.as_millis()).unwrap_or(i64::MAX),
+            fleet_size: i32::try_from(fleet.max(1)).unwrap_or(i32::MAX),
+        }))
+    }
+}
+
+fn refusal(error: RegisterError) -> Status {
+    match error {
+        RegisterError::Superseded { .. } => Status::failed_precondition(error.to_string()),
+        RegisterError::Twin { .. } => Status::already_exists(error.to_string()),
+        RegisterError::Database(error) => unavailable("cannot register a relay", &error),
+    }
+}

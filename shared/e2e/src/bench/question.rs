@@ -1,0 +1,108 @@
+//! What is asked, and what the answer must be.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Uri};
+use serde_json::json;
+
+/// The simulator's model with prebuilt answers.
+pub(crate) const FAST_MODEL: &str = "sim-fast";
+/// The simulator's model that obeys the directive in the message.
+pub(crate) const PLAYED_MODEL: &str = "sim-plain";
+
+const PATH: &str = "/v1/chat/completions";
+/// About what a short chat looks like, so that the bodies read and inspected are not toys.
+const SYSTEM: &str = "You are a helpful assistant for the customers of a shop for bicycles. Answer in a friendly tone, in at most \
+    three sentences, and never promise a date of delivery. If you are not sure about something, say so.";
+
+/// A request to be sent many times.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    body: Bytes,
+    expected: Expected,
+}
+
+/// What an answer must be to count.
+#[derive(Debug, Clone)]
+pub(crate) enum Expected {
+    /// Any answer of status 200: to learn what the provider itself says.
+    Anything,
+    /// Byte for byte what the provider says.
+    Bytes(Bytes),
+    /// An event stream of so many events with `[DONE]` at the end.
+    Events(u64),
+}
+
+impl Question {
+    /// Plain chat with the prebuilt answer of about 1 KB.
+    pub(crate) fn plain() -> Self {
+        Self::new(FAST_MODEL, "What is the best tyre for gravel?", false, Expected::Anything)
+    }
+
+    /// A stream with the prebuilt answer, written by the simulator in one go.
+    pub(crate) fn flat_out() -> Self {
+        Self::new(FAST_MODEL, "What is the best tyre for gravel?", true, Expected::Anything)
+    }
+
+    /// A stream of so many events with content, so many milliseconds apart.
+    pub(crate) fn paced(chunks: u64, delay_ms: u64) -> Self {
+        let message = format!("[sim: chunks={chunks} delay_ms={delay_ms}]");
+        // Beside the content: the role, the finish reason and `[DONE]`.
+        Self::new(PLAYED_MODEL, &message, true, Expected::Events(chunks + 3))
+    }
+
+    /// The same question, from here on with the one right answer.
+    pub(crate) fn expecting(mut self, answer: Bytes) -> Self {
+        self.expected = Expected::Bytes(answer);
+        self
+    }
+
+    fn new(model: &str, message: &str, stream: bool, expected: Expected) -> Self {
+        let mut body = json!({
+            "model": model,
+            "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": message}],
+            "temperature": 0.7,
+        });
+        if stream {
+            body["stream"] = json!(true);
+        }
+        Self { body: Bytes::from(body.to_string()), expected }
+    }
+
+    /// The question as it is put to one server.
+    pub(crate) fn addressed(&self, server: SocketAddr, key: &str) -> Result<Addressed> {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_str(&server.to_string())?);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {key}"))?);
+        Ok(Addressed { question: self.clone(), uri: Uri::from_static(PATH), headers })
+    }
+}
+
+/// A question with everything a server wants to see.
+#[derive(Debug, Clone)]
+pub(crate) struct Addressed {
+    question: Question,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Addressed {
+    /// What an answer must be.
+    pub(crate) fn expected(&self) -> &Expected {
+        &self.question.expected
+    }
+
+    /// One more request.
+    pub(crate) fn request(&self) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.question.body.clone()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
