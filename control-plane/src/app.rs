@@ -5,9 +5,13 @@ use std::sync::Arc;
 use sluice_domain::{Clock, UnixMillis};
 use sluice_providers::Catalog;
 use sluice_sealed::Keyring;
+use sluice_telemetry::drain::Drain;
 
+use crate::auth::Passwords;
 use crate::db::Db;
+use crate::http::Gate;
 use crate::publish::Poke;
+use crate::settlement::rates::Rates;
 
 /// The control plane's parts, built once and passed down. Cloning shares them.
 #[derive(Clone)]
@@ -22,6 +26,14 @@ pub struct App {
     pub catalog: Arc<Catalog>,
     /// Says to the tail that there is something to see.
     pub poke: Poke,
+    /// What prices were at each config version.
+    pub rates: Rates,
+    /// Who may come in over HTTP, and how often.
+    pub gate: Arc<Gate>,
+    /// Makes and checks digests of passwords, a few at a time.
+    pub passwords: Passwords,
+    /// How far the process is on its way down.
+    pub drain: Drain,
     /// When this process started.
     pub started_at: UnixMillis,
 }

@@ -5,6 +5,23 @@
 //! routes, `jobs.rs` what runs by itself.
 
 pub mod app;
+pub mod audit;
 pub mod auth;
+pub mod channels;
+pub mod config;
 pub mod db;
+pub mod groups;
+pub mod http;
+pub mod leases;
+pub mod nodes;
+pub mod pricing;
+pub mod providers;
 pub mod publish;
+pub mod rpc;
+pub mod settings;
+pub mod settlement;
+pub mod start;
+pub mod tokens;
+pub mod usage;
+pub mod users;
+pub mod wallet;

@@ -6,6 +6,7 @@
 #   services.sh down DIR [SERVICE...]  stops them by their pid files; without names it also forgets their data
 #
 # `down DIR postgres` and `up DIR postgres` are an outage: same port, same data.
+# With SLUICE_SERVICES_DURABLE set, PostgreSQL and MariaDB write to the disk what they acknowledge, as in production; else they do not.
 # Works as root (PostgreSQL then runs as user postgres) and as an ordinary user.
 set -euo pipefail
 
@@ -101,6 +102,8 @@ pg_home() {
 }
 
 up_postgres() {
+  local durability="-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+  if [ -n "${SLUICE_SERVICES_DURABLE:-}" ]; then durability="-c fsync=on"; fi
   local bin home port
   bin=$(pg_bin) || die "PostgreSQL is not installed: run services.sh ensure"
   home=$(pg_home); port=$(port_of "$DIR/pg.port")
@@ -111,11 +114,13 @@ up_postgres() {
       || { cat "$DIR/pg.log" >&2; die "initdb failed"; }
   fi
   as_postgres "$bin/pg_ctl" -D "$home/data" -w -t 30 -l "$home/server.log" -o "-p $port -h 127.0.0.1 -c unix_socket_directories='' \
-    -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300" start >>"$DIR/pg.log" 2>&1 \
+    $durability -c max_connections=300" start >>"$DIR/pg.log" 2>&1 \
     || { cat "$DIR/pg.log" "$home/server.log" >&2; die "PostgreSQL did not start"; }
 }
 
 up_mariadb() {
+  local durability=(--innodb-flush-log-at-trx-commit=0 --innodb-flush-method=nosync)
+  if [ -n "${SLUICE_SERVICES_DURABLE:-}" ]; then durability=(--innodb-flush-log-at-trx-commit=1); fi
   PATH=$PATH:/usr/sbin
   command -v mariadbd >/dev/null || die "MariaDB is not installed: run services.sh ensure"
   local port user=()
@@ -133,8 +138,8 @@ SQL
   fi
   # A relative socket path stays below the length the kernel allows, however deep DIR lies.
   setsid nohup mariadbd --no-defaults "${user[@]}" --datadir="$DIR/my" --port="$port" --bind-address=127.0.0.1 --socket=my.sock \
-    --pid-file="$DIR/my.pid" --init-file="$DIR/my.sql" --skip-name-resolve --innodb-flush-log-at-trx-commit=0 \
-    --innodb-flush-method=nosync --innodb-buffer-pool-size=64M --performance-schema=OFF --max-connections=300 \
+    --pid-file="$DIR/my.pid" --init-file="$DIR/my.sql" --skip-name-resolve "${durability[@]}" \
+    --innodb-buffer-pool-size=64M --performance-schema=OFF --max-connections=300 \
     --character-set-server=utf8mb4 --collation-server=utf8mb4_bin >>"$DIR/my.log" 2>&1 </dev/null &
   local started=$!
   for _ in $(seq 600); do

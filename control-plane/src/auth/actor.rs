@@ -1,9 +1,12 @@
 //! Whoever asks for an operation, and what they may do.
 
+use serde::{Deserialize, Serialize};
 use sluice_domain::{Role, UserId};
+use utoipa::ToSchema;
 
 /// What a management token may be used for. A session may do all of them, within its user's role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// See things.
     Read,
@@ -29,17 +32,31 @@ impl Scope {
             Self::Settings => "settings",
         }
     }
+
+    /// Reads the word back.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == word)
+    }
 }
 
 /// Why an operation was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// The role is too low.
-    #[error("this needs the role {0:?}")]
+    #[error("this needs the role {}", role_word(.0))]
     Role(Role),
     /// The management token was made for less.
     #[error("this needs a management token with the scope {}", .0.as_str())]
     Scope(Scope),
+}
+
+fn role_word(role: &Role) -> &'static str {
+    match role {
+        Role::User => "user",
+        Role::Admin => "admin",
+        Role::Root => "root",
+    }
 }
 
 /// Whoever asks for an operation.

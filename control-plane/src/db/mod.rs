@@ -2,36 +2,73 @@
 //!
 //! Features write SQL in their `store.rs`, through SeaORM; the few places where the engines truly differ are functions in here. Reads
 //! go to [`Db::read`], writes through a [`Tx`], so that each operation is one transaction.
+//!
+//! Locks are taken in one order everywhere: a relay's row, its cursor, tokens and users by id, accounts by id, leases by id, roll-ups
+//! by key, and the head of the configuration last.
 
-use std::ops::Deref;
+mod connect;
+mod dialect;
+pub mod dsn;
+pub mod first_rows;
+mod gate;
+mod lock;
+mod migrate;
+mod search;
+mod sets;
+
+use std::time::Duration;
 
 use sea_orm::{
-    DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, IsolationLevel, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    ConnAcquireErr, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, ExecResult, IsolationLevel,
+    QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
+use sea_orm_migration::prelude::async_trait::async_trait;
+use tokio::sync::oneshot;
+
+pub use connect::{PoolSettings, ServerVersion, connect, server_version};
+pub use dialect::{insert_for_id, is_conflict, now_millis, sum, whole};
+pub use dsn::Dsn;
+pub use gate::Urgency;
+use gate::{Gate, Turn};
+pub use lock::{FileLock, FileLockError};
+pub use migrate::{Found, Schema, look, look_at, look_at_file, migrate};
+pub use search::contains;
+pub use sets::{Insert, add_to_rows, rows_per_statement};
+
+/// Attempts at a transaction that others keep getting in the way of.
+const ATTEMPTS: u32 = 6;
+/// How long the first of them waits before the next; each waits a little longer.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
+/// How long a writing transaction waits for its turn on SQLite.
+const TURN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A pool of connections. On SQLite there is one writer and several readers; elsewhere both are the same pool.
 #[derive(Debug, Clone)]
 pub struct Db {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    gate: Option<Gate>,
 }
 
 /// A transaction that writes. Dropping it without [`Tx::commit`] undoes everything.
 #[derive(Debug)]
-pub struct Tx(DatabaseTransaction);
+pub struct Tx {
+    // dropped in this order: the next writer's turn begins after this one has ended
+    inner: DatabaseTransaction,
+    _turn: Option<Turn>,
+}
 
 impl Db {
     /// One pool for reading and writing (MySQL, PostgreSQL).
     #[must_use]
     pub fn shared(pool: DatabaseConnection) -> Self {
-        Self { writer: pool.clone(), reader: pool }
+        Self { writer: pool.clone(), reader: pool, gate: None }
     }
 
     /// A pool of one connection that writes, and one that reads (SQLite).
     #[must_use]
     pub fn split(writer: DatabaseConnection, reader: DatabaseConnection) -> Self {
-        Self { writer, reader }
+        Self { writer, reader, gate: Some(Gate::default()) }
     }
 
     /// Which engine it is.
@@ -46,16 +83,31 @@ impl Db {
         &self.reader
     }
 
-    /// Starts a transaction that will write. On SQLite it takes the write lock at once, so that it cannot fail half-way for want of
-    /// it; on MySQL it reads what is committed, as the other two do, so that locks are as narrow as there.
+    /// Starts a transaction that will write, for a person or a script. On SQLite it takes the write lock at once, so that it cannot
+    /// fail half-way for want of it. Every engine reads what is committed, so that locks are equally narrow.
     ///
     /// # Errors
     /// When the database is away or no connection is free in time.
     pub async fn begin(&self) -> Result<Tx, DbErr> {
-        let isolation_level = (self.engine() == DatabaseBackend::MySql).then_some(IsolationLevel::ReadCommitted);
+        self.begin_as(Urgency::Admin).await
+    }
+
+    /// Starts a transaction that will write, in its place among those that wait.
+    ///
+    /// # Errors
+    /// When the database is away or no connection is free in time.
+    pub async fn begin_as(&self, urgency: Urgency) -> Result<Tx, DbErr> {
+        let timed_out = || DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
+        let turn = match &self.gate {
+            Some(gate) => {
+                let turn = tokio::time::timeout(TURN_TIMEOUT, gate.turn(urgency)).await.map_err(|_| timed_out())?;
+                Some(turn.ok_or_else(timed_out)?)
+            }
+            None => None,
+        };
         let sqlite_transaction_mode = (self.engine() == DatabaseBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
-        let options = TransactionOptions { isolation_level, sqlite_transaction_mode, ..TransactionOptions::default() };
-        self.writer.begin_with_options(options).await.map(Tx)
+        let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
+        Ok(Tx { inner: begin_whole(&self.writer, options).await?, _turn: turn })
     }
 
     /// Starts a transaction in which every read sees the same committed state.
@@ -65,7 +117,15 @@ impl Db {
     pub async fn begin_snapshot(&self) -> Result<Tx, DbErr> {
         let isolation_level = (self.engine() != DatabaseBackend::Sqlite).then_some(IsolationLevel::RepeatableRead);
         let options = TransactionOptions { isolation_level, ..TransactionOptions::default() };
-        self.reader.begin_with_options(options).await.map(Tx)
+        Ok(Tx { inner: begin_whole(&self.reader, options).await?, _turn: None })
+    }
+
+    /// Asks for a sign of life.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn ping(&self) -> Result<(), DbErr> {
+        self.reader.ping().await
     }
 
     /// Closes the pools after what runs has ended.
@@ -76,20 +136,71 @@ impl Db {
     }
 }
 
+/// Runs a whole transaction again while it fails only because others were in its way. `attempt` begins, writes and commits.
+///
+/// # Errors
+/// What the last attempt ended with.
+pub async fn retried<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, DbErr>
+where
+    F: Future<Output = Result<T, DbErr>>,
+{
+    let mut number = 1;
+    loop {
+        match attempt().await {
+            Err(error) if is_conflict(&error) && number < ATTEMPTS => {
+                tokio::time::sleep(BETWEEN_ATTEMPTS * number).await;
+                number += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Starts a transaction, all of it even if the caller goes away meanwhile: a `BEGIN` that is given up half-way would leave its
+/// connection inside a transaction that nobody knows of, for the next one who gets it from the pool.
+async fn begin_whole(pool: &DatabaseConnection, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
+    if pool.get_database_backend() == DatabaseBackend::Sqlite {
+        return pool.begin_with_options(options).await;
+    }
+    let pool = pool.clone();
+    let (sender, begun) = oneshot::channel();
+    #[expect(clippy::disallowed_methods, reason = "lives for one statement, and shutdown need not wait for it")]
+    tokio::spawn(async move {
+        // nobody waits any more: dropping the transaction rolls it back
+        drop(sender.send(pool.begin_with_options(options).await));
+    });
+    begun.await.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))?
+}
+
 impl Tx {
     /// Makes everything permanent.
     ///
     /// # Errors
     /// When the database refuses or is away; what happened is then unknown until read again.
     pub async fn commit(self) -> Result<(), DbErr> {
-        self.0.commit().await
+        self.inner.commit().await
     }
 }
 
-impl Deref for Tx {
-    type Target = DatabaseTransaction;
+#[async_trait]
+impl ConnectionTrait for Tx {
+    fn get_database_backend(&self) -> DatabaseBackend {
+        self.inner.get_database_backend()
+    }
 
-    fn deref(&self) -> &DatabaseTransaction {
-        &self.0
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.inner.execute_raw(statement).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.inner.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.inner.query_one_raw(statement).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.inner.query_all_raw(statement).await
     }
 }

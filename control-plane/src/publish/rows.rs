@@ -96,7 +96,8 @@ pub(super) fn setting(row: &QueryResult) -> Read<(Setting, i64)> {
 /// A token, and whether it is deleted.
 pub(super) fn token(row: &QueryResult) -> Read<(Token, bool)> {
     let digest: String = get(row, "digest")?;
-    let digest = <[u8; 32]>::try_from(hex::decode(digest).unwrap_or_default()).map_err(|_| bad("digest", "is not 64 hex digits"))?;
+    let digest =
+        <[u8; 32]>::try_from(hex::decode(digest).unwrap_or_default()).map_err(|_| bad("digest", "is not 64 hex digits"))?;
     let group: Option<String> = get(row, "group_name")?;
     let models_limited: bool = get(row, "models_limited")?;
     let models: Vec<ModelName> = json(row, "models")?;

@@ -87,8 +87,19 @@ pub(super) async fn channels(db: &impl ConnectionTrait, keyring: &Keyring, which
     let ids = filter("id", &which);
     let mut keys = channel_keys(db, keyring, &which).await?;
     let columns = [
-        "id", "name", "provider", "base_url", "api_version", "models", "groups", "priority", "weight", "status",
-        "model_mapping", "cache_read_ratio", "rev",
+        "id",
+        "name",
+        "provider",
+        "base_url",
+        "api_version",
+        "models",
+        "groups",
+        "priority",
+        "weight",
+        "status",
+        "model_mapping",
+        "cache_read_ratio",
+        "rev",
     ];
     let mut select = Query::select().columns(columns).from("channels").and_where(Expr::col("deleted_at").is_null()).to_owned();
     apply(&mut select, ids);
@@ -134,7 +145,8 @@ pub(super) async fn prices(db: &impl ConnectionTrait, which: Which<'_>) -> Resul
 /// The settings relays follow; others are none of their business.
 pub(super) async fn settings(db: &impl ConnectionTrait, which: Which<'_>) -> Result<Vec<Versioned>, DbErr> {
     let known = sluice_snapshot::RelaySettings::NAMES;
-    let mut select = Query::select().columns(["name", "value", "rev"]).from("settings").and_where(Expr::col("name").is_in(known)).to_owned();
+    let mut select =
+        Query::select().columns(["name", "value", "rev"]).from("settings").and_where(Expr::col("name").is_in(known)).to_owned();
     apply(&mut select, filter("name", &which));
     let settings = read(db, &select, "settings", rows::setting).await?;
     Ok(settings.into_iter().map(|(setting, rev)| Versioned::new(Resource::Setting(setting), rev)).collect())
@@ -146,7 +158,8 @@ pub(super) async fn tokens(db: &impl ConnectionTrait, ids: &[TokenId]) -> Result
     let mut select = select_tokens();
     apply(&mut select, filter("id", &Which::These(&values)));
     let found = read(db, &select, "tokens", rows::token).await?;
-    let mut changes: HashMap<TokenId, _> = found.into_iter().map(|(token, deleted)| (token.id, is_or_gone(token, deleted))).collect();
+    let mut changes: HashMap<TokenId, _> =
+        found.into_iter().map(|(token, deleted)| (token.id, is_or_gone(token, deleted))).collect();
     Ok(ids.iter().map(|id| changes.remove(id).unwrap_or(identity::Change::Gone { id: *id, rev: i64::MAX })).collect())
 }
 
@@ -255,8 +268,20 @@ async fn users_by_id(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<HashMa
 
 fn select_tokens() -> SelectStatement {
     let columns = [
-        "id", "user_id", "account_id", "name", "digest", "status", "group_name", "capped", "expires_at", "models_limited",
-        "models", "ip_allow", "rev", "deleted_at",
+        "id",
+        "user_id",
+        "account_id",
+        "name",
+        "digest",
+        "status",
+        "group_name",
+        "capped",
+        "expires_at",
+        "models_limited",
+        "models",
+        "ip_allow",
+        "rev",
+        "deleted_at",
     ];
     Query::select().columns(columns).from("tokens").to_owned()
 }

@@ -31,7 +31,8 @@ struct Job {
 }
 
 impl Granter {
-    pub(super) fn start(app: &App, tasks: &Tasks) -> Self {
+    /// With the task that decides.
+    pub(super) fn new(app: &App, tasks: &Tasks) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
         tasks.spawn("grants", run(app.clone(), receiver));
         Self(sender)

@@ -58,20 +58,22 @@ pub(crate) struct Rpc {
 }
 
 impl Rpc {
-    /// Builds the services' shared parts and starts what runs beside them.
-    pub(crate) fn start(app: &App, feed: &Feed, settler: Settler, tasks: &Tasks) -> Self {
-        let presence = Presence::default();
-        let granter = Granter::start(app, tasks);
-        tasks.spawn("presence of relays", presence.clone().run(app.clone(), tasks.drain()));
+    /// Builds the services' shared parts.
+    pub(crate) fn new(app: &App, feed: &Feed, settler: Settler, tasks: &Tasks) -> Self {
         Self {
             app: app.clone(),
             feed: feed.clone(),
             tasks: tasks.clone(),
-            presence,
-            granter,
+            presence: Presence::default(),
+            granter: Granter::new(app, tasks),
             encodings: Encodings::default(),
             settler,
         }
+    }
+
+    /// Starts what runs beside the services.
+    pub(crate) fn start(&self) {
+        self.tasks.spawn("presence of relays", self.presence.clone().run(self.app.clone(), self.tasks.drain()));
     }
 
     /// The services, for TCP and in-memory transports alike. Without a join secret the transport must be out of others' reach.

@@ -104,7 +104,7 @@ impl Rpc {
 
     async fn settle_one(&self, batch: &Batch) -> pb::UsageReply {
         let epoch = batch.life.epoch.0;
-        match self.settler.settle(batch, self.app.clock.wall()).await {
+        match self.settler.settle(&batch.life, std::slice::from_ref(batch), self.app.clock.wall()).await {
             Ok(settled) if settled.has_gap => pb::UsageReply { epoch, reply: Some(Reply::Expect(settled.next_seq)), pause_ms: 0 },
             Ok(settled) => pb::UsageReply { epoch, reply: Some(Reply::AckedBelow(settled.next_seq)), pause_ms: 0 },
             Err(error) => {

@@ -1,5 +1,6 @@
 //! A control plane, relays and the provider simulator, as real processes on free ports.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -90,7 +91,7 @@ impl Fleet {
 }
 
 impl Node {
-    fn control(folder: &Path, dsn: &str, grpc: u16) -> Self {
+    pub(crate) fn control(folder: &Path, dsn: &str, grpc: u16) -> Self {
         let (http, ops) = (ports::free(), ports::free());
         let settings = vec![
             ("SQL_DSN", dsn.to_owned()),
@@ -105,7 +106,7 @@ impl Node {
         Self::new("sluice-control", settings, folder.join("control"), http, ops)
     }
 
-    fn relay(folder: &Path, place: usize, grpc: u16) -> Self {
+    pub(crate) fn relay(folder: &Path, place: usize, grpc: u16) -> Self {
         let (http, ops) = (ports::free(), ports::free());
         let settings = vec![
             ("PORT", http.to_string()),
@@ -153,9 +154,19 @@ impl Node {
         format!("http://127.0.0.1:{}", self.http)
     }
 
+    /// The same, as a socket address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.http))
+    }
+
+    /// The address of its probes and metrics.
+    pub(crate) fn ops_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ops)
+    }
+
     /// Whether it says it is ready.
     pub async fn is_ready(&self) -> bool {
-        let readyz = format!("http://127.0.0.1:{}/readyz", self.ops);
+        let readyz = format!("{}/readyz", self.ops_url());
         let answer =
             reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().expect("a client can be built");
         answer.get(readyz).send().await.is_ok_and(|answer| answer.status().is_success())

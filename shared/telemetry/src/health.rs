@@ -23,6 +23,9 @@ const CHECK_TIMEOUT: Duration = Duration::from_millis(800);
 /// Pages of `/metrics` and `/readyz` that are made at the same time; beyond it callers are told to come back.
 const MAX_AT_ONCE: usize = 8;
 
+/// How long [`probe`] waits.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
 type Probe = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// What the operations port tells. Add the checks, then serve it.
@@ -105,6 +108,22 @@ impl fmt::Debug for Ops {
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, router: Router, end: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     axum::serve(listener, router).with_graceful_shutdown(end).await
+}
+
+/// Asks an operations port on this machine, as a probe would: whether the page answers 200.
+///
+/// # Errors
+/// When nothing answers within two seconds.
+pub async fn probe(address: std::net::SocketAddr, path: &str) -> io::Result<bool> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let ask = async {
+        let mut connection = tokio::net::TcpStream::connect(address).await?;
+        connection.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
+        let mut status_line = [0_u8; 12];
+        connection.read_exact(&mut status_line).await?;
+        Ok(status_line.ends_with(b" 200"))
+    };
+    tokio::time::timeout(PROBE_TIMEOUT, ask).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 async fn ready(State(ops): State<Ops>) -> impl IntoResponse {

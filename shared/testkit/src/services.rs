@@ -87,8 +87,18 @@ impl Services {
     /// Starts servers with their data under `folder`. Blocks for about two seconds; panics when one cannot be started.
     #[must_use]
     pub fn up(folder: &Path, services: &[Service]) -> Self {
-        let names: Vec<&str> = services.iter().map(|service| service.name()).collect();
-        run("up", folder, &names);
+        run("up", folder, &names(services));
+        Self::started(folder)
+    }
+
+    /// The same, with databases that write to the disk what they acknowledge, as in production: for benches.
+    #[must_use]
+    pub fn up_durable(folder: &Path, services: &[Service]) -> Self {
+        succeed("up", script("up", folder, &names(services)).env("SLUICE_SERVICES_DURABLE", "1"));
+        Self::started(folder)
+    }
+
+    fn started(folder: &Path) -> Self {
         let env = std::fs::read_to_string(folder.join("env")).expect("services.sh writes the env file");
         let variables: BTreeMap<&str, &str> =
             env.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('=')).collect();
@@ -119,9 +129,17 @@ fn script(action: &str, folder: &Path, names: &[&str]) -> Command {
     command
 }
 
+fn names(services: &[Service]) -> Vec<&'static str> {
+    services.iter().map(|service| service.name()).collect()
+}
+
 fn run(action: &str, folder: &Path, names: &[&str]) {
+    succeed(action, &mut script(action, folder, names));
+}
+
+fn succeed(action: &str, command: &mut Command) {
     // Not `output()`: the servers would inherit the pipes and hold them open.
-    let status = script(action, folder, names).status().expect("bash can run services.sh");
+    let status = command.status().expect("bash can run services.sh");
     assert!(status.success(), "services.sh {action} failed; its reason is above");
 }
 

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::question::Expected;
+use super::question::{END_OF_EVENT, Expected};
 
-const END_OF_EVENT: &[u8] = b"\n\n";
 const LAST_EVENT: &[u8] = b"data: [DONE]\n\n";
 
 /// An answer on its way.
@@ -37,7 +36,17 @@ pub(crate) struct Seen {
 impl<'a> Watch<'a> {
     /// Waits for an answer like this.
     pub(crate) fn new(expected: &'a Expected) -> Self {
-        Self { expected, read: 0, differs: false, events: 0, merged: 0, first: None, last: None, gaps: Vec::new(), tail: Vec::new() }
+        Self {
+            expected,
+            read: 0,
+            differs: false,
+            events: 0,
+            merged: 0,
+            first: None,
+            last: None,
+            gaps: Vec::new(),
+            tail: Vec::new(),
+        }
     }
 
     /// Takes what was read at one moment.
@@ -48,7 +57,7 @@ impl<'a> Watch<'a> {
         self.first.get_or_insert(at);
         match self.expected {
             Expected::Anything => {}
-            Expected::Bytes(expected) => {
+            Expected::Bytes(expected, _) => {
                 let here = expected.get(self.read..).and_then(|rest| rest.get(..bytes.len()));
                 self.differs |= here != Some(bytes);
             }
@@ -77,13 +86,14 @@ impl<'a> Watch<'a> {
     /// What is wrong with it.
     pub(crate) fn finish(self) -> Result<Seen, String> {
         match self.expected {
-            Expected::Bytes(expected) if self.differs || self.read != expected.len() => {
+            Expected::Bytes(expected, _) if self.differs || self.read != expected.len() => {
                 Err(format!("the answer is not the provider's: {} bytes instead of {}", self.read, expected.len()))
             }
             Expected::Events(expected) if self.events != *expected => {
                 Err(format!("{} events instead of {expected}", self.events))
             }
             Expected::Events(_) if self.tail != LAST_EVENT => Err("the stream ends without [DONE]".to_owned()),
+            Expected::Bytes(_, events) => Ok(Seen { first: self.first, events: *events, merged: 0, gaps: Vec::new() }),
             _ => Ok(Seen { first: self.first, events: self.events, merged: self.merged, gaps: self.gaps }),
         }
     }
@@ -97,13 +107,15 @@ mod tests {
 
     fn see(expected: &Expected, reads: &[&str]) -> Result<Seen, String> {
         let mut watch = Watch::new(expected);
-        reads.iter().for_each(|read| watch.take(read.as_bytes(), Instant::now()));
+        for read in reads {
+            watch.take(read.as_bytes(), Instant::now());
+        }
         watch.finish()
     }
 
     #[test]
     fn an_answer_is_compared_byte_for_byte_however_it_is_cut() {
-        let expected = Expected::Bytes(Bytes::from_static(b"hello"));
+        let expected = Expected::Bytes(Bytes::from_static(b"hello"), 0);
         assert!(see(&expected, &["he", "", "llo"]).is_ok());
         for wrong in [&["hel"][..], &["hello", "!"], &["hellO"], &["hello!"]] {
             assert!(see(&expected, wrong).is_err(), "{wrong:?}");

@@ -14,6 +14,8 @@ pub(crate) const FAST_MODEL: &str = "sim-fast";
 /// The simulator's model that obeys the directive in the message.
 pub(crate) const PLAYED_MODEL: &str = "sim-plain";
 
+/// What stands between two events.
+pub(crate) const END_OF_EVENT: &[u8] = b"\n\n";
 const PATH: &str = "/v1/chat/completions";
 /// About what a short chat looks like, so that the bodies read and inspected are not toys.
 const SYSTEM: &str = "You are a helpful assistant for the customers of a shop for bicycles. Answer in a friendly tone, in at most \
@@ -31,8 +33,8 @@ pub(crate) struct Question {
 pub(crate) enum Expected {
     /// Any answer of status 200: to learn what the provider itself says.
     Anything,
-    /// Byte for byte what the provider says.
-    Bytes(Bytes),
+    /// Byte for byte what the provider says, with so many events in it.
+    Bytes(Bytes, u64),
     /// An event stream of so many events with `[DONE]` at the end.
     Events(u64),
 }
@@ -43,9 +45,18 @@ impl Question {
         Self::new(FAST_MODEL, "What is the best tyre for gravel?", false, Expected::Anything)
     }
 
-    /// A stream with the prebuilt answer, written by the simulator in one go.
+    /// A stream with the prebuilt answer, which the simulator writes in one go.
     pub(crate) fn flat_out() -> Self {
         Self::new(FAST_MODEL, "What is the best tyre for gravel?", true, Expected::Anything)
+    }
+
+    /// The same, asking for usage figures as a relay does on behalf of a caller who did not.
+    pub(crate) fn flat_out_with_usage() -> Self {
+        let mut question = Self::flat_out();
+        if let Some(open) = question.body.strip_suffix(b"}") {
+            question.body = [open, br#","stream_options":{"include_usage":true}}"#].concat().into();
+        }
+        question
     }
 
     /// A stream of so many events with content, so many milliseconds apart.
@@ -57,7 +68,8 @@ impl Question {
 
     /// The same question, from here on with the one right answer.
     pub(crate) fn expecting(mut self, answer: Bytes) -> Self {
-        self.expected = Expected::Bytes(answer);
+        let events = memchr::memmem::find_iter(&answer, END_OF_EVENT).count() as u64;
+        self.expected = Expected::Bytes(answer, events);
         self
     }
 
@@ -83,6 +95,12 @@ impl Question {
     }
 }
 
+/// A stream without the event that carries only usage figures, as a caller gets it who did not ask for them.
+pub(crate) fn without_usage_event(stream: &Bytes) -> Bytes {
+    let text = String::from_utf8_lossy(stream);
+    text.split_inclusive("\n\n").filter(|event| !event.contains(r#""choices":[]"#)).collect::<String>().into()
+}
+
 /// A question with everything a server wants to see.
 #[derive(Debug, Clone)]
 pub(crate) struct Addressed {
@@ -104,5 +122,26 @@ impl Addressed {
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
         request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_event_with_only_usage_is_hidden_and_no_other() {
+        let stream = Bytes::from_static(
+            b"data: {\"choices\":[1],\"usage\":null}\n\ndata: {\"choices\":[],\"usage\":2}\n\ndata: [DONE]\n\n",
+        );
+        let left = without_usage_event(&stream);
+        assert_eq!(left, Bytes::from_static(b"data: {\"choices\":[1],\"usage\":null}\n\ndata: [DONE]\n\n"));
+    }
+
+    #[test]
+    fn asking_for_usage_leaves_the_question_json() {
+        let body: serde_json::Value = serde_json::from_slice(&Question::flat_out_with_usage().body).unwrap();
+        assert_eq!(body["stream_options"]["include_usage"], true);
+        assert_eq!(body["stream"], true);
     }
 }

@@ -1,5 +1,6 @@
 //! The processes of a run: the simulator, and what stands between it and the callers.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -51,6 +52,12 @@ impl Way {
     }
 }
 
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// A server that callers may ask.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
@@ -66,8 +73,8 @@ pub(crate) struct Stage {
     pub(crate) targets: Vec<Target>,
     pub(crate) simulator: Provider,
     pub(crate) install: Option<Install>,
-    _nginx: Option<Nginx>,
-    _bare: Option<Process>,
+    nginx: Option<Nginx>,
+    bare: Option<Process>,
 }
 
 /// The simulator as a process of its own.
@@ -82,7 +89,7 @@ impl Stage {
     /// Starts what the chosen ways need.
     pub(crate) async fn set(ways: &[Way], folder: &Path, install: Option<Install>, simulator: Provider) -> Result<Self> {
         let server = simulator.address;
-        let mut stage = Self { targets: Vec::new(), simulator, install, _nginx: None, _bare: None };
+        let mut stage = Self { targets: Vec::new(), simulator, install, nginx: None, bare: None };
         for &way in ways {
             let target = match way {
                 Way::Direct => Target { way, address: server, key: PROVIDER_KEY.to_owned(), process: None },
@@ -90,13 +97,13 @@ impl Stage {
                     let nginx = Nginx::start(&folder.join("nginx"), server).await?;
                     let process = Watched::new(nginx.process.pid());
                     let address = nginx.address;
-                    stage._nginx = Some(nginx);
+                    stage.nginx = Some(nginx);
                     Target { way, address, key: PROVIDER_KEY.to_owned(), process: Some(process) }
                 }
                 Way::Bare => {
                     let (process, address) = start_bare(server).await?;
                     let watched = Watched::new(process.pid());
-                    stage._bare = Some(process);
+                    stage.bare = Some(process);
                     Target { way, address, key: PROVIDER_KEY.to_owned(), process: Some(watched) }
                 }
                 Way::Full => stage.install.as_mut().context("the full way needs an installation")?.target()?,
@@ -104,6 +111,12 @@ impl Stage {
             stage.targets.push(target);
         }
         Ok(stage)
+    }
+
+    /// Ends everything else.
+    pub(crate) fn leave_only_the_provider(&mut self) {
+        self.targets.clear();
+        (self.install, self.nginx, self.bare) = (None, None, None);
     }
 
     /// The target of a way, if the run has it.

@@ -1,0 +1,114 @@
+//! What every start looks after: a way in for the first user (PROMISE-16).
+
+use secrecy::ExposeSecret;
+use sluice_domain::{Role, UnixMillis};
+
+use super::passwords::check_password;
+use super::{management, set_up};
+use crate::app::App;
+use crate::config::FirstRunSettings;
+use crate::db::Tx;
+use crate::http::ApiError;
+use crate::publish::log::{self, Changed};
+use crate::users::{self, NewAccount};
+use crate::tokens;
+
+/// The name of the root user of headless installs.
+const ROOT: &str = "root";
+
+/// What the start has to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstRun {
+    /// Path and query of the set-up page, to print after the address; `None` when the site is set up. It opens once.
+    pub setup_link_path: Option<String>,
+}
+
+/// Why a start cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum FirstRunError {
+    /// A setting breaks its rule.
+    #[error("{setting} {rule}")]
+    Setting {
+        /// The setting's name.
+        setting: &'static str,
+        /// The rule.
+        rule: String,
+    },
+    /// The work could not be done.
+    #[error("cannot prepare the database for its first use")]
+    Work(#[source] ApiError),
+}
+
+impl<E: Into<ApiError>> From<E> for FirstRunError {
+    fn from(error: E) -> Self {
+        Self::Work(error.into())
+    }
+}
+
+/// Makes the headless root user when the settings say so, and a new set-up link while nobody has set the site up.
+///
+/// # Errors
+/// When a setting breaks its rule or the database is away.
+pub async fn first_run(app: &App, settings: &FirstRunSettings) -> Result<FirstRun, FirstRunError> {
+    let now = app.clock.wall();
+    if set_up::is_set_up(app).await? {
+        return Ok(FirstRun { setup_link_path: None });
+    }
+    check(settings)?;
+    let digest = match &settings.root_password {
+        Some(password) => Some(app.passwords.digest(password.clone()).await?),
+        None => None,
+    };
+    let tx = app.db.begin().await?;
+    make_root(app, &tx, settings, digest, now).await?;
+    let can_sign_in = settings.root_password.is_some() || settings.root_access_token.is_some();
+    let setup_link_path = if can_sign_in {
+        set_up::close(&tx, now).await?;
+        None
+    } else {
+        Some(set_up::make_link(app, &tx).await?)
+    };
+    tx.commit().await?;
+    app.poke.look();
+    Ok(FirstRun { setup_link_path })
+}
+
+fn check(settings: &FirstRunSettings) -> Result<(), FirstRunError> {
+    let refuse = |setting, rule: String| Err(FirstRunError::Setting { setting, rule });
+    if let Some(password) = &settings.root_password {
+        if let Err(rule) = check_password(password, ROOT, Role::Root) {
+            return refuse("INITIAL_ROOT_PASSWORD", rule.to_string());
+        }
+    }
+    if let Some(Err(rule)) = settings.root_token.as_ref().map(|key| tokens::check_given_key(key.expose_secret())) {
+        return refuse("INITIAL_ROOT_TOKEN", rule.to_owned());
+    }
+    if let Some(Err(rule)) = settings.root_access_token.as_ref().map(|secret| management::check_given_secret(secret.expose_secret())) {
+        return refuse("INITIAL_ROOT_ACCESS_TOKEN", rule.to_owned());
+    }
+    Ok(())
+}
+
+async fn make_root(
+    app: &App,
+    tx: &Tx,
+    settings: &FirstRunSettings,
+    password_hash: Option<String>,
+    now: UnixMillis,
+) -> Result<(), ApiError> {
+    let wanted = settings.root_token.is_some() || settings.root_access_token.is_some() || settings.root_password.is_some();
+    if !wanted || users::first_root(tx).await?.is_some() {
+        return Ok(());
+    }
+    let root = users::open(tx, NewAccount { password_hash, ..NewAccount::new(ROOT, Role::Root) }, now).await?;
+    let mut changes = vec![Changed::User(root.id)];
+    if let Some(key) = &settings.root_token {
+        let token = tokens::open_given(app, tx, root.id, key, now).await?;
+        changes.push(Changed::Token(token));
+    }
+    if let Some(secret) = &settings.root_access_token {
+        management::open_given(app, tx, root.id, secret, now).await?;
+    }
+    log::record(tx, now, &changes).await?;
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! Operations that change channels.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use sluice_domain::{ChannelId, ChannelKeyId, Role, Status};
+use sluice_providers::Provider;
+
+use super::{Channel, ChannelFields, not_found, rules, store};
+use crate::app::App;
+use crate::auth::Scope;
+use crate::db::Tx;
+use crate::http::idempotency::{remember, replay};
+use crate::http::{ApiError, Asking, Code, Written};
+use crate::publish::log::{self, Changed, RateChange, RateKind};
+use crate::{audit, groups};
+
+/// A key of a channel, shown again.
+#[derive(Debug)]
+pub struct RevealedKey {
+    /// Its id.
+    pub id: ChannelKeyId,
+    /// The key.
+    pub key: SecretString,
+}
+
+/// Makes a channel.
+///
+/// # Errors
+/// 403 for all but administrators, 422 when a field breaks a rule.
+pub async fn create(app: &App, asking: &Asking, mut fields: ChannelFields) -> Result<Written<Channel>, ApiError> {
+    asking.actor.need(Role::Admin, Scope::Write)?;
+    if let Some(made) = replay(app, asking).await? {
+        return Ok(made);
+    }
+    let slug = fields.provider.take().ok_or_else(|| ApiError::field("provider", "required", "is required"))?;
+    let provider = provider(app, &slug)?;
+    rules::with_defaults(&mut fields);
+    let mut channel = blank(slug, asking);
+    rules::put_into(&mut channel, &mut fields, &provider)?;
+    if channel.name.is_empty() {
+        return Err(ApiError::field("name", "required", "is required"));
+    }
+
+    let tx = app.db.begin().await?;
+    need_groups(&tx, &channel).await?;
+    channel.id = store::insert(&tx, &channel).await?;
+    channel.keys = store::replace_keys(&tx, &app.keyring, channel.id, fields.keys.as_deref().unwrap_or_default()).await?;
+    audit::write(&tx, asking, "channels.create", &target(channel.id), &channel).await?;
+    let config_seq = record(&tx, asking, None, Some(&channel)).await?;
+    let made = Written { object: channel, config_seq: Some(config_seq) };
+    remember(app, &tx, asking, &made).await?;
+    tx.commit().await?;
+    app.poke.look();
+    Ok(made)
+}
+
+/// Changes a channel. Keys that are given take the place of those there are.
+///
+/// # Errors
+/// 403 for all but administrators, 404, 412, 422.
+pub async fn patch(app: &App, asking: &Asking, id: ChannelId, mut fields: ChannelFields) -> Result<Written<Channel>, ApiError> {
+    asking.actor.need(Role::Admin, Scope::Write)?;
+    let tx = app.db.begin().await?;
+    let before = store::lock(&tx, id).await?.ok_or_else(not_found)?;
+    asking.need_unchanged(before.rev)?;
+    if rules::is_empty(&fields) {
+        return Ok(Written { object: before, config_seq: None });
+    }
+    let mut after = Channel { rev: before.rev + 1, updated_at: asking.now, ..before.clone() };
+    if let Some(slug) = fields.provider.take() {
+        after.provider = slug;
+    }
+    let provider = provider(app, &after.provider)?;
+    rules::put_into(&mut after, &mut fields, &provider)?;
+    need_groups(&tx, &after).await?;
+    store::update(&tx, &after).await?;
+    if let Some(keys) = &fields.keys {
+        after.keys = store::replace_keys(&tx, &app.keyring, id, keys).await?;
+    }
+    let detail = serde_json::json!({"before": &before, "after": &after});
+    audit::write(&tx, asking, "channels.patch", &target(id), &detail).await?;
+    let config_seq = record(&tx, asking, Some(&before), Some(&after)).await?;
+    tx.commit().await?;
+    app.poke.look();
+    Ok(Written { object: after, config_seq: Some(config_seq) })
+}
+
+/// Deletes a channel and its keys. Its requests stay in the log.
+///
+/// # Errors
+/// 403 for all but administrators, 404, 412.
+pub async fn delete(app: &App, asking: &Asking, id: ChannelId) -> Result<i64, ApiError> {
+    asking.actor.need(Role::Admin, Scope::Write)?;
+    let tx = app.db.begin().await?;
+    let channel = store::lock(&tx, id).await?.ok_or_else(not_found)?;
+    asking.need_unchanged(channel.rev)?;
+    store::delete(&tx, id, asking.now).await?;
+    audit::write(&tx, asking, "channels.delete", &target(id), &channel).await?;
+    let seq = record(&tx, asking, Some(&channel), None).await?;
+    tx.commit().await?;
+    app.poke.look();
+    Ok(seq)
+}
+
+/// Shows the keys of a channel. Root only, after a fresh sign-in; written to the audit trail.
+///
+/// # Errors
+/// 403 for all but root or when the sign-in is too old, 404.
+pub async fn reveal(app: &App, asking: &Asking, id: ChannelId) -> Result<Vec<RevealedKey>, ApiError> {
+    asking.actor.need(Role::Root, Scope::Write)?;
+    store::find(app.db.read(), id).await?.ok_or_else(not_found)?;
+    app.gate.critical(asking.client_ip)?;
+    asking.need_fresh_sign_in()?;
+    let keys = store::open_keys(app.db.read(), &app.keyring, id).await?;
+    let tx = app.db.begin().await?;
+    audit::write(&tx, asking, "channels.reveal", &target(id), &()).await?;
+    tx.commit().await?;
+    Ok(keys)
+}
+
+fn provider(app: &App, slug: &str) -> Result<Arc<Provider>, ApiError> {
+    let found = app.catalog.get(slug).map(Arc::clone);
+    found.ok_or_else(|| ApiError::field("provider", "unknown_provider", "must be the slug of a provider, see /api/providers"))
+}
+
+fn blank(provider: String, asking: &Asking) -> Channel {
+    Channel {
+        id: ChannelId::new(0),
+        name: String::new(),
+        provider,
+        base_url: None,
+        api_version: None,
+        models: Vec::new(),
+        groups: Vec::new(),
+        priority: 0,
+        weight: 1,
+        status: Status::Enabled,
+        status_reason: None,
+        model_mapping: BTreeMap::new(),
+        cache_read_ratio: None,
+        keys: Vec::new(),
+        rev: 1,
+        created_at: asking.now,
+        updated_at: asking.now,
+    }
+}
+
+async fn need_groups(tx: &Tx, channel: &Channel) -> Result<(), ApiError> {
+    for (at, group) in channel.groups.iter().enumerate() {
+        groups::need(tx, &format!("groups[{at}]"), group).await?;
+    }
+    Ok(())
+}
+
+/// Records the change, and the channel's own rate where it differs from before.
+async fn record(tx: &Tx, asking: &Asking, before: Option<&Channel>, after: Option<&Channel>) -> Result<i64, ApiError> {
+    let changed = after.or(before).ok_or_else(|| ApiError::new(Code::Internal, "a change of nothing"))?;
+    let rate = |channel: Option<&Channel>| channel.and_then(|channel| channel.cache_read_ratio);
+    let (before, after) = (rate(before), rate(after));
+    let change = RateChange {
+        kind: RateKind::Channel,
+        name: changed.id.to_string(),
+        body: after.map(|ratio| ratio.to_string()),
+    };
+    let rates = if before == after { Vec::new() } else { vec![change] };
+    Ok(log::record_rates(tx, asking.now, &[Changed::Channel(changed.id)], &rates).await?)
+}
+
+fn target(id: ChannelId) -> String {
+    format!("channel:{id}")
+}

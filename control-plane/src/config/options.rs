@@ -1,0 +1,128 @@
+//! What may be given, as text: on the command line or in the environment. Nothing is judged here.
+
+use clap::Args;
+
+use super::LimitOptions;
+
+/// What every process may be told.
+///
+/// Each doc comment is the reference text of its setting. Values stay text until [`super::Settings::read`], so that all mistakes can
+/// be told at once.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Process")]
+pub struct ProcessOptions {
+    /// Address to listen on for HTTP and gRPC. Default 0.0.0.0
+    #[arg(long, env = "SLUICE_BIND", value_name = "ADDRESS")]
+    pub bind: Option<String>,
+    /// Port of the console and the API. Default 3000
+    #[arg(long, env = "PORT", value_name = "PORT")]
+    pub port: Option<String>,
+    /// Port of /livez, /readyz and /metrics. Default 9090
+    #[arg(long, env = "SLUICE_OPS_PORT", value_name = "PORT")]
+    pub ops_port: Option<String>,
+    /// Folder for everything that must survive a restart. Default ./data
+    #[arg(long, env = "SLUICE_DATA_DIR", value_name = "FOLDER")]
+    pub data_dir: Option<String>,
+    /// Levels of what is logged, for example info,sluice_control_plane=debug. Default info
+    #[arg(long, env = "SLUICE_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// true logs at level debug unless SLUICE_LOG says otherwise. Default false
+    #[arg(long, env = "DEBUG", value_name = "BOOL")]
+    pub debug: Option<String>,
+    /// How log lines look: auto, json or pretty. Default auto: pretty on a terminal
+    #[arg(long, env = "SLUICE_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// Folder for daily log files beside standard output. Default: none
+    #[arg(long, env = "SLUICE_LOG_DIR", value_name = "FOLDER")]
+    pub log_dir: Option<String>,
+    /// Proxies whose X-Forwarded-For and Forwarded headers are believed, as addresses or CIDR blocks after commas. Default: loopback
+    #[arg(long, env = "TRUSTED_PROXIES", value_name = "LIST")]
+    pub trusted_proxies: Option<String>,
+    /// Time zone of days, resets and charts, as IANA name. Default UTC
+    #[arg(long, env = "TZ", value_name = "ZONE")]
+    pub tz: Option<String>,
+    /// Seconds that running work may take after SIGTERM. Default 600
+    #[arg(long, env = "DRAIN_TIMEOUT", value_name = "SECONDS")]
+    pub drain_timeout: Option<String>,
+}
+
+/// What only the control plane is told.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Control plane")]
+pub struct ControlOptions {
+    /// Where the database is: empty or local (SQLite in the data folder), sqlite:PATH, postgres://…, mysql://… or
+    /// USER:PASSWORD@tcp(HOST:PORT)/DATABASE
+    #[arg(long, env = "SQL_DSN", value_name = "DSN", hide_env_values = true)]
+    pub sql_dsn: Option<String>,
+    /// Path of the SQLite file. Default sluice.db in the data folder
+    #[arg(long, env = "SQLITE_PATH", value_name = "FILE")]
+    pub sqlite_path: Option<String>,
+    /// Milliseconds a statement waits for SQLite's write lock. Default 5000
+    #[arg(long, env = "SQLITE_BUSY_TIMEOUT", value_name = "MILLIS")]
+    pub sqlite_busy_timeout: Option<String>,
+    /// Most connections to the database server. Default 50
+    #[arg(long, env = "SQL_MAX_OPEN_CONNS", value_name = "COUNT")]
+    pub sql_max_open_conns: Option<String>,
+    /// Accepted, no effect: connections that idle for 5 minutes are closed
+    #[arg(long, env = "SQL_MAX_IDLE_CONNS", value_name = "COUNT")]
+    pub sql_max_idle_conns: Option<String>,
+    /// Minutes after which a connection is replaced. Default 60
+    #[arg(long, env = "SQL_CONN_MAX_LIFETIME", value_name = "MINUTES")]
+    pub sql_conn_max_lifetime: Option<String>,
+    /// The same in seconds; the other one wins
+    #[arg(long, env = "SQL_MAX_LIFETIME", value_name = "SECONDS")]
+    pub sql_max_lifetime: Option<String>,
+    /// What to do about migrations at start: auto applies them, check refuses to start while some are pending, off looks away.
+    /// Default auto
+    #[arg(long, env = "SLUICE_MIGRATE", value_name = "auto|check|off")]
+    pub migrate: Option<String>,
+    /// Secret that seals stored secrets; older ones follow after commas during a rotation. Default: made once, in secret.key in the
+    /// data folder
+    #[arg(long, env = "CRYPTO_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub crypto_secret: Option<String>,
+    /// File that holds CRYPTO_SECRET
+    #[arg(long, env = "CRYPTO_SECRET_FILE", value_name = "FILE")]
+    pub crypto_secret_file: Option<String>,
+    /// Secret that signs links in mails and OAuth state. Default: derived from CRYPTO_SECRET
+    #[arg(long, env = "SESSION_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub session_secret: Option<String>,
+    /// File that holds SESSION_SECRET
+    #[arg(long, env = "SESSION_SECRET_FILE", value_name = "FILE")]
+    pub session_secret_file: Option<String>,
+    /// Secret by which relays prove that they belong. Without it the gRPC port listens on loopback only
+    #[arg(long, env = "SLUICE_JOIN_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub join_secret: Option<String>,
+    /// File that holds SLUICE_JOIN_SECRET
+    #[arg(long, env = "SLUICE_JOIN_SECRET_FILE", value_name = "FILE")]
+    pub join_secret_file: Option<String>,
+    /// Port for relays (gRPC). Default 3001
+    #[arg(long, env = "SLUICE_GRPC_PORT", value_name = "PORT")]
+    pub grpc_port: Option<String>,
+    /// Token for the relay API that root has from the first start
+    #[arg(long, env = "INITIAL_ROOT_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub initial_root_token: Option<String>,
+    /// Management token that root has from the first start
+    #[arg(long, env = "INITIAL_ROOT_ACCESS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub initial_root_access_token: Option<String>,
+    /// Password of the user root, made at the first start; at least 12 characters
+    #[arg(long, env = "INITIAL_ROOT_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    pub initial_root_password: Option<String>,
+    /// File that holds INITIAL_ROOT_PASSWORD
+    #[arg(long, env = "INITIAL_ROOT_PASSWORD_FILE", value_name = "FILE")]
+    pub initial_root_password_file: Option<String>,
+    /// Seconds relays wait between two reports of usage. Default: 0.2
+    #[arg(long, env = "BATCH_UPDATE_INTERVAL", value_name = "SECONDS")]
+    pub batch_update_interval: Option<String>,
+    /// Accepted, no effect when false: usage is always reported in batches, and never lost
+    #[arg(long, env = "BATCH_UPDATE_ENABLED", value_name = "BOOL")]
+    pub batch_update_enabled: Option<String>,
+    /// Accepted, no effect: relays hold everything they need in memory
+    #[arg(long, env = "MEMORY_CACHE_ENABLED", value_name = "BOOL")]
+    pub memory_cache_enabled: Option<String>,
+    /// Accepted, no effect: changes are pushed at once
+    #[arg(long, env = "SYNC_FREQUENCY", value_name = "SECONDS")]
+    pub sync_frequency: Option<String>,
+    /// How often one address may come.
+    #[command(flatten)]
+    pub limits: LimitOptions,
+}

@@ -1,0 +1,105 @@
+//! What happens to leases nobody speaks of any more.
+
+use std::collections::BTreeSet;
+
+use sea_orm::DbErr;
+use sluice_domain::{AccountId, UnixMillis};
+
+use super::store::{self, Lease};
+use super::{GRACE_MILLIS, IN_DOUBT_HOLD_MILLIS, State};
+use crate::db::{Db, Tx, Urgency, retried};
+use crate::nodes;
+use crate::wallet::moves::{self, Shift, Shifts};
+
+/// Leases in one transaction, so that a job never holds up a grant for long.
+const AT_ONCE: u64 = 200;
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Leases whose relay was lost.
+    pub doubted: u64,
+    /// Leases whose remainder went back because the wait was over.
+    pub released: u64,
+}
+
+/// Doubts the leases of lost relays, and gives back what has been in doubt long enough. Goes on until nothing is left to do.
+///
+/// # Errors
+/// When the database refuses or is away. What was done until then stays done.
+pub async fn run(db: &Db, now: UnixMillis) -> Result<Report, DbErr> {
+    let mut report = Report::default();
+    loop {
+        let (looked_at, doubted) = doubt(db, now).await?;
+        report.doubted += doubted;
+        if looked_at < AT_ONCE || doubted == 0 {
+            break;
+        }
+    }
+    loop {
+        let released = release(db, now).await?;
+        report.released += released;
+        if released < AT_ONCE {
+            return Ok(report);
+        }
+    }
+}
+
+/// Expired leases whose relay has not been seen since, or lives another life: their money is neither here nor there. A relay that is
+/// alive closes its leases itself, however late.
+async fn doubt(db: &Db, now: UnixMillis) -> Result<(u64, u64), DbErr> {
+    let before = now.plus_millis(-GRACE_MILLIS);
+    let expired = store::expired(db.read(), State::Open, before, AT_ONCE).await?;
+    let looked_at = u64::try_from(expired.len()).unwrap_or(AT_ONCE);
+    let lives = expired.iter().map(|lease| lease.life.clone()).collect();
+    let alive = nodes::alive(db.read(), &lives, before).await?;
+    let lost: Vec<Lease> = expired.into_iter().filter(|lease| !alive.contains(&lease.life)).collect();
+    let moved = move_all(db, &lost, State::Open, State::InDoubt, now).await?;
+    Ok((looked_at, moved))
+}
+
+async fn release(db: &Db, now: UnixMillis) -> Result<u64, DbErr> {
+    let before = now.plus_millis(-GRACE_MILLIS - IN_DOUBT_HOLD_MILLIS);
+    let held = store::expired(db.read(), State::InDoubt, before, AT_ONCE).await?;
+    move_all(db, &held, State::InDoubt, State::Closed, now).await
+}
+
+/// Moves leases from one state to the next, with their money, if they still are in the former once their accounts are locked.
+async fn move_all(db: &Db, leases: &[Lease], from: State, to: State, now: UnixMillis) -> Result<u64, DbErr> {
+    if leases.is_empty() {
+        return Ok(0);
+    }
+    retried(|| try_move_all(db, leases, from, to, now)).await
+}
+
+async fn try_move_all(db: &Db, leases: &[Lease], from: State, to: State, now: UnixMillis) -> Result<u64, DbErr> {
+    let tx = db.begin_as(Urgency::Job).await?;
+    let accounts: BTreeSet<AccountId> = leases.iter().map(|lease| lease.account).collect();
+    moves::lock(&tx, accounts).await?;
+    let ids: Vec<_> = leases.iter().map(|lease| lease.id).collect();
+    let current: Vec<Lease> = store::by_ids(&tx, &ids).await?.into_values().filter(|lease| lease.state == from).collect();
+    shift_all(&tx, &current, to, now).await?;
+    tx.commit().await?;
+    Ok(u64::try_from(current.len()).unwrap_or(AT_ONCE))
+}
+
+async fn shift_all(tx: &Tx, leases: &[Lease], to: State, now: UnixMillis) -> Result<(), DbErr> {
+    let mut shifts = Shifts::new();
+    for lease in leases {
+        moves::add(&mut shifts, lease.account, transition(lease.state, to, lease.remainder()));
+    }
+    moves::write(tx, &shifts).await?;
+    let ids: Vec<_> = leases.iter().map(|lease| lease.id).collect();
+    store::set_state(tx, &ids, to, now).await
+}
+
+/// Where a lease's remainder goes when its state changes.
+pub(crate) const fn transition(from: State, to: State, remainder: i64) -> Shift {
+    let (balance, leased, in_doubt) = match (from, to) {
+        (State::Open, State::InDoubt) => (0, -remainder, remainder),
+        (State::Open, State::Closed) => (remainder, -remainder, 0),
+        (State::InDoubt, State::Closed) => (remainder, 0, -remainder),
+        _ => (0, 0, 0),
+    };
+    Shift { balance, leased, in_doubt, spent: 0 }
+}

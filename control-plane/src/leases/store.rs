@@ -1,0 +1,205 @@
+//! The SQL of leases.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sea_orm::sea_query::{Expr, ExprTrait, Order, Query, SelectStatement, ValueTuple};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use sluice_domain::{AccountId, Epoch, LeaseId, NodeId, Quota, UnixMillis};
+
+use super::{Ask, Life, State};
+use crate::db::{Insert, Tx, add_to_rows};
+
+/// Ids in one look-up.
+const IDS_AT_ONCE: usize = 1_000;
+
+/// A lease as it stands in its table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) id: LeaseId,
+    pub(crate) account: AccountId,
+    pub(crate) life: Life,
+    pub(crate) grant_seq: i64,
+    pub(crate) granted: i64,
+    pub(crate) settled: i64,
+    pub(crate) returned: i64,
+    pub(crate) state: State,
+}
+
+impl Lease {
+    /// What is neither settled nor returned; below zero when more was charged than there was.
+    pub(crate) const fn remainder(&self) -> i64 {
+        self.granted.saturating_sub(self.settled).saturating_sub(self.returned)
+    }
+}
+
+fn select() -> SelectStatement {
+    Query::select()
+        .columns(["id", "account_id", "node_id", "epoch", "grant_seq", "granted", "settled", "returned", "state"])
+        .from("leases")
+        .to_owned()
+}
+
+fn lease_of(row: &QueryResult) -> Result<Lease, DbErr> {
+    let node: String = row.try_get("", "node_id")?;
+    let state: String = row.try_get("", "state")?;
+    let unreadable = |column: &str| DbErr::Type(format!("leases.{column} holds a word of a later version"));
+    Ok(Lease {
+        id: LeaseId::new(row.try_get("", "id")?),
+        account: AccountId::new(row.try_get("", "account_id")?),
+        life: Life { node: NodeId::parse(&node).map_err(|_| unreadable("node_id"))?, epoch: Epoch(row.try_get("", "epoch")?) },
+        grant_seq: row.try_get("", "grant_seq")?,
+        granted: row.try_get("", "granted")?,
+        settled: row.try_get("", "settled")?,
+        returned: row.try_get("", "returned")?,
+        state: State::from_word(&state).ok_or_else(|| unreadable("state"))?,
+    })
+}
+
+/// Leases by id. Unknown ids are left out.
+pub(crate) async fn by_ids(db: &impl ConnectionTrait, ids: &[LeaseId]) -> Result<BTreeMap<LeaseId, Lease>, DbErr> {
+    let mut found = BTreeMap::new();
+    for chunk in ids.chunks(IDS_AT_ONCE) {
+        let select = select().and_where(Expr::col("id").is_in(chunk.iter().map(|id| id.get()))).to_owned();
+        for row in db.query_all(&select).await? {
+            let lease = lease_of(&row)?;
+            found.insert(lease.id, lease);
+        }
+    }
+    Ok(found)
+}
+
+/// The leases that were granted for these requests, by node, epoch and number.
+pub(super) async fn by_asks(db: &impl ConnectionTrait, asks: &[&Ask]) -> Result<Vec<Lease>, DbErr> {
+    let mut found = Vec::new();
+    for chunk in asks.chunks(IDS_AT_ONCE / 2) {
+        let names = chunk
+            .iter()
+            .map(|ask| ValueTuple::Three(ask.life.node.as_str().into(), ask.life.epoch.0.into(), ask.grant_seq.into()));
+        let tuple = Expr::tuple([Expr::col("node_id"), Expr::col("epoch"), Expr::col("grant_seq")]);
+        let select = select().and_where(tuple.in_tuples(names)).to_owned();
+        for row in db.query_all(&select).await? {
+            found.push(lease_of(&row)?);
+        }
+    }
+    Ok(found)
+}
+
+/// The leases of one life that are not closed.
+pub(crate) async fn not_closed(db: &impl ConnectionTrait, life: &Life) -> Result<Vec<Lease>, DbErr> {
+    let select = select()
+        .and_where(Expr::col("node_id").eq(life.node.as_str()))
+        .and_where(Expr::col("epoch").eq(life.epoch.0))
+        .and_where(Expr::col("state").ne(State::Closed.as_str()))
+        .order_by("id", Order::Asc)
+        .to_owned();
+    db.query_all(&select).await?.iter().map(lease_of).collect()
+}
+
+/// Leases in a state that expired before a moment, oldest first.
+pub(super) async fn expired(
+    db: &impl ConnectionTrait,
+    state: State,
+    before: UnixMillis,
+    limit: u64,
+) -> Result<Vec<Lease>, DbErr> {
+    let select = select()
+        .and_where(Expr::col("state").eq(state.as_str()))
+        .and_where(Expr::col("expires_at").lt(before.0))
+        .order_by("expires_at", Order::Asc)
+        .order_by("id", Order::Asc)
+        .limit(limit)
+        .to_owned();
+    db.query_all(&select).await?.iter().map(lease_of).collect()
+}
+
+/// Which nodes hold open leases of these accounts.
+pub(super) async fn holders(
+    db: &impl ConnectionTrait,
+    accounts: &BTreeSet<AccountId>,
+) -> Result<BTreeMap<AccountId, BTreeSet<NodeId>>, DbErr> {
+    let select = Query::select()
+        .distinct()
+        .columns(["account_id", "node_id"])
+        .from("leases")
+        .and_where(Expr::col("account_id").is_in(accounts.iter().map(|account| account.get())))
+        .and_where(Expr::col("state").eq(State::Open.as_str()))
+        .to_owned();
+    let mut holders: BTreeMap<AccountId, BTreeSet<NodeId>> = BTreeMap::new();
+    for row in db.query_all(&select).await? {
+        let node: String = row.try_get("", "node_id")?;
+        if let Ok(node) = NodeId::parse(&node) {
+            holders.entry(AccountId::new(row.try_get("", "account_id")?)).or_default().insert(node);
+        }
+    }
+    Ok(holders)
+}
+
+/// Writes new leases.
+pub(super) async fn insert(tx: &Tx, grants: &[(&Ask, Quota)], now: UnixMillis) -> Result<(), DbErr> {
+    let mut insert = Insert::into("leases")
+        .longs(&["account_id", "epoch", "grant_seq", "granted", "created_at", "expires_at"])
+        .texts(&["node_id", "state"]);
+    for (ask, amount) in grants {
+        insert.push(vec![
+            ask.account.get().into(),
+            ask.life.epoch.0.into(),
+            ask.grant_seq.into(),
+            amount.get().into(),
+            now.0.into(),
+            now.plus_millis(super::LIFE_MILLIS).0.into(),
+            ask.life.node.as_str().into(),
+            State::Open.as_str().into(),
+        ]);
+    }
+    insert.run(tx).await.map(drop)
+}
+
+/// Adds what was settled and returned to leases whose accounts this transaction has locked.
+pub(crate) async fn add(tx: &Tx, changes: &[(LeaseId, i64, i64)]) -> Result<(), DbErr> {
+    let rows: Vec<(i64, Vec<i64>)> =
+        changes.iter().map(|(lease, settled, returned)| (lease.get(), vec![*settled, *returned])).collect();
+    add_to_rows(tx, "leases", &["settled", "returned"], &rows, None).await.map(drop)
+}
+
+/// Puts leases whose accounts this transaction has locked into a state.
+pub(crate) async fn set_state(tx: &Tx, leases: &[LeaseId], state: State, now: UnixMillis) -> Result<(), DbErr> {
+    for chunk in leases.chunks(IDS_AT_ONCE) {
+        let mut update = Query::update()
+            .table("leases")
+            .value("state", state.as_str())
+            .and_where(Expr::col("id").is_in(chunk.iter().map(|id| id.get())))
+            .to_owned();
+        if state == State::Closed {
+            update.value("closed_at", now.0);
+        }
+        tx.execute(&update).await?;
+    }
+    Ok(())
+}
+
+/// Lets open leases of one life live on.
+pub(super) async fn renew(tx: &Tx, life: &Life, leases: &[LeaseId], now: UnixMillis) -> Result<(), DbErr> {
+    let update = Query::update()
+        .table("leases")
+        .value("expires_at", now.plus_millis(super::LIFE_MILLIS).0)
+        .and_where(Expr::col("id").is_in(leases.iter().map(|id| id.get())))
+        .and_where(Expr::col("node_id").eq(life.node.as_str()))
+        .and_where(Expr::col("epoch").eq(life.epoch.0))
+        .and_where(Expr::col("state").eq(State::Open.as_str()))
+        .to_owned();
+    tx.execute(&update).await.map(drop)
+}
+
+/// Hands leases of an earlier life over to a later one. Their numbers go below zero, where no request's number is.
+pub(super) async fn inherit(tx: &Tx, heir: &Life, leases: &[LeaseId]) -> Result<(), DbErr> {
+    let update = Query::update()
+        .table("leases")
+        .value("epoch", heir.epoch.0)
+        .value("grant_seq", Expr::val(0_i64).sub(Expr::col("id")))
+        .and_where(Expr::col("id").is_in(leases.iter().map(|id| id.get())))
+        .and_where(Expr::col("node_id").eq(heir.node.as_str()))
+        .and_where(Expr::col("epoch").lt(heir.epoch.0))
+        .and_where(Expr::col("state").eq(State::Open.as_str()))
+        .to_owned();
+    tx.execute(&update).await.map(drop)
+}

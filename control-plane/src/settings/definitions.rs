@@ -1,0 +1,258 @@
+//! The table of settings.
+
+use serde_json::Value;
+use sluice_domain::Quota;
+use url::Url;
+
+/// Where a setting takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// On every relay, within a second.
+    Relays,
+    /// In the control plane and the console, at once.
+    Site,
+}
+
+/// What values a setting takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Yes or no.
+    Switch,
+    /// A whole number within bounds.
+    Whole {
+        /// The least.
+        least: i64,
+        /// The most.
+        most: i64,
+    },
+    /// Text up to some characters.
+    Text {
+        /// The most characters.
+        most: usize,
+    },
+    /// An http(s) address, or empty.
+    Address,
+    /// One of some words.
+    Choice(&'static [&'static str]),
+}
+
+/// One setting: what it is, what it takes, and what it does.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// Its name, for ever.
+    pub name: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// Its default in text form.
+    pub default: &'static str,
+    /// The unit of its value; empty: none.
+    pub unit: &'static str,
+    /// Where it takes effect.
+    pub effect: Effect,
+    /// What it does.
+    pub description: &'static str,
+}
+
+/// Every setting, grouped by topic.
+pub const DEFINITIONS: [Definition; 14] = [
+    text("system_name", 64, "Sluice", "Name of the site, on every page and in mails."),
+    Definition {
+        name: "server_address",
+        kind: Kind::Address,
+        default: "",
+        unit: "",
+        effect: Effect::Site,
+        description: "Public address of the site, used in snippets and links. Empty: the address of the page.",
+    },
+    Definition {
+        name: "logo",
+        kind: Kind::Address,
+        default: "",
+        unit: "",
+        effect: Effect::Site,
+        description: "Address of the logo. Empty: ours.",
+    },
+    text("footer_html", 10_000, "", "HTML for the bottom of every page. It is cleaned before it is shown."),
+    Definition {
+        name: "docs_link",
+        kind: Kind::Address,
+        default: "",
+        unit: "",
+        effect: Effect::Site,
+        description: "Address of the documents. Empty: those of the console.",
+    },
+    Definition {
+        name: "top_up_link",
+        kind: Kind::Address,
+        default: "",
+        unit: "",
+        effect: Effect::Site,
+        description: "Address of a shop that sells quota. Empty: no link.",
+    },
+    Definition {
+        name: "quota_display_type",
+        kind: Kind::Choice(&["USD", "CNY", "TOKENS", "CUSTOM"]),
+        default: "USD",
+        unit: "",
+        effect: Effect::Site,
+        description: "How amounts are shown to users.",
+    },
+    Definition {
+        name: "quota_for_new_user",
+        kind: Kind::Whole { least: 0, most: Quota::LIMIT },
+        default: "0",
+        unit: "quota units",
+        effect: Effect::Site,
+        description: "Gift in the wallet of each new user.",
+    },
+    Definition {
+        name: "max_user_tokens",
+        kind: Kind::Whole { least: 1, most: 100_000 },
+        default: "1000",
+        unit: "tokens",
+        effect: Effect::Site,
+        description: "The most tokens a user has.",
+    },
+    relay("retry_times", Kind::Whole { least: 0, most: 10 }, "2", "attempts", "Attempts after the first when a channel fails."),
+    relay(
+        "force_stream_option",
+        Kind::Switch,
+        "true",
+        "",
+        "Ask the upstream for usage in streams, so that they are billed by its figures.",
+    ),
+    relay(
+        "enforce_include_usage",
+        Kind::Switch,
+        "false",
+        "",
+        "Always give usage to callers of streams, whether they asked for it or not.",
+    ),
+    relay(
+        "pre_consumed_quota",
+        Kind::Whole { least: 0, most: 1_000_000 },
+        "500",
+        "tokens",
+        "The least input that is held for before a request is sent.",
+    ),
+    relay(
+        "default_output_hold",
+        Kind::Whole { least: 0, most: 1_000_000 },
+        "2000",
+        "tokens",
+        "Output that is held for when the caller sets no limit.",
+    ),
+];
+
+const fn text(name: &'static str, most: usize, default: &'static str, description: &'static str) -> Definition {
+    Definition { name, kind: Kind::Text { most }, default, unit: "", effect: Effect::Site, description }
+}
+
+const fn relay(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    unit: &'static str,
+    description: &'static str,
+) -> Definition {
+    Definition { name, kind, default, unit, effect: Effect::Relays, description }
+}
+
+/// The setting of this name.
+#[must_use]
+pub(super) fn find(name: &str) -> Option<&'static Definition> {
+    DEFINITIONS.iter().find(|definition| definition.name == name)
+}
+
+impl Definition {
+    /// Reads a value into its text form.
+    ///
+    /// # Errors
+    /// The rule it breaks.
+    pub fn read(&self, value: &Value) -> Result<String, String> {
+        match (self.kind, value) {
+            (Kind::Switch, Value::Bool(on)) => Ok(on.to_string()),
+            (Kind::Switch, _) => Err("must be true or false".to_owned()),
+            (Kind::Whole { least, most }, value) => match value.as_i64() {
+                Some(number) if (least..=most).contains(&number) => Ok(number.to_string()),
+                _ => Err(format!("must be a whole number from {least} to {most}")),
+            },
+            (Kind::Text { most }, Value::String(text)) if text.chars().count() <= most => Ok(text.clone()),
+            (Kind::Text { most }, _) => Err(format!("must be text of at most {most} characters")),
+            (Kind::Address, Value::String(text)) => read_address(text),
+            (Kind::Address, _) => Err("must be text".to_owned()),
+            (Kind::Choice(words), Value::String(word)) if words.contains(&word.as_str()) => Ok(word.clone()),
+            (Kind::Choice(words), _) => Err(format!("must be one of {}", words.join(", "))),
+        }
+    }
+
+    /// The JSON form of a value in text form.
+    #[must_use]
+    pub fn show(&self, text: &str) -> Value {
+        match self.kind {
+            Kind::Switch => Value::Bool(text == "true"),
+            Kind::Whole { .. } => text.parse::<i64>().map_or(Value::Null, Value::from),
+            Kind::Text { .. } | Kind::Address | Kind::Choice(_) => Value::String(text.to_owned()),
+        }
+    }
+}
+
+/// The longest address, in characters.
+const MAX_ADDRESS: usize = 2_000;
+
+fn read_address(text: &str) -> Result<String, String> {
+    let text = text.trim().trim_end_matches('/');
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    let parsed = Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.host_str().is_some());
+    match parsed {
+        Some(_) if text.chars().count() <= MAX_ADDRESS => Ok(text.to_owned()),
+        _ => Err("must be an address that begins with http:// or https://, or empty".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+    use sluice_snapshot::RelaySettings;
+    use sluice_snapshot::resource::Setting;
+
+    use super::*;
+
+    #[test]
+    fn every_default_keeps_its_own_rule_and_reads_back() {
+        for definition in &DEFINITIONS {
+            let shown = definition.show(definition.default);
+            assert_eq!(definition.read(&shown).as_deref(), Ok(definition.default), "{}", definition.name);
+        }
+    }
+
+    #[test]
+    fn the_table_has_every_setting_relays_follow_with_their_defaults() {
+        let ours: BTreeSet<&str> =
+            DEFINITIONS.iter().filter(|definition| definition.effect == Effect::Relays).map(|definition| definition.name).collect();
+        assert_eq!(ours, BTreeSet::from(RelaySettings::NAMES));
+        let mut settings = RelaySettings::default();
+        for definition in DEFINITIONS.iter().filter(|definition| definition.effect == Effect::Relays) {
+            settings.set(&Setting { name: definition.name.into(), value: definition.default.into() }).unwrap();
+        }
+        assert_eq!(settings, RelaySettings::default());
+    }
+
+    #[test]
+    fn values_of_another_type_or_beyond_the_bounds_are_refused() {
+        let refused = |name: &str, value: Value| find(name).unwrap().read(&value).is_err();
+        for value in [json!(-1), json!(11), json!(1.5), json!("2"), json!(true), json!(u64::MAX), json!([2]), json!({})] {
+            assert!(refused("retry_times", value.clone()), "{value}");
+        }
+        assert!(refused("force_stream_option", json!("true")));
+        assert!(refused("quota_display_type", json!("EUR")));
+        assert!(refused("server_address", json!("javascript:alert(1)")));
+        assert!(refused("server_address", json!("example.com")));
+        assert!(refused("system_name", json!("x".repeat(65))));
+        assert_eq!(find("server_address").unwrap().read(&json!("https://a.example/")), Ok("https://a.example".to_owned()));
+    }
+}

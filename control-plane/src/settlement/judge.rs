@@ -1,0 +1,117 @@
+//! What one record costs, or why it cannot be settled: pure.
+
+use sluice_billing::{PriceError, price};
+use sluice_domain::{AccountId, Outcome, Quota, RequestRecord, UnixMillis};
+
+use super::rates::{NoRate, Rates};
+
+/// A relay's clock may be this far off before its times are not believed, in milliseconds.
+const MAX_OFFSET_MILLIS: i64 = 5 * 60_000;
+/// A request that ended longer ago than this is not billed without somebody looking at it, in milliseconds.
+const OLDEST_MILLIS: i64 = 35 * 24 * 3_600_000;
+
+/// What is known about the batch a record came in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Received {
+    /// When it was received.
+    pub(super) at: UnixMillis,
+    /// What the relay's clock said when it sent it.
+    pub(super) sent_at: UnixMillis,
+}
+
+/// What a record comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// To be charged.
+    Charge {
+        /// The price.
+        quota: Quota,
+        /// The relay had another figure.
+        repriced: bool,
+        /// When it ended, for billing.
+        finished_at: UnixMillis,
+    },
+    /// For people to look at.
+    Quarantine(&'static str),
+}
+
+/// The accounts that pay for a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chain {
+    /// The user's wallet; `None`: there is no such user, or the token is not theirs.
+    pub(super) wallet: Option<AccountId>,
+    /// The token's cap; `None`: there is no such token any more.
+    pub(super) cap: Option<AccountId>,
+}
+
+impl Chain {
+    pub(super) fn accounts(self) -> impl Iterator<Item = AccountId> {
+        self.wallet.into_iter().chain(self.cap)
+    }
+}
+
+/// Judges one record. `lineage` is the history the database is in: rates of another one cannot be compared, so the newest apply.
+pub(super) fn judge(record: &RequestRecord, chain: Chain, rates: &Rates, lineage: &str, received: Received) -> Verdict {
+    if !record.usage.is_plausible() {
+        return Verdict::Quarantine("implausible_usage");
+    }
+    if record.quota.get() < 0 || record.charges.iter().any(|charge| charge.amount.get() < 0) {
+        return Verdict::Quarantine("negative_amount");
+    }
+    if chain.wallet.is_none() {
+        return Verdict::Quarantine("unknown_payer");
+    }
+    let is_foreign = |account: AccountId| chain.cap.is_some() && !chain.accounts().any(|own| own == account);
+    if record.charges.iter().any(|charge| is_foreign(charge.account_id)) {
+        return Verdict::Quarantine("foreign_account");
+    }
+    let Some(finished_at) = finished_at(record, received) else { return Verdict::Quarantine("implausible_time") };
+    let quota = match cost(record, rates, lineage) {
+        Ok(quota) => quota,
+        Err(reason) => return Verdict::Quarantine(reason),
+    };
+    Verdict::Charge { quota, repriced: quota != record.quota, finished_at }
+}
+
+/// Whether something was produced that has to be paid for. An error before the first byte costs nothing.
+pub(super) fn is_billable(record: &RequestRecord) -> bool {
+    match record.outcome {
+        Outcome::Completed => true,
+        Outcome::Failed => false,
+        Outcome::Truncated | Outcome::Aborted | Outcome::Orphaned => {
+            record.first_byte_millis.is_some() || !record.usage.is_empty()
+        }
+    }
+}
+
+fn cost(record: &RequestRecord, rates: &Rates, lineage: &str) -> Result<Quota, &'static str> {
+    if !is_billable(record) {
+        return Ok(Quota::ZERO);
+    }
+    let newest = rates.newest();
+    let seq = if &*record.config_lineage == lineage { record.config_seq.min(newest) } else { newest };
+    let rate = rates.rate(seq, record.model.as_str(), record.group.as_str(), record.channel_id).map_err(|none| match none {
+        NoRate::Model => "unpriced_model",
+        NoRate::Group => "unknown_group",
+    })?;
+    price(&rate, &record.usage, &[]).map_err(|error| match error {
+        PriceError::Unpriced => "unpriced_model",
+        PriceError::OutOfRange => "price_out_of_range",
+    })
+}
+
+/// When a request ended, by the relay's clock if that is about right, else by ours. `None` when no clock could have said that.
+fn finished_at(record: &RequestRecord, received: Received) -> Option<UnixMillis> {
+    let said = record.started_at.plus_millis(i64::try_from(record.total_millis).unwrap_or(i64::MAX));
+    let offset = received.sent_at.millis_since(received.at);
+    let corrected = said.plus_millis(offset.saturating_neg());
+    let age = received.at.millis_since(corrected);
+    if !(-MAX_OFFSET_MILLIS..=OLDEST_MILLIS).contains(&age) {
+        return None;
+    }
+    Some(if offset.abs() <= MAX_OFFSET_MILLIS { said } else { received.at })
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

@@ -1,0 +1,85 @@
+//! Usage that relays report, settled exactly once.
+//!
+//! A record is named by (node, epoch, seq). One transaction per batch locks the cursor of that node's life, drops what was settled
+//! before, computes every price anew from the rates of the record's config version, moves the money, writes the request log, and
+//! moves the cursor. So a batch may come as often as it likes, be cut at any byte, and meet a crash at any statement.
+//!
+//! [`judge`] decides, pure; [`tally`] keeps the sums, pure; [`rates`] remembers prices; [`store`] is the SQL. Start reading at
+//! [`Settler::settle`].
+
+pub mod explain;
+mod judge;
+pub mod rates;
+mod settler;
+mod store;
+mod tally;
+
+use sluice_domain::{Record, UnixMillis};
+
+use crate::leases::Life;
+
+pub use settler::Settler;
+
+/// The most records settled in one transaction.
+pub const MAX_RECORDS: usize = 2_000;
+
+/// A report of one relay's life. Its records follow each other without gap.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Which relay, in which of its lives.
+    pub life: Life,
+    /// Number of the first record.
+    pub first_seq: i64,
+    /// The records.
+    pub records: Vec<Incoming>,
+    /// The life is over, and ended with these records.
+    pub epoch_ended: bool,
+    /// The relay's clock when it sent this.
+    pub sent_at: UnixMillis,
+}
+
+/// A record as it came in.
+#[derive(Debug, Clone)]
+pub enum Incoming {
+    /// One that could be read.
+    Record(Record),
+    /// One that could not: it is set aside for people, and the rest goes on.
+    Unreadable {
+        /// The rule it breaks.
+        reason: String,
+        /// The record as reported, in base64.
+        body: String,
+    },
+}
+
+/// How far a relay's reports are settled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Everything below this is settled.
+    pub next_seq: i64,
+    /// There is a gap: the relay has to go on from `next_seq`.
+    pub has_gap: bool,
+    /// What was done.
+    pub counts: Counts,
+}
+
+/// What a settlement did, for metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests settled.
+    pub requests: u64,
+    /// Records that had been settled before.
+    pub duplicates: u64,
+    /// Requests whose price here differs from the relay's.
+    pub repriced: u64,
+    /// Records set aside for people.
+    pub quarantined: u64,
+    /// Charges on leases that were over: taken from the balance.
+    pub late: u64,
+    /// Leases closed.
+    pub closed: u64,
+    /// Quota charged to wallets.
+    pub quota: u64,
+    /// Write statements it took.
+    pub statements: u64,
+}

@@ -1,0 +1,384 @@
+//! One settlement, from the cursor to the commit.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use moka::sync::Cache;
+use sea_orm::DbErr;
+use sluice_domain::{AccountId, LeaseId, Record, RequestRecord, TokenId, UnixMillis, UserId};
+
+use super::judge::{Chain, Received, Verdict, judge};
+use super::rates::Rates;
+use super::store::{self, Cursor, Payer, Quarantined, SettledRequest};
+use super::tally::{Sums, Tally};
+use super::{Batch, Counts, Incoming, MAX_RECORDS, Settled};
+use crate::db::{Db, Tx, Urgency, retried};
+use crate::leases::store as lease_store;
+use crate::leases::{Life, State};
+use crate::wallet::moves::{self, ChargeRow, LockedAccount};
+
+/// Payers and wallets that are remembered: neither ever changes.
+const MAX_REMEMBERED: u64 = 200_000;
+/// How exactly the last use of a token is known, in milliseconds.
+const LAST_USED_MILLIS: i64 = 60_000;
+
+/// Settles usage. Clones share what they remember.
+#[derive(Clone)]
+pub struct Settler {
+    db: Db,
+    lineage: Arc<str>,
+    rates: Rates,
+    payers: Cache<TokenId, Payer>,
+    wallets: Cache<UserId, AccountId>,
+    touched: Cache<TokenId, i64>,
+}
+
+impl Settler {
+    /// A settler of a database in a history.
+    #[must_use]
+    pub fn new(db: Db, lineage: Arc<str>, rates: Rates) -> Self {
+        Self {
+            db,
+            lineage,
+            rates,
+            payers: Cache::new(MAX_REMEMBERED),
+            wallets: Cache::new(MAX_REMEMBERED),
+            touched: Cache::new(MAX_REMEMBERED),
+        }
+    }
+
+    /// How far a life's reports are settled.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn next_seq(&self, life: &Life) -> Result<i64, DbErr> {
+        store::next_seq(self.db.read(), life).await
+    }
+
+    /// Settles reports of one life in one transaction, at most [`MAX_RECORDS`] records. They must be in order; what was settled before
+    /// is dropped, and what follows a gap is left.
+    ///
+    /// # Errors
+    /// When the database refuses or is away. Whether it was settled is then unknown, and saying it again is safe.
+    pub async fn settle(&self, life: &Life, batches: &[Batch], now: UnixMillis) -> Result<Settled, DbErr> {
+        retried(|| self.try_settle(life, batches, now)).await
+    }
+
+    async fn try_settle(&self, life: &Life, batches: &[Batch], now: UnixMillis) -> Result<Settled, DbErr> {
+        let newest = records_of(batches).filter_map(|(_, _, record)| request_of(record)).map(|request| request.config_seq).max();
+        self.rates.load(&self.db, newest.unwrap_or_default()).await?;
+        let tx = self.db.begin_as(Urgency::Settle).await?;
+        let (cursor, written) = store::lock_cursor(&tx, life, now).await?;
+        let taken = take(cursor, batches);
+        if taken.records.is_empty() && !taken.ends {
+            // nothing to write, but a cursor made just now is worth keeping
+            tx.commit().await?;
+            return Ok(taken.into_settled(cursor, Counts::default()));
+        }
+        let mut counts = self.settle_taken(&tx, life, &taken, now).await?;
+        let next = Cursor { next_seq: taken.next_seq, ended: cursor.ended || taken.ends };
+        store::move_cursor(&tx, life, next, now).await?;
+        tx.commit().await?;
+        counts.statements += written + 1;
+        Ok(taken.into_settled(next, counts))
+    }
+
+    async fn settle_taken(&self, tx: &Tx, life: &Life, taken: &Taken<'_>, now: UnixMillis) -> Result<Counts, DbErr> {
+        let chains = self.chains(tx, taken).await?;
+        let judged = self.judge_all(life, taken, &chains, now);
+        let mut counts = judged.counts;
+        let used = self.not_touched_lately(&judged.charged, now);
+        counts.statements += store::touch_tokens(tx, &used, now).await?;
+
+        let money = self.move_money(tx, life, taken, &judged, &chains, now).await?;
+        counts.late = money.late;
+        counts.closed = money.closed;
+        counts.statements += money.statements;
+
+        let requests: Vec<SettledRequest<'_>> = judged.charged.iter().map(Charged::to_row).collect();
+        counts.statements += store::insert_requests(tx, life, &requests).await?;
+        counts.statements += store::insert_explanations(tx, &requests, now).await?;
+        counts.statements += store::add_to_hours(tx, &requests).await?;
+        counts.statements += store::insert_quarantine(tx, life, judged.quarantined, now).await?;
+        used.iter().for_each(|token| self.touched.insert(*token, now.0));
+        Ok(counts)
+    }
+
+    /// Who pays for each request. Looked up once per token and user, then remembered.
+    async fn chains(&self, tx: &Tx, taken: &Taken<'_>) -> Result<HashMap<(UserId, TokenId), Chain>, DbErr> {
+        let names: BTreeSet<(UserId, TokenId)> = taken.requests().map(|request| (request.user_id, request.token_id)).collect();
+        let unknown_tokens: Vec<TokenId> =
+            names.iter().map(|(_, token)| *token).filter(|token| !self.payers.contains_key(token)).collect();
+        for (token, payer) in store::payers(tx, &unknown_tokens).await? {
+            self.payers.insert(token, payer);
+        }
+        let users: BTreeSet<UserId> = names.iter().map(|(user, _)| *user).collect();
+        let unknown_users: Vec<UserId> = users.into_iter().filter(|user| !self.wallets.contains_key(user)).collect();
+        for (user, wallet) in moves::wallets(tx, &unknown_users).await? {
+            self.wallets.insert(user, wallet);
+        }
+        let chain = |(user, token): (UserId, TokenId)| {
+            let payer = self.payers.get(&token);
+            let is_theirs = payer.is_none_or(|payer| payer.user == user);
+            let chain = Chain {
+                wallet: self.wallets.get(&user).filter(|_| is_theirs),
+                cap: payer.filter(|_| is_theirs).map(|payer| payer.cap),
+            };
+            ((user, token), chain)
+        };
+        Ok(names.into_iter().map(chain).collect())
+    }
+
+    fn judge_all<'a>(
+        &self,
+        life: &Life,
+        taken: &Taken<'a>,
+        chains: &HashMap<(UserId, TokenId), Chain>,
+        now: UnixMillis,
+    ) -> Judged<'a> {
+        let mut judged = Judged::default();
+        judged.counts.duplicates = taken.duplicates;
+        for TakenRecord { seq, sent_at, record } in &taken.records {
+            let (seq, received) = (*seq, Received { at: now, sent_at: *sent_at });
+            match record {
+                Incoming::Record(Record::LeaseClosed(lease)) => judged.steps.push(Step::Close(*lease)),
+                Incoming::Record(Record::Request(request)) => {
+                    let chain = chains.get(&(request.user_id, request.token_id)).copied();
+                    let chain = chain.unwrap_or(Chain { wallet: None, cap: None });
+                    match judge(request, chain, &self.rates, &self.lineage, received) {
+                        Verdict::Charge { quota, repriced, finished_at } => {
+                            judged.counts.requests += 1;
+                            judged.counts.repriced += u64::from(repriced);
+                            judged.counts.quota += u64::try_from(quota.get()).unwrap_or_default();
+                            judged.steps.push(Step::Charge(judged.charged.len()));
+                            judged.charged.push(Charged { seq, record: request, chain, quota, repriced, finished_at });
+                        }
+                        Verdict::Quarantine(reason) => judged.quarantined.push(set_aside(life, seq, request, reason)),
+                    }
+                }
+                Incoming::Unreadable { reason, body } => judged.quarantined.push(Quarantined {
+                    seq,
+                    request_id: String::new(),
+                    reason: format!("unreadable: {reason}"),
+                    body: body.clone(),
+                }),
+            }
+        }
+        judged.counts.quarantined = u64::try_from(judged.quarantined.len()).unwrap_or_default();
+        judged
+    }
+
+    /// Tokens whose last use is not known to the minute.
+    fn not_touched_lately(&self, charged: &[Charged<'_>], now: UnixMillis) -> Vec<TokenId> {
+        let tokens: BTreeSet<TokenId> = charged.iter().map(|charged| charged.record.token_id).collect();
+        let is_old = |token: &TokenId| self.touched.get(token).is_none_or(|at| now.0.saturating_sub(at) >= LAST_USED_MILLIS);
+        tokens.into_iter().filter(is_old).collect()
+    }
+
+    /// Accounts by id, then their leases: the sums are made while both are locked, and written as differences.
+    async fn move_money(
+        &self,
+        tx: &Tx,
+        life: &Life,
+        taken: &Taken<'_>,
+        judged: &Judged<'_>,
+        chains: &HashMap<(UserId, TokenId), Chain>,
+        now: UnixMillis,
+    ) -> Result<Moved, DbErr> {
+        let mut named: BTreeSet<LeaseId> = judged.named_leases().collect();
+        if taken.ends {
+            named.extend(lease_store::not_closed(tx, life).await?.into_iter().map(|lease| lease.id));
+        }
+        let named: Vec<LeaseId> = named.into_iter().collect();
+        let paying = judged.charged.iter().filter(|charged| !charged.quota.is_zero());
+        let mut accounts: BTreeSet<AccountId> = paying
+            .filter_map(|charged| chains.get(&(charged.record.user_id, charged.record.token_id)))
+            .flat_map(|chain| chain.accounts())
+            .collect();
+        accounts.extend(lease_store::by_ids(tx, &named).await?.values().map(|lease| lease.account));
+        let locked = moves::lock(tx, accounts).await?;
+        // read again: until their accounts were locked, leases could still change
+        let leases = lease_store::by_ids(tx, &named).await?;
+        let ending: Vec<LeaseId> =
+            leases.values().filter(|lease| taken.ends && lease.life == *life).map(|lease| lease.id).collect();
+        let mut tally = Tally::new(life.node.clone(), leases);
+        for step in &judged.steps {
+            match step {
+                Step::Close(lease) => tally.close(*lease),
+                Step::Charge(place) => {
+                    let Some(charged) = judged.charged.get(*place) else { continue };
+                    let are_ours = *charged.record.config_lineage == *self.lineage;
+                    for account in charged.chain.accounts() {
+                        tally.charge(account, charged.quota, &charged.record.charges, are_ours);
+                    }
+                }
+            }
+        }
+        ending.into_iter().for_each(|lease| tally.close(lease));
+        write_sums(tx, life, taken.first_seq, tally.finish(), &locked, now).await
+    }
+}
+
+struct Moved {
+    late: u64,
+    closed: u64,
+    statements: u64,
+}
+
+async fn write_sums(
+    tx: &Tx,
+    life: &Life,
+    first_seq: i64,
+    sums: Sums,
+    locked: &BTreeMap<AccountId, LockedAccount>,
+    now: UnixMillis,
+) -> Result<Moved, DbErr> {
+    let charge = |(account, amount): (&AccountId, &i64)| {
+        let before = locked.get(account)?;
+        Some(ChargeRow {
+            account: *account,
+            user_id: before.user_id,
+            amount: *amount,
+            total_after: before.total().saturating_sub(*amount),
+            reference: format!("usage/{}/{}/{first_seq}-{account}", life.node, life.epoch),
+        })
+    };
+    let charges: Vec<ChargeRow> = sums.charged.iter().filter_map(charge).collect();
+    let mut statements = 0;
+    if !sums.shifts.is_empty() {
+        moves::write(tx, &sums.shifts).await?;
+        statements += 1;
+    }
+    if !sums.settled.is_empty() {
+        lease_store::add(tx, &sums.settled).await?;
+        statements += 1;
+    }
+    if !sums.closed.is_empty() {
+        lease_store::set_state(tx, &sums.closed, State::Closed, now).await?;
+        statements += 1;
+    }
+    if !charges.is_empty() {
+        moves::write_charges(tx, charges, now).await?;
+        statements += 1;
+    }
+    Ok(Moved { late: sums.late, closed: u64::try_from(sums.closed.len()).unwrap_or_default(), statements })
+}
+
+fn set_aside(_life: &Life, seq: i64, request: &RequestRecord, reason: &str) -> Quarantined {
+    let body = sluice_rpc::usage::encode(&Record::Request(Box::new(request.clone())));
+    Quarantined { seq, request_id: request.request_id.to_string(), reason: reason.to_owned(), body: STANDARD.encode(body) }
+}
+
+fn request_of(record: &Incoming) -> Option<&RequestRecord> {
+    match record {
+        Incoming::Record(Record::Request(request)) => Some(request),
+        _ => None,
+    }
+}
+
+fn records_of(batches: &[Batch]) -> impl Iterator<Item = (i64, UnixMillis, &Incoming)> {
+    batches.iter().flat_map(|batch| (batch.first_seq..).zip(&batch.records).map(|(seq, record)| (seq, batch.sent_at, record)))
+}
+
+/// What of the batches is to be settled now.
+struct Taken<'a> {
+    first_seq: i64,
+    next_seq: i64,
+    records: Vec<TakenRecord<'a>>,
+    duplicates: u64,
+    has_gap: bool,
+    ends: bool,
+}
+
+struct TakenRecord<'a> {
+    seq: i64,
+    sent_at: UnixMillis,
+    record: &'a Incoming,
+}
+
+/// Takes the records from the cursor on, up to the first gap.
+fn take(cursor: Cursor, batches: &[Batch]) -> Taken<'_> {
+    let mut taken = Taken {
+        first_seq: cursor.next_seq,
+        next_seq: cursor.next_seq,
+        records: Vec::new(),
+        duplicates: 0,
+        has_gap: false,
+        ends: false,
+    };
+    for batch in batches {
+        if batch.first_seq > taken.next_seq {
+            taken.has_gap = true;
+            break;
+        }
+        for (seq, record) in (batch.first_seq..).zip(&batch.records) {
+            if seq < taken.next_seq {
+                taken.duplicates += 1;
+            } else if taken.records.len() < MAX_RECORDS {
+                taken.records.push(TakenRecord { seq, sent_at: batch.sent_at, record });
+                taken.next_seq = seq + 1;
+            }
+        }
+        let end = batch.first_seq.saturating_add(i64::try_from(batch.records.len()).unwrap_or(i64::MAX));
+        taken.ends |= batch.epoch_ended && end == taken.next_seq && !cursor.ended;
+    }
+    taken
+}
+
+impl<'a> Taken<'a> {
+    fn requests(&self) -> impl Iterator<Item = &'a RequestRecord> + '_ {
+        self.records.iter().filter_map(|taken| request_of(taken.record))
+    }
+
+    fn into_settled(self, cursor: Cursor, counts: Counts) -> Settled {
+        Settled { next_seq: cursor.next_seq, has_gap: self.has_gap, counts: Counts { duplicates: self.duplicates, ..counts } }
+    }
+}
+
+/// A request that is charged, in the order of the records.
+struct Charged<'a> {
+    seq: i64,
+    record: &'a RequestRecord,
+    chain: Chain,
+    quota: sluice_domain::Quota,
+    repriced: bool,
+    finished_at: UnixMillis,
+}
+
+impl<'a> Charged<'a> {
+    fn to_row(&self) -> SettledRequest<'a> {
+        SettledRequest {
+            seq: self.seq,
+            record: self.record,
+            quota: self.quota.get(),
+            repriced: self.repriced,
+            finished_at: self.finished_at,
+        }
+    }
+}
+
+enum Step {
+    Charge(usize),
+    Close(LeaseId),
+}
+
+#[derive(Default)]
+struct Judged<'a> {
+    steps: Vec<Step>,
+    charged: Vec<Charged<'a>>,
+    quarantined: Vec<Quarantined>,
+    counts: Counts,
+}
+
+impl Judged<'_> {
+    fn named_leases(&self) -> impl Iterator<Item = LeaseId> + '_ {
+        let charged = self.charged.iter().flat_map(|charged| charged.record.charges.iter().map(|charge| charge.lease_id));
+        let closed = self.steps.iter().filter_map(|step| match step {
+            Step::Close(lease) => Some(*lease),
+            Step::Charge(_) => None,
+        });
+        charged.chain(closed).filter(|lease| lease.get() != 0)
+    }
+}

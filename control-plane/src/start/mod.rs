@@ -1,0 +1,249 @@
+//! From settings to a running control plane.
+
+pub mod data_dir;
+mod open;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use sea_orm::DbErr;
+use secrecy::SecretString;
+use sluice_domain::Clock;
+use sluice_providers::Catalog;
+use sluice_sealed::{Keyring, SecretFileError};
+use sluice_telemetry::health::Ops;
+use sluice_telemetry::metrics::Registry;
+use sluice_telemetry::tasks::Tasks;
+use tonic::service::Routes;
+
+use crate::app::App;
+use crate::auth::{FirstRunError, first_run};
+use crate::config::{Limits, Problems, Settings};
+use crate::auth::Passwords;
+use crate::db::{FileLock, FileLockError};
+use crate::http::{Gate, GateSettings};
+use crate::publish::{Feed, Poke};
+use crate::rpc::Rpc;
+use crate::settlement::Settler;
+use crate::settlement::rates::Rates;
+
+/// What the process gives to its parts. In `sluice` both halves are given the same.
+#[derive(Clone)]
+pub struct Host {
+    /// The clocks.
+    pub clock: Clock,
+    /// Where metrics are declared.
+    pub registry: Registry,
+    /// Where tasks are started.
+    pub tasks: Tasks,
+}
+
+/// Why the control plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Settings are wrong.
+    #[error(transparent)]
+    Settings(#[from] Problems),
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] data_dir::NotWritable),
+    /// Another process uses the SQLite file.
+    #[error(transparent)]
+    FileLock(#[from] FileLockError),
+    /// The database belongs to One API or New API.
+    #[error(
+        "SQL_DSN: {place} holds a database of One API or New API; nothing was changed. To bring it over, start once with an empty \
+         database of Sluice: sluice-control import --from '<this SQL_DSN>'"
+    )]
+    Ancestor {
+        /// Where it is.
+        place: String,
+    },
+    /// The folder holds an ancestor's file and none of ours.
+    #[error(
+        "SLUICE_DATA_DIR: {} is a database of One API or New API; nothing was changed. To bring it over: sluice-control import --from \
+         'sqlite:{}'",
+        path.display(), path.display()
+    )]
+    AncestorFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The database belongs to something else.
+    #[error(
+        "SQL_DSN: {place} has a table named {table} that is not ours; nothing was changed. Give Sluice a database of its own"
+    )]
+    Foreign {
+        /// Where it is.
+        place: String,
+        /// The table.
+        table: String,
+    },
+    /// The server is too old.
+    #[error("SQL_DSN: the server is {engine} {found}; Sluice needs at least {needed}")]
+    TooOld {
+        /// The engine.
+        engine: &'static str,
+        /// Its version.
+        found: String,
+        /// The oldest that will do.
+        needed: String,
+    },
+    /// Migrations are pending and may not be applied.
+    #[error("SLUICE_MIGRATE=check: {} migrations are pending ({}); see `sluice-control migrate --plan`", .0.len(), .0.join(", "))]
+    Pending(Vec<String>),
+    /// No secret where one is needed.
+    #[error(
+        "CRYPTO_SECRET must be set: the database is on a server and the data folder {} does not outlive this container, so a generated \
+         secret would be lost and with it every stored key",
+        path.display()
+    )]
+    SecretRequired {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// The generated secret is gone.
+    #[error(
+        "the secret file {} is missing, but the database was sealed with it; restore the file, or set CRYPTO_SECRET to its text",
+        path.display()
+    )]
+    SecretMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The secret is not the one of this database.
+    #[error("{setting} is not the secret this database was sealed with; nothing was changed")]
+    WrongSecret {
+        /// Where the secret came from.
+        setting: String,
+    },
+    /// The secret file cannot be used.
+    #[error(transparent)]
+    SecretFile(#[from] SecretFileError),
+    /// The secret cannot be used.
+    #[error("CRYPTO_SECRET {0}")]
+    Secret(#[from] sluice_sealed::SecretError),
+    /// The database cannot be reached.
+    #[error("cannot reach the database {place}: {reason}")]
+    Unreachable {
+        /// Where it is.
+        place: String,
+        /// What the last attempt ended with.
+        reason: String,
+    },
+    /// The database refused while starting.
+    #[error("cannot prepare the database")]
+    Database(#[from] DbErr),
+    /// The first user could not be made.
+    #[error(transparent)]
+    FirstRun(#[from] FirstRunError),
+    /// This build is broken.
+    #[error("cannot start: {0}")]
+    Broken(String),
+}
+
+impl StartError {
+    /// The exit code: 64 when somebody must change a setting, 1 when trying again may help.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unreachable { .. } | Self::Database(_) | Self::Broken(_) | Self::FirstRun(FirstRunError::Work(_)) => 1,
+            _ => 64,
+        }
+    }
+}
+
+/// A control plane: its parts, its interfaces, and what runs by itself.
+pub struct ControlPlane {
+    app: App,
+    feed: Feed,
+    rpc: Rpc,
+    host: Host,
+    setup_path: Option<String>,
+    join_secret: Option<SecretString>,
+    _file_lock: Option<FileLock>,
+}
+
+impl ControlPlane {
+    /// Opens and prepares the database, then builds every part. Nothing listens and nothing runs yet.
+    ///
+    /// # Errors
+    /// When the settings do not fit what is found, or the database cannot be reached.
+    pub async fn build(settings: Settings, host: Host) -> Result<Self, StartError> {
+        let opened = open::open(&settings, &host.clock).await?;
+        let catalog = Catalog::shipped().map_err(|error| StartError::Broken(error.to_string()))?;
+        let broken = |error: &dyn std::error::Error| StartError::Broken(error.to_string());
+        let Limits { api, web, critical } = settings.limits;
+        let limits = GateSettings { trusted_proxies: settings.trusted_proxies.clone(), api, web, critical };
+        let app = App {
+            db: opened.db,
+            clock: host.clock.clone(),
+            keyring: Arc::new(opened.keyring),
+            catalog: Arc::new(catalog),
+            poke: Poke::default(),
+            rates: Rates::new(),
+            gate: Arc::new(Gate::new(limits, &host.clock).map_err(|error| broken(&error))?),
+            passwords: Passwords::new().map_err(|error| broken(&error))?,
+            drain: host.tasks.drain(),
+            started_at: host.clock.wall(),
+        };
+        let feed = Feed::start(&app).await?;
+        let settler = Settler::new(app.db.clone(), feed.state().version().lineage.clone(), app.rates.clone());
+        let rpc = Rpc::new(&app, &feed, settler, &host.tasks);
+        let setup_path = first_run(&app, &settings.first_run).await?.setup_link_path;
+        Ok(Self { app, feed, rpc, host, setup_path, join_secret: settings.secrets.join, _file_lock: opened.file_lock })
+    }
+
+    /// Path and query of the set-up page, while nobody has set the site up.
+    #[must_use]
+    pub fn setup_path(&self) -> Option<&str> {
+        self.setup_path.as_deref()
+    }
+
+    /// The console and the API.
+    pub fn router(&self) -> Router {
+        crate::http::router(self.app.clone())
+    }
+
+    /// What operations have at hand.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Starts what runs by itself: following the log of changes, deciding grants, and jobs.
+    pub fn start(&self) {
+        let tasks = &self.host.tasks;
+        tasks.spawn_essential("config tail", self.feed.clone().run(self.app.clone(), tasks.drain()));
+        self.rpc.start();
+    }
+
+    /// What relays speak to over a network.
+    #[must_use]
+    pub fn relay_routes(&self) -> Routes {
+        self.rpc.routes(self.join_secret.clone())
+    }
+
+    /// The same for a relay in this process, which needs no proof.
+    #[must_use]
+    pub fn in_process_routes(&self) -> Routes {
+        self.rpc.routes(None)
+    }
+
+    /// Probes and metrics.
+    pub fn ops_router(&self) -> Router {
+        let db = self.app.db.clone();
+        let is_reachable = move || {
+            let db = db.clone();
+            async move { db.ping().await.map_err(|error| error.to_string()) }
+        };
+        Ops::new(self.host.registry.clone(), self.host.tasks.drain()).ready_when("database", is_reachable).router()
+    }
+}
+
+/// A keyring with the file it came from, for messages.
+pub(crate) struct FoundKeyring {
+    pub(crate) keyring: Keyring,
+    pub(crate) from: String,
+}

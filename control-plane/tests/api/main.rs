@@ -1,0 +1,11 @@
+//! Stories through HTTP: what people and scripts see of the management API.
+
+mod access;
+mod bad_input;
+mod bounds;
+mod catalogue;
+mod first_start;
+mod money;
+mod people;
+mod signing_in;
+mod world;

@@ -1,0 +1,135 @@
+import { Button, Form, Input, Select } from "antd";
+import { useTranslation } from "react-i18next";
+import type { Provider } from "../api/channels.ts";
+import { linesOf } from "./new-channel.ts";
+
+/** What the catalogue says a channel of this provider needs: address, keys, models, fields of its own. */
+export function ProviderFields({ provider }: { provider: Provider }) {
+  return (
+    <>
+      <AddressField provider={provider} />
+      <KeysField provider={provider} />
+      <ModelsField provider={provider} />
+      {provider.fields.map(field => (
+        <OwnField key={field.name} field={field} />
+      ))}
+    </>
+  );
+}
+
+function AddressField({ provider }: { provider: Provider }) {
+  const { t } = useTranslation();
+  const { base_url: address } = provider;
+  const isNeeded = address.default === null;
+  const check = (_: unknown, typed: string) => {
+    if (typed.trim() === "") return isNeeded ? Promise.reject(new Error(t("rules.required"))) : Promise.resolve();
+    return isWebAddress(typed.trim()) ? Promise.resolve() : Promise.reject(new Error(t("rules.web_address")));
+  };
+  return (
+    <Form.Item
+      name="base_url"
+      label={isNeeded ? t("channels.base_url") : t("optional", { what: t("channels.base_url") })}
+      extra={address.help}
+      rules={[{ validator: check }]}
+      validateTrigger="onBlur"
+    >
+      <Input
+        type="url"
+        inputMode="url"
+        placeholder={address.default ?? (address.is_full_url ? "https://…/v1/chat/completions" : "https://…")}
+        spellCheck={false}
+      />
+    </Form.Item>
+  );
+}
+
+function KeysField({ provider }: { provider: Provider }) {
+  const { t } = useTranslation();
+  const { key, keys_page: page } = provider;
+  const check = (_: unknown, typed: string) =>
+    key.is_optional || linesOf(typed).length > 0 ? Promise.resolve() : Promise.reject(new Error(t("rules.required")));
+  return (
+    <Form.Item
+      name="keys"
+      label={key.is_optional ? t("optional", { what: t("channels.keys") }) : t("channels.keys")}
+      extra={
+        <>
+          {t("channels.keys_help")}{" "}
+          {page && (
+            <a href={page} target="_blank" rel="noreferrer">
+              {t("channels.keys_page")}
+            </a>
+          )}
+        </>
+      }
+      rules={[{ validator: check }]}
+      validateTrigger="onBlur"
+    >
+      <Input.TextArea
+        autoSize={{ minRows: 1, maxRows: 6 }}
+        placeholder={key.example}
+        spellCheck={false}
+        autoComplete="off"
+        className="mono"
+      />
+    </Form.Item>
+  );
+}
+
+function ModelsField({ provider }: { provider: Provider }) {
+  const { t } = useTranslation();
+  const form = Form.useFormInstance();
+  return (
+    <Form.Item
+      label={t("channels.models")}
+      htmlFor="models"
+      extra={
+        provider.models.length > 0 && (
+          <Button
+            type="link"
+            size="small"
+            style={{ paddingInline: 0 }}
+            onClick={() => form.setFieldsValue({ models: provider.models })}
+          >
+            {t("channels.fill_models", { name: provider.name })}
+          </Button>
+        )
+      }
+    >
+      <Form.Item
+        noStyle
+        name="models"
+        rules={[{ required: true, type: "array", min: 1, message: t("channels.models_rule") }]}
+      >
+        <Select
+          mode="tags"
+          tokenSeparators={[",", " ", "\n"]}
+          placeholder={t("channels.models_placeholder")}
+          options={provider.models.map(name => ({ value: name, label: name }))}
+        />
+      </Form.Item>
+    </Form.Item>
+  );
+}
+
+function OwnField({ field }: { field: Provider["fields"][number] }) {
+  const { t } = useTranslation();
+  return (
+    <Form.Item
+      name={field.name}
+      label={field.is_required ? field.label : t("optional", { what: field.label })}
+      extra={field.help}
+      rules={field.is_required ? [{ required: true, whitespace: true, message: t("rules.required") }] : []}
+    >
+      <Input placeholder={field.example} spellCheck={false} />
+    </Form.Item>
+  );
+}
+
+function isWebAddress(text: string): boolean {
+  try {
+    return ["http:", "https:"].includes(new URL(text).protocol);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,45 @@
+import { Link, Navigate, Outlet, useRouterState } from "@tanstack/react-router";
+import { useTranslation } from "react-i18next";
+import { useIsAdmin, useSession } from "../api/session.ts";
+import { Brand } from "./brand.tsx";
+import { BuildBanner } from "./build-banner.tsx";
+import { PersonMenu } from "./person-menu.tsx";
+import { Shortcuts } from "./shortcuts.tsx";
+import { LanguageSwitch, ThemeSwitch } from "./switches.tsx";
+
+/** Around every page of somebody signed in. A session that ends anywhere leads to the sign-in, and back to this page after it. */
+export function Frame() {
+  const { t } = useTranslation();
+  const session = useSession();
+  const isAdmin = useIsAdmin();
+  const here = useRouterState({ select: state => state.location.href });
+  if (!session) return <Navigate to="/sign-in" search={here === "/" ? {} : { next: here }} replace />;
+  return (
+    <>
+      <a className="skip-link" href="#content">
+        {t("skip")}
+      </a>
+      <BuildBanner />
+      <header className="bar">
+        <div className="bar-inner">
+          <Brand />
+          <nav className="nav" aria-label={t("nav.title")}>
+            <Link to="/">{t("nav.overview")}</Link>
+            <Link to="/requests">{t("nav.requests")}</Link>
+            <Link to="/tokens">{t("nav.tokens")}</Link>
+            {isAdmin && <Link to="/channels">{t("nav.channels")}</Link>}
+          </nav>
+          <div className="tools">
+            <LanguageSwitch />
+            <ThemeSwitch />
+            <PersonMenu />
+          </div>
+        </div>
+      </header>
+      <main id="content" className="page" tabIndex={-1}>
+        <Outlet />
+      </main>
+      <Shortcuts isAdmin={isAdmin} />
+    </>
+  );
+}

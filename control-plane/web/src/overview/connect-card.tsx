@@ -1,0 +1,58 @@
+import { Select, Tabs } from "antd";
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+import { useBaseUrl } from "../api/status.ts";
+import { CodeBlock, CopyLine } from "../parts/code-block.tsx";
+import { useFreshKey } from "../tokens/fresh-key.ts";
+import { useKnownModels } from "./known-models.ts";
+import { curl, type Filling, KEY_PLACEHOLDER, node, python } from "./snippets.ts";
+
+const SNIPPETS: [string, string, (filling: Filling) => string][] = [
+  ["curl", "curl", curl],
+  ["python", "Python", python],
+  ["node", "Node.js", node],
+];
+
+/** Where programs connect, and the first request to copy. */
+export function ConnectCard() {
+  const { t } = useTranslation();
+  const baseUrl = useBaseUrl();
+  const freshKey = useFreshKey();
+  const { models } = useKnownModels();
+  const [chosen, setChosen] = useState<string>();
+  const model =
+    chosen !== undefined && models.includes(chosen) ? chosen : (models[0] ?? t("connect.model_placeholder"));
+  const filling = { baseUrl, key: freshKey ?? KEY_PLACEHOLDER, model };
+  return (
+    <section className="card stack" id="connect" aria-labelledby="connect-title">
+      <h2 id="connect-title">{t("connect.title")}</h2>
+      <div className="stack-tight">
+        <span className="muted">{t("connect.base_url")}</span>
+        <CopyLine text={baseUrl} what={t("connect.base_url")} />
+      </div>
+      {models.length > 1 && (
+        // biome-ignore lint/a11y/noLabelWithoutControl: the select renders the field
+        <label className="stack-tight">
+          <span className="muted">{t("connect.model")}</span>
+          <Select
+            showSearch
+            value={model}
+            onChange={setChosen}
+            options={models.map(name => ({ value: name, label: name }))}
+          />
+        </label>
+      )}
+      <Tabs
+        size="small"
+        items={SNIPPETS.map(([key, label, write]) => ({
+          key,
+          label,
+          children: <CodeBlock code={write(filling)} what={t("connect.snippet", { language: label })} />,
+        }))}
+      />
+      <p className="muted">
+        {freshKey ? t("connect.fresh_key") : t("connect.placeholder_key", { placeholder: KEY_PLACEHOLDER })}
+      </p>
+    </section>
+  );
+}

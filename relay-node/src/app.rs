@@ -1,0 +1,317 @@
+//! A relay put together: what every request has at hand, and the life of the process.
+
+use std::ops::Deref;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use parking_lot::Mutex;
+use sluice_domain::{Clock, Epoch, NodeId, UnixMillis};
+use sluice_sealed::{NodeKey, SecretFile};
+use sluice_telemetry::drain::Drain;
+use sluice_telemetry::health::Ops;
+use sluice_telemetry::metrics::Registry;
+use sluice_telemetry::tasks::Tasks;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::admin;
+use crate::budget::ByteBudget;
+use crate::chance::Chance;
+use crate::config::{RequestSettings, Settings};
+use crate::forward::{Engine, Timing};
+use crate::health::{self, Load};
+use crate::link::{ControlEndpoint, Link, LinkEnd, LinkParts, Node, Standing};
+use crate::metrics::{Metrics, SpoolMetrics};
+use crate::quota::Quotas;
+use crate::spool::{Spool, SpoolError, SpoolSettings};
+use crate::view::{LastGood, View};
+
+/// The longest the way down waits for the control plane to take the last usage.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What every request has at hand. Clones are the same app.
+#[derive(Debug, Clone)]
+pub struct RelayApp(Arc<Parts>);
+
+/// The parts of a [`RelayApp`].
+#[derive(Debug)]
+pub struct Parts {
+    /// What this relay knows.
+    pub view: View,
+    /// The money handed to it.
+    pub quotas: Quotas,
+    /// What it owes to the ledger.
+    pub spool: Spool,
+    /// What all requests share on the way to providers.
+    pub engine: Engine,
+    /// How busy it is. Every request that is let in holds a guard of it.
+    pub load: Load,
+    /// The clocks.
+    pub clock: Clock,
+    /// Chance.
+    pub chance: Chance,
+    /// The settings.
+    pub settings: Settings,
+    /// The figures.
+    pub metrics: Metrics,
+    /// Memory for bodies, lines and buffers.
+    pub bytes: ByteBudget,
+    /// How far the process is on its way down.
+    pub drain: Drain,
+    /// Where tasks are started.
+    pub tasks: Tasks,
+    /// This node.
+    pub node: NodeId,
+    /// Its life.
+    pub epoch: Epoch,
+    /// When this process started.
+    pub started_at: UnixMillis,
+}
+
+impl RelayApp {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for RelayApp {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// What a relay takes from its process.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The clocks.
+    pub clock: Clock,
+    /// Chance.
+    pub chance: Chance,
+    /// Where metrics are declared.
+    pub registry: Registry,
+    /// Where tasks are started.
+    pub tasks: Tasks,
+}
+
+/// A relay, put together. Build it, start it, serve its router; on the way down, finish it.
+#[derive(Debug)]
+pub struct Relay {
+    app: RelayApp,
+    standing: Standing,
+    link: Mutex<Option<Link>>,
+    link_end: LinkEnd,
+    /// Ends the link when nothing is left to report.
+    link_stop: CancellationToken,
+    registry: Registry,
+}
+
+/// A relay that cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error(
+        "the data folder {} cannot be used by uid {uid}: give it to that user (chown -R {uid}), run as its owner{owner}, or name another \
+         one in SLUICE_DATA_DIR", folder.display()
+    )]
+    DataFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// Who this process is.
+        uid: u32,
+        /// Who owns it: ` (--user N)`, or nothing when that is not known.
+        owner: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The spool is in use by another process.
+    #[error("another process uses the data folder")]
+    InUse(#[source] SpoolError),
+    /// A part cannot be made.
+    #[error("cannot prepare {what}")]
+    Part {
+        /// Which part.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl StartError {
+    /// Whether a person has to change a setting or a folder: the process should exit with [`crate::config::EXIT_USAGE`].
+    #[must_use]
+    pub const fn is_setting(&self) -> bool {
+        matches!(self, Self::DataFolder { .. } | Self::InUse(_))
+    }
+}
+
+/// What the data folder gave.
+struct Disk {
+    node: Node,
+    spool: Spool,
+    node_key: NodeKey,
+}
+
+impl Relay {
+    /// Opens the data folder, recovers what an earlier life left in it, and puts the parts together. Nothing runs yet.
+    ///
+    /// # Errors
+    /// When the data folder cannot be used, or a part cannot be made.
+    pub async fn build(settings: Settings, endpoint: ControlEndpoint, around: Surroundings) -> Result<Self, StartError> {
+        let metrics = Metrics::declare(&around.registry);
+        let disk = {
+            let (settings, clock, spool_metrics) = (settings.clone(), around.clock.clone(), metrics.spool.clone());
+            tokio::task::spawn_blocking(move || open_disk(&settings, clock, spool_metrics))
+        };
+        let Disk { node, spool, node_key } = disk.await.map_err(part("the data folder"))??;
+        let (view, questions) = View::new(around.clock.clone(), metrics.view.clone());
+        let (quotas, demands) = Quotas::new(spool.clone(), around.clock.clone(), metrics.quota.clone());
+        let load = Load::default();
+        let (link, link_end) = Link::new(LinkParts {
+            endpoint,
+            node: node.clone(),
+            address: settings.listen.to_string(),
+            join_secret: settings.join_secret.clone(),
+            view: view.clone(),
+            quotas: quotas.clone(),
+            spool: spool.clone(),
+            last_good: LastGood::new(settings.data_dir.clone(), node_key),
+            load: load.clone(),
+            clock: around.clock.clone(),
+            chance: around.chance.clone(),
+            metrics: metrics.clone(),
+            identity_max_stale: settings.requests.identity_max_stale,
+            demands,
+            questions,
+        });
+        let app = RelayApp::new(Parts {
+            view,
+            quotas,
+            spool,
+            engine: engine(&settings, around.clock.clone())?,
+            load,
+            bytes: ByteBudget::new(settings.requests.byte_budget),
+            started_at: around.clock.wall(),
+            clock: around.clock,
+            chance: around.chance,
+            drain: around.tasks.drain(),
+            tasks: around.tasks,
+            node: node.id,
+            epoch: node.epoch,
+            settings,
+            metrics,
+        });
+        let standing = link.standing();
+        let link_stop = CancellationToken::new();
+        Ok(Self { app, standing, link: Mutex::new(Some(link)), link_end, link_stop, registry: around.registry })
+    }
+
+    /// What every request has at hand.
+    #[must_use]
+    pub const fn app(&self) -> &RelayApp {
+        &self.app
+    }
+
+    /// How it stands with its control plane.
+    #[must_use]
+    pub const fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Everything it answers on its public port.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        crate::ingress::router(self.app.clone())
+    }
+
+    /// Everything it answers on its operations port.
+    #[must_use]
+    pub fn ops_router(&self) -> Router {
+        let ops = Ops::new(self.registry.clone(), self.app.drain.clone());
+        self.ready_when(ops).router().merge(self.debug_router())
+    }
+
+    /// Adds its conditions of being ready: a configuration in force, a spool that can be written.
+    #[must_use]
+    pub fn ready_when(&self, ops: Ops) -> Ops {
+        health::ready_when(ops, &self.app.view, &self.app.spool, &self.standing)
+    }
+
+    /// What people look into: `/debug/plan`.
+    #[must_use]
+    pub fn debug_router(&self) -> Router {
+        admin::debug_router(self.app.clone())
+    }
+
+    /// Starts what runs beside requests. Once.
+    pub fn start(&self) {
+        let Some(link) = self.link.lock().take() else { return };
+        let stop = self.link_stop.clone();
+        self.app.tasks.spawn_essential("link", async move {
+            tokio::select! {
+                _ = link.run() => {}
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+
+    /// After the last request: gives leases back, has everything reported, and ends the epoch. What cannot be reported in time stays
+    /// in the spool for the next life.
+    pub async fn finish(&self) {
+        self.app.quotas.close_all();
+        self.app.spool.flush().await;
+        self.link_end.begin();
+        let reported = tokio::time::timeout(REPORT_TIMEOUT, self.app.spool.ended()).await;
+        if reported.is_err() {
+            let bytes = self.app.spool.unacked_bytes();
+            warn!(spool.bytes = bytes, "the control plane did not take the last usage: {bytes} bytes stay in the spool for the next start");
+        }
+        self.link_stop.cancel();
+    }
+}
+
+fn part<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl FnOnce(E) -> StartError {
+    move |error| StartError::Part { what, source: Box::new(error) }
+}
+
+fn engine(settings: &Settings, clock: Clock) -> Result<Engine, StartError> {
+    let client = sluice_upstream::Client::new(sluice_upstream::ClientSettings::default()).map_err(part("the way to providers"))?;
+    let catalog = Arc::new(sluice_providers::Catalog::shipped().map_err(part("the provider catalogue"))?);
+    let RequestSettings { answer_timeout, stream_idle, max_line_bytes, .. } = settings.requests;
+    let timing = Timing { answer: answer_timeout, stream_idle, ..Timing::default() };
+    Engine::new(client, catalog, timing, max_line_bytes, clock).map_err(part("the engine"))
+}
+
+fn open_disk(settings: &Settings, clock: Clock, metrics: SpoolMetrics) -> Result<Disk, StartError> {
+    let folder = &settings.data_dir;
+    let spool_folder = folder.join("spool");
+    let newest = Spool::newest_epoch(&spool_folder).map_err(unusable(folder))?;
+    let node = Node::begin(folder, settings.node_name.as_ref(), newest, clock.wall()).map_err(unusable(folder))?;
+    let spool_settings = SpoolSettings { max_bytes: settings.requests.spool_max_bytes, ..SpoolSettings::default() };
+    let spool = match Spool::open(&spool_folder, node.epoch, spool_settings, clock, metrics) {
+        Err(error @ SpoolError::InUse { .. }) => return Err(StartError::InUse(error)),
+        opened => opened.map_err(unusable(folder))?,
+    };
+    let node_key = match &settings.join_secret {
+        Some(secret) => NodeKey::new(secret, &node.id),
+        // without a join secret the control plane is on this machine; its files are still not left readable
+        None => NodeKey::new(&SecretFile::load_or_create(&folder.join("node.key")).map_err(unusable(folder))?.secret, &node.id),
+    };
+    Ok(Disk { node, spool, node_key })
+}
+
+fn unusable<E: std::error::Error + Send + Sync + 'static>(folder: &Path) -> impl FnOnce(E) -> StartError {
+    let folder = folder.to_owned();
+    move |error| {
+        let owner = std::fs::metadata(&folder).map(|data| format!(" (--user {})", data.uid())).unwrap_or_default();
+        StartError::DataFolder { uid: rustix::process::getuid().as_raw(), folder, owner, source: Box::new(error) }
+    }
+}

@@ -1,0 +1,95 @@
+use super::*;
+use clap::CommandFactory;
+
+fn node(set: impl FnOnce(&mut NodeOptions)) -> Options {
+    let mut node = NodeOptions { control_url: Some("http://control:3001".into()), ..NodeOptions::default() };
+    set(&mut node);
+    Options { version: false, node, requests: RequestOptions::default() }
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    Options::command().debug_assert();
+}
+
+#[test]
+fn a_control_plane_address_is_enough() {
+    let settings = node(|_| {}).read().unwrap();
+    assert_eq!(settings.listen.port(), 3000);
+    assert_eq!(settings.ops_listen.port(), 9090);
+    assert_eq!(settings.data_dir, PathBuf::from("./data/relay"));
+    assert_eq!(settings.control, ["http://control:3001"]);
+    assert_eq!(settings.requests.max_body_bytes, 32 << 20);
+    assert_eq!(settings.requests.stream_idle, Duration::from_mins(5));
+    assert_eq!(settings.requests.answer_timeout, Some(Duration::from_mins(10)));
+    assert_eq!(settings.requests.max_line_bytes, 64 << 20);
+    assert_eq!(settings.trusted_proxies.len(), 2);
+    assert!(settings.requests.byte_budget >= 64 << 20);
+}
+
+#[test]
+fn every_problem_is_told_at_once_and_no_value_with_it() {
+    let mut options = node(|node| {
+        node.port = Some("70000".into());
+        node.control_url = Some("postgres://user:hunter2@db/x, http://good:1".into());
+        node.join_secret = Some("hunter2".into());
+        node.join_secret_file = Some("/nowhere".into());
+        node.node_name = Some("Relay_1".into());
+        node.trusted_proxies = Some("10.0.0.0/8,nonsense".into());
+        node.frontend_base_url = Some("ftp://x".into());
+        node.log_format = Some("xml".into());
+        node.drain_timeout = Some("-1".into());
+    });
+    options.requests.streaming_timeout = Some("0".into());
+    options.requests.max_request_body_mb = Some("a lot".into());
+    let problems = options.read().unwrap_err();
+    let names = [
+        "MAX_REQUEST_BODY_MB",
+        "STREAMING_TIMEOUT",
+        "PORT",
+        "SLUICE_CONTROL_URL",
+        "SLUICE_JOIN_SECRET",
+        "SLUICE_NODE_NAME",
+        "TRUSTED_PROXIES",
+        "FRONTEND_BASE_URL",
+        "SLUICE_LOG_FORMAT",
+        "DRAIN_TIMEOUT",
+    ];
+    assert_eq!(problems.lines().len(), names.len(), "{problems}");
+    for (line, name) in problems.lines().iter().zip(names) {
+        assert!(line.starts_with(name), "{line}");
+    }
+    assert!(!problems.to_string().contains("hunter2"));
+}
+
+#[test]
+fn a_secret_file_is_read_and_an_empty_one_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("join");
+    std::fs::write(&path, "  s3cret\n").unwrap();
+    let settings = node(|node| node.join_secret_file = Some(path.clone())).read().unwrap();
+    assert_eq!(secrecy::ExposeSecret::expose_secret(&settings.join_secret.unwrap()), "s3cret");
+    std::fs::write(&path, " \n").unwrap();
+    let problems = node(|node| node.join_secret_file = Some(path)).read().unwrap_err();
+    assert!(problems.lines()[0].starts_with("SLUICE_JOIN_SECRET_FILE"), "{problems}");
+}
+
+#[test]
+fn variables_set_to_nothing_or_by_kubernetes_are_not_set() {
+    let settings = node(|node| {
+        node.port = Some(String::new());
+        node.ops_port = Some("tcp://10.0.0.1:9090".into());
+        node.trusted_proxies = Some(" ".into());
+    });
+    let settings = settings.read().unwrap();
+    assert_eq!((settings.listen.port(), settings.ops_listen.port()), (3000, 9090));
+}
+
+#[test]
+fn settings_of_the_control_plane_are_ignored_by_name() {
+    let settings = node(|node| {
+        node.sql_dsn = Some("root:123456@tcp(mysql:3306)/x".into());
+        node.sync_frequency = Some("60".into());
+    });
+    assert_eq!(settings.read().unwrap().notices.ignored, ["SQL_DSN", "SYNC_FREQUENCY"]);
+}

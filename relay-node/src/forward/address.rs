@@ -1,0 +1,70 @@
+//! Where channels are: their base URLs, judged once and kept while the configuration stays.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use sluice_domain::ChannelId;
+use sluice_providers::{BaseUrl, Catalog, Provider};
+use sluice_snapshot::Channel;
+
+/// A channel whose provider and address are known to be good.
+#[derive(Debug)]
+pub struct Place {
+    /// Its provider.
+    pub provider: Arc<Provider>,
+    /// Its address, or its provider's.
+    pub base_url: BaseUrl,
+    /// The provider's slug, as metric label.
+    pub label: Arc<str>,
+}
+
+/// The places of channels met so far.
+#[derive(Debug)]
+pub struct Addresses {
+    catalog: Arc<Catalog>,
+    known: RwLock<HashMap<ChannelId, Entry>>,
+}
+
+/// A place, and the form of the channel it was worked out from.
+#[derive(Debug)]
+struct Entry {
+    channel: Arc<Channel>,
+    /// `None`: the channel cannot be used as it is.
+    place: Option<Arc<Place>>,
+}
+
+/// More channels than anybody has; beyond it the memory starts anew.
+const MAX_KNOWN: usize = 50_000;
+
+impl Addresses {
+    /// Knows no channel yet.
+    #[must_use]
+    pub fn new(catalog: Arc<Catalog>) -> Self {
+        Self { catalog, known: RwLock::default() }
+    }
+
+    /// Where a channel is; `None` when its provider is unknown or its address cannot be one.
+    #[must_use]
+    pub fn of(&self, channel: &Arc<Channel>) -> Option<Arc<Place>> {
+        // A changed configuration brings new channel objects, so the same object means the same address.
+        if let Some(entry) = self.known.read().get(&channel.id)
+            && Arc::ptr_eq(&entry.channel, channel)
+        {
+            return entry.place.clone();
+        }
+        let place = self.work_out(channel).map(Arc::new);
+        let mut known = self.known.write();
+        if known.len() >= MAX_KNOWN {
+            known.clear();
+        }
+        known.insert(channel.id, Entry { channel: Arc::clone(channel), place: place.clone() });
+        place
+    }
+
+    fn work_out(&self, channel: &Channel) -> Option<Place> {
+        let provider = self.catalog.get(&channel.provider)?;
+        let base_url = provider.parse_base_url(channel.base_url.as_deref().unwrap_or_default()).ok()?;
+        Some(Place { provider: Arc::clone(provider), base_url, label: provider.slug.as_str().into() })
+    }
+}

@@ -1,0 +1,407 @@
+//! One attempt: send the request to one channel with one key, and read its answer up to where it can be given to the caller.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, StatusCode};
+use secrecy::ExposeSecret;
+use sluice_dialect::error::UpstreamError;
+use sluice_dialect::openai::{self, Content, Finish, StreamOptions, StreamSettings};
+use sluice_domain::ChannelId;
+use sluice_providers::{CallError, Capability, ChannelAddress};
+use sluice_routing::Candidate;
+use sluice_upstream::{self as upstream, Body, ReadError, Timeouts};
+use tokio::time::{Instant, timeout};
+
+use super::Journey;
+use super::address::Place;
+use super::failure::Failure;
+use crate::budget::HeldBytes;
+use crate::error::Kind;
+use crate::meter::Bill;
+use crate::stream::{Reader, Step};
+
+/// Bytes of an error's body that are read.
+const ERROR_BYTES: usize = 64 << 10;
+/// Frames without output that are held back, in bytes; beyond it the stream is given to the caller as it is.
+const HELD_BYTES: usize = 1 << 20;
+/// The longest name an upstream may give to a request.
+const REQUEST_ID_BYTES: usize = 128;
+/// Headers of a good answer that callers get to see.
+const PASSED_HEADERS: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_DISPOSITION, HeaderName::from_static("openai-processing-ms")];
+/// Where upstreams tell their own name for a request.
+const REQUEST_ID_HEADERS: [&str; 3] = ["x-request-id", "request-id", "x-oneapi-request-id"];
+
+/// An answer that can be given to the caller.
+#[derive(Debug)]
+pub enum Answered {
+    /// All of it.
+    Whole(Whole, Bill),
+    /// Its beginning.
+    Stream(Opened, Bill),
+}
+
+/// An answer in one piece.
+#[derive(Debug)]
+pub struct Whole {
+    /// Its status.
+    pub status: StatusCode,
+    /// The headers the caller gets to see.
+    pub headers: HeaderMap,
+    /// The answer.
+    pub answer: openai::Answer,
+    /// The caller's name of the model, where the channel has another.
+    pub rename: Option<Box<str>>,
+    /// Who answered.
+    pub channel: ChannelId,
+    held: HeldBytes,
+}
+
+impl Whole {
+    /// The body for the caller, and the memory it takes.
+    #[must_use]
+    pub fn into_body(self) -> (Bytes, HeldBytes) {
+        (self.answer.into_body(self.rename.as_deref()), self.held)
+    }
+}
+
+/// A stream whose first useful event is there.
+#[derive(Debug)]
+pub struct Opened {
+    /// Reads on.
+    pub reader: Reader,
+    /// What the caller gets first.
+    pub frames: VecDeque<Bytes>,
+    /// How it ended, if it did while it was opened.
+    pub end: Option<Step>,
+    /// Who answered.
+    pub channel: ChannelId,
+}
+
+/// An answer without its bill.
+pub(super) enum Good {
+    Whole(Box<Whole>),
+    Stream(Box<Opened>),
+}
+
+impl Good {
+    pub(super) fn with(self, bill: Bill) -> Answered {
+        match self {
+            Self::Whole(whole) => Answered::Whole(*whole, bill),
+            Self::Stream(opened) => Answered::Stream(*opened, bill),
+        }
+    }
+}
+
+impl Journey {
+    pub(super) async fn attempt(&self, candidate: &Candidate, bill: &mut Bill) -> Result<Good, Failure> {
+        let requested = self.request.facts().model.as_str();
+        let model = candidate.channel.upstream_model(requested);
+        bill.attempt(candidate, model);
+        let Some(place) = self.engine.addresses.of(&candidate.channel) else {
+            let failure = Failure::not_made("the channel's provider or address cannot be used");
+            bill.attempted(&candidate.channel.provider.as_str().into(), 0, failure.word);
+            return Err(failure);
+        };
+        let outcome = self.try_once(candidate, &place, model, bill).await;
+        match &outcome {
+            Ok((status, _)) => bill.attempted(&place.label, status.as_u16(), ""),
+            Err(failure) => bill.attempted(&place.label, failure.status, failure.word),
+        }
+        outcome.map(|(_, good)| good)
+    }
+
+    async fn try_once(
+        &self,
+        candidate: &Candidate,
+        place: &Place,
+        model: &str,
+        bill: &mut Bill,
+    ) -> Result<(StatusCode, Good), Failure> {
+        let is_stream = self.request.facts().stream;
+        let channel = ChannelAddress {
+            base_url: &place.base_url,
+            secret: &candidate.key.secret,
+            api_version: candidate.channel.api_version.as_deref(),
+            organization: None,
+            strip_dots: false,
+        };
+        let capability = Capability::from(self.request.surface());
+        let target = place
+            .provider
+            .call(&channel, capability, model, is_stream, &self.hints.borrowed())
+            .map_err(|error| not_made(&error))?;
+        let body = self.request.upstream_body(Some(model), self.stream_options(place));
+        let sent = self.engine.client.send(&self.engine.route, target, body, self.timeouts(is_stream)).await;
+        let answer = sent.map_err(|error| Failure::not_sent(&error))?;
+        let status = answer.status;
+        if !status.is_success() {
+            return Err(self.refused(candidate, answer).await);
+        }
+        let requested = self.request.facts().model.as_str();
+        let rename: Option<Box<str>> = (model != requested).then(|| requested.into());
+        let good = if is_stream {
+            Good::Stream(Box::new(self.open(candidate, answer, rename, bill).await?))
+        } else {
+            Good::Whole(Box::new(self.read_whole(candidate, answer, rename, bill).await?))
+        };
+        Ok((status, good))
+    }
+
+    fn stream_options(&self, place: &Place) -> StreamOptions {
+        match place.provider.stream_options {
+            StreamOptions::Force if !self.settings.force_stream_option => StreamOptions::Forward,
+            other => other,
+        }
+    }
+
+    fn timeouts(&self, is_stream: bool) -> Timeouts {
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let timing = &self.engine.timing;
+        if is_stream {
+            let first_byte = left.map_or(timing.first_byte, |left| left.min(timing.first_byte));
+            return Timeouts::streamed(first_byte, timing.stream_idle);
+        }
+        Timeouts { total: left, ..Timeouts::default() }
+    }
+
+    async fn refused(&self, candidate: &Candidate, answer: upstream::Answer) -> Failure {
+        let secret = candidate.key.secret.expose_secret();
+        let body = read_some(answer.body, self.engine.timing.error_body).await;
+        let error = UpstreamError::read(answer.status.as_u16(), &body, &[secret]);
+        Failure::refused(answer.status, &answer.headers, error)
+    }
+
+    /// Reads a stream up to its first useful event.
+    async fn open(
+        &self,
+        candidate: &Candidate,
+        answer: upstream::Answer,
+        rename: Option<Box<str>>,
+        bill: &mut Bill,
+    ) -> Result<Opened, Failure> {
+        let status = answer.status;
+        match Form::of(&answer.headers) {
+            Form::Page => return Err(page(status)),
+            Form::Document => return Err(self.document_for_stream(answer, bill).await),
+            Form::Events | Form::Other => {}
+        }
+        let show_usage = self.request.facts().include_usage || self.settings.enforce_include_usage;
+        let settings = StreamSettings { show_usage, rename };
+        let max_bytes = self.engine.max_answer_bytes;
+        let reader = Reader::new(answer.body, self.request.surface(), &settings, max_bytes, self.budget.clone());
+        let mut opened = Opened { reader, frames: VecDeque::new(), end: None, channel: candidate.channel.id };
+        let mut held_bytes = 0;
+        while opened.end.is_none() && !opened.reader.saw_output() && held_bytes <= HELD_BYTES {
+            match opened.reader.step(bill.tally()).await {
+                Step::Forward(frame) => {
+                    held_bytes += frame.len();
+                    opened.frames.push_back(frame);
+                }
+                Step::Error(error) => return Err(Failure::reported(status, *error)),
+                Step::Broken(error) => return Err(Failure::unreadable(error, status)),
+                Step::TooLong => return Err(Failure::unusable(Kind::BadResponseBody, "the upstream's answer is too large", status)),
+                end @ (Step::Done(_) | Step::Ended) => opened.end = Some(end),
+            }
+        }
+        if opened.end.is_some() && !opened.reader.saw_output() {
+            let summary = opened.reader.summary();
+            if !summary.is_complete {
+                return Err(Failure::unreadable(ReadError::Reset, status));
+            }
+            if !self.may_be_empty(summary.finish) {
+                return Err(Failure::empty(status));
+            }
+        }
+        bill.first_byte(upstream_request_id(&answer.headers));
+        Ok(opened)
+    }
+
+    /// A document where a stream was asked for: an error in disguise, or an upstream that cannot stream.
+    async fn document_for_stream(&self, answer: upstream::Answer, bill: &mut Bill) -> Failure {
+        let status = answer.status;
+        let body = match self.collect(answer, bill).await {
+            Ok((body, _held)) => body,
+            Err(failure) => return failure,
+        };
+        match openai::Answer::read(body, self.request.surface()) {
+            Ok(document) => match document.content() {
+                Content::Error(error) => Failure::reported(status, (**error).clone()),
+                Content::Empty => Failure::empty(status),
+                Content::Output => {
+                    Failure::unusable(Kind::BadResponseBody, "the upstream answered without the stream that was asked for", status)
+                }
+            },
+            Err(_) => Failure::unusable(Kind::BadResponseBody, "the upstream's answer could not be read", status),
+        }
+    }
+
+    async fn read_whole(
+        &self,
+        candidate: &Candidate,
+        answer: upstream::Answer,
+        rename: Option<Box<str>>,
+        bill: &mut Bill,
+    ) -> Result<Whole, Failure> {
+        let status = answer.status;
+        match Form::of(&answer.headers) {
+            Form::Page => return Err(page(status)),
+            Form::Events => {
+                return Err(Failure::unusable(Kind::BadResponse, "the upstream answered with a stream nobody asked for", status));
+            }
+            Form::Document | Form::Other => {}
+        }
+        let headers = passed_headers(&answer.headers);
+        bill.first_byte(upstream_request_id(&answer.headers));
+        let (body, held) = self.collect(answer, bill).await?;
+        if body.is_empty() {
+            return Err(Failure::empty(status));
+        }
+        let answer = openai::Answer::read(body, self.request.surface())
+            .map_err(|_| Failure::unusable(Kind::BadResponseBody, "the upstream's answer could not be read", status))?;
+        match answer.content() {
+            Content::Error(error) => return Err(Failure::reported(status, (**error).clone())),
+            Content::Empty if !self.may_be_empty(answer.finish()) => return Err(Failure::empty(status)),
+            Content::Empty | Content::Output => {}
+        }
+        bill.tally().reported = answer.usage();
+        Ok(Whole { status, headers, answer, rename, channel: candidate.channel.id, held })
+    }
+
+    /// Reads a whole body within its bound and the byte budget.
+    async fn collect(&self, answer: upstream::Answer, bill: &mut Bill) -> Result<(Bytes, HeldBytes), Failure> {
+        let status = answer.status;
+        let too_large = || Failure::unusable(Kind::BadResponseBody, "the upstream's answer is too large", status);
+        let no_room = |_| Failure::no_memory(status);
+        let announced = announced_bytes(&answer.headers);
+        if announced > self.engine.max_answer_bytes {
+            return Err(too_large());
+        }
+        let mut held = self.budget.hold(announced).map_err(no_room)?;
+        let mut body = answer.body;
+        let mut pieces = Pieces::default();
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|error| Failure::unreadable(error, status))?;
+            bill.tally().began = true;
+            let length = pieces.len() + piece.len();
+            if length > self.engine.max_answer_bytes {
+                return Err(too_large());
+            }
+            if length > held.bytes() {
+                held.resize(&self.budget, length * 2).map_err(no_room)?;
+            }
+            pieces.push(piece, announced);
+        }
+        Ok((pieces.joined(), held))
+    }
+
+    /// Whether an answer without any output may be what was asked for: a filter cut it all, or no output was wanted.
+    fn may_be_empty(&self, finish: Option<Finish>) -> bool {
+        finish == Some(Finish::ContentFilter) || self.request.facts().max_output == Some(0)
+    }
+}
+
+/// What an answer says it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Events,
+    Document,
+    Page,
+    Other,
+}
+
+impl Form {
+    fn of(headers: &HeaderMap) -> Self {
+        let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = text.split(';').next().unwrap_or_default().trim();
+        let is = |name: &str| essence.eq_ignore_ascii_case(name);
+        if is("text/event-stream") {
+            Self::Events
+        } else if is("application/json") || essence.to_ascii_lowercase().ends_with("+json") {
+            Self::Document
+        } else if is("text/html") || is("application/xhtml+xml") {
+            Self::Page
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// A body in the making. One that came in one piece is kept as it is.
+#[derive(Default)]
+struct Pieces {
+    first: Bytes,
+    joined: BytesMut,
+}
+
+impl Pieces {
+    fn len(&self) -> usize {
+        self.first.len().max(self.joined.len())
+    }
+
+    fn push(&mut self, piece: Bytes, expected: usize) {
+        if self.first.is_empty() && self.joined.is_empty() {
+            self.first = piece;
+            return;
+        }
+        if self.joined.is_empty() {
+            self.joined.reserve(expected.max(self.first.len() + piece.len()));
+            self.joined.extend_from_slice(&self.first);
+            self.first = Bytes::new();
+        }
+        self.joined.extend_from_slice(&piece);
+    }
+
+    fn joined(self) -> Bytes {
+        if self.joined.is_empty() { self.first } else { self.joined.freeze() }
+    }
+}
+
+fn page(status: StatusCode) -> Failure {
+    Failure::unusable(Kind::BadResponse, "the upstream answered with a web page: its address, a proxy or a block is likely the cause", status)
+}
+
+fn not_made(error: &CallError) -> Failure {
+    Failure::not_made(match error {
+        CallError::NotServed { .. } => "the channel's provider does not serve this interface",
+        CallError::Model => "the model's name cannot be sent to the channel",
+        CallError::Version => "the API version cannot be sent to the channel",
+        CallError::Secret | CallError::Organization | CallError::Url => "the channel's settings do not make a request",
+    })
+}
+
+fn announced_bytes(headers: &HeaderMap) -> usize {
+    headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0)
+}
+
+fn passed_headers(headers: &HeaderMap) -> HeaderMap {
+    let mut passed = HeaderMap::with_capacity(8);
+    for name in PASSED_HEADERS {
+        if let Some(value) = headers.get(&name) {
+            passed.insert(name, value.clone());
+        }
+    }
+    passed
+}
+
+fn upstream_request_id(headers: &HeaderMap) -> Option<String> {
+    let id = REQUEST_ID_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok())?;
+    (id.len() <= REQUEST_ID_BYTES && !id.is_empty()).then(|| id.to_owned())
+}
+
+/// The beginning of a body, as far as it comes in time.
+async fn read_some(mut body: Body, limit: Duration) -> Bytes {
+    let mut pieces = Pieces::default();
+    let reading = async {
+        while pieces.len() < ERROR_BYTES
+            && let Some(Ok(piece)) = body.next().await
+        {
+            pieces.push(piece, 0);
+        }
+    };
+    let _ = timeout(limit, reading).await;
+    pieces.joined()
+}

@@ -1,0 +1,90 @@
+//! What all requests share on the way to upstreams.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_domain::{ChannelId, Clock};
+use sluice_limits::{KeyedLimiter, Rate, RateError};
+use sluice_providers::Catalog;
+use sluice_upstream::{Client, Route};
+
+use super::address::Addresses;
+use super::timing::Timing;
+use crate::meter::Counter;
+use crate::plan::ejection::Ejections;
+
+/// A channel's failures are logged at most once in this time.
+const NOTICE_EVERY: Duration = Duration::from_secs(10);
+/// Channels whose failures are told apart in the log.
+const NOTICED_CHANNELS: usize = 10_000;
+
+/// What all requests share on the way to upstreams. Clones are the same engine.
+#[derive(Debug, Clone)]
+pub struct Engine(Arc<Parts>);
+
+/// The parts of an [`Engine`].
+pub struct Parts {
+    /// Sends requests.
+    pub client: Client,
+    /// How connections are made.
+    pub route: Route,
+    /// Where channels are.
+    pub addresses: Addresses,
+    /// Which channels are left out for a while.
+    pub ejections: Ejections,
+    /// Counts tokens where no usage is reported.
+    pub counter: Counter,
+    /// How long things may take.
+    pub timing: Timing,
+    /// The longest event of a stream, and the longest answer, in bytes.
+    pub max_answer_bytes: usize,
+    notices: KeyedLimiter<ChannelId>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("timing", &self.timing).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// Never: the only rate in it is a good one.
+    pub fn new(
+        client: Client,
+        catalog: Arc<Catalog>,
+        timing: Timing,
+        max_answer_bytes: usize,
+        clock: Clock,
+    ) -> Result<Self, RateError> {
+        let notices = KeyedLimiter::new(Rate::new(1, NOTICE_EVERY)?, NOTICED_CHANNELS, clock)?;
+        Ok(Self(Arc::new(Parts {
+            client,
+            route: Route::default(),
+            addresses: Addresses::new(catalog),
+            ejections: Ejections::default(),
+            counter: Counter::default(),
+            timing,
+            max_answer_bytes,
+            notices,
+        })))
+    }
+}
+
+impl Parts {
+    /// Whether a failure of this channel is worth a line: one that keeps failing must not fill the log.
+    #[must_use]
+    pub fn may_notice(&self, channel: ChannelId) -> bool {
+        self.notices.check(&channel).is_ok()
+    }
+}
+
+impl std::ops::Deref for Engine {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

@@ -1,0 +1,186 @@
+//! From a plan to an answer: tries candidates one after the other until the first byte of an answer can be given away.
+//!
+//! Nothing has reached the caller while this runs, so every failure may be tried elsewhere; the rules are in `failure.rs`. Whoever
+//! drops the future ends the running attempt, and the bill inside it settles what had come.
+
+mod address;
+mod attempt;
+mod engine;
+mod failure;
+mod timing;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::HeaderValue;
+use rand::RngExt;
+use rand::rngs::SmallRng;
+use sluice_dialect::openai::Request;
+use sluice_domain::{ChannelId, Clock};
+use sluice_providers::ClientHints;
+use sluice_routing::{Candidate, Next, Plan};
+use sluice_snapshot::RelaySettings;
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+pub use self::attempt::{Answered, Opened, Whole};
+pub use self::engine::Engine;
+use self::failure::{Failure, Retry};
+pub use self::timing::Timing;
+use crate::budget::ByteBudget;
+use crate::error::Refusal;
+use crate::ingress::body::Payload;
+use crate::meter::Bill;
+use crate::metrics::RequestMetrics;
+
+/// Everything that is needed to get one request answered. It owns what it uses: it may outlive the handler.
+#[derive(Debug)]
+pub struct Journey {
+    /// What all requests share.
+    pub engine: Engine,
+    /// Memory for answers.
+    pub budget: ByteBudget,
+    /// The figures.
+    pub metrics: RequestMetrics,
+    /// Reads the time.
+    pub clock: Clock,
+    /// What is asked for.
+    pub request: Arc<Request>,
+    /// The memory the request's body takes.
+    pub payload: Payload,
+    /// What of the caller's head may matter upstream.
+    pub hints: Hints,
+    /// How relays behave.
+    pub settings: RelaySettings,
+    /// Who may be tried.
+    pub plan: Plan,
+    /// Chance, for choices and waits.
+    pub rng: SmallRng,
+    /// When all attempts must be over.
+    pub deadline: Option<Instant>,
+    /// The caller has a status already: no further attempt.
+    pub is_committed: Arc<AtomicBool>,
+}
+
+/// What of the caller's request line and headers may matter upstream.
+#[derive(Debug, Clone, Default)]
+pub struct Hints {
+    /// The raw query.
+    pub query: Option<Box<str>>,
+    /// `Accept`
+    pub accept: Option<HeaderValue>,
+    /// `OpenAI-Beta`
+    pub openai_beta: Option<HeaderValue>,
+}
+
+impl Hints {
+    fn borrowed(&self) -> ClientHints<'_> {
+        ClientHints {
+            query: self.query.as_deref(),
+            content_type: None,
+            accept: self.accept.as_ref(),
+            openai_beta: self.openai_beta.as_ref(),
+        }
+    }
+}
+
+/// A request that nobody answered: the last attempt's refusal, and the bill, unsettled.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// What the caller is told.
+    pub refusal: Refusal,
+    /// What is to be settled.
+    pub bill: Bill,
+}
+
+impl Journey {
+    /// Tries `first`, then whoever the plan says, until somebody answers or nobody is left.
+    ///
+    /// # Errors
+    /// When every attempt failed, or the last one in a way that must not be tried again.
+    pub async fn run(mut self, first: Candidate, mut bill: Bill) -> Result<Answered, Box<Unanswered>> {
+        let mut candidate = first;
+        let mut retries = 0;
+        loop {
+            let failure = match self.attempt(&candidate, &mut bill).await {
+                Ok(good) => {
+                    self.engine.ejections.succeeded(candidate.channel.id);
+                    return Ok(good.with(bill));
+                }
+                Err(failure) => failure,
+            };
+            self.note(&candidate, &failure, retries);
+            match self.next(&candidate, &failure, retries).await {
+                Some(next) => candidate = next,
+                None => return Err(Box::new(Unanswered { refusal: failure.refusal, bill })),
+            }
+            retries += 1;
+        }
+    }
+
+    /// Who is tried next, after the wait that is due; `None` to leave it at this failure.
+    async fn next(&mut self, failed: &Candidate, failure: &Failure, retries: u32) -> Option<Candidate> {
+        if self.is_committed.load(Ordering::Relaxed) || retries >= self.settings.retry_times {
+            return None;
+        }
+        let wanted = match failure.retry {
+            Retry::Never => return None,
+            Retry::NextKey => Next::KeyOf(failed.channel.id),
+            Retry::NextChannel | Retry::NextAfter(_) => Next::Channel,
+        };
+        let next = self.plan.next(wanted, &mut self.rng)?;
+        let wait = self.wait_before(&next, failed, failure.retry, retries);
+        if self.deadline.is_some_and(|deadline| Instant::now() + wait >= deadline) {
+            return None;
+        }
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
+        // The caller may have been given its status while we waited.
+        (!self.is_committed.load(Ordering::Relaxed)).then_some(next)
+    }
+
+    /// Busy upstreams of one tier are not asked one right after the other. A channel that says when to come back is asked again only
+    /// if that is soon; another channel owes nothing to its wait.
+    fn wait_before(&mut self, next: &Candidate, failed: &Candidate, retry: Retry, retries: u32) -> Duration {
+        let Retry::NextAfter(asked) = retry else { return Duration::ZERO };
+        if next.channel.priority != failed.channel.priority {
+            return Duration::ZERO;
+        }
+        let timing = &self.engine.timing;
+        match asked.filter(|wait| next.channel.id == failed.channel.id && *wait <= timing.longest_wait) {
+            Some(wait) => wait,
+            None => {
+                let longest = timing.first_backoff.saturating_mul(1 << retries.min(16)).min(timing.longest_backoff);
+                longest.mul_f64(self.rng.random_range(0.5..=1.0))
+            }
+        }
+    }
+
+    /// Remembers a failure: for the choice of later requests, and in the log.
+    fn note(&self, candidate: &Candidate, failure: &Failure, retries: u32) {
+        let id: ChannelId = candidate.channel.id;
+        if failure.counts {
+            let wait = match failure.retry {
+                Retry::NextAfter(wait) => wait,
+                _ => None,
+            };
+            if self.engine.ejections.failed(id, wait, self.clock.read().boot_millis) {
+                self.metrics.ejections.increment();
+                warn!(channel.id = %id, "channel {id} keeps failing and is left out for a while");
+            }
+        }
+        if self.engine.may_notice(id) {
+            warn!(
+                channel.id = %id,
+                channel.key.id = %candidate.key.id,
+                attempt = retries + 1,
+                status = failure.status,
+                error = failure.word,
+                "channel {id} did not answer a request: {}",
+                failure.word
+            );
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Whether this relay is ready, and how busy it is.
+//!
+//! What must not live here: which channels fail (that is `plan`).
+
+mod load;
+
+use sluice_telemetry::health::Ops;
+
+pub use self::load::{InFlight, Load, LoadReading};
+use crate::link::Standing;
+use crate::spool::Spool;
+use crate::view::View;
+
+/// Adds the conditions of being ready: a configuration in force, from a control plane met in this life or from the disk; and a spool
+/// that can be written. Never that the control plane is there now: a relay without it goes on serving.
+#[must_use]
+pub fn ready_when(ops: Ops, view: &View, spool: &Spool, standing: &Standing) -> Ops {
+    let (view, spool, standing) = (view.clone(), spool.clone(), standing.clone());
+    ops.ready_when("config", move || {
+        let is_usable = view.is_usable() && (standing.is_registered() || standing.serves_last_good());
+        std::future::ready(if is_usable { Ok(()) } else { Err("no configuration yet".to_owned()) })
+    })
+    .ready_when("spool", move || {
+        let is_writable = spool.is_writable();
+        std::future::ready(if is_writable { Ok(()) } else { Err("it cannot be written".to_owned()) })
+    })
+}

@@ -1,0 +1,329 @@
+//! The route table: what a path is for, and in which shape its errors are told.
+
+use axum::http::Method;
+use sluice_dialect::openai::Surface;
+use sluice_domain::Dialect;
+
+/// How an error looks on the wire (relay-api.md §9.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// One of the dialects that models are talked to in.
+    Dialect(Dialect),
+    /// Midjourney proxies.
+    Midjourney,
+    /// Suno and the family's own video tasks.
+    Task,
+    /// Kling's own.
+    Kling,
+    /// Jimeng's own.
+    Jimeng,
+}
+
+impl Shape {
+    /// OpenAI's, which is also that of every path nobody owns.
+    pub const OPENAI: Self = Self::Dialect(Dialect::OpenAi);
+
+    /// The dialect a request's record is kept under.
+    #[must_use]
+    pub const fn dialect(self) -> Dialect {
+        match self {
+            Self::Dialect(dialect) => dialect,
+            Self::Midjourney | Self::Task | Self::Kling | Self::Jimeng => Dialect::OpenAi,
+        }
+    }
+}
+
+/// What a path and method ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target<'p> {
+    /// A model's answer.
+    Text(Surface),
+    /// The list of models.
+    Models,
+    /// One model.
+    Model(&'p str),
+    /// The family's status document.
+    Status,
+    /// The root.
+    Home,
+    /// A known interface that is not served: the caller must be somebody, then is told so.
+    NotServed,
+    /// A known path with another method; these would do.
+    WrongMethod(Methods),
+    /// No such path among the interfaces.
+    Unknown,
+    /// Not an interface at all: a page, if somebody else serves pages.
+    Page,
+}
+
+/// Where a request is going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route<'p> {
+    /// What is asked for.
+    pub target: Target<'p>,
+    /// How errors are told.
+    pub shape: Shape,
+}
+
+/// The methods a path takes, as a header says them.
+pub type Methods = &'static str;
+
+const GET: Methods = "GET, HEAD";
+const POST: Methods = "POST";
+const GET_POST: Methods = "GET, HEAD, POST";
+const GET_DELETE: Methods = "GET, HEAD, DELETE";
+const GET_POST_DELETE: Methods = "GET, HEAD, POST, DELETE";
+
+/// Finds what a path is for. `has_anthropic_version` tells whether that header is there: it decides whose model list is meant.
+#[must_use]
+pub fn resolve<'p>(method: &Method, path: &'p str, has_anthropic_version: bool) -> Route<'p> {
+    let Some((shape, methods, target)) = find(path, has_anthropic_version) else {
+        let target = if is_interface(path) { Target::Unknown } else { Target::Page };
+        return Route { target, shape: family_shape(path) };
+    };
+    let is_allowed = methods.split(", ").any(|allowed| allowed == method.as_str());
+    let target = match target {
+        _ if !is_allowed => Target::WrongMethod(methods),
+        Target::Model(_) if method == Method::DELETE => Target::NotServed,
+        target => target,
+    };
+    Route { target, shape }
+}
+
+type Found<'p> = (Shape, Methods, Target<'p>);
+
+fn find(path: &str, has_anthropic_version: bool) -> Option<Found<'_>> {
+    match path {
+        "/v1/chat/completions" => return Some((Shape::OPENAI, POST, Target::Text(Surface::ChatCompletions))),
+        "/v1/completions" => return Some((Shape::OPENAI, POST, Target::Text(Surface::Completions))),
+        "/v1/embeddings" => return Some((Shape::OPENAI, POST, Target::Text(Surface::Embeddings))),
+        "/" => return Some((Shape::OPENAI, GET, Target::Home)),
+        "/api/status" => return Some((Shape::OPENAI, GET, Target::Status)),
+        _ => {}
+    }
+    let mut segments = [""; MAX_SEGMENTS];
+    let segments = split(path, &mut segments)?;
+    match segments {
+        ["v1", "models", ..] => models(path, segments, has_anthropic_version),
+        ["v1", rest @ ..] => v1(rest).map(|(shape, methods)| (shape, methods, Target::NotServed)),
+        ["v1beta", rest @ ..] => v1beta(rest).map(|(shape, methods)| (shape, methods, Target::NotServed)),
+        _ => elsewhere(segments).map(|(shape, methods)| (shape, methods, Target::NotServed)),
+    }
+}
+
+/// Segments of the longest path that is known; longer ones are unknown.
+const MAX_SEGMENTS: usize = 8;
+
+fn split<'a, 'p>(path: &'p str, segments: &'a mut [&'p str; MAX_SEGMENTS]) -> Option<&'a [&'p str]> {
+    let mut count = 0;
+    for part in path.strip_prefix('/')?.split('/') {
+        *segments.get_mut(count)? = part;
+        count += 1;
+    }
+    segments.get(..count)
+}
+
+fn models<'p>(path: &'p str, segments: &[&'p str], has_anthropic_version: bool) -> Option<Found<'p>> {
+    const GEMINI: Shape = Shape::Dialect(Dialect::Gemini);
+    let lists = if has_anthropic_version { Shape::Dialect(Dialect::Anthropic) } else { Shape::OPENAI };
+    let name = path.strip_prefix("/v1/models/").unwrap_or_default();
+    match segments {
+        [_, _] => Some((lists, GET, Target::Models)),
+        // An action follows a colon: `gemini-2.5-pro:generateContent`. Names themselves may have slashes: `openai/gpt-4o`.
+        [.., last] if last.contains(':') => Some((GEMINI, POST, Target::NotServed)),
+        [.., last] if !last.is_empty() => Some((lists, GET_DELETE, Target::Model(name))),
+        _ => None,
+    }
+}
+
+fn v1(rest: &[&str]) -> Option<(Shape, Methods)> {
+    const OPENAI: Shape = Shape::OPENAI;
+    const RESPONSES: Shape = Shape::Dialect(Dialect::Responses);
+    const ANTHROPIC: Shape = Shape::Dialect(Dialect::Anthropic);
+    Some(match rest {
+        ["messages"] | ["messages", "count_tokens"] => (ANTHROPIC, POST),
+        ["responses"] | ["responses", "compact" | "input_tokens"] | ["responses", _, "cancel"] => (RESPONSES, POST),
+        ["responses", _, "input_items"] => (RESPONSES, GET),
+        ["responses", id] if !id.is_empty() => (RESPONSES, GET_DELETE),
+        ["edits" | "moderations" | "rerank"]
+        | ["images", "generations" | "edits" | "variations"]
+        | ["audio", "speech" | "transcriptions" | "translations"]
+        | ["engines", _, "embeddings"]
+        | ["realtime", "client_secrets" | "sessions"]
+        | ["videos", _, "remix"] => (OPENAI, POST),
+        ["realtime"] | ["videos", _, "content"] | ["dashboard", "billing", "subscription" | "usage"] => (OPENAI, GET),
+        ["video", "generations"] => (Shape::Task, POST),
+        ["video", "generations", _] => (Shape::Task, GET),
+        ["videos"] => (OPENAI, GET_POST),
+        ["videos", _] => (OPENAI, GET_DELETE),
+        ["files", _, "content"] => (OPENAI, GET),
+        ["files", _] => (OPENAI, GET_DELETE),
+        ["files" | "fine-tunes"] => (OPENAI, GET_POST),
+        ["fine-tunes", _, "cancel"] => (OPENAI, POST),
+        ["fine-tunes", _] | ["fine-tunes", _, "events"] => (OPENAI, GET),
+        ["fine_tuning", "jobs", ..] | ["batches", ..] => (OPENAI, GET_POST),
+        ["assistants", ..] | ["threads", ..] => (OPENAI, GET_POST_DELETE),
+        ["oneapi", "proxy", _, _, ..] => (OPENAI, "GET, HEAD, POST, PUT, PATCH, DELETE"),
+        _ => return None,
+    })
+}
+
+fn v1beta(rest: &[&str]) -> Option<(Shape, Methods)> {
+    const GEMINI: Shape = Shape::Dialect(Dialect::Gemini);
+    Some(match rest {
+        ["openai", "models"] => (Shape::OPENAI, GET),
+        ["openai", "chat", "completions"] | ["openai", "embeddings"] | ["openai", "images", "generations"] => (Shape::OPENAI, POST),
+        ["models"] => (GEMINI, GET),
+        ["models", .., last] if last.contains(':') => (GEMINI, POST),
+        ["models", name] if !name.is_empty() => (GEMINI, GET),
+        _ => return None,
+    })
+}
+
+fn elsewhere(segments: &[&str]) -> Option<(Shape, Methods)> {
+    Some(match segments {
+        ["rerank"] | ["v2", "rerank"] => (Shape::OPENAI, POST),
+        ["dashboard", "billing", "subscription" | "usage"] => (Shape::OPENAI, GET),
+        ["mj", rest @ ..] | ["mj-fast" | "mj-relax" | "mj-turbo", "mj", rest @ ..] => (Shape::Midjourney, midjourney(rest)?),
+        ["suno", "submit", _] | ["suno", "fetch"] => (Shape::Task, POST),
+        ["suno", "fetch", _] => (Shape::Task, GET),
+        ["kling", "v1", "videos", "text2video" | "image2video"] => (Shape::Kling, POST),
+        ["kling", "v1", "videos", _, _] => (Shape::Kling, GET),
+        ["jimeng"] | ["jimeng", ""] => (Shape::Jimeng, POST),
+        _ => return None,
+    })
+}
+
+fn midjourney(rest: &[&str]) -> Option<Methods> {
+    const SUBMITS: [&str; 11] = [
+        "imagine", "change", "simple-change", "describe", "blend", "action", "modal", "shorten", "edits", "video",
+        "upload-discord-images",
+    ];
+    Some(match rest {
+        ["submit", action] if SUBMITS.contains(action) => POST,
+        ["insight-face", "swap"] | ["task", "list-by-condition"] | ["notify"] => POST,
+        ["task", _, "fetch" | "image-seed"] | ["image", _] => GET,
+        _ => return None,
+    })
+}
+
+/// Whether an unknown path is under one of the interfaces, so that it is answered by a document and never by a page.
+fn is_interface(path: &str) -> bool {
+    let under = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    ["/v1", "/v1beta", "/api", "/pg", "/v2", "/rerank", "/mj", "/suno", "/kling", "/jimeng", "/dashboard/billing"]
+        .into_iter()
+        .any(under)
+        || ["/mj-fast/mj", "/mj-relax/mj", "/mj-turbo/mj"].into_iter().any(under)
+}
+
+/// The shape of errors on paths nobody serves, by the family they look like.
+fn family_shape(path: &str) -> Shape {
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    match first {
+        "mj" | "mj-fast" | "mj-relax" | "mj-turbo" => Shape::Midjourney,
+        "suno" => Shape::Task,
+        "kling" => Shape::Kling,
+        "jimeng" => Shape::Jimeng,
+        "v1beta" if !path.starts_with("/v1beta/openai") => Shape::Dialect(Dialect::Gemini),
+        _ if path.starts_with("/v1/messages") => Shape::Dialect(Dialect::Anthropic),
+        _ => Shape::OPENAI,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANTHROPIC: Shape = Shape::Dialect(Dialect::Anthropic);
+    const GEMINI: Shape = Shape::Dialect(Dialect::Gemini);
+    const RESPONSES: Shape = Shape::Dialect(Dialect::Responses);
+
+    fn at<'p>(method: &str, path: &'p str) -> (Target<'p>, Shape) {
+        let route = resolve(&Method::from_bytes(method.as_bytes()).unwrap(), path, false);
+        (route.target, route.shape)
+    }
+
+    #[test]
+    fn served_interfaces_are_found() {
+        assert_eq!(at("POST", "/v1/chat/completions"), (Target::Text(Surface::ChatCompletions), Shape::OPENAI));
+        assert_eq!(at("POST", "/v1/completions"), (Target::Text(Surface::Completions), Shape::OPENAI));
+        assert_eq!(at("POST", "/v1/embeddings"), (Target::Text(Surface::Embeddings), Shape::OPENAI));
+        assert_eq!(at("GET", "/v1/models"), (Target::Models, Shape::OPENAI));
+        assert_eq!(at("GET", "/v1/models/gpt-4o"), (Target::Model("gpt-4o"), Shape::OPENAI));
+        assert_eq!(at("GET", "/v1/models/openai/gpt-4o"), (Target::Model("openai/gpt-4o"), Shape::OPENAI));
+        assert_eq!(at("DELETE", "/v1/models/gpt-4o"), (Target::NotServed, Shape::OPENAI));
+        assert_eq!(at("GET", "/api/status"), (Target::Status, Shape::OPENAI));
+        assert_eq!(at("HEAD", "/"), (Target::Home, Shape::OPENAI));
+    }
+
+    #[test]
+    fn every_interface_of_the_catalogue_is_known_in_its_shape() {
+        for (method, path, shape) in [
+            ("POST", "/v1/edits", Shape::OPENAI),
+            ("POST", "/v1/responses", RESPONSES),
+            ("POST", "/v1/responses/compact", RESPONSES),
+            ("DELETE", "/v1/responses/resp_1", RESPONSES),
+            ("POST", "/v1/responses/resp_1/cancel", RESPONSES),
+            ("GET", "/v1/responses/resp_1/input_items", RESPONSES),
+            ("POST", "/v1/messages", ANTHROPIC),
+            ("POST", "/v1/messages/count_tokens", ANTHROPIC),
+            ("POST", "/v1beta/models/gemini-2.5-pro:generateContent", GEMINI),
+            ("POST", "/v1beta/models/gemini-2.5-pro:streamGenerateContent", GEMINI),
+            ("POST", "/v1/models/gemini-2.5-pro:generateContent", GEMINI),
+            ("GET", "/v1beta/models", GEMINI),
+            ("GET", "/v1beta/models/gemini-2.5-pro", GEMINI),
+            ("GET", "/v1beta/openai/models", Shape::OPENAI),
+            ("POST", "/v1beta/openai/chat/completions", Shape::OPENAI),
+            ("POST", "/v1/engines/ada/embeddings", Shape::OPENAI),
+            ("POST", "/v1/moderations", Shape::OPENAI),
+            ("POST", "/v1/rerank", Shape::OPENAI),
+            ("POST", "/rerank", Shape::OPENAI),
+            ("POST", "/v2/rerank", Shape::OPENAI),
+            ("POST", "/v1/images/generations", Shape::OPENAI),
+            ("POST", "/v1/audio/transcriptions", Shape::OPENAI),
+            ("GET", "/v1/realtime", Shape::OPENAI),
+            ("POST", "/mj/submit/imagine", Shape::Midjourney),
+            ("POST", "/mj-fast/mj/submit/change", Shape::Midjourney),
+            ("GET", "/mj/task/1/fetch", Shape::Midjourney),
+            ("POST", "/suno/submit/music", Shape::Task),
+            ("GET", "/suno/fetch/1", Shape::Task),
+            ("POST", "/v1/video/generations", Shape::Task),
+            ("GET", "/v1/videos", Shape::OPENAI),
+            ("GET", "/v1/videos/1/content", Shape::OPENAI),
+            ("POST", "/kling/v1/videos/text2video", Shape::Kling),
+            ("GET", "/kling/v1/videos/text2video/1", Shape::Kling),
+            ("POST", "/jimeng/", Shape::Jimeng),
+            ("GET", "/v1/files", Shape::OPENAI),
+            ("DELETE", "/v1/files/1", Shape::OPENAI),
+            ("GET", "/v1/fine_tuning/jobs", Shape::OPENAI),
+            ("POST", "/v1/threads/1/runs", Shape::OPENAI),
+            ("GET", "/v1/batches/1", Shape::OPENAI),
+        ] {
+            assert_eq!(at(method, path), (Target::NotServed, shape), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn another_method_is_told_which_would_do() {
+        assert_eq!(at("GET", "/v1/chat/completions"), (Target::WrongMethod("POST"), Shape::OPENAI));
+        assert_eq!(at("PATCH", "/v1/messages"), (Target::WrongMethod("POST"), ANTHROPIC));
+        assert_eq!(at("DELETE", "/mj/submit/imagine"), (Target::WrongMethod("POST"), Shape::Midjourney));
+        assert_eq!(at("POST", "/v1/models"), (Target::WrongMethod("GET, HEAD"), Shape::OPENAI));
+    }
+
+    #[test]
+    fn unknown_paths_are_documents_under_the_interfaces_and_pages_elsewhere() {
+        for path in ["/v1", "/v1/", "/v1/nothing", "/v1//chat/completions", "/v1beta/x", "/api/user/self", "/mj/submit/x", "/v1/models/"] {
+            assert_eq!(at("GET", path).0, Target::Unknown, "{path}");
+        }
+        for path in ["/login", "/v10", "/assets/app.js", "/dashboard"] {
+            assert_eq!(at("GET", path).0, Target::Page, "{path}");
+        }
+        assert_eq!(at("GET", "/v1beta/x").1, GEMINI);
+    }
+
+    #[test]
+    fn the_model_list_belongs_to_whoever_names_their_version() {
+        assert_eq!(resolve(&Method::GET, "/v1/models", true).shape, ANTHROPIC);
+    }
+}

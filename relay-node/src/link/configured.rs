@@ -1,0 +1,118 @@
+//! The configuration of this relay and the one way to change it: off the runtime's threads, compiled, published, remembered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use sluice_domain::UnixMillis;
+use sluice_snapshot::{Rejected, StateHash, Version};
+use tracing::warn;
+use zeroize::Zeroizing;
+
+use super::keep;
+use crate::metrics::ViewMetrics;
+use crate::view::{ConfigState, View};
+
+/// Most rejected resources that are named to the control plane.
+const MAX_REJECTED: usize = 1_000;
+
+/// The configuration. One lock, held while a table is compiled, so that tables are published in order.
+#[derive(Debug)]
+pub(super) struct Configured {
+    state: Mutex<ConfigState>,
+    view: View,
+    metrics: ViewMetrics,
+    /// Whether something changed since it was last kept on disk.
+    is_unsaved: AtomicBool,
+}
+
+/// Where a change led.
+#[derive(Debug)]
+pub(super) struct Now {
+    pub(super) version: Version,
+    pub(super) hash: StateHash,
+    pub(super) rejected: Vec<Rejected>,
+}
+
+/// The thread a change ran on ended without a result: the process is on its way down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the change was not carried out")]
+pub(super) struct NotDone;
+
+impl Configured {
+    pub(super) fn new(view: View, metrics: ViewMetrics) -> Arc<Self> {
+        let state = Mutex::new(ConfigState::default());
+        Arc::new(Self { state, view, metrics, is_unsaved: AtomicBool::new(false) })
+    }
+
+    /// Where it is, and whether its hash can be compared.
+    pub(super) fn place(&self) -> (Version, StateHash, bool) {
+        let state = self.state.lock();
+        (state.version().clone(), state.hash(), state.is_comparable())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.lock().is_empty()
+    }
+
+    /// Puts in a configuration that was kept on disk, without publishing it.
+    pub(super) fn preload(&self, state: ConfigState) {
+        *self.state.lock() = state;
+    }
+
+    /// Puts in force what is here, unchanged.
+    pub(super) async fn publish(self: &Arc<Self>) -> Result<(), NotDone> {
+        let unchanged = self.change(|_| Ok::<(), std::convert::Infallible>(())).await?;
+        unchanged.map(|_| ()).map_err(|never| match never {})
+    }
+
+    /// Changes the configuration and puts the result in force. When the change fails nothing is published.
+    pub(super) async fn change<E: Send + 'static>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut ConfigState) -> Result<(), E> + Send + 'static,
+    ) -> Result<Result<Now, E>, NotDone> {
+        let here = Arc::clone(self);
+        tokio::task::spawn_blocking(move || here.change_now(change)).await.map_err(|_| NotDone)
+    }
+
+    fn change_now<E>(&self, change: impl FnOnce(&mut ConfigState) -> Result<(), E>) -> Result<Now, E> {
+        let mut state = self.state.lock();
+        let is_new_history = {
+            let before = state.version().lineage.clone();
+            change(&mut state)?;
+            !before.is_empty() && before != state.version().lineage
+        };
+        if is_new_history {
+            self.view.forget_identities();
+        }
+        let (table, mut rejected) = state.compile();
+        for Rejected { key, reason } in &rejected {
+            warn!(
+                config.seq = state.version().seq,
+                "cannot use {} {}: {reason}; its previous form stays in force",
+                key.kind(),
+                key.name()
+            );
+        }
+        self.metrics.rejected_entities.set_count(rejected.len());
+        self.view.publish(Arc::new(table));
+        self.is_unsaved.store(true, Ordering::Relaxed);
+        rejected.truncate(MAX_REJECTED);
+        Ok(Now { version: state.version().clone(), hash: state.hash(), rejected })
+    }
+
+    /// Says that identities changed, so that they are kept with the next save.
+    pub(super) fn touched(&self) {
+        self.is_unsaved.store(true, Ordering::Relaxed);
+    }
+
+    /// What is to be kept on disk, if anything changed since the last time. Blocks for a while when there are many identities.
+    pub(super) fn unsaved(&self, now: UnixMillis) -> Option<Zeroizing<Vec<u8>>> {
+        let digest_key = self.view.digest_key()?;
+        if self.is_empty() || !self.is_unsaved.swap(false, Ordering::Relaxed) {
+            return None;
+        }
+        let held = self.view.held();
+        Some(keep::encode(&self.state.lock(), &held, digest_key, now))
+    }
+}

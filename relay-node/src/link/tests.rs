@@ -1,0 +1,667 @@
+mod fake;
+
+use prost::Message;
+use sluice_domain::{
+    AccountId, ChannelId, Epoch, GroupName, KeyDigest, NodeId, Now, Quota, Role, Status as Standing_, TokenId, UnixMillis, UserId,
+};
+use sluice_rpc::{identity, resource};
+use sluice_sealed::NodeKey;
+use sluice_snapshot::{Channel as ChannelResource, Group, Resource, StateHash, Token, User};
+use sluice_telemetry::clock as machine;
+use sluice_telemetry::metrics::Registry;
+use sluice_telemetry::tasks::Tasks;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use self::fake::{DEADLINE, Fake};
+use super::*;
+use crate::quota::ReserveError;
+use crate::spool::{SpoolSettings, sample_record};
+use crate::view::IdentifyError;
+
+const WALLET: AccountId = AccountId::new(70);
+const USER: UserId = UserId::new(7);
+
+/// A relay's fleet half, and the control plane it talks to.
+struct World {
+    fake: Fake,
+    view: View,
+    quotas: Quotas,
+    spool: Spool,
+    standing: Standing,
+    end: LinkEnd,
+    stop: CancellationToken,
+    tasks: Tasks,
+    fenced: tokio::task::JoinHandle<Option<Fenced>>,
+}
+
+fn clock() -> Clock {
+    Clock::new(|| Now { wall: UnixMillis(machine::wall_millis()), boot_millis: machine::boot_millis() })
+}
+
+impl World {
+    /// A relay of that epoch on that folder, whose control plane is in the process.
+    fn start(folder: &std::path::Path, epoch: i64) -> Self {
+        let tasks = Tasks::new();
+        let fake = Fake::new(&tasks);
+        let (dial, connections) = mpsc::channel(8);
+        tasks.spawn("fake", fake.clone().serve(connections));
+        Self::start_at(folder, epoch, ControlEndpoint::InMemory(dial), fake, tasks)
+    }
+
+    fn start_at(folder: &std::path::Path, epoch: i64, endpoint: ControlEndpoint, fake: Fake, tasks: Tasks) -> Self {
+        let metrics = Metrics::declare(&Registry::new());
+        let id = NodeId::parse("relay-1").unwrap();
+        let settings = SpoolSettings { segment_bytes: 1 << 20, max_bytes: 16 << 20, ..SpoolSettings::default() };
+        let spool = Spool::open(&folder.join("spool"), Epoch(epoch), settings, clock(), metrics.spool.clone()).unwrap();
+        let (view, questions) = View::new(clock(), metrics.view.clone());
+        let (quotas, demands) = Quotas::new(spool.clone(), clock(), metrics.quota.clone());
+        let join_secret: SecretString = "join".into();
+        let (link, end) = Link::new(LinkParts {
+            endpoint,
+            node: Node { id: id.clone(), epoch: Epoch(epoch), boot_id: "boot".into() },
+            address: "127.0.0.1:3000".into(),
+            view: view.clone(),
+            quotas: quotas.clone(),
+            spool: spool.clone(),
+            last_good: LastGood::new(folder.to_owned(), NodeKey::new(&join_secret, &id)),
+            join_secret: Some(join_secret),
+            load: Load::default(),
+            clock: clock(),
+            chance: Chance::new(1),
+            metrics,
+            identity_max_stale: Duration::from_mins(10),
+            demands,
+            questions,
+        });
+        let standing = link.standing();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let fenced = tasks.spawn("link", async move {
+            tokio::select! {
+                ended = link.run() => ended.err(),
+                () = stopped.cancelled() => None,
+            }
+        });
+        Self { fake, view, quotas, spool, standing, end, stop, tasks, fenced }
+    }
+
+    /// Ends everything as a process that dies would, but for the open files.
+    async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.shutdown(Duration::from_secs(5)).await;
+    }
+
+    async fn hello(&self) -> pb::Hello {
+        self.fake.config.heard_where(|up| match up.message {
+            Some(pb::config_up::Message::Hello(hello)) => Some(hello),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn ack(&self) -> pb::Ack {
+        self.fake.config.heard_where(|up| match up.message {
+            Some(pb::config_up::Message::Ack(ack)) => Some(ack),
+            Some(pb::config_up::Message::Nack(nack)) => panic!("{}", nack.reason),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn nack(&self) -> String {
+        self.fake.config.heard_where(|up| match up.message {
+            Some(pb::config_up::Message::Nack(nack)) => Some(nack.reason),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn say(&self, message: pb::config_down::Message) {
+        self.fake.config.say(pb::ConfigDown { message: Some(message) }).await;
+    }
+
+    /// Says hello back with a snapshot, and waits until it is in force.
+    async fn snapshot(&self, seq: i64, resources: Vec<pb::Resource>) -> pb::Ack {
+        for chunk in chunks(seq, resources) {
+            self.say(pb::config_down::Message::Snapshot(chunk)).await;
+        }
+        self.ack().await
+    }
+
+    /// Waits for a state, with a deadline.
+    async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let waiting = async {
+            while !is_so(self) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "{what}");
+    }
+
+    fn ratio(&self, group: &str) -> Option<String> {
+        self.view.table().group_ratio(group).map(ToString::to_string)
+    }
+}
+
+fn version(seq: i64) -> pb::Version {
+    pb::Version { lineage: "a".into(), seq }
+}
+
+fn chunks(seq: i64, resources: Vec<pb::Resource>) -> Vec<pb::SnapshotChunk> {
+    let bytes = pb::Snapshot { resources }.encode_to_vec();
+    let crc = crc32fast::hash(&bytes);
+    let parts: Vec<&[u8]> = bytes.chunks(40).collect();
+    let chunks = u32::try_from(parts.len()).unwrap();
+    let chunk = |(chunk, part): (u32, &[u8])| pb::SnapshotChunk { version: Some(version(seq)), chunk, chunks, bytes: part.to_vec().into(), crc };
+    (0..).zip(parts).map(chunk).collect()
+}
+
+fn group(name: &str, ratio: &str, rev: i64) -> pb::Resource {
+    let name = GroupName::parse(name).unwrap();
+    resource::encode(&Resource::Group(Group { name, ratio: ratio.parse().unwrap(), usable: vec![] }), rev)
+}
+
+fn channel(id: i64) -> pb::Resource {
+    let channel = ChannelResource {
+        id: ChannelId::new(id),
+        name: "c".into(),
+        provider: "openai".into(),
+        base_url: None,
+        api_version: None,
+        keys: vec![],
+        models: vec![],
+        groups: vec![],
+        priority: 0,
+        weight: 1,
+        status: Standing_::Enabled,
+        model_mapping: std::collections::BTreeMap::new(),
+        cache_read_ratio: None,
+    };
+    resource::encode(&Resource::Channel(channel), 1)
+}
+
+fn hash_of(resources: &[pb::Resource]) -> Vec<u8> {
+    let mut hash = StateHash::default();
+    resources.iter().for_each(|resource| hash.add(resource::hash(resource)));
+    hash.to_bytes().to_vec()
+}
+
+fn delta(from: i64, to: i64, upserts: Vec<pb::Resource>) -> pb::config_down::Message {
+    let delta = pb::Delta { from: Some(version(from)), to: Some(version(to)), upserts, ..pb::Delta::default() };
+    pb::config_down::Message::Delta(delta)
+}
+
+fn heartbeat(seq: i64, state_hash: Vec<u8>) -> pb::config_down::Message {
+    let heartbeat = pb::Heartbeat {
+        head: Some(version(seq)),
+        fleet_size: 5,
+        server_time_ms: machine::wall_millis(),
+        state_hash: state_hash.into(),
+    };
+    pb::config_down::Message::Heartbeat(heartbeat)
+}
+
+fn digest(number: u8) -> KeyDigest {
+    KeyDigest([number; 32])
+}
+
+fn token(number: u8, rev: i64) -> pb::Token {
+    identity::token_to_pb(&Token {
+        id: TokenId::new(i64::from(number)),
+        user_id: USER,
+        rev,
+        digest: digest(number),
+        status: Standing_::Enabled,
+        expires_at: None,
+        name: "t".into(),
+        group: None,
+        models: None,
+        ip_allow: vec![],
+        account_id: AccountId::new(2),
+        capped: false,
+    })
+}
+
+fn user() -> pb::User {
+    identity::user_to_pb(&User {
+        id: USER,
+        rev: 1,
+        status: Standing_::Enabled,
+        role: Role::User,
+        group: GroupName::parse("default").unwrap(),
+        account_id: WALLET,
+    })
+}
+
+fn reply(token: pb::Token, as_of_seq: i64) -> pb::ResolveReply {
+    pb::ResolveReply { token: Some(token), user: Some(user()), as_of_seq }
+}
+
+fn grant_of(request: &pb::GrantRequest, lease_id: i64) -> pb::LeaseDown {
+    let grant = pb::Grant {
+        grant_seq: request.grant_seq,
+        lease_id,
+        account_id: request.account_id,
+        amount: request.need,
+        life_ms: 600_000,
+        low: false,
+    };
+    pb::LeaseDown { grants: vec![grant], ..pb::LeaseDown::default() }
+}
+
+fn acked(epoch: i64, below: i64) -> pb::UsageReply {
+    pb::UsageReply { epoch, reply: Some(pb::usage_reply::Reply::AckedBelow(below)), pause_ms: 0 }
+}
+
+fn finish(spool: &Spool, number: usize) {
+    spool.permit().unwrap().open(&sample_record(number)).unwrap().finish(sample_record(number));
+}
+
+fn requests(batch: &pb::UsageBatch) -> Vec<String> {
+    let name = |record: &pb::UsageRecord| match &record.record {
+        Some(pb::usage_record::Record::Settled(settled)) => settled.request_id.clone(),
+        other => format!("{other:?}"),
+    };
+    batch.records.iter().map(name).collect()
+}
+
+#[tokio::test]
+async fn a_relay_joins_with_its_proof_and_serves_from_the_snapshot_it_gets() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    let hello = world.hello().await;
+    assert_eq!((hello.node_id.as_str(), hello.epoch, hello.have), ("relay-1", 1, None));
+    {
+        let registered = world.fake.registered.lock();
+        let (request, node, proof) = &registered[0];
+        assert_eq!((request.node_id.as_str(), request.epoch, request.boot_id.as_str()), ("relay-1", 1, "boot"));
+        assert_eq!(node, "relay-1");
+        let expected = sluice_sealed::join_proof(&"join".into(), &NodeId::parse("relay-1").unwrap());
+        assert_eq!(proof.as_deref(), Some(secrecy::ExposeSecret::expose_secret(&expected)));
+    }
+    assert!(world.view.digest("key").is_none(), "nothing can be served yet");
+    let resources = vec![group("default", "1", 1), group("vip", "2", 1)];
+    let ack = world.snapshot(4, resources.clone()).await;
+    assert_eq!(ack.version, Some(version(4)));
+    assert_eq!(ack.state_hash, hash_of(&resources));
+    assert_eq!(world.ratio("vip"), Some("2".into()));
+    assert!(world.view.digest("key").is_some());
+    world.say(heartbeat(4, hash_of(&resources))).await;
+    world.until("the fleet is known", |world| world.standing.fleet_size() == 5).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn deltas_are_applied_and_a_gap_asks_for_a_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.hello().await;
+    world.snapshot(1, vec![group("vip", "2", 1)]).await;
+    world.say(delta(1, 2, vec![group("vip", "3", 2)])).await;
+    let ack = world.ack().await;
+    assert_eq!((ack.version, ack.state_hash.to_vec()), (Some(version(2)), hash_of(&[group("vip", "3", 2)])));
+    world.say(delta(3, 4, vec![group("vip", "5", 4)])).await;
+    assert_eq!(world.nack().await, "a delta that starts elsewhere");
+    assert_eq!(world.ratio("vip"), Some("3".into()));
+    world.snapshot(4, vec![group("vip", "5", 4)]).await;
+    assert_eq!(world.ratio("vip"), Some("5".into()));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_poisoned_resource_is_named_and_the_rest_is_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.hello().await;
+    world.snapshot(1, vec![group("vip", "2", 1), group("default", "1", 1)]).await;
+    let poisoned = pb::Resource { body: vec![0xff; 9].into(), ..group("vip", "9", 2) };
+    world.say(delta(1, 2, vec![poisoned.clone(), group("default", "4", 2)])).await;
+    let ack = world.ack().await;
+    assert_eq!(ack.rejected.iter().map(|rejected| rejected.key.as_str()).collect::<Vec<_>>(), ["vip"]);
+    assert_eq!(ack.state_hash, hash_of(&[poisoned, group("default", "4", 2)]), "what was refused is hashed as it was sent");
+    assert_eq!((world.ratio("vip"), world.ratio("default")), (Some("2".into()), Some("4".into())));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_broken_snapshot_or_a_wrong_hash_asks_for_a_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.hello().await;
+    let mut broken = chunks(1, vec![group("vip", "2", 1)]);
+    broken[0].crc ^= 1;
+    broken.iter_mut().for_each(|chunk| chunk.crc = 7);
+    for chunk in broken {
+        world.say(pb::config_down::Message::Snapshot(chunk)).await;
+    }
+    assert_eq!(world.nack().await, "a snapshot with a wrong checksum");
+    world.snapshot(1, vec![group("vip", "2", 1)]).await;
+    world.say(heartbeat(1, hash_of(&[group("vip", "2", 2)]))).await;
+    assert_eq!(world.nack().await, "the hash differs at the same version");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn after_a_broken_connection_it_goes_on_from_its_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.hello().await;
+    world.snapshot(8, vec![group("vip", "2", 1)]).await;
+    world.fake.config.cut().await;
+    let hello = world.hello().await;
+    assert_eq!(hello.have, Some(version(8)));
+    assert_eq!(hello.state_hash, hash_of(&[group("vip", "2", 1)]));
+    assert_eq!(world.ratio("vip"), Some("2".into()), "it served meanwhile");
+    let registered: Vec<(i64, String)> =
+        world.fake.registered.lock().iter().map(|(request, ..)| (request.epoch, request.boot_id.clone())).collect();
+    assert_eq!(registered, [(1, "boot".into()), (1, "boot".into())]);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_revocation_ahead_of_its_answer_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.hello().await;
+    world.snapshot(1, vec![]).await;
+    world.fake.leases.heard_where(|up| up.hello).await;
+    let deny = pb::Deny { seq: 50, rev: 9, target: Some(pb::deny::Target::TokenId(1)) };
+    world.fake.leases.say(pb::LeaseDown { denies: vec![deny], ..pb::LeaseDown::default() }).await;
+    let denied_seq = world.fake.leases.heard_where(|up| (up.denied_seq > 0).then_some(up.denied_seq)).await;
+    assert_eq!(denied_seq, 50);
+    let answers = vec![reply(token(1, 8), 49), reply(token(1, 9), 50)];
+    world.fake.identities.lock().insert(digest(1).0.to_vec(), answers);
+    let identity = world.view.identify(&digest(1)).await.unwrap();
+    assert_eq!(identity.token.rev, 9);
+    assert_eq!(*world.fake.resolves.lock(), 2, "the first answer was from before the revocation");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_revoked_channel_is_off_before_the_configuration_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.hello().await;
+    world.snapshot(1, vec![channel(3)]).await;
+    world.fake.leases.heard_where(|up| up.hello).await;
+    let status = |world: &World| world.view.table().channel(ChannelId::new(3)).unwrap().status;
+    assert_eq!(status(&world), Standing_::Enabled);
+    let deny = pb::Deny { seq: 2, rev: 2, target: Some(pb::deny::Target::ChannelId(3)) };
+    world.fake.leases.say(pb::LeaseDown { denies: vec![deny], ..pb::LeaseDown::default() }).await;
+    world.until("the channel is off", |world| status(world) == Standing_::Disabled).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn keys_are_known_from_the_prewarm_from_changes_and_by_asking() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.hello().await;
+    world.snapshot(1, vec![]).await;
+    let page = pb::IdentityPage { as_of_seq: 1, tokens: vec![token(1, 1)], users: vec![user()], last: true, complete: false };
+    world.say(pb::config_down::Message::Identities(page)).await;
+    world.until("the prewarm is in", |world| world.view.identity_count() == 1).await;
+    assert_eq!(world.view.identify(&digest(1)).await.unwrap().user.account_id, WALLET);
+    assert_eq!(*world.fake.resolves.lock(), 0);
+    world.fake.identities.lock().insert(digest(2).0.to_vec(), vec![reply(token(2, 1), 1)]);
+    assert_eq!(world.view.identify(&digest(2)).await.unwrap().token.id, TokenId::new(2));
+    assert_eq!(world.view.identify(&digest(3)).await.unwrap_err(), IdentifyError::Unknown);
+    let change = pb::Delta {
+        from: Some(version(1)),
+        to: Some(version(2)),
+        tokens: vec![pb::Token { status: 2, ..token(2, 2) }],
+        ..pb::Delta::default()
+    };
+    world.say(pb::config_down::Message::Delta(change)).await;
+    world.ack().await;
+    assert_eq!(world.view.identify(&digest(2)).await.unwrap().token.status, Standing_::Disabled);
+    let later = pb::Delta { from: Some(version(2)), to: Some(version(3)), tokens: vec![pb::Token { status: 99, ..token(1, 2) }], ..pb::Delta::default() };
+    world.say(pb::config_down::Message::Delta(later)).await;
+    world.ack().await;
+    let refused = world.view.identify(&digest(1)).await.unwrap_err();
+    assert_eq!(refused, IdentifyError::Unknown, "a status of a later version is not served; the fake knows no such key");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_grant_whose_answer_was_lost_is_asked_again_with_its_number_and_a_lease_that_is_void_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.fake.leases.heard_where(|up| up.hello).await;
+    let chain = [(WALLET, Quota::clamped(500))];
+    let play = async {
+        let first = world.fake.leases.heard_where(|up| up.grants.first().copied()).await;
+        world.fake.leases.cut().await;
+        let again = world.fake.leases.heard_where(|up| up.hello.as_ref().map(|hello| (hello.held.clone(), up.grants.clone()))).await;
+        assert_eq!(again, (vec![], vec![first]));
+        world.fake.leases.say(grant_of(&first, 33)).await;
+    };
+    let (reserved, ()) = tokio::join!(world.quotas.reserve(USER, &chain), play);
+    let reservation = reserved.unwrap();
+    world.fake.leases.cut().await;
+    let hello = world.fake.leases.heard_where(|up| up.hello).await;
+    assert_eq!(hello.held, [33]);
+    world.fake.leases.say(pb::LeaseDown { void_leases: vec![33], ..pb::LeaseDown::default() }).await;
+    world.until("the lease is forgotten", |world| world.quotas.held().is_empty()).await;
+    let mut charged = Vec::new();
+    reservation.settle(Quota::clamped(10), |charges| charged = charges);
+    assert_eq!(charged[0].lease_id, LeaseId::new(33), "what it reserved is still charged to it");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_passed_on_and_money_that_came_in_is_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.fake.leases.heard_where(|up| up.hello).await;
+    let chain = [(WALLET, Quota::clamped(500))];
+    let refuse = async {
+        let asked = world.fake.leases.heard_where(|up| up.grants.first().copied()).await;
+        let reason = pb::RefusalReason::Exhausted.into();
+        let refusal = pb::Refusal { grant_seq: asked.grant_seq, account_id: 70, reason, need: asked.need, account_rev: 1 };
+        world.fake.leases.say(pb::LeaseDown { refusals: vec![refusal], ..pb::LeaseDown::default() }).await;
+    };
+    let (reserved, ()) = tokio::join!(world.quotas.reserve(USER, &chain), refuse);
+    assert_eq!(reserved.unwrap_err(), ReserveError::Exhausted { account: WALLET });
+    let credit = pb::Credit { account_id: 70, account_rev: 2 };
+    world.fake.leases.say(pb::LeaseDown { credits: vec![credit], ..pb::LeaseDown::default() }).await;
+    let serve = async {
+        let asked = world.fake.leases.heard_where(|up| up.grants.first().copied()).await;
+        world.fake.leases.say(grant_of(&asked, 1)).await;
+    };
+    let again = async {
+        loop {
+            if let Ok(reservation) = world.quotas.reserve(USER, &chain).await {
+                return reservation;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let (reservation, ()) = tokio::join!(again, serve);
+    assert_eq!(reservation.held(), Quota::clamped(500));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn usage_is_sent_again_until_it_is_acknowledged_and_from_where_it_is_expected() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    (1..=3).for_each(|number| finish(&world.spool, number));
+    let mut seen = world.fake.usage.heard().await;
+    while seen.records.len() < 3 {
+        let more = world.fake.usage.heard().await;
+        assert_eq!(more.first_seq, seen.first_seq + i64::try_from(seen.records.len()).unwrap());
+        seen.records.extend(more.records);
+    }
+    assert_eq!((seen.epoch, seen.first_seq, requests(&seen)), (1, 1, vec!["request-1".into(), "request-2".into(), "request-3".into()]));
+    world.fake.usage.cut().await;
+    let again = world.fake.usage.heard().await;
+    assert_eq!((again.first_seq, requests(&again)), (1, requests(&seen)));
+    let expect = pb::UsageReply { epoch: 1, reply: Some(pb::usage_reply::Reply::Expect(2)), pause_ms: 0 };
+    world.fake.usage.say(expect).await;
+    let rest = world.fake.usage.heard().await;
+    assert_eq!((rest.first_seq, requests(&rest)), (2, vec!["request-2".into(), "request-3".into()]));
+    world.fake.usage.say(acked(1, 4)).await;
+    world.until("everything is acknowledged", |world| world.spool.unacked_bytes() == 0).await;
+    finish(&world.spool, 4);
+    let next = world.fake.usage.heard().await;
+    assert_eq!((next.first_seq, requests(&next)), (4, vec!["request-4".into()]));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn at_most_two_batches_are_under_way_and_a_long_backlog_needs_no_pause() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    for number in 0..3_000 {
+        while world.spool.permit().is_err() {
+            tokio::task::yield_now().await;
+        }
+        world.spool.permit().unwrap().finish(sample_record(number));
+    }
+    world.spool.flush().await;
+    let mut settled = 0;
+    while settled < 3_000 {
+        let batch = world.fake.usage.heard().await;
+        assert!(batch.records.len() <= 500);
+        settled += batch.records.len();
+        let below = batch.first_seq + i64::try_from(batch.records.len()).unwrap();
+        world.fake.usage.say(acked(1, below)).await;
+    }
+    world.until("everything is acknowledged", |world| world.spool.unacked_bytes() == 0).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_earlier_life_left_is_settled_first_and_its_end_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    finish(&world.spool, 1);
+    drop(world.spool.permit().unwrap().open(&sample_record(2)).unwrap());
+    world.spool.flush().await;
+    world.stop().await;
+    let world = World::start(folder.path(), 2);
+    finish(&world.spool, 3);
+    let old = world.fake.usage.heard().await;
+    assert_eq!((old.epoch, requests(&old), old.epoch_ended), (1, vec!["request-1".into(), "request-2".into()], false));
+    world.fake.usage.say(acked(1, 3)).await;
+    let end = world.fake.usage.heard().await;
+    assert_eq!((end.epoch, end.first_seq, end.records.len(), end.epoch_ended), (1, 3, 0, true));
+    world.fake.usage.say(acked(1, 3)).await;
+    let new = world.fake.usage.heard().await;
+    assert_eq!((new.epoch, new.first_seq, requests(&new)), (2, 1, vec!["request-3".into()]));
+    world.fake.usage.say(acked(2, 2)).await;
+    world.until("everything is acknowledged", |world| world.spool.unacked_bytes() == 0).await;
+    world.stop().await;
+    let world = World::start(folder.path(), 3);
+    let old = world.fake.usage.heard().await;
+    assert_eq!((old.epoch, old.first_seq, old.epoch_ended), (2, 2, true), "epoch 1 is over");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn on_the_way_down_everything_is_reported_and_the_epoch_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    finish(&world.spool, 1);
+    world.spool.flush().await;
+    world.end.begin();
+    let batch = world.fake.usage.heard().await;
+    assert_eq!(requests(&batch), ["request-1"]);
+    world.fake.usage.say(acked(1, 2)).await;
+    let end = world.fake.usage.heard().await;
+    assert_eq!((end.first_seq, end.epoch_ended), (2, true));
+    world.fake.usage.say(acked(1, 2)).await;
+    tokio::time::timeout(DEADLINE, world.spool.ended()).await.expect("the epoch ended");
+    world.stop().await;
+    let world = World::start(folder.path(), 2);
+    assert!(world.spool.earlier().is_empty());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_control_plane_it_serves_from_the_last_good_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.hello().await;
+    world.snapshot(8, vec![group("vip", "2", 1), channel(3)]).await;
+    let page = pb::IdentityPage { as_of_seq: 8, tokens: vec![token(1, 1)], users: vec![user()], last: true, complete: true };
+    world.say(pb::config_down::Message::Identities(page)).await;
+    world.until("it is kept on disk", |_| folder.path().join("last-good").exists()).await;
+    world.stop().await;
+
+    let tasks = Tasks::new();
+    let fake = Fake::new(&tasks);
+    let (dial, connections) = mpsc::channel(8);
+    drop(connections);
+    let world = World::start_at(folder.path(), 2, ControlEndpoint::InMemory(dial), fake, tasks);
+    world.until("the last good configuration is in force", |world| world.view.is_usable()).await;
+    assert!(world.standing.serves_last_good() && !world.standing.is_registered());
+    assert_eq!(world.ratio("vip"), Some("2".into()));
+    assert_eq!(world.view.identify(&digest(1)).await.unwrap().user.account_id, WALLET);
+    assert_eq!(world.view.identify(&digest(2)).await.unwrap_err(), IdentifyError::Unknown);
+    world.stop().await;
+
+    let world = World::start(folder.path(), 3);
+    let hello = world.hello().await;
+    assert_eq!(hello.have, Some(version(8)), "what is on disk saves the snapshot");
+    assert_eq!(hello.state_hash, hash_of(&[group("vip", "2", 1), channel(3)]));
+    world.say(delta(8, 9, vec![group("vip", "7", 2)])).await;
+    world.ack().await;
+    assert_eq!(world.ratio("vip"), Some("7".into()));
+    assert_eq!(world.view.identify(&digest(1)).await.unwrap().token.rev, 1);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_on_disk_of_another_history_is_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.hello().await;
+    world.snapshot(8, vec![group("vip", "2", 1)]).await;
+    world.until("it is kept on disk", |_| folder.path().join("last-good").exists()).await;
+    world.stop().await;
+    let tasks = Tasks::new();
+    let fake = Fake::new(&tasks);
+    *fake.lineage.lock() = "b".into();
+    let (dial, connections) = mpsc::channel(8);
+    tasks.spawn("fake", fake.clone().serve(connections));
+    let world = World::start_at(folder.path(), 2, ControlEndpoint::InMemory(dial), fake, tasks);
+    assert_eq!(world.hello().await.have, None);
+    assert!(!world.view.is_usable());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_was_taken_over_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let tasks = Tasks::new();
+    let fake = Fake::new(&tasks);
+    *fake.refusal.lock() = Some(Status::failed_precondition("epoch 1 is not the newest"));
+    let (dial, connections) = mpsc::channel(8);
+    tasks.spawn("fake", fake.clone().serve(connections));
+    let world = World::start_at(folder.path(), 1, ControlEndpoint::InMemory(dial), fake, tasks);
+    let fenced = tokio::time::timeout(DEADLINE, world.fenced).await.unwrap().unwrap();
+    assert_eq!(fenced, Some(Fenced));
+}
+
+#[tokio::test]
+async fn of_several_addresses_one_that_answers_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let tasks = Tasks::new();
+    let fake = Fake::new(&tasks);
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let open = listener.local_addr().unwrap();
+    tasks.spawn("fake", fake.clone().serve_tcp(listener));
+    let urls = [closed, open].map(|address| format!("http://{address}").parse().unwrap()).to_vec();
+    let endpoint = ControlEndpoint::Urls { urls, authority: None };
+    let world = World::start_at(folder.path(), 1, endpoint, fake, tasks);
+    world.hello().await;
+    world.until("it is connected", |world| world.standing.is_connected()).await;
+    world.stop().await;
+}

@@ -1,0 +1,250 @@
+//! The guard of a request's money: it holds the reservation and the open record, gathers the figures, and settles exactly once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_billing::{Rate, price};
+use sluice_domain::{Attempt, Clock, Now, Outcome, Quota, RequestRecord, Usage};
+use sluice_routing::Candidate;
+use tokio::time::Instant;
+use tracing::error;
+
+use super::{Measured, Tally};
+use crate::error::{Kind, Refusal};
+use crate::observed::Observed;
+use crate::quota::Reservation;
+use crate::spool::{OpenRecord, Permit};
+
+/// Progress is recorded at least this often while output comes.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// And at least after so many tokens of output.
+const PROGRESS_TOKENS: u64 = 1_000;
+/// The error code of a request whose caller went away.
+const CALLER_GONE: &str = "client_disconnected";
+
+/// What a bill is opened with.
+#[derive(Debug)]
+pub struct Opening {
+    /// Everything known of the request at this point.
+    pub intent: RequestRecord,
+    /// The money set aside.
+    pub reservation: Reservation,
+    /// Room for the final record.
+    pub permit: Permit,
+    /// What usage is priced with.
+    pub rate: Rate,
+    /// Estimate of the prompt, in tokens.
+    pub prompt: u64,
+    /// When the request came in.
+    pub started: Now,
+    /// Reads the time at the end.
+    pub clock: Clock,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy)]
+pub enum Ending<'a> {
+    /// The caller gets the whole answer, with this status.
+    Completed(u16, Counted),
+    /// Every attempt failed, and the caller is told so with a status of its own.
+    Failed(&'a Refusal),
+    /// The upstream broke off inside its answer. The caller has the beginning, with status 200.
+    Truncated(&'a Refusal),
+}
+
+/// Exact counts where no usage was reported.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counted {
+    /// Of the prompt, in tokens.
+    pub prompt: Option<u64>,
+    /// Of the output, in tokens.
+    pub output: Option<u64>,
+}
+
+/// An admitted request's bill. Dropping it unsettled means that the caller went away: it settles what has come by then.
+#[derive(Debug)]
+pub struct Bill {
+    unsettled: Option<Box<Unsettled>>,
+    rate: Rate,
+    tally: Tally,
+    prompt: u64,
+    started: Now,
+    clock: Clock,
+    attempt_began: Option<Instant>,
+    noted: Noted,
+    observed: Observed,
+}
+
+#[derive(Debug)]
+struct Unsettled {
+    record: RequestRecord,
+    reservation: Reservation,
+    spool: OpenRecord,
+    /// The caller has a status, and the beginning of an answer.
+    is_committed: bool,
+}
+
+/// The last progress on record.
+#[derive(Debug)]
+struct Noted {
+    at: Instant,
+    output: u64,
+}
+
+impl Bill {
+    /// Puts the request on record. From here on it has an end, whatever happens.
+    ///
+    /// # Errors
+    /// When the spool cannot be written. Nothing is held and nothing is on record then.
+    pub fn open(opening: Opening, observed: Observed) -> Result<Self, (Refusal, Observed)> {
+        let Opening { intent, reservation, permit, rate, prompt, started, clock } = opening;
+        let spool = match permit.open(&intent) {
+            Ok(spool) => spool,
+            Err(_) => return Err((Refusal::new(Kind::SpoolFull, "the relay cannot record the request, try again"), observed)),
+        };
+        let tally = Tally::new(intent.model.as_str());
+        let unsettled = Unsettled { record: intent, reservation, spool, is_committed: false };
+        let noted = Noted { at: Instant::now(), output: 0 };
+        Ok(Self { unsettled: Some(Box::new(unsettled)), rate, tally, prompt, started, clock, attempt_began: None, noted, observed })
+    }
+
+    /// The figures of the running attempt.
+    pub fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    /// An attempt begins. What the one before brought is forgotten.
+    pub fn attempt(&mut self, candidate: &Candidate, upstream_model: &str) {
+        self.tally.reset();
+        self.rate.channel_cache_read_ratio = candidate.channel.cache_read_ratio;
+        self.attempt_began = Some(Instant::now());
+        let Some(unsettled) = &mut self.unsettled else { return };
+        let record = &mut unsettled.record;
+        record.channel_id = Some(candidate.channel.id);
+        if record.upstream_model != upstream_model {
+            upstream_model.clone_into(&mut record.upstream_model);
+        }
+        let (channel_id, channel_key_id) = candidate.id();
+        record.attempts.push(Attempt { channel_id, channel_key_id, status: 0, error: String::new(), millis: 0 });
+    }
+
+    /// The attempt is decided: with an upstream's status (0: none) and a word for what went wrong (empty: the answer is used).
+    pub fn attempted(&mut self, provider: &Arc<str>, status: u16, word: &'static str) {
+        let spent = self.attempt_began.map_or(Duration::ZERO, |began| began.elapsed());
+        self.observed.attempt(provider, word);
+        if !word.is_empty() {
+            self.attempt_began = None;
+            self.observed.upstream_time += spent;
+        }
+        let attempts = self.unsettled.as_mut().map(|unsettled| &mut unsettled.record.attempts);
+        if let Some(attempt) = attempts.and_then(|attempts| attempts.last_mut()) {
+            attempt.status = status;
+            word.clone_into(&mut attempt.error);
+            attempt.millis = millis(spent);
+        }
+    }
+
+    /// The first byte of an answer that is used came.
+    pub fn first_byte(&mut self, upstream_request_id: Option<String>) {
+        let waited = self.clock.read().boot_millis.saturating_sub(self.started.boot_millis);
+        self.observed.first_byte();
+        let Some(unsettled) = &mut self.unsettled else { return };
+        unsettled.record.first_byte_millis = Some(waited);
+        unsettled.record.upstream_request_id = upstream_request_id.unwrap_or_default();
+    }
+
+    /// The caller gets its status and the beginning of an answer.
+    pub fn committed(&mut self) {
+        if let Some(unsettled) = &mut self.unsettled {
+            unsettled.is_committed = true;
+        }
+    }
+
+    /// Notes the usage so far, when it is time: what is charged if this process dies.
+    pub fn note_progress(&mut self) {
+        let output = self.tally.output_estimate();
+        let tokens = output.saturating_sub(self.noted.output);
+        if tokens == 0 || (tokens < PROGRESS_TOKENS && self.noted.at.elapsed() < PROGRESS_EVERY) {
+            return;
+        }
+        self.noted = Noted { at: Instant::now(), output };
+        let Measured { usage, .. } = self.tally.broken(self.prompt);
+        if let Some(unsettled) = &mut self.unsettled {
+            unsettled.spool.progress(&usage);
+        }
+    }
+
+    /// Settles. The final record is in the spool when this returns; a second call does nothing. Gives the usage charged for.
+    pub fn settle(&mut self, ending: Ending<'_>) -> Usage {
+        match ending {
+            Ending::Completed(status, counted) => {
+                let output = counted.output.unwrap_or_else(|| self.tally.output_estimate());
+                let measured = self.tally.whole(counted.prompt.unwrap_or(self.prompt), output);
+                self.close(Outcome::Completed, status, "", measured)
+            }
+            Ending::Failed(refusal) => {
+                self.tally.reset();
+                let measured = self.tally.broken(0);
+                self.observed.reason = Some(refusal.kind);
+                self.close(Outcome::Failed, refusal.status(), refusal.recorded_code(), measured)
+            }
+            Ending::Truncated(refusal) => {
+                let outcome = if self.tally.began { Outcome::Truncated } else { Outcome::Failed };
+                let measured = self.tally.broken(self.prompt);
+                self.observed.reason = Some(refusal.kind);
+                self.close(outcome, 200, refusal.recorded_code(), measured)
+            }
+        }
+    }
+
+    fn close(&mut self, outcome: Outcome, status: u16, code: &str, measured: Measured) -> Usage {
+        let Some(unsettled) = self.unsettled.take() else { return measured.usage };
+        let Unsettled { mut record, reservation, spool, .. } = *unsettled;
+        if let Some(began) = self.attempt_began.take() {
+            self.observed.upstream_time += began.elapsed();
+        }
+        let quota = self.cost(&measured.usage, record.held, outcome);
+        record.usage = measured.usage;
+        record.usage_estimated = measured.is_estimated;
+        record.quota = quota;
+        record.outcome = outcome;
+        record.status = status;
+        code.clone_into(&mut record.error_code);
+        record.total_millis = self.clock.read().boot_millis.saturating_sub(self.started.boot_millis);
+        self.observed.settled(&record);
+        reservation.settle(quota, |charges| {
+            record.charges = charges;
+            spool.finish(record);
+        });
+        measured.usage
+    }
+
+    /// What the usage costs. Nothing when no answer began, even at a price per call.
+    fn cost(&self, usage: &Usage, held: Quota, outcome: Outcome) -> Quota {
+        if outcome == Outcome::Failed || !self.tally.began {
+            return Quota::ZERO;
+        }
+        price(&self.rate, usage, &[]).unwrap_or_else(|error| {
+            error!(%error, "cannot price the usage of a request, charging what was held for it");
+            held
+        })
+    }
+}
+
+impl Drop for Bill {
+    fn drop(&mut self) {
+        let Some(unsettled) = &self.unsettled else { return };
+        let (is_committed, measured) = (unsettled.is_committed, self.tally.broken(self.prompt));
+        if std::thread::panicking() {
+            self.observed.reason = Some(Kind::Internal);
+            let (outcome, status) = if is_committed { (Outcome::Truncated, 200) } else { (Outcome::Failed, 500) };
+            self.close(outcome, status, Kind::Internal.code(), measured);
+            return;
+        }
+        self.close(Outcome::Aborted, if is_committed { 200 } else { 0 }, CALLER_GONE, measured);
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,42 @@
+//! One book of leases with what hangs on its lock.
+
+use sluice_billing::lease::Closing;
+use tokio::sync::watch;
+
+use super::LeaseBook;
+use crate::spool::Spool;
+
+/// A book, and the news about it.
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub(super) book: LeaseBook,
+    /// Counts answers. Whoever waits for one looks again when it changes.
+    answers: watch::Sender<u64>,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { book: LeaseBook::new(), answers: watch::Sender::new(0) }
+    }
+}
+
+impl Shard {
+    /// What tells of answers from here on.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.answers.subscribe()
+    }
+
+    /// Tells everyone who waits that there is something new: an answer, or money that came back.
+    pub(super) fn tell(&self) {
+        if self.answers.receiver_count() > 0 {
+            self.answers.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+
+    /// Records closings. Under the lock, so that no charge of the same lease can come later.
+    pub(super) fn close(&self, closings: &[Closing], spool: &Spool) {
+        for closing in closings {
+            spool.close_lease(closing.lease);
+        }
+    }
+}

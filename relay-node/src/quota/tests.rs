@@ -1,0 +1,321 @@
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+use sluice_billing::lease::Grant;
+use sluice_domain::{Epoch, Now, Record, UnixMillis};
+use sluice_rpc::usage;
+use sluice_telemetry::metrics::Registry;
+
+use super::*;
+use crate::metrics::Metrics;
+use crate::spool::{BatchLimits, SpoolSettings};
+
+const USER: UserId = UserId::new(7);
+const WALLET: AccountId = AccountId::new(70);
+const CAP: AccountId = AccountId::new(71);
+const LIFE_MILLIS: u64 = 600_000;
+
+struct World {
+    quotas: Quotas,
+    demands: mpsc::Receiver<Demand>,
+    spool: Spool,
+    _folder: tempfile::TempDir,
+}
+
+/// A world whose clock is tokio's: it stands still until everyone waits.
+fn world() -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let start = tokio::time::Instant::now();
+    let clock = Clock::new(move || {
+        let boot_millis = u64::try_from(start.elapsed().as_millis()).unwrap();
+        Now { wall: UnixMillis(0), boot_millis }
+    });
+    let metrics = Metrics::declare(&Registry::new());
+    let settings = SpoolSettings { segment_bytes: 1 << 20, max_bytes: 16 << 20, ..SpoolSettings::default() };
+    let spool = Spool::open(folder.path(), Epoch(1), settings, clock.clone(), metrics.spool).unwrap();
+    let (quotas, demands) = Quotas::new(spool.clone(), clock, metrics.quota);
+    World { quotas, demands, spool, _folder: folder }
+}
+
+fn units(units: i64) -> Quota {
+    Quota::clamped(units)
+}
+
+fn grant(demand: &Demand, lease: i64, amount: Quota) -> Grant {
+    Grant { grant_seq: demand.grant_seq, lease: LeaseId::new(lease), account: demand.account, amount, life_millis: LIFE_MILLIS, low: false }
+}
+
+/// A control plane with one balance for all accounts: grants exactly the need while it lasts.
+async fn granter(quotas: &Quotas, demands: &mut mpsc::Receiver<Demand>, balance: &AtomicI64) {
+    let mut lease = 0;
+    while let Some(demand) = demands.recv().await {
+        if demand.need.is_zero() {
+            continue;
+        }
+        if demand.need.get() > balance.load(Ordering::Relaxed) {
+            let verdict = Verdict::Exhausted { need: demand.need };
+            quotas.refused(Refused { grant_seq: demand.grant_seq, verdict });
+            continue;
+        }
+        balance.fetch_sub(demand.need.get(), Ordering::Relaxed);
+        lease += 1;
+        quotas.granted(grant(&demand, lease, demand.need));
+    }
+}
+
+/// What the spool reports: `c<lease>` for a closing, the charged leases for a record.
+async fn reported(spool: &Spool) -> Vec<String> {
+    spool.flush().await;
+    let mut log = spool.current();
+    let mut lines = Vec::new();
+    while let Some(batch) = log.next_batch(BatchLimits { records: 500, bytes: 1 << 20 }).unwrap() {
+        for body in batch.records {
+            lines.push(match usage::decode(&body).unwrap() {
+                Record::LeaseClosed(lease) => format!("c{lease}"),
+                Record::Request(_) => "request".to_owned(),
+            });
+        }
+    }
+    lines
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_for_its_first_grant_and_the_next_one_does_not() {
+    let mut world = world();
+    let chain = [(WALLET, units(100))];
+    let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
+    let serve = async {
+        let demand = demands.recv().await.unwrap();
+        assert_eq!((demand.account, demand.need), (WALLET, units(100)));
+        quotas.granted(grant(&demand, 1, units(1_000)));
+        demand.grant_seq
+    };
+    let (reserved, grant_seq) = tokio::join!(quotas.reserve(USER, &chain), serve);
+    let first = reserved.unwrap();
+    assert_eq!(first.held(), units(100));
+    assert_eq!(first.charges(), [LeaseCharge { lease_id: LeaseId::new(1), account_id: WALLET, amount: units(100) }]);
+    assert_eq!(usize::try_from(grant_seq).unwrap() % SHARDS, 7, "the number names the shard");
+    let second = quotas.reserve(USER, &chain);
+    assert!(futures_util::FutureExt::now_or_never(second).unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_accounts_of_a_chain_pay_or_none_is_touched() {
+    let mut world = world();
+    let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
+    let chain = [(CAP, units(50)), (WALLET, units(50))];
+    let serve = async {
+        for _ in 0..2 {
+            let demand = demands.recv().await.unwrap();
+            if demand.account == CAP {
+                quotas.granted(grant(&demand, 1, units(50)));
+            } else {
+                let verdict = Verdict::Exhausted { need: units(50) };
+                quotas.refused(Refused { grant_seq: demand.grant_seq, verdict });
+            }
+        }
+    };
+    let (reserved, ()) = tokio::join!(quotas.reserve(USER, &chain), serve);
+    assert_eq!(reserved.unwrap_err(), ReserveError::Exhausted { account: WALLET });
+    let holdings = quotas.holdings();
+    assert_eq!((holdings.leases, holdings.quota), (1, units(50)));
+    assert_eq!(quotas.reserve(USER, &[(CAP, units(50))]).await.unwrap().held(), units(50), "the cap is whole");
+}
+
+#[tokio::test(start_paused = true)]
+async fn exactly_as_many_are_admitted_as_the_balance_pays_for() {
+    let mut world = world();
+    let balance = AtomicI64::new(10 * 300);
+    let admitted = AtomicUsize::new(0);
+    let (quotas, demands) = (&world.quotas, &mut world.demands);
+    let callers = join_all((0..100).map(|_| async {
+        match quotas.reserve(USER, &[(WALLET, units(300))]).await {
+            Ok(reservation) => {
+                admitted.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                reservation.settle(units(300), |_| {});
+            }
+            Err(error) => assert_eq!(error, ReserveError::Exhausted { account: WALLET }),
+        }
+    }));
+    tokio::select! {
+        _ = callers => {}
+        () = granter(quotas, demands, &balance) => {}
+    }
+    assert_eq!(admitted.load(Ordering::Relaxed), 10);
+    assert_eq!(balance.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_control_plane_that_says_nothing_is_never_a_verdict_about_money() {
+    let world = world();
+    let began = tokio::time::Instant::now();
+    let refused = world.quotas.reserve(USER, &[(WALLET, units(1))]).await.unwrap_err();
+    assert_eq!(refused, ReserveError::Unavailable);
+    assert_eq!(began.elapsed(), GRANT_WAIT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_control_plane_that_cannot_say_is_asked_again_while_there_is_time() {
+    let mut world = world();
+    let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
+    let serve = async {
+        let first = demands.recv().await.unwrap();
+        quotas.refused(Refused { grant_seq: first.grant_seq, verdict: Verdict::Unavailable });
+        let second = demands.recv().await.unwrap();
+        assert_ne!(first.grant_seq, second.grant_seq);
+        quotas.granted(grant(&second, 1, units(1)));
+    };
+    let chain = [(WALLET, units(1))];
+    let (reserved, ()) = tokio::join!(quotas.reserve(USER, &chain), serve);
+    assert!(reserved.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn money_that_came_in_is_asked_for_at_once() {
+    let mut world = world();
+    let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
+    let chain = [(WALLET, units(10))];
+    let refuse = async {
+        let demand = demands.recv().await.unwrap();
+        quotas.refused(Refused { grant_seq: demand.grant_seq, verdict: Verdict::Exhausted { need: units(10) } });
+    };
+    let (reserved, ()) = tokio::join!(quotas.reserve(USER, &chain), refuse);
+    assert!(reserved.is_err());
+    assert!(quotas.reserve(USER, &chain).await.is_err(), "the verdict holds without asking");
+    assert!(demands.try_recv().is_err());
+    quotas.news(&[], &[WALLET], &[]);
+    let serve = async {
+        let demand = demands.recv().await.unwrap();
+        quotas.granted(grant(&demand, 1, units(10)));
+    };
+    let (reserved, ()) = tokio::join!(quotas.reserve(USER, &chain), serve);
+    assert!(reserved.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_gives_everything_back_and_a_waiter_gets_it() {
+    let mut world = world();
+    let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
+    let chain = [(WALLET, units(100))];
+    let balance = AtomicI64::new(100);
+    let rest = async {
+        let first = quotas.reserve(USER, &chain).await.unwrap();
+        let less = [(WALLET, units(40))];
+        let waiting = quotas.reserve(USER, &less);
+        let release = async {
+            tokio::task::yield_now().await;
+            drop(first);
+        };
+        let (second, ()) = tokio::join!(waiting, release);
+        drop(second.map_err(|error| assert_eq!(error, ReserveError::Exhausted { account: WALLET })));
+        assert_eq!(quotas.holdings().quota, units(100));
+        quotas.reserve(USER, &chain).await.unwrap()
+    };
+    tokio::select! {
+        reservation = rest => assert_eq!(reservation.held(), units(100)),
+        () = granter(&quotas, demands, &balance) => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_gives_up_waiting_leaves_nothing_reserved() {
+    let mut world = world();
+    let quotas = world.quotas.clone();
+    let gave_up = tokio::time::timeout(Duration::from_secs(1), quotas.reserve(USER, &[(WALLET, units(5))])).await;
+    assert!(gave_up.is_err());
+    let demand = world.demands.recv().await.unwrap();
+    quotas.granted(grant(&demand, 1, units(5)));
+    assert_eq!(quotas.reserve(USER, &[(WALLET, units(5))]).await.unwrap().held(), units(5));
+}
+
+#[tokio::test]
+async fn a_closing_never_comes_before_a_charge_of_its_lease() {
+    let mut world = world();
+    let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
+    let serve = async {
+        let demand = demands.recv().await.unwrap();
+        quotas.granted(grant(&demand, 3, units(100)));
+    };
+    let chain = [(WALLET, units(100))];
+    let (reserved, ()) = tokio::join!(quotas.reserve(USER, &chain), serve);
+    quotas.close_all();
+    let spool = world.spool.clone();
+    let permit = spool.permit().unwrap();
+    reserved.unwrap().settle(units(60), |charges| {
+        assert_eq!(charges, [LeaseCharge { lease_id: LeaseId::new(3), account_id: WALLET, amount: units(60) }]);
+        permit.finish(crate::spool::sample_record(1));
+    });
+    assert_eq!(reported(&spool).await, ["request", "c3"]);
+    assert!(quotas.held().is_empty());
+}
+
+#[tokio::test]
+async fn a_grant_that_nobody_waits_for_is_closed_at_once() {
+    let world = world();
+    let stray = Demand { grant_seq: 64 * 9 + 7, account: WALLET, need: units(1), want: units(1) };
+    world.quotas.granted(grant(&stray, 5, units(1)));
+    assert_eq!(reported(&world.spool).await, ["c5"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_asked_and_not_answered_is_asked_again_with_the_same_number() {
+    let mut world = world();
+    let quotas = world.quotas.clone();
+    let chain = [(WALLET, units(5))];
+    let waiting = quotas.reserve(USER, &chain);
+    let look = async {
+        let demand = world.demands.recv().await.unwrap();
+        assert_eq!(quotas.outstanding(), [demand]);
+        quotas.granted(grant(&demand, 1, units(5)));
+        assert!(quotas.outstanding().is_empty());
+        assert_eq!(quotas.held(), [LeaseId::new(1)]);
+    };
+    let (reserved, ()) = tokio::join!(waiting, look);
+    assert!(reserved.is_ok());
+    quotas.news(&[], &[], &[LeaseId::new(1)]);
+    assert!(quotas.held().is_empty(), "a void lease is forgotten");
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_are_renewed_while_used_and_closed_when_over() {
+    let mut world = world();
+    let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
+    let serve = async {
+        let demand = demands.recv().await.unwrap();
+        quotas.granted(grant(&demand, 1, units(100)));
+    };
+    let chain = [(WALLET, units(10))];
+    let (reserved, ()) = tokio::join!(quotas.reserve(USER, &chain), serve);
+    let reservation = reserved.unwrap();
+    assert!(quotas.sweep().is_empty());
+    tokio::time::advance(Duration::from_millis(LIFE_MILLIS / 2)).await;
+    assert_eq!(quotas.sweep(), [LeaseId::new(1)]);
+    quotas.news(&[(LeaseId::new(1), LIFE_MILLIS)], &[], &[]);
+    tokio::time::advance(Duration::from_millis(LIFE_MILLIS)).await;
+    assert!(quotas.sweep().is_empty(), "its life is over");
+    assert_eq!(quotas.held(), [LeaseId::new(1)], "money of a running request is still in it");
+    reservation.settle(units(10), |_| {});
+    assert!(quotas.held().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn extending_takes_more_or_leaves_what_there_is() {
+    let mut world = world();
+    let balance = AtomicI64::new(150);
+    let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
+    let rest = async {
+        let mut reservation = quotas.reserve(USER, &[(WALLET, units(100))]).await.unwrap();
+        reservation.extend(units(50)).await.unwrap();
+        assert_eq!(reservation.held(), units(150));
+        assert_eq!(reservation.extend(units(1)).await, Err(ReserveError::Exhausted { account: WALLET }));
+        assert_eq!(reservation.held(), units(150));
+        reservation.settle(units(120), |charges| {
+            assert_eq!(charges.iter().map(|charge| charge.amount).sum::<Quota>(), units(120));
+        });
+    };
+    tokio::select! {
+        () = rest => {}
+        () = granter(&quotas, demands, &balance) => {}
+    }
+}

@@ -1,0 +1,182 @@
+//! Reporting from the spool: the log of this epoch, and those of earlier ones.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use sluice_domain::{Epoch, UnixMillis};
+use tracing::{info, warn};
+
+use super::reader::{Batch, BatchLimits, ReadError, Reader};
+use super::recover::{self, Left};
+use super::shared::Shared;
+use super::{Spool, SpoolSettings, segment};
+
+/// The log of this epoch. It grows while it is read.
+#[derive(Debug)]
+pub struct CurrentLog {
+    spool: Spool,
+    reader: Reader,
+}
+
+impl CurrentLog {
+    pub(super) fn new(spool: Spool) -> Self {
+        let folder = segment::epoch_folder(&spool.0.shared.folder, spool.epoch());
+        Self { spool, reader: Reader::new(folder) }
+    }
+
+    /// Its epoch.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.spool.epoch()
+    }
+
+    /// Goes back, or on, to a record. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not kept any more.
+    pub fn seek(&mut self, seq: u64) -> Result<(), ReadError> {
+        self.reader.seek(seq)
+    }
+
+    /// The sequence below which everything is settled.
+    #[must_use]
+    pub fn acked_below(&self) -> u64 {
+        self.spool.0.shared.acked_below()
+    }
+
+    /// The next records that are synced; `None` when there are none. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn next_batch(&mut self, limits: BatchLimits) -> Result<Option<Batch>, ReadError> {
+        let synced = *self.spool.0.shared.synced.borrow();
+        self.reader.next_batch(synced, limits)
+    }
+
+    /// Waits until there are synced records that were not read.
+    pub async fn wait(&self) {
+        let next = self.reader.next_seq();
+        let mut synced = self.spool.0.shared.synced.subscribe();
+        if synced.wait_for(|mark| mark.seq > next).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Everything up to the end of this batch is settled.
+    pub fn acked(&self, batch: &Batch) {
+        self.spool.0.shared.acked(batch.next_seq(), batch.end_position);
+    }
+
+    /// Whether everything written so far is settled.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.spool.0.shared.is_settled()
+    }
+
+    /// The control plane knows that nothing follows.
+    pub fn ended(&self) {
+        self.spool.0.shared.ended();
+    }
+}
+
+/// The log of an earlier epoch. It has an end.
+#[derive(Debug)]
+pub struct EarlierLog {
+    spool: Spool,
+    left: Left,
+    reader: Reader,
+}
+
+impl EarlierLog {
+    pub(super) fn new(spool: Spool, left: Left) -> Self {
+        let reader = Reader::new(left.folder.clone());
+        Self { spool, left, reader }
+    }
+
+    /// Its epoch.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.left.epoch
+    }
+
+    /// The sequence below which it is settled.
+    #[must_use]
+    pub const fn acked_below(&self) -> u64 {
+        self.left.cursor.acked_below
+    }
+
+    /// The sequence after its last record.
+    #[must_use]
+    pub const fn end_seq(&self) -> u64 {
+        self.left.end.seq
+    }
+
+    /// Goes to a record. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not kept any more.
+    pub fn seek(&mut self, seq: u64) -> Result<(), ReadError> {
+        self.reader.seek(seq)
+    }
+
+    /// The next records; `None` at the end. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn next_batch(&mut self, limits: BatchLimits) -> Result<Option<Batch>, ReadError> {
+        self.reader.next_batch(self.left.end, limits)
+    }
+
+    /// Everything up to a sequence is settled; `ended`: and the control plane knows that nothing follows.
+    pub fn acked(&mut self, below: u64, ended: bool) {
+        self.left.cursor.acked_below = self.left.cursor.acked_below.max(below);
+        self.spool.0.shared.acked_earlier(self.left.epoch, below, ended);
+    }
+}
+
+/// Recovers every epoch before this one, and removes those that were settled long ago.
+pub(super) fn recover_earlier(
+    spool: &Path,
+    epoch: Epoch,
+    settings: SpoolSettings,
+    now: UnixMillis,
+) -> io::Result<Vec<Left>> {
+    let mut earlier = Vec::new();
+    for old in segment::epochs(spool)?.into_iter().filter(|old| *old < epoch) {
+        let left = recover::recover(spool, old)?;
+        let millis = u64::try_from(settings.retention.as_millis()).unwrap_or(u64::MAX);
+        if is_over(&left, now, millis) {
+            fs::remove_dir_all(&left.folder)?;
+            continue;
+        }
+        if left.cursor.ended_at.is_none() {
+            let count = left.end.seq.saturating_sub(left.cursor.acked_below);
+            info!(
+                node.epoch = old.0,
+                records = count,
+                orphans = left.orphans,
+                "recovered the spool of epoch {old}: {count} records to report, {} of them of requests that were cut off",
+                left.orphans
+            );
+        }
+        earlier.push(left);
+    }
+    Ok(earlier)
+}
+
+/// Removes earlier epochs that were settled long ago.
+pub(super) fn forget_ended(shared: &Shared, now: UnixMillis, retention_millis: u64) {
+    shared.earlier.lock().retain(|left| {
+        let goes = is_over(left, now, retention_millis);
+        if goes && let Err(error) = fs::remove_dir_all(&left.folder) {
+            warn!("cannot remove settled records in {}: {error}", left.folder.display());
+        }
+        !goes
+    });
+}
+
+fn is_over(left: &Left, now: UnixMillis, retention_millis: u64) -> bool {
+    let since = left.cursor.ended_at.map(|ended| now.millis_since(ended));
+    since.and_then(|millis| u64::try_from(millis).ok()).is_some_and(|millis| millis >= retention_millis)
+}

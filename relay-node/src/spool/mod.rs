@@ -1,0 +1,323 @@
+//! The spool: what this relay owes to the ledger, on its own disk until the control plane has settled it.
+//!
+//! Append-only segments per epoch. A request writes its intent before the first upstream byte, its progress while it streams, and one
+//! final record; a lease writes its closing. Only finals and closings are numbered and reported. Every record is written at once,
+//! which survives the death of the process; it is synced within 50 ms, and always before it is reported. Who dies leaves a log that
+//! the next life recovers to the first damage, ending what was open at its last progress.
+//!
+//! What must not live here: what a record means, and who reports it. Start reading at [`Spool`]; the format is in `frame.rs`, recovery
+//! in `recover.rs`. Rules: protocol.md B4, rulings R6, R19, R20.
+
+mod cursor;
+mod frame;
+mod log;
+mod orphan;
+mod reader;
+mod recover;
+mod scan;
+mod segment;
+mod shared;
+mod sync;
+mod writer;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use sluice_domain::{Clock, Epoch, LeaseId, Record, RequestRecord, Usage};
+use sluice_rpc::usage;
+
+pub use self::log::{CurrentLog, EarlierLog};
+pub use self::reader::{Batch, BatchLimits, ReadError};
+use self::shared::{Room, Shared};
+use crate::metrics::SpoolMetrics;
+
+/// How the spool is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpoolSettings {
+    /// Size of a segment, in bytes.
+    pub segment_bytes: u64,
+    /// The most disk it takes, in bytes.
+    pub max_bytes: u64,
+    /// The longest a record waits to be synced.
+    pub sync_interval: Duration,
+    /// Records that are synced without waiting for the interval.
+    pub sync_records: usize,
+    /// How long acknowledged segments are kept: a database restored to the past asks for them again.
+    pub retention: Duration,
+}
+
+impl Default for SpoolSettings {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            max_bytes: 1 << 30,
+            sync_interval: Duration::from_millis(50),
+            sync_records: 256,
+            retention: Duration::from_hours(24),
+        }
+    }
+}
+
+/// A spool that cannot be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The folder cannot be used.
+    #[error("cannot use spool folder {}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error("spool folder {} is in use by another process", folder.display())]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A record cannot be written.
+    #[error("cannot write to the spool")]
+    Write(#[source] io::Error),
+}
+
+/// No request can be admitted: its record might not fit. Answer 503.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the spool is full or cannot be written")]
+pub struct SpoolFull;
+
+/// What this relay owes to the ledger. Clones are the same spool; the last one dropped syncs and closes it.
+#[derive(Debug, Clone)]
+pub struct Spool(Arc<Owner>);
+
+#[derive(Debug)]
+struct Owner {
+    shared: Arc<Shared>,
+    syncing: Option<JoinHandle<()>>,
+    /// Held for its lock.
+    _lock: File,
+}
+
+impl Spool {
+    /// The newest epoch that has records in this folder.
+    ///
+    /// # Errors
+    /// When the folder is there and cannot be read.
+    pub fn newest_epoch(folder: &Path) -> Result<Option<Epoch>, SpoolError> {
+        match segment::epochs(folder) {
+            Ok(epochs) => Ok(epochs.last().copied()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(SpoolError::Folder { folder: folder.to_owned(), source }),
+        }
+    }
+
+    /// Recovers what earlier epochs left and begins the log of this one. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the folder cannot be written or belongs to another process.
+    pub fn open(
+        folder: &Path,
+        epoch: Epoch,
+        settings: SpoolSettings,
+        clock: Clock,
+        metrics: SpoolMetrics,
+    ) -> Result<Self, SpoolError> {
+        let unusable = |source| SpoolError::Folder { folder: folder.to_owned(), source };
+        fs::create_dir_all(folder).map_err(unusable)?;
+        let lock = lock(folder)?;
+        let earlier = log::recover_earlier(folder, epoch, settings, clock.wall()).map_err(unusable)?;
+        for left in &earlier {
+            metrics.orphans.add(left.orphans);
+            metrics.lost_bytes.add(left.lost_bytes);
+        }
+        let epoch_folder = segment::epoch_folder(folder, epoch);
+        fs::create_dir(&epoch_folder).map_err(unusable)?;
+        segment::sync_folder(folder).map_err(unusable)?;
+        let writer = writer::Writer::begin(epoch_folder.clone(), epoch, settings.segment_bytes).map_err(unusable)?;
+        let cursor = cursor::CursorFile::open(&epoch_folder).map_err(unusable)?;
+        let shared = Arc::new(Shared::new(folder, epoch, settings, clock, metrics, writer, cursor, earlier));
+        let syncing = sync::start(Arc::clone(&shared)).map_err(unusable)?;
+        Ok(Self(Arc::new(Owner { shared, syncing: Some(syncing), _lock: lock })))
+    }
+
+    /// Takes room for the final record of a request. Taken at admission, because the end of a request cannot wait for room.
+    ///
+    /// # Errors
+    /// When unreported records fill the spool, the disk is full, or it cannot be written.
+    pub fn permit(&self) -> Result<Permit, SpoolFull> {
+        self.0.shared.take_room().map(|room| Permit { spool: self.clone(), room })
+    }
+
+    /// Records that a lease is used no more. Every record that charges it must have been finished before.
+    pub fn close_lease(&self, lease: LeaseId) {
+        self.0.shared.lease_close(usage::encode(&Record::LeaseClosed(lease)));
+    }
+
+    /// Whether it can be written.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.0.shared.is_writable()
+    }
+
+    /// Bytes that are not acknowledged.
+    #[must_use]
+    pub fn unacked_bytes(&self) -> u64 {
+        self.0.shared.unacked_bytes()
+    }
+
+    /// The epoch whose records are written.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.0.shared.epoch
+    }
+
+    /// The log of this epoch, to report from.
+    #[must_use]
+    pub fn current(&self) -> CurrentLog {
+        CurrentLog::new(self.clone())
+    }
+
+    /// The logs of earlier epochs that are not settled to their end, oldest first.
+    #[must_use]
+    pub fn earlier(&self) -> Vec<EarlierLog> {
+        let left = self.0.shared.earlier.lock().clone();
+        left.into_iter().filter(|left| left.cursor.ended_at.is_none()).map(|left| EarlierLog::new(self.clone(), left)).collect()
+    }
+
+    /// Waits until the control plane knows that everything of this epoch is reported.
+    pub async fn ended(&self) {
+        let mut has_ended = self.0.shared.has_ended.subscribe();
+        let _ = has_ended.wait_for(|has_ended| *has_ended).await;
+    }
+
+    /// Waits until everything written so far is synced.
+    pub async fn flush(&self) {
+        let target = self.0.shared.sync_soon();
+        let mut synced = self.0.shared.synced.subscribe();
+        // ends early only if the spool is being closed, which syncs by itself
+        let _ = synced.wait_for(|mark| mark.position >= target.position).await;
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.stop();
+        if let Some(syncing) = self.syncing.take() {
+            let _ = syncing.join();
+        }
+    }
+}
+
+/// Room for the final record of one request; dropping gives it back.
+#[derive(Debug)]
+#[must_use = "a request without its permit has no room for its record"]
+pub struct Permit {
+    spool: Spool,
+    room: Room,
+}
+
+impl Permit {
+    /// Writes the intent: from here on the request is on record, whatever happens. Call before the first upstream byte.
+    ///
+    /// # Errors
+    /// When the disk refuses. Nothing is on record then, and nothing may be sent.
+    pub fn open(self, intent: &RequestRecord) -> Result<OpenRecord, SpoolError> {
+        let body = encode(intent.clone());
+        let Self { spool, mut room } = self;
+        room.widen(body.len());
+        let open = spool.0.shared.intent(body).map_err(SpoolError::Write)?;
+        Ok(OpenRecord { spool, open, is_finished: false, _room: room })
+    }
+
+    /// Writes the final record of a request that nothing was sent upstream for.
+    pub fn finish(self, record: RequestRecord) {
+        self.spool.0.shared.finish(0, encode(record));
+    }
+}
+
+/// A request on record that has not ended. It has to be finished: one that is dropped counts as a bug, and ends as orphaned.
+#[derive(Debug)]
+#[must_use = "an open record has to be finished"]
+pub struct OpenRecord {
+    spool: Spool,
+    open: u64,
+    is_finished: bool,
+    _room: Room,
+}
+
+impl OpenRecord {
+    /// Notes what the request consumed so far: what it is charged if this process dies. Call each second or 1,000 tokens of output.
+    pub fn progress(&mut self, usage: &Usage) {
+        self.spool.0.shared.progress(self.open, usage);
+    }
+
+    /// Writes the final record.
+    pub fn finish(mut self, record: RequestRecord) {
+        self.is_finished = true;
+        self.spool.0.shared.finish(self.open, encode(record));
+    }
+}
+
+impl Drop for OpenRecord {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            self.spool.0.shared.abandon(self.open);
+        }
+    }
+}
+
+/// Bytes beyond which the texts of a record are shortened.
+const MAX_RECORD_BYTES: usize = 16 * 1024;
+/// Characters that are kept of each text of a record that is too long.
+const SHORT_TEXT_CHARS: usize = 128;
+/// Attempts that are kept of such a record.
+const SHORT_ATTEMPTS: usize = 32;
+
+/// A record as bytes. One that is absurdly long loses detail, never its figures.
+fn encode(record: RequestRecord) -> Vec<u8> {
+    let mut record = Record::Request(Box::new(record));
+    let body = usage::encode(&record);
+    let Record::Request(request) = &mut record else { return body };
+    if body.len() <= MAX_RECORD_BYTES {
+        return body;
+    }
+    request.attempts.truncate(SHORT_ATTEMPTS);
+    let attempts = request.attempts.iter_mut().map(|attempt| &mut attempt.error);
+    let texts = [
+        &mut request.upstream_model,
+        &mut request.error_code,
+        &mut request.path,
+        &mut request.client_ip,
+        &mut request.upstream_request_id,
+    ];
+    for text in texts.into_iter().chain(attempts) {
+        if let Some((end, _)) = text.char_indices().nth(SHORT_TEXT_CHARS) {
+            text.truncate(end);
+        }
+    }
+    usage::encode(&record)
+}
+
+fn lock(folder: &Path) -> Result<File, SpoolError> {
+    let unusable = |source| SpoolError::Folder { folder: folder.to_owned(), source };
+    let path = folder.join("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(SpoolError::InUse { folder: folder.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
+
+/// A record for tests of whatever writes records.
+#[cfg(test)]
+pub(crate) fn sample_record(number: usize) -> RequestRecord {
+    tests::record(number, sluice_domain::Outcome::Completed)
+}
+
+#[cfg(test)]
+mod tests;

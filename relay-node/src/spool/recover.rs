@@ -1,0 +1,217 @@
+//! Makes the log of an earlier life whole: cuts what is damaged, ends what was left open.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use sluice_domain::{Epoch, Usage};
+use tracing::{error, warn};
+
+use super::cursor::{Cursor, CursorFile, FIRST_SEQ};
+use super::frame::{Frame, HEADER_BYTES, Kind, decode_progress};
+use super::orphan;
+use super::scan::{Scan, Step};
+use super::segment::{self, FIRST_RECORD, Header};
+use super::writer::Mark;
+
+/// What an earlier life left behind.
+#[derive(Debug, Clone)]
+pub(super) struct Left {
+    pub(super) epoch: Epoch,
+    pub(super) folder: PathBuf,
+    pub(super) cursor: Cursor,
+    /// The end of its log.
+    pub(super) end: Mark,
+    /// Bytes on the disk.
+    pub(super) bytes: u64,
+    /// Requests ended here because nobody else did.
+    pub(super) orphans: u64,
+    /// Bytes that could not be read.
+    pub(super) lost_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    intent: Vec<u8>,
+    progress: Option<Usage>,
+}
+
+/// The state of a walk over the segments.
+#[derive(Debug)]
+struct Walk {
+    opens: BTreeMap<u64, Open>,
+    /// The next sequence; `None` until the first segment says.
+    seq: Option<u64>,
+    position: u64,
+}
+
+impl Walk {
+    /// Takes a record in. `false`: it does not belong here, which is damage too.
+    fn take(&mut self, frame: &Frame<'_>) -> bool {
+        match frame.kind {
+            Kind::Intent => {
+                self.opens.insert(frame.open, Open { intent: frame.body.to_vec(), progress: None });
+            }
+            Kind::Progress => {
+                if let Some(open) = self.opens.get_mut(&frame.open) {
+                    open.progress = decode_progress(frame.body).or(open.progress);
+                }
+            }
+            Kind::Final | Kind::LeaseClose => {
+                if self.seq != Some(frame.seq) {
+                    return false;
+                }
+                self.seq = Some(frame.seq + 1);
+                self.opens.remove(&frame.open);
+            }
+        }
+        self.position += frame.len() as u64;
+        true
+    }
+}
+
+/// Recovers the log of one epoch: everything up to the first damage, and a final record for every request that has none.
+///
+/// Doing it again changes nothing. What follows the damage is kept under another name, for people.
+pub(super) fn recover(spool: &Path, epoch: Epoch) -> io::Result<Left> {
+    let folder = segment::epoch_folder(spool, epoch);
+    let cursor = CursorFile::open(&folder)?.load();
+    let numbers = segment::numbers(&folder)?;
+    let mut walk = Walk { opens: BTreeMap::new(), seq: None, position: 0 };
+    let mut end = Mark { seq: cursor.acked_below.max(FIRST_SEQ), ..Mark::default() };
+    let mut lost_bytes = 0;
+    let first = first_needed(&folder, &numbers, cursor)?;
+    let needed = numbers.get(first..).unwrap_or_default();
+    for (place, number) in needed.iter().enumerate() {
+        let later = needed.get(place + 1..).unwrap_or_default();
+        let walked = walk_segment(&folder, *number, epoch, &mut walk)?;
+        if let Some(offset) = walked.offset {
+            end = Mark { number: *number, offset, position: walk.position, seq: walk.seq.unwrap_or(FIRST_SEQ) };
+        }
+        if !walked.is_whole {
+            lost_bytes = set_aside(&folder, *number, walked.offset, later)?;
+            break;
+        }
+    }
+    let orphans = end_opens(&folder, &mut walk, &mut end)?;
+    segment::sync_folder(&folder)?;
+    let bytes = numbers.iter().filter_map(|number| fs::metadata(segment::path_of(&folder, *number)).ok()).map(|file| file.len()).sum();
+    if lost_bytes > 0 {
+        error!(
+            node.epoch = epoch.0,
+            lost.bytes = lost_bytes,
+            "the spool of epoch {epoch} is damaged, {lost_bytes} bytes could not be read; leases of their requests stay in doubt"
+        );
+    }
+    Ok(Left { epoch, folder, cursor, end, bytes, orphans, lost_bytes })
+}
+
+/// The first segment with something that is not acknowledged. The last two are always needed: what is open is repeated at the
+/// beginning of a segment, and that may not have reached the disk.
+fn first_needed(folder: &Path, numbers: &[u64], cursor: Cursor) -> io::Result<usize> {
+    let mut first = 0;
+    for (place, number) in numbers.iter().enumerate().take(numbers.len().saturating_sub(1)) {
+        let header = Header::of(&File::open(segment::path_of(folder, *number))?)?;
+        if header.is_some_and(|header| header.first_seq <= cursor.acked_below) {
+            first = place;
+        }
+    }
+    Ok(first)
+}
+
+struct Walked {
+    /// Where its good part ends; `None` when there is none.
+    offset: Option<u64>,
+    /// Whether it ends where writing ended.
+    is_whole: bool,
+}
+
+fn walk_segment(folder: &Path, number: u64, epoch: Epoch, walk: &mut Walk) -> io::Result<Walked> {
+    let file = File::open(segment::path_of(folder, number))?;
+    let header = Header::of(&file)?.filter(|header| header.epoch == epoch && header.number == number);
+    let Some(header) = header.filter(|header| walk.seq.is_none_or(|seq| seq == header.first_seq)) else {
+        return Ok(Walked { offset: None, is_whole: false });
+    };
+    (walk.seq, walk.position) = (Some(header.first_seq), header.position);
+    let mut scan = Scan::at(FIRST_RECORD);
+    loop {
+        let offset = scan.offset();
+        match scan.next(&file)? {
+            Step::Record(frame) if walk.take(&frame) => {}
+            Step::End => return Ok(Walked { offset: Some(offset), is_whole: true }),
+            Step::Record(_) | Step::Bad => return Ok(Walked { offset: Some(offset), is_whole: false }),
+        }
+    }
+}
+
+/// Cuts a segment after its good part, and puts what cannot be used under another name. Returns how many bytes of records that is,
+/// as far as it can be told.
+fn set_aside(folder: &Path, number: u64, offset: Option<u64>, later: &[u64]) -> io::Result<u64> {
+    let mut lost = 0;
+    if let Some(offset) = offset {
+        let file = OpenOptions::new().read(true).write(true).open(segment::path_of(folder, number))?;
+        lost += written_after(&file, offset)?;
+        file.set_len(offset)?;
+        file.sync_all()?;
+    }
+    let unusable = if offset.is_none() { Some(number) } else { None };
+    for number in unusable.iter().chain(later) {
+        let path = segment::path_of(folder, *number);
+        let written = written_after(&File::open(&path)?, 0)?;
+        if written == 0 {
+            fs::remove_file(&path)?;
+            continue;
+        }
+        warn!("keeping an unreadable part of the spool as {}.unreadable", path.display());
+        fs::rename(&path, path.with_extension("unreadable"))?;
+        lost += written;
+    }
+    Ok(lost)
+}
+
+/// How many bytes after a place are not the zeros of preallocation.
+fn written_after(file: &File, mut offset: u64) -> io::Result<u64> {
+    let mut chunk = vec![0; 64 * 1024];
+    let (start, mut last) = (offset, offset);
+    loop {
+        let count = file.read_at(&mut chunk, offset)?;
+        if count == 0 {
+            return Ok(last - start);
+        }
+        let used = chunk.get(..count).and_then(|bytes| bytes.iter().rposition(|byte| *byte != 0));
+        if let Some(place) = used {
+            last = offset + place as u64 + 1;
+        }
+        offset += count as u64;
+    }
+}
+
+/// Writes a final record for every request that has none, behind the good part of the last segment.
+fn end_opens(folder: &Path, walk: &mut Walk, end: &mut Mark) -> io::Result<u64> {
+    let opens = std::mem::take(&mut walk.opens);
+    let mut out = Vec::new();
+    let mut orphans = 0;
+    for (open, left) in opens {
+        let Some(body) = orphan::final_of(&left.intent, left.progress) else {
+            error!("the spool holds an intent that this build cannot read; its lease stays in doubt");
+            continue;
+        };
+        Frame { kind: Kind::Final, open, seq: end.seq, body: &body }.write(&mut out);
+        end.seq += 1;
+        orphans += 1;
+    }
+    if end.number == 0 {
+        return Ok(0);
+    }
+    let file = OpenOptions::new().write(true).open(segment::path_of(folder, end.number))?;
+    // what lies behind the end was never part of the log; it must not look like it once something is written before it
+    file.set_len(end.offset)?;
+    file.write_all_at(&out, end.offset)?;
+    end.offset += out.len() as u64;
+    end.position += out.len() as u64;
+    file.set_len(end.offset + HEADER_BYTES as u64)?;
+    file.sync_all()?;
+    Ok(orphans)
+}

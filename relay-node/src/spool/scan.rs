@@ -1,0 +1,85 @@
+//! Walks over the records of one segment file.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use super::frame::{self, Found, Frame};
+
+/// Bytes read from the file at once.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// A place in a segment, moving forward record by record. Holds one chunk of the file, never the whole.
+#[derive(Debug)]
+pub(super) struct Scan {
+    buffer: Vec<u8>,
+    /// Where the buffer begins in the file.
+    buffer_at: u64,
+    /// The next record, within the buffer.
+    place: usize,
+}
+
+/// What stands at the place of a scan.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step<'a> {
+    /// A record; the scan has moved past it.
+    Record(Frame<'a>),
+    /// Nothing more was written.
+    End,
+    /// Damage, or a record that was cut off.
+    Bad,
+}
+
+impl Scan {
+    pub(super) const fn at(offset: u64) -> Self {
+        Self { buffer: Vec::new(), buffer_at: offset, place: 0 }
+    }
+
+    /// Where the next record begins in the file.
+    pub(super) const fn offset(&self) -> u64 {
+        self.buffer_at + self.place as u64
+    }
+
+    /// The next record. At the end or at damage the scan stays where it is, and asking again looks again.
+    pub(super) fn next(&mut self, file: &File) -> io::Result<Step<'_>> {
+        // what is no record may only be a chunk that ends here, or that was read before the record was written
+        if !matches!(Frame::read(self.rest()), Found::Record(_)) {
+            self.refill(file)?;
+        }
+        let rest = self.buffer.get(self.place..).unwrap_or_default();
+        match Frame::read(rest) {
+            Found::Record(frame) => {
+                self.place += frame.len();
+                Ok(Step::Record(frame))
+            }
+            Found::End => Ok(Step::End),
+            Found::Cut | Found::Bad => Ok(Step::Bad),
+        }
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.buffer.get(self.place..).unwrap_or_default()
+    }
+
+    /// Reads on from the current place: at least one whole record, if there is one.
+    fn refill(&mut self, file: &File) -> io::Result<()> {
+        let offset = self.offset();
+        let wanted = CHUNK_BYTES.max(frame::HEADER_BYTES + frame::MAX_BODY_BYTES);
+        self.buffer.resize(wanted, 0);
+        (self.buffer_at, self.place) = (offset, 0);
+        let mut filled = 0;
+        while let Some(room) = self.buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
+            match file.read_at(room, offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.buffer.clear();
+                    return Err(error);
+                }
+            }
+        }
+        self.buffer.truncate(filled);
+        Ok(())
+    }
+}

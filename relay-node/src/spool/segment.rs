@@ -1,0 +1,136 @@
+//! One file of the spool: a header, then records, then zeros.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use sluice_domain::Epoch;
+
+const MAGIC: [u8; 8] = *b"SLSPOOL1";
+/// Bytes of the header: magic, epoch, number, first sequence, position, checksum.
+pub(super) const HEADER_BYTES: usize = 44;
+/// Where the first record stands.
+pub(super) const FIRST_RECORD: u64 = HEADER_BYTES as u64;
+const SPARE_NAME: &str = "spare";
+
+/// What a segment says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) epoch: Epoch,
+    pub(super) number: u64,
+    /// Sequence of the first reported record in it, or after it.
+    pub(super) first_seq: u64,
+    /// Bytes of records in the segments before it.
+    pub(super) position: u64,
+}
+
+impl Header {
+    fn to_bytes(self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..16].copy_from_slice(&self.epoch.0.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.first_seq.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.position.to_le_bytes());
+        let sum = crc32fast::hash(&bytes[..40]);
+        bytes[40..].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads a header; `None` when it is damaged or was never written.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
+        let word = |place: usize| bytes[place..].first_chunk::<8>().map(|word| u64::from_le_bytes(*word));
+        let sum = bytes[40..].first_chunk::<4>().map(|sum| u32::from_le_bytes(*sum))?;
+        if bytes[..8] != MAGIC || crc32fast::hash(&bytes[..40]) != sum {
+            return None;
+        }
+        Some(Self { epoch: Epoch(word(8)?.cast_signed()), number: word(16)?, first_seq: word(24)?, position: word(32)? })
+    }
+
+    /// Reads the header of a file.
+    pub(super) fn of(file: &File) -> io::Result<Option<Self>> {
+        let mut bytes = [0; HEADER_BYTES];
+        match file.read_exact_at(&mut bytes, 0) {
+            Ok(()) => Ok(Self::from_bytes(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The folder of one epoch.
+pub(super) fn epoch_folder(spool: &Path, epoch: Epoch) -> PathBuf {
+    spool.join(format!("epoch-{:020}", epoch.0))
+}
+
+/// The epochs that have a folder, oldest first.
+pub(super) fn epochs(spool: &Path) -> io::Result<Vec<Epoch>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(spool)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("epoch-")?.parse().ok());
+        found.extend(number.map(Epoch));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Where a segment is.
+pub(super) fn path_of(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:010}.seg"))
+}
+
+/// The segments of an epoch by number, in order.
+pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let number: Option<u64> = name.to_str().and_then(|name| name.strip_suffix(".seg")?.parse().ok());
+        found.extend(number);
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Makes the file that becomes the next segment, all zeros and with its place on the disk taken.
+pub(super) fn prepare_spare(folder: &Path, bytes: u64) -> io::Result<()> {
+    let path = folder.join(SPARE_NAME);
+    let made = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|file| preallocate(&file, bytes));
+    if made.is_err() {
+        let _ = fs::remove_file(&path);
+    }
+    made
+}
+
+/// Turns the spare into a segment.
+pub(super) fn promote_spare(folder: &Path, header: Header) -> io::Result<File> {
+    let spare = folder.join(SPARE_NAME);
+    let file = OpenOptions::new().read(true).write(true).open(&spare)?;
+    file.write_all_at(&header.to_bytes(), 0)?;
+    fs::rename(&spare, path_of(folder, header.number))?;
+    Ok(file)
+}
+
+/// Makes what was created, renamed and removed in a folder survive a crash of the machine.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        Ok(()) => Ok(()),
+        // a file system without the call gives a sparse file: a full disk then shows as a failed write instead
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => file.set_len(bytes),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,309 @@
+//! What every handle of the spool shares: the writer under its lock, and the figures beside it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+use sluice_domain::{Clock, Epoch, Usage};
+use tokio::sync::watch;
+use tracing::error;
+
+use super::cursor::{Cursor, CursorFile, FIRST_SEQ};
+use super::recover::Left;
+use super::writer::{Mark, Writer};
+use super::{SpoolFull, SpoolSettings, orphan};
+use crate::metrics::SpoolMetrics;
+
+/// Room that is set aside per request: its final record, and its repetition in the next segment.
+const ROOM_BYTES: u64 = 2048;
+/// Room that is never given to requests: for closings of leases.
+const MARGIN_BYTES: u64 = 64 * 1024;
+
+/// What the thread that syncs is asked to do, beside the writer because both are looked at together.
+#[derive(Debug)]
+pub(super) struct Bench {
+    pub(super) writer: Writer,
+    pub(super) must_sync: bool,
+    pub(super) must_stop: bool,
+    /// Whether the thread sleeps without a time limit.
+    pub(super) is_asleep: bool,
+    /// Whether the last attempt to write failed: one log line per outage.
+    is_failing: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) folder: PathBuf,
+    pub(super) epoch: Epoch,
+    pub(super) settings: SpoolSettings,
+    pub(super) clock: Clock,
+    pub(super) metrics: SpoolMetrics,
+    pub(super) bench: Mutex<Bench>,
+    pub(super) work: Condvar,
+    /// How far the log is safe from a crash of the machine.
+    pub(super) synced: watch::Sender<Mark>,
+    /// What earlier epochs left, oldest first.
+    pub(super) earlier: Mutex<Vec<Left>>,
+    cursor_file: CursorFile,
+    acked: Mutex<Acked>,
+    /// Whether the control plane knows that this epoch is over.
+    pub(super) has_ended: watch::Sender<bool>,
+    /// Room given to requests, in bytes.
+    reserved: AtomicU64,
+    /// Bytes written in this epoch.
+    written: AtomicU64,
+    /// Bytes of this epoch that are acknowledged.
+    acked_position: AtomicU64,
+    /// Bytes of earlier epochs that are not acknowledged.
+    earlier_bytes: AtomicU64,
+    /// Bytes that can be written without asking the file system for room.
+    room: AtomicU64,
+    is_stalled: AtomicBool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Acked {
+    cursor: Cursor,
+    position: u64,
+}
+
+impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "called once, with everything the spool is made of")]
+    pub(super) fn new(
+        folder: &Path,
+        epoch: Epoch,
+        settings: SpoolSettings,
+        clock: Clock,
+        metrics: SpoolMetrics,
+        writer: Writer,
+        cursor_file: CursorFile,
+        earlier: Vec<Left>,
+    ) -> Self {
+        let mark = writer.mark();
+        let earlier_bytes = unsettled_bytes(&earlier);
+        Self {
+            folder: folder.to_owned(),
+            epoch,
+            settings,
+            clock,
+            metrics,
+            room: AtomicU64::new(writer.room_bytes()),
+            bench: Mutex::new(Bench { writer, must_sync: false, must_stop: false, is_asleep: false, is_failing: false }),
+            work: Condvar::new(),
+            synced: watch::Sender::new(mark),
+            earlier: Mutex::new(earlier),
+            cursor_file,
+            acked: Mutex::new(Acked { cursor: Cursor::default(), position: 0 }),
+            has_ended: watch::Sender::new(false),
+            reserved: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            acked_position: AtomicU64::new(0),
+            earlier_bytes: AtomicU64::new(earlier_bytes),
+            is_stalled: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn take_room(self: &Arc<Self>) -> Result<Room, SpoolFull> {
+        let reserved = self.reserved.fetch_add(ROOM_BYTES, Ordering::Relaxed) + ROOM_BYTES;
+        let room = Room { shared: Arc::clone(self), bytes: ROOM_BYTES };
+        let high_water = self.settings.max_bytes / 5 * 4;
+        let fits = reserved <= self.settings.segment_bytes / 2
+            && reserved + MARGIN_BYTES.min(self.settings.segment_bytes / 8) <= self.room.load(Ordering::Relaxed)
+            && reserved + self.unacked_bytes() <= high_water;
+        if fits && self.is_writable() {
+            return Ok(room);
+        }
+        self.metrics.full.increment();
+        Err(SpoolFull)
+    }
+
+    pub(super) fn is_writable(&self) -> bool {
+        !self.is_stalled.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn unacked_bytes(&self) -> u64 {
+        let here = self.written.load(Ordering::Relaxed).saturating_sub(self.acked_position.load(Ordering::Relaxed));
+        here + self.earlier_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn intent(&self, body: Vec<u8>) -> io::Result<u64> {
+        let boot = self.clock.read().boot_millis;
+        self.with_writer(|writer| writer.intent(body, boot))
+    }
+
+    pub(super) fn progress(&self, open: u64, usage: &Usage) {
+        let boot = self.clock.read().boot_millis;
+        // a failed one is repeated by the next, and told by the log line of the outage
+        let _ = self.with_writer(|writer| writer.progress(open, usage, boot));
+    }
+
+    pub(super) fn finish(&self, open: u64, body: Vec<u8>) {
+        let boot = self.clock.read().boot_millis;
+        // what the disk refuses waits in the writer
+        let _ = self.with_writer(|writer| writer.finish(open, body, boot));
+    }
+
+    pub(super) fn lease_close(&self, body: Vec<u8>) {
+        let boot = self.clock.read().boot_millis;
+        let _ = self.with_writer(|writer| writer.lease_close(body, boot));
+    }
+
+    /// A record was dropped without being finished: a bug somewhere, and money all the same.
+    pub(super) fn abandon(&self, open: u64) {
+        self.metrics.abandoned.increment();
+        error!("a request ended without its final record; it is settled at its last progress");
+        let known = self.bench.lock().writer.known_of(open);
+        let body = known.and_then(|(intent, progress)| orphan::final_of(&intent, progress));
+        if let Some(body) = body {
+            self.finish(open, body);
+        }
+    }
+
+    /// Writes what waited for the disk, and tells whether nothing waits any more.
+    pub(super) fn retry(&self) -> bool {
+        let boot = self.clock.read().boot_millis;
+        self.with_writer(|writer| writer.retry(boot)).is_ok()
+    }
+
+    fn with_writer<T>(&self, write: impl FnOnce(&mut Writer) -> io::Result<T>) -> io::Result<T> {
+        let mut bench = self.bench.lock();
+        let (before, had_spare) = (bench.writer.unsynced(), bench.writer.has_spare());
+        let outcome = write(&mut bench.writer);
+        self.written.store(bench.writer.mark().position, Ordering::Relaxed);
+        self.room.store(bench.writer.room_bytes(), Ordering::Relaxed);
+        self.judge(&mut bench, outcome.as_ref().err());
+        let count = bench.writer.unsynced();
+        let is_due = before < self.settings.sync_records && count >= self.settings.sync_records
+            || had_spare && !bench.writer.has_spare();
+        let wakes = bench.is_asleep || is_due;
+        if wakes {
+            bench.is_asleep = false;
+        }
+        drop(bench);
+        if wakes {
+            self.work.notify_one();
+        }
+        outcome
+    }
+
+    fn judge(&self, bench: &mut Bench, failure: Option<&io::Error>) {
+        let is_failing = failure.is_some() || bench.writer.is_stalled();
+        if let Some(error) = failure.filter(|_| !bench.is_failing) {
+            self.metrics.write_errors.increment();
+            error!("cannot write to the spool in {}: {error}; no request is admitted until it works", self.folder.display());
+        }
+        bench.is_failing = is_failing;
+        self.is_stalled.store(is_failing, Ordering::Relaxed);
+    }
+
+    /// Clears the verdict that the disk cannot be written, once it can be again.
+    pub(super) fn recovered(&self) {
+        let mut bench = self.bench.lock();
+        bench.is_failing = bench.writer.is_stalled();
+        self.is_stalled.store(bench.is_failing, Ordering::Relaxed);
+        self.room.store(bench.writer.room_bytes(), Ordering::Relaxed);
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_stalled.load(Ordering::Relaxed)
+    }
+
+    /// Asks for a sync now, and tells what will be safe after it.
+    pub(super) fn sync_soon(&self) -> Mark {
+        let mut bench = self.bench.lock();
+        bench.must_sync = true;
+        bench.is_asleep = false;
+        let mark = bench.writer.mark();
+        drop(bench);
+        self.work.notify_one();
+        mark
+    }
+
+    pub(super) fn stop(&self) {
+        self.bench.lock().must_stop = true;
+        self.work.notify_one();
+    }
+
+    /// Everything of this epoch before a sequence is settled.
+    pub(super) fn acked(&self, below: u64, position: u64) {
+        let mut acked = self.acked.lock();
+        if below <= acked.cursor.acked_below {
+            return;
+        }
+        acked.cursor.acked_below = below;
+        acked.position = acked.position.max(position);
+        self.acked_position.store(acked.position, Ordering::Relaxed);
+        if let Err(error) = self.cursor_file.store(acked.cursor) {
+            error!("cannot note what is settled in {}: {error}", self.folder.display());
+        }
+    }
+
+    /// Whether everything written so far is settled.
+    pub(super) fn is_settled(&self) -> bool {
+        let written = self.bench.lock().writer.mark();
+        self.acked_below() >= written.seq
+    }
+
+    /// The control plane knows that nothing follows in this epoch.
+    pub(super) fn ended(&self) {
+        let mut acked = self.acked.lock();
+        acked.cursor.ended_at = Some(self.clock.wall());
+        if let Err(error) = self.cursor_file.store(acked.cursor) {
+            error!("cannot note that the epoch ended in {}: {error}", self.folder.display());
+        }
+        drop(acked);
+        self.has_ended.send_replace(true);
+    }
+
+    /// The sequence below which this epoch is settled.
+    pub(super) fn acked_below(&self) -> u64 {
+        self.acked.lock().cursor.acked_below.max(FIRST_SEQ)
+    }
+
+    /// The byte below which this epoch is settled.
+    pub(super) fn acked_position(&self) -> u64 {
+        self.acked_position.load(Ordering::Relaxed)
+    }
+
+    /// An earlier epoch is settled up to a sequence; `ended`: to its end.
+    pub(super) fn acked_earlier(&self, epoch: Epoch, below: u64, ended: bool) {
+        let mut earlier = self.earlier.lock();
+        let Some(left) = earlier.iter_mut().find(|left| left.epoch == epoch) else { return };
+        left.cursor.acked_below = left.cursor.acked_below.max(below);
+        left.cursor.ended_at = ended.then(|| self.clock.wall()).or(left.cursor.ended_at);
+        let stored = CursorFile::open(&left.folder).and_then(|file| file.store(left.cursor));
+        if let Err(error) = stored {
+            error!("cannot note what is settled in {}: {error}", left.folder.display());
+        }
+        self.earlier_bytes.store(unsettled_bytes(&earlier), Ordering::Relaxed);
+    }
+}
+
+fn unsettled_bytes(earlier: &[Left]) -> u64 {
+    earlier.iter().filter(|left| left.cursor.ended_at.is_none()).map(|left| left.bytes).sum()
+}
+
+/// Room for one request; dropping gives it back.
+#[derive(Debug)]
+pub(super) struct Room {
+    shared: Arc<Shared>,
+    bytes: u64,
+}
+
+impl Room {
+    /// Takes as much as a request with an intent of this size needs.
+    pub(super) fn widen(&mut self, intent_bytes: usize) {
+        let needed = 2 * intent_bytes as u64 + ROOM_BYTES / 2;
+        let more = needed.saturating_sub(self.bytes);
+        self.shared.reserved.fetch_add(more, Ordering::Relaxed);
+        self.bytes += more;
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.shared.reserved.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}

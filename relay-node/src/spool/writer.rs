@@ -1,0 +1,276 @@
+//! The end of the spool: appends records, numbers them, and moves on to the next segment.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ahash::RandomState;
+use sluice_domain::{Epoch, Usage};
+
+use super::cursor::FIRST_SEQ;
+use super::frame::{self, Frame, Kind};
+use super::segment::{self, FIRST_RECORD, Header};
+
+/// A place in the log of one epoch: what is before it was written, or synced, or acknowledged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Segment.
+    pub(super) number: u64,
+    /// Byte within the segment.
+    pub(super) offset: u64,
+    /// Byte counted over all segments.
+    pub(super) position: u64,
+    /// The next sequence.
+    pub(super) seq: u64,
+}
+
+/// A request between its intent and its final record.
+#[derive(Debug, Clone)]
+struct Open {
+    intent: Arc<[u8]>,
+    progress: Option<Usage>,
+}
+
+/// A segment that is full.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Full {
+    pub(super) number: u64,
+    /// Where it ends, counted over all segments.
+    pub(super) end: u64,
+    /// When it was left, by the clock since boot.
+    pub(super) left_at: u64,
+}
+
+/// A record that could not be written yet.
+#[derive(Debug)]
+struct Waiting {
+    kind: Kind,
+    open: u64,
+    body: Vec<u8>,
+}
+
+/// The one that writes. Everything happens under its lock.
+#[derive(Debug)]
+pub(super) struct Writer {
+    folder: PathBuf,
+    epoch: Epoch,
+    segment_bytes: u64,
+    file: Arc<File>,
+    mark: Mark,
+    next_open: u64,
+    opens: HashMap<u64, Open, RandomState>,
+    full: VecDeque<Full>,
+    /// Files with bytes that are not synced.
+    dirty: Vec<Arc<File>>,
+    unsynced: usize,
+    has_spare: bool,
+    /// The segment is new and the open requests are not repeated in it yet.
+    must_repeat: bool,
+    buffer: Vec<u8>,
+    /// In order; not empty only while the disk refuses to be written.
+    waiting: VecDeque<Waiting>,
+}
+
+impl Writer {
+    /// Begins the log of an epoch in an empty folder.
+    pub(super) fn begin(folder: PathBuf, epoch: Epoch, segment_bytes: u64) -> io::Result<Self> {
+        segment::prepare_spare(&folder, segment_bytes)?;
+        let header = Header { epoch, number: 1, first_seq: FIRST_SEQ, position: 0 };
+        let file = Arc::new(segment::promote_spare(&folder, header)?);
+        file.sync_all()?;
+        segment::prepare_spare(&folder, segment_bytes)?;
+        segment::sync_folder(&folder)?;
+        Ok(Self {
+            folder,
+            epoch,
+            segment_bytes,
+            file,
+            mark: Mark { number: 1, offset: FIRST_RECORD, position: 0, seq: FIRST_SEQ },
+            next_open: 1,
+            opens: HashMap::default(),
+            full: VecDeque::new(),
+            dirty: Vec::new(),
+            unsynced: 0,
+            has_spare: true,
+            must_repeat: false,
+            buffer: Vec::with_capacity(4096),
+            waiting: VecDeque::new(),
+        })
+    }
+
+    /// Where the next record goes.
+    pub(super) const fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    /// Bytes that can be written without asking the file system for room.
+    pub(super) fn room_bytes(&self) -> u64 {
+        let spare = if self.has_spare { self.segment_bytes.saturating_sub(FIRST_RECORD) } else { 0 };
+        self.segment_bytes.saturating_sub(self.mark.offset) + spare
+    }
+
+    /// Whether records wait for the disk.
+    pub(super) fn is_stalled(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Records since the last sync.
+    pub(super) const fn unsynced(&self) -> usize {
+        self.unsynced
+    }
+
+    pub(super) const fn has_spare(&self) -> bool {
+        self.has_spare
+    }
+
+    pub(super) const fn set_spare(&mut self) {
+        self.has_spare = true;
+    }
+
+    /// Begins a request.
+    pub(super) fn intent(&mut self, body: Vec<u8>, boot: u64) -> io::Result<u64> {
+        let open = self.next_open;
+        self.write(Kind::Intent, open, &body, boot)?;
+        self.next_open += 1;
+        self.opens.insert(open, Open { intent: body.into(), progress: None });
+        Ok(open)
+    }
+
+    /// Notes what a request consumed so far. When the disk refuses, the next progress or the final record tells it again.
+    pub(super) fn progress(&mut self, open: u64, usage: &Usage, boot: u64) -> io::Result<()> {
+        let Some(known) = self.opens.get_mut(&open) else { return Ok(()) };
+        known.progress = Some(*usage);
+        self.write(Kind::Progress, open, &frame::encode_progress(usage), boot)
+    }
+
+    /// Ends a request. `open` is 0 when there was no intent. Never fails: what the disk refuses waits here for it.
+    pub(super) fn finish(&mut self, open: u64, body: Vec<u8>, boot: u64) -> io::Result<()> {
+        self.opens.remove(&open);
+        self.report(Kind::Final, open, body, boot)
+    }
+
+    /// The last that is known of a request without final record.
+    pub(super) fn known_of(&self, open: u64) -> Option<(Arc<[u8]>, Option<Usage>)> {
+        self.opens.get(&open).map(|open| (Arc::clone(&open.intent), open.progress))
+    }
+
+    /// Records that a lease is used no more.
+    pub(super) fn lease_close(&mut self, body: Vec<u8>, boot: u64) -> io::Result<()> {
+        self.report(Kind::LeaseClose, 0, body, boot)
+    }
+
+    /// Writes what waits for the disk.
+    pub(super) fn retry(&mut self, boot: u64) -> io::Result<()> {
+        while let Some(first) = self.waiting.pop_front() {
+            if let Err(error) = self.write(first.kind, first.open, &first.body, boot) {
+                self.waiting.push_front(first);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The files to sync, and how far the log is safe once they are.
+    pub(super) fn take_unsynced(&mut self) -> (Vec<Arc<File>>, Mark) {
+        self.unsynced = 0;
+        (std::mem::take(&mut self.dirty), self.mark)
+    }
+
+    /// Takes back files whose sync failed.
+    pub(super) fn give_back(&mut self, files: Vec<Arc<File>>) {
+        self.unsynced = self.unsynced.max(1);
+        for file in files {
+            if !self.dirty.iter().any(|dirty| Arc::ptr_eq(dirty, &file)) {
+                self.dirty.push(file);
+            }
+        }
+    }
+
+    /// Full segments, oldest first.
+    pub(super) fn full(&self) -> impl Iterator<Item = &Full> {
+        self.full.iter()
+    }
+
+    /// Forgets the oldest full segment; its file is about to go.
+    pub(super) fn drop_oldest(&mut self) -> Option<Full> {
+        self.full.pop_front()
+    }
+
+    fn report(&mut self, kind: Kind, open: u64, body: Vec<u8>, boot: u64) -> io::Result<()> {
+        if self.waiting.is_empty() {
+            match self.write(kind, open, &body, boot) {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    self.waiting.push_back(Waiting { kind, open, body });
+                    return Err(error);
+                }
+            }
+        }
+        self.waiting.push_back(Waiting { kind, open, body });
+        Ok(())
+    }
+
+    fn write(&mut self, kind: Kind, open: u64, body: &[u8], boot: u64) -> io::Result<()> {
+        if body.len() > frame::MAX_BODY_BYTES {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the record is too large"));
+        }
+        let length = (frame::HEADER_BYTES + body.len()) as u64;
+        if self.mark.offset + length > self.segment_bytes {
+            self.rotate(boot)?;
+        }
+        if self.must_repeat {
+            self.repeat_opens()?;
+        }
+        let seq = if kind.is_reported() { self.mark.seq } else { 0 };
+        self.buffer.clear();
+        Frame { kind, open, seq, body }.write(&mut self.buffer);
+        self.file.write_all_at(&self.buffer, self.mark.offset)?;
+        self.mark.seq += u64::from(kind.is_reported());
+        self.wrote(length);
+        Ok(())
+    }
+
+    fn wrote(&mut self, length: u64) {
+        self.mark.offset += length;
+        self.mark.position += length;
+        self.unsynced += 1;
+        if !self.dirty.iter().any(|dirty| Arc::ptr_eq(dirty, &self.file)) {
+            self.dirty.push(Arc::clone(&self.file));
+        }
+    }
+
+    /// Goes on in the next segment. Requests that are open are repeated there, so that the full one can go (ruling R6).
+    fn rotate(&mut self, boot: u64) -> io::Result<()> {
+        if !self.has_spare {
+            segment::prepare_spare(&self.folder, self.segment_bytes)?;
+        }
+        let header = Header { epoch: self.epoch, number: self.mark.number + 1, first_seq: self.mark.seq, position: self.mark.position };
+        let file = segment::promote_spare(&self.folder, header)?;
+        self.has_spare = false;
+        self.full.push_back(Full { number: self.mark.number, end: self.mark.position, left_at: boot });
+        self.file = Arc::new(file);
+        (self.mark.number, self.mark.offset) = (header.number, FIRST_RECORD);
+        self.must_repeat = true;
+        Ok(())
+    }
+
+    fn repeat_opens(&mut self) -> io::Result<()> {
+        self.buffer.clear();
+        for (open, known) in &self.opens {
+            Frame { kind: Kind::Intent, open: *open, seq: 0, body: &known.intent }.write(&mut self.buffer);
+            if let Some(progress) = &known.progress {
+                let body = frame::encode_progress(progress);
+                Frame { kind: Kind::Progress, open: *open, seq: 0, body: &body }.write(&mut self.buffer);
+            }
+        }
+        self.file.write_all_at(&self.buffer, self.mark.offset)?;
+        let length = self.buffer.len() as u64;
+        self.buffer.shrink_to(64 * 1024);
+        self.wrote(length);
+        self.must_repeat = false;
+        Ok(())
+    }
+}

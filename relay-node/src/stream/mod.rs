@@ -1,0 +1,14 @@
+//! Answers on their way to the caller: whole ones as they are, streams frame by frame.
+//!
+//! [`Reader`] turns an upstream's bytes into frames and figures; [`Pump`] hands them to the caller, with pings where nothing comes, and
+//! settles the bill before the last byte. There is no task behind a stream: whoever drops the body ends the upstream request.
+
+mod delivery;
+mod pump;
+mod reader;
+mod whole;
+
+pub use delivery::Delivery;
+pub use pump::Pump;
+pub use reader::{Reader, Step};
+pub use whole::WholeBody;

@@ -1,0 +1,251 @@
+//! A streamed answer as the body of a response.
+//!
+//! The states follow each other in this order: waiting (the caller has been pinged, nobody has answered yet) → running → counting
+//! (the usage is missing and counted elsewhere) → closing (settled; the last frames go out) → trailing (the caller has everything, the
+//! upstream has not closed yet) → over. Dropping it in any state ends the upstream request; an unsettled bill settles itself.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use sluice_dialect::openai::Reported;
+use sluice_domain::Usage;
+use sluice_upstream::ReadError;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::delivery::Delivery;
+use super::reader::{Reader, Step};
+use crate::error::{Kind, Passed, Refusal};
+use crate::forward::{Answered, Opened, Unanswered};
+use crate::meter::{Bill, Counted, Counting, Ending};
+
+/// What a caller gets while nothing else comes.
+const PING: Bytes = Bytes::from_static(b": PING\n\n");
+
+type Forwarding = Pin<Box<dyn Future<Output = Result<Answered, Box<Unanswered>>> + Send>>;
+
+/// A streamed answer.
+pub struct Pump {
+    state: State,
+    delivery: Delivery,
+    /// Frames that go out next.
+    queue: VecDeque<Bytes>,
+    ping: Pin<Box<Sleep>>,
+    /// Something was sent since the caller last had to wait.
+    has_sent: bool,
+    /// When the next ping is due; the timer may be set for an earlier moment.
+    ping_at: Instant,
+}
+
+enum State {
+    Waiting(Forwarding),
+    Running(Box<Running>),
+    Counting(Box<Running>, Counting, Option<Bytes>),
+    Closing(Option<Reader>),
+    Trailing(Reader, Pin<Box<Sleep>>),
+    Over,
+}
+
+struct Running {
+    reader: Reader,
+    bill: Bill,
+    end: Option<Step>,
+}
+
+impl std::fmt::Debug for Pump {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pump").field("queued", &self.queue.len()).finish_non_exhaustive()
+    }
+}
+
+impl Pump {
+    /// The pump of a stream that was opened.
+    #[must_use]
+    pub fn running(opened: Opened, mut bill: Bill, delivery: Delivery) -> Self {
+        bill.committed();
+        let Opened { reader, frames, end, .. } = opened;
+        Self::new(State::Running(Box::new(Running { reader, bill, end })), delivery, frames)
+    }
+
+    /// The pump of a request that nobody has answered yet. The first ping goes out at once.
+    #[must_use]
+    pub fn waiting(forwarding: Forwarding, delivery: Delivery) -> Self {
+        Self::new(State::Waiting(forwarding), delivery, VecDeque::from([PING]))
+    }
+
+    fn new(state: State, delivery: Delivery, queue: VecDeque<Bytes>) -> Self {
+        let ping_at = Instant::now() + delivery.timing.ping_every;
+        Self { state, delivery, queue, ping: Box::pin(sleep_until(ping_at)), has_sent: false, ping_at }
+    }
+
+    /// Moves on until there is a frame to send, or the end. `None` in between means that the state changed.
+    fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Option<Option<Bytes>>> {
+        match &mut self.state {
+            State::Waiting(forwarding) => {
+                let outcome = ready!(forwarding.as_mut().poll(cx));
+                self.answered(outcome);
+                Poll::Ready(None)
+            }
+            State::Running(running) => {
+                let step = match running.end.take() {
+                    Some(end) => end,
+                    None => ready!(running.reader.poll_step(cx, running.bill.tally())),
+                };
+                Poll::Ready(self.stepped(step))
+            }
+            State::Counting(_, counting, _) => {
+                let counted = ready!(Pin::new(counting).poll(cx)).ok();
+                if let State::Counting(running, _, last) = std::mem::replace(&mut self.state, State::Over) {
+                    self.complete(*running, last, counted);
+                }
+                Poll::Ready(None)
+            }
+            State::Closing(reader) => {
+                let end = Box::pin(sleep_until(Instant::now() + self.delivery.timing.trailing));
+                self.state = reader.take().map_or(State::Over, |reader| State::Trailing(reader, end));
+                Poll::Ready(None)
+            }
+            State::Trailing(reader, end) => {
+                if reader.poll_trailing(cx).is_pending() {
+                    ready!(end.as_mut().poll(cx));
+                }
+                self.state = State::Over;
+                Poll::Ready(None)
+            }
+            State::Over => Poll::Ready(Some(None)),
+        }
+    }
+
+    /// Somebody answered at last, or nobody will.
+    fn answered(&mut self, outcome: Result<Answered, Box<Unanswered>>) {
+        match outcome {
+            Ok(Answered::Stream(opened, mut bill)) => {
+                bill.committed();
+                let Opened { reader, frames, end, .. } = opened;
+                self.queue.extend(frames);
+                self.state = State::Running(Box::new(Running { reader, bill, end }));
+            }
+            // A whole answer is only asked for where none of this applies.
+            Ok(Answered::Whole(_, bill)) => {
+                self.break_off(bill, Refusal::new(Kind::Internal, "the answer does not fit the request"));
+            }
+            Err(unanswered) => {
+                let Unanswered { refusal, bill } = *unanswered;
+                self.break_off(bill, refusal);
+            }
+        }
+    }
+
+    /// What a step means for the caller: a frame, or a change of state.
+    fn stepped(&mut self, step: Step) -> Option<Option<Bytes>> {
+        let State::Running(running) = &mut self.state else { return None };
+        let refusal = match step {
+            Step::Forward(frame) => {
+                running.bill.note_progress();
+                return Some(Some(frame));
+            }
+            Step::Done(last) => {
+                self.end_well(Some(last));
+                return None;
+            }
+            Step::Ended | Step::Broken(ReadError::Reset) if running.reader.summary().is_complete => {
+                self.end_well(None);
+                return None;
+            }
+            Step::Ended | Step::Broken(ReadError::Reset) => {
+                Refusal::new(Kind::StreamTruncated, "the upstream ended the stream before its end")
+            }
+            Step::Broken(error) if error.is_timeout() => {
+                Refusal::new(Kind::UpstreamTimeout, "the upstream fell silent inside its answer")
+            }
+            Step::Broken(_) => Refusal::new(Kind::StreamTruncated, "the upstream's stream could not be read on"),
+            Step::TooLong => Refusal::new(Kind::StreamTruncated, "an event of the upstream's stream is too large"),
+            Step::Error(error) => {
+                let message = error.message.clone();
+                let passed = Passed { status: Kind::UpstreamRefused.status(), error: *error };
+                Refusal { upstream: Some(Box::new(passed)), ..Refusal::new(Kind::UpstreamRefused, message) }
+            }
+        };
+        if let State::Running(running) = std::mem::replace(&mut self.state, State::Over) {
+            self.break_off(running.bill, refusal);
+        }
+        None
+    }
+
+    /// The stream is complete. Where no usage was reported and the prompt can be counted, that comes first.
+    fn end_well(&mut self, last: Option<Bytes>) {
+        let State::Running(mut running) = std::mem::replace(&mut self.state, State::Over) else { return };
+        let is_counted = matches!(running.bill.tally().reported, Reported::Counted(_));
+        let counting = if is_counted { None } else { self.delivery.count_prompt() };
+        match counting {
+            Some(counting) => self.state = State::Counting(running, counting, last),
+            None => self.complete(*running, last, None),
+        }
+    }
+
+    /// Settles a complete stream, and queues what the caller gets last.
+    fn complete(&mut self, running: Running, last: Option<Bytes>, prompt: Option<u64>) {
+        let Running { reader, mut bill, .. } = running;
+        let is_reported = matches!(bill.tally().reported, Reported::Counted(_));
+        let usage: Usage = bill.settle(Ending::Completed(200, Counted { prompt, output: None }));
+        if self.delivery.owes_usage && !is_reported {
+            self.queue.push_back(reader.usage_frame(&usage));
+        }
+        self.queue.extend(last);
+        self.state = State::Closing(Some(reader));
+    }
+
+    /// Settles a stream that broke off, and tells the caller so in place of its end.
+    fn break_off(&mut self, mut bill: Bill, refusal: Refusal) {
+        bill.settle(Ending::Truncated(&refusal));
+        self.queue.push_back(self.delivery.stamp.error_event(&refusal));
+        self.state = State::Closing(None);
+    }
+
+    /// A ping, when nothing was sent for long enough and the end is not reached.
+    fn poll_ping(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        if !matches!(self.state, State::Waiting(_) | State::Running(_)) {
+            return Poll::Pending;
+        }
+        // The clock is read when waiting begins, not for every frame; a timer that fires too early is set again.
+        if std::mem::take(&mut self.has_sent) {
+            self.ping_at = Instant::now() + self.delivery.timing.ping_every;
+        }
+        loop {
+            ready!(self.ping.as_mut().poll(cx));
+            if self.ping.deadline() >= self.ping_at {
+                self.has_sent = true;
+                return Poll::Ready(PING);
+            }
+            self.ping.as_mut().reset(self.ping_at);
+        }
+    }
+}
+
+impl Body for Pump {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = &mut *self;
+        loop {
+            if let Some(bytes) = this.queue.pop_front() {
+                this.has_sent = true;
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            match this.poll_state(cx) {
+                Poll::Ready(Some(Some(frame))) => {
+                    this.has_sent = true;
+                    return Poll::Ready(Some(Ok(Frame::data(frame))));
+                }
+                Poll::Ready(Some(None)) => return Poll::Ready(None),
+                Poll::Ready(None) => {}
+                Poll::Pending => return this.poll_ping(cx).map(|ping| Some(Ok(Frame::data(ping)))),
+            }
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! Tokens and users by the rules of revisions.
+//!
+//! An entry is replaced only by one with a higher revision. A change or a revocation of something that is not held raises the floor of
+//! its revision, so that an answer that was under way cannot bring the old form back. Floors are few and bounded: when there are too
+//! many, they are exchanged for a point in the history below which answers are dropped.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use ahash::RandomState;
+use parking_lot::{Mutex, RwLock};
+use sluice_domain::{KeyDigest, TokenId, UserId};
+use sluice_snapshot::{Token, User};
+
+use super::Identity;
+
+/// Locks for reading. A power of two.
+const SHARDS: usize = 64;
+/// Tokens held at most; beyond it those that were not used since the last round go.
+const MAX_TOKENS: usize = 1_000_000;
+/// Floors kept apart, of tokens and of users.
+const MAX_FLOORS: usize = 65_536;
+/// Keys remembered as unknown.
+const MAX_UNKNOWN: usize = 10_000;
+/// How long a key stays unknown, in milliseconds.
+const UNKNOWN_MILLIS: u64 = 5_000;
+
+/// A change of a token or a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken<T> {
+    /// It is like this.
+    Is(T),
+    /// It no longer exists.
+    Gone {
+        /// Its id.
+        id: i64,
+        /// Its last revision.
+        rev: i64,
+    },
+}
+
+/// Identities read at one point of the history.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// That point.
+    pub as_of_seq: i64,
+    /// Tokens.
+    pub tokens: Vec<Taken<Token>>,
+    /// Users.
+    pub users: Vec<Taken<User>>,
+    /// Whether no more pages follow.
+    pub is_last: bool,
+    /// Whether these pages hold every identity there is.
+    pub is_complete: bool,
+}
+
+/// A revocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deny {
+    /// Sequence of the transaction that revoked it.
+    pub seq: i64,
+    /// Forms with a lower revision are revoked.
+    pub rev: i64,
+    /// Of what.
+    pub target: DenyTarget,
+}
+
+/// What is revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DenyTarget {
+    /// A token.
+    Token(TokenId),
+    /// A user, and with them all their tokens.
+    User(UserId),
+}
+
+/// What the control plane said about a key.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// It is this token.
+    Found {
+        /// The token.
+        token: Box<Token>,
+        /// Its owner.
+        user: Box<User>,
+        /// The answer is as of this point of the history.
+        as_of_seq: i64,
+    },
+    /// There is no such token.
+    Unknown,
+}
+
+/// Everything held, for the disk.
+#[derive(Debug, Clone, Default)]
+pub struct Held {
+    /// Tokens.
+    pub tokens: Vec<Arc<Token>>,
+    /// Users.
+    pub users: Vec<Arc<User>>,
+    /// Whether that is every identity there is.
+    pub is_complete: bool,
+}
+
+/// What a look-up led to.
+#[derive(Debug)]
+pub(super) enum Lookup {
+    /// Both are held.
+    Found(Identity),
+    /// The token is held, its owner is not: ask.
+    Half,
+    /// The token is not held.
+    Missing,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    value: Arc<T>,
+    was_used: AtomicBool,
+    /// The round of pages that confirmed it.
+    round: AtomicU32,
+}
+
+impl<T> Entry<T> {
+    const fn new(value: Arc<T>, round: u32) -> Self {
+        Self { value, was_used: AtomicBool::new(true), round: AtomicU32::new(round) }
+    }
+}
+
+type Map<K, V> = HashMap<K, V, RandomState>;
+
+/// The identities of this relay.
+#[derive(Debug)]
+pub(super) struct Identities {
+    tokens: [RwLock<Map<KeyDigest, Entry<Token>>>; SHARDS],
+    users: [RwLock<Map<UserId, Entry<User>>>; SHARDS],
+    /// Everything that only changes are made by. Locked before a shard, never after.
+    book: Mutex<Book>,
+    count: AtomicUsize,
+    is_complete: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    by_id: Map<TokenId, KeyDigest>,
+    token_floors: Floors<TokenId>,
+    user_floors: Floors<UserId>,
+    /// The highest revocation applied. Answers from before it are dropped (ruling R13).
+    denied_seq: i64,
+    /// Floors from before this point were given up: whatever was read before it is dropped.
+    least_as_of: i64,
+    unknown: Map<KeyDigest, u64>,
+    round: u32,
+}
+
+impl Book {
+    /// Gives floors up when there are too many, for a point in the history.
+    fn bound_floors(&mut self, seq: i64) {
+        if self.token_floors.0.len() > MAX_FLOORS || self.user_floors.0.len() > MAX_FLOORS {
+            self.least_as_of = self.least_as_of.max(seq);
+            self.token_floors.0.clear();
+            self.user_floors.0.clear();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Floors<K>(Map<K, i64>);
+
+impl<K> Default for Floors<K> {
+    fn default() -> Self {
+        Self(HashMap::default())
+    }
+}
+
+impl<K: Eq + Hash> Floors<K> {
+    fn of(&self, id: &K) -> i64 {
+        self.0.get(id).copied().unwrap_or(i64::MIN)
+    }
+
+    fn raise(&mut self, id: K, rev: i64) {
+        let floor = self.0.entry(id).or_insert(rev);
+        *floor = rev.max(*floor);
+    }
+}
+
+impl Default for Identities {
+    fn default() -> Self {
+        Self {
+            tokens: std::array::from_fn(|_| RwLock::default()),
+            users: std::array::from_fn(|_| RwLock::default()),
+            book: Mutex::default(),
+            count: AtomicUsize::new(0),
+            is_complete: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Identities {
+    /// Whose key it is. No waiting, no allocation.
+    pub(super) fn find(&self, digest: &KeyDigest) -> Lookup {
+        let token = {
+            let tokens = self.token_shard(digest).read();
+            let Some(entry) = tokens.get(digest) else { return Lookup::Missing };
+            if !entry.was_used.load(Ordering::Relaxed) {
+                entry.was_used.store(true, Ordering::Relaxed);
+            }
+            Arc::clone(&entry.value)
+        };
+        match self.user(token.user_id) {
+            Some(user) => Lookup::Found(Identity { token, user }),
+            None => Lookup::Half,
+        }
+    }
+
+    /// Whether a key that is not held is known not to exist.
+    pub(super) fn is_known_missing(&self, digest: &KeyDigest, now: u64) -> bool {
+        self.is_complete.load(Ordering::Relaxed) || self.book.lock().unknown.get(digest).is_some_and(|until| now < *until)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn clear(&self) {
+        let mut book = self.book.lock();
+        let round = book.round;
+        *book = Book { round, ..Book::default() };
+        self.is_complete.store(false, Ordering::Relaxed);
+        self.tokens.iter().for_each(|shard| shard.write().clear());
+        self.users.iter().for_each(|shard| shard.write().clear());
+        self.count.store(0, Ordering::Relaxed);
+    }
+
+    /// From here on pages say what is held; what none of them confirms goes at the last.
+    pub(super) fn begin_pages(&self) {
+        let mut book = self.book.lock();
+        book.round = book.round.wrapping_add(1);
+        self.is_complete.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_page(&self, page: Page) {
+        let mut book = self.book.lock();
+        if page.as_of_seq >= book.least_as_of {
+            for user in page.users {
+                self.take_user(&mut book, user, true);
+            }
+            for token in page.tokens {
+                self.take_token(&mut book, token, true);
+            }
+        }
+        if page.is_last {
+            self.end_pages(&mut book);
+            let is_whole = page.is_complete && page.as_of_seq >= book.least_as_of;
+            self.is_complete.store(is_whole, Ordering::Relaxed);
+        }
+        self.make_room(&mut book);
+    }
+
+    pub(super) fn take_changes(&self, seq: i64, tokens: Vec<Taken<Token>>, users: Vec<Taken<User>>) {
+        let mut book = self.book.lock();
+        let keeps_new = self.is_complete.load(Ordering::Relaxed);
+        for user in users {
+            self.take_user(&mut book, user, keeps_new);
+        }
+        for token in tokens {
+            self.take_token(&mut book, token, keeps_new);
+        }
+        book.bound_floors(seq);
+        self.make_room(&mut book);
+    }
+
+    pub(super) fn deny(&self, deny: Deny) {
+        let mut book = self.book.lock();
+        book.denied_seq = book.denied_seq.max(deny.seq);
+        book.bound_floors(deny.seq);
+        match deny.target {
+            DenyTarget::Token(id) => {
+                book.token_floors.raise(id, deny.rev);
+                let held = book.by_id.get(&id).copied();
+                if let Some(digest) = held.filter(|digest| self.token_rev(digest).is_some_and(|rev| rev < deny.rev)) {
+                    self.drop_token(&mut book, id, &digest);
+                }
+            }
+            DenyTarget::User(id) => {
+                book.user_floors.raise(id, deny.rev);
+                let mut users = self.user_shard(id).write();
+                if users.get(&id).is_some_and(|held| held.value.rev < deny.rev) {
+                    users.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// `false`: the answer is older than something applied here.
+    pub(super) fn answered(&self, digest: &KeyDigest, answer: Answer, now: u64) -> bool {
+        let mut book = self.book.lock();
+        let Answer::Found { token, user, as_of_seq } = answer else {
+            book.unknown.retain(|_, until| now < *until);
+            if book.unknown.len() < MAX_UNKNOWN {
+                book.unknown.insert(*digest, now.saturating_add(UNKNOWN_MILLIS));
+            }
+            return true;
+        };
+        let is_stale = as_of_seq < book.denied_seq.max(book.least_as_of)
+            || token.rev < book.token_floors.of(&token.id)
+            || user.rev < book.user_floors.of(&user.id)
+            || token.digest != *digest
+            || token.user_id != user.id;
+        if is_stale {
+            return false;
+        }
+        self.take_user(&mut book, Taken::Is(*user), true);
+        self.take_token(&mut book, Taken::Is(*token), true);
+        self.make_room(&mut book);
+        true
+    }
+
+    pub(super) fn held(&self) -> Held {
+        let book = self.book.lock();
+        let tokens = self.tokens.iter().flat_map(|shard| values(&shard.read())).collect();
+        let users = self.users.iter().flat_map(|shard| values(&shard.read())).collect();
+        drop(book);
+        Held { tokens, users, is_complete: self.is_complete.load(Ordering::Relaxed) }
+    }
+
+    pub(super) fn restore(&self, held: Held) {
+        let mut book = self.book.lock();
+        for user in held.users {
+            self.take_user(&mut book, Taken::Is(Arc::unwrap_or_clone(user)), true);
+        }
+        for token in held.tokens {
+            self.take_token(&mut book, Taken::Is(Arc::unwrap_or_clone(token)), true);
+        }
+        self.is_complete.store(held.is_complete, Ordering::Relaxed);
+        self.make_room(&mut book);
+    }
+
+    fn take_token(&self, book: &mut Book, change: Taken<Token>, keeps_new: bool) {
+        let token = match change {
+            Taken::Is(token) => token,
+            Taken::Gone { id, .. } => {
+                let id = TokenId::new(id);
+                book.token_floors.raise(id, i64::MAX);
+                if let Some(digest) = book.by_id.get(&id).copied() {
+                    self.drop_token(book, id, &digest);
+                }
+                return;
+            }
+        };
+        if token.rev < book.token_floors.of(&token.id) {
+            return;
+        }
+        let held = book.by_id.get(&token.id).copied();
+        let held_rev = held.and_then(|digest| self.token_rev(&digest));
+        if let (Some(digest), Some(rev)) = (held, held_rev)
+            && token.rev <= rev
+        {
+            self.confirm_token(book, &digest);
+            return;
+        }
+        if held_rev.is_none() && !keeps_new {
+            book.token_floors.raise(token.id, token.rev);
+            return;
+        }
+        if let Some(digest) = held {
+            self.drop_token(book, token.id, &digest);
+        }
+        book.token_floors.0.remove(&token.id);
+        book.unknown.remove(&token.digest);
+        book.by_id.insert(token.id, token.digest);
+        let entry = Entry::new(Arc::new(token), book.round);
+        let replaced = self.token_shard(&entry.value.digest).write().insert(entry.value.digest, entry);
+        // two tokens with one digest cannot be; should it happen all the same, the later one stays
+        if let Some(replaced) = replaced {
+            book.by_id.remove(&replaced.value.id);
+        }
+        self.count.store(book.by_id.len(), Ordering::Relaxed);
+    }
+
+    fn take_user(&self, book: &mut Book, change: Taken<User>, keeps_new: bool) {
+        let user = match change {
+            Taken::Is(user) => user,
+            Taken::Gone { id, .. } => {
+                let id = UserId::new(id);
+                book.user_floors.raise(id, i64::MAX);
+                self.user_shard(id).write().remove(&id);
+                return;
+            }
+        };
+        if user.rev < book.user_floors.of(&user.id) {
+            return;
+        }
+        let mut users = self.user_shard(user.id).write();
+        match users.get(&user.id) {
+            Some(held) if user.rev <= held.value.rev => held.round.store(book.round, Ordering::Relaxed),
+            None if !keeps_new => book.user_floors.raise(user.id, user.rev),
+            _ => {
+                book.user_floors.0.remove(&user.id);
+                users.insert(user.id, Entry::new(Arc::new(user), book.round));
+            }
+        }
+    }
+
+    fn end_pages(&self, book: &mut Book) {
+        let round = book.round;
+        for shard in &self.tokens {
+            shard.write().retain(|_, entry| {
+                let stays = entry.round.load(Ordering::Relaxed) == round;
+                if !stays {
+                    book.by_id.remove(&entry.value.id);
+                }
+                stays
+            });
+        }
+        for shard in &self.users {
+            shard.write().retain(|_, entry| entry.round.load(Ordering::Relaxed) == round);
+        }
+        self.count.store(book.by_id.len(), Ordering::Relaxed);
+    }
+
+    /// Lets tokens go that were not used since the last round, when there are too many.
+    fn make_room(&self, book: &mut Book) {
+        if book.by_id.len() <= MAX_TOKENS {
+            return;
+        }
+        self.is_complete.store(false, Ordering::Relaxed);
+        for shard in &self.tokens {
+            shard.write().retain(|_, entry| {
+                let stays = entry.was_used.swap(false, Ordering::Relaxed);
+                if !stays {
+                    book.by_id.remove(&entry.value.id);
+                }
+                stays
+            });
+        }
+        self.count.store(book.by_id.len(), Ordering::Relaxed);
+    }
+
+    fn drop_token(&self, book: &mut Book, id: TokenId, digest: &KeyDigest) {
+        book.by_id.remove(&id);
+        self.token_shard(digest).write().remove(digest);
+        self.count.store(book.by_id.len(), Ordering::Relaxed);
+    }
+
+    fn confirm_token(&self, book: &Book, digest: &KeyDigest) {
+        if let Some(entry) = self.token_shard(digest).read().get(digest) {
+            entry.round.store(book.round, Ordering::Relaxed);
+        }
+    }
+
+    fn token_rev(&self, digest: &KeyDigest) -> Option<i64> {
+        self.token_shard(digest).read().get(digest).map(|entry| entry.value.rev)
+    }
+
+    fn user(&self, id: UserId) -> Option<Arc<User>> {
+        self.user_shard(id).read().get(&id).map(|entry| Arc::clone(&entry.value))
+    }
+
+    fn token_shard(&self, digest: &KeyDigest) -> &RwLock<Map<KeyDigest, Entry<Token>>> {
+        &self.tokens[usize::from(digest.0[0]) % SHARDS]
+    }
+
+    fn user_shard(&self, id: UserId) -> &RwLock<Map<UserId, Entry<User>>> {
+        &self.users[usize::try_from(id.get().unsigned_abs() % SHARDS as u64).unwrap_or(0)]
+    }
+}
+
+fn values<K, T>(map: &Map<K, Entry<T>>) -> Vec<Arc<T>> {
+    map.values().map(|entry| Arc::clone(&entry.value)).collect()
+}

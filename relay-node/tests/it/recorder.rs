@@ -1,0 +1,73 @@
+//! An upstream that keeps what it was sent and answers with fixed bytes: for stories about single bytes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::BodyExt;
+use parking_lot::Mutex;
+use sluice_telemetry::tasks::Tasks;
+
+/// What was asked.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// A running recorder.
+pub struct Recorder {
+    pub addr: SocketAddr,
+    heard: Arc<Mutex<Vec<Heard>>>,
+}
+
+#[derive(Clone)]
+struct Answer {
+    content_type: &'static str,
+    chunks: Vec<Bytes>,
+    heard: Arc<Mutex<Vec<Heard>>>,
+}
+
+impl Recorder {
+    /// Answers everything with these chunks.
+    pub async fn start(content_type: &'static str, chunks: &[&[u8]]) -> Self {
+        let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
+        let chunks = chunks.iter().map(|chunk| Bytes::copy_from_slice(chunk)).collect();
+        let answer = Answer { content_type, chunks, heard: Arc::clone(&heard) };
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let router = Router::new().fallback(respond).with_state(answer);
+        Tasks::new().spawn("recorder", async move { axum::serve(listener, router).await.unwrap() });
+        Self { addr, heard }
+    }
+
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    pub fn heard(&self) -> Vec<Heard> {
+        self.heard.lock().clone()
+    }
+}
+
+async fn respond(State(answer): State<Answer>, request: Request) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    answer.heard.lock().push(Heard { path: head.uri.path().to_owned(), headers: head.headers, body });
+    let chunks = answer.chunks.into_iter().map(Ok::<_, std::convert::Infallible>);
+    Response::builder()
+        .header("content-type", answer.content_type)
+        .header("x-request-id", "upstream-1")
+        .header("set-cookie", "secret=1")
+        .header("server", "upstream")
+        .header("openai-processing-ms", "7")
+        .header("x-ratelimit-remaining-requests", "5")
+        .body(Body::from_stream(stream::iter(chunks)))
+        .unwrap()
+}

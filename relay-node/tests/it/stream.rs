@@ -1,0 +1,283 @@
+//! Streams: bytes as they came, usage shown or hidden, honest ends, pings, and callers who leave.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use sluice_domain::Outcome;
+use sluice_relay_node::forward::Timing;
+use sluice_testkit::client::send;
+use sluice_testkit::simulator::{Ending, Fault, QueuedScenario, Scenario, Simulator, SimulatorConfig, UsageReport};
+
+use crate::recorder::Recorder;
+use crate::relay::World;
+
+const CHAT: &str = "/v1/chat/completions";
+
+fn streamed() -> Value {
+    json!({"model": "gpt-4o", "stream": true, "messages": [{"role": "user", "content": "hello there"}]})
+}
+
+fn with_usage() -> Value {
+    let mut body = streamed();
+    body["stream_options"] = json!({"include_usage": true});
+    body
+}
+
+fn simulator() -> Simulator {
+    Simulator::start(SimulatorConfig::default())
+}
+
+const HEAD: &[u8] = b": keep-alive\r\n\r\ndata: {\"id\":\"c1\",\"created\":7,\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}],\"x\":1e400}\r\n\r\n";
+const TEXT: &[u8] = b"event: x\ndata:{\"id\":\"c1\",\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"h\\u00e9\"}}]}\n\n";
+const STOP: &[u8] = b"data: {\"id\":\"c1\",\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+const USAGE: &[u8] = b"data: {\"id\":\"c1\",\"model\":\"gpt-4o\",\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_tokens\":11}}\n\n";
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
+#[tokio::test]
+async fn a_stream_comes_through_byte_for_byte_less_the_usage_nobody_asked_for() {
+    let all = [HEAD, TEXT, STOP, USAGE, DONE].concat();
+    let cut: Vec<&[u8]> = all.chunks(11).collect();
+    let upstream = Recorder::start("text/event-stream", &cut).await;
+    let relay = World::with_upstream(&upstream.base_url()).start().await;
+    let answer = relay.caller().post(CHAT, &streamed()).await;
+    assert_eq!(answer.text(), String::from_utf8([HEAD, TEXT, STOP, DONE].concat()).unwrap());
+    assert_eq!(answer.header("content-type"), Some("text/event-stream; charset=utf-8"));
+    assert_eq!((answer.header("cache-control"), answer.header("x-accel-buffering")), (Some("no-cache"), Some("no")));
+    let answer = relay.caller().post(CHAT, &with_usage()).await;
+    assert_eq!(answer.body, all);
+    for record in relay.wait_for_records(2).await {
+        assert_eq!((record.usage.input, record.usage.output, record.usage_estimated), (9, 2, false));
+        assert!(record.first_byte_millis.is_some());
+    }
+}
+
+#[tokio::test]
+async fn usage_is_always_asked_for_and_the_rest_of_the_body_stays() {
+    let upstream = Recorder::start("text/event-stream", &[TEXT, STOP, DONE]).await;
+    let relay = World::with_upstream(&upstream.base_url()).start().await;
+    let body = r#"{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"hi"}],"stream_options":{"x":1}}"#;
+    let request = relay.caller().request(Method::POST, CHAT).header("content-type", "application/json").body(body);
+    send(request).await.unwrap();
+    let expected = body.replace(r#"{"x":1}"#, r#"{"x":1,"include_usage":true}"#);
+    assert_eq!(upstream.heard()[0].body, expected);
+
+    let mut world = World::with_upstream(&upstream.base_url());
+    world.settings = vec![("force_stream_option", "false")];
+    let relay = world.start().await;
+    let request = relay.caller().request(Method::POST, CHAT).header("content-type", "application/json").body(body);
+    send(request).await.unwrap();
+    assert_eq!(upstream.heard()[1].body, body);
+}
+
+#[tokio::test]
+async fn a_site_may_show_usage_to_everybody() {
+    let upstream = simulator();
+    let mut world = World::with_upstream(&upstream.base_url());
+    world.settings = vec![("enforce_include_usage", "true")];
+    let stream = world.start().await.caller().stream(CHAT, &streamed()).await;
+    assert!(stream.usage().is_some() && stream.is_done());
+    let stream = World::with_upstream(&upstream.base_url()).start().await.caller().stream(CHAT, &streamed()).await;
+    assert!(stream.usage().is_none() && stream.is_done());
+}
+
+#[tokio::test]
+async fn a_caller_who_asked_for_usage_gets_it_even_from_an_upstream_that_has_none() {
+    let upstream = simulator();
+    upstream.queue(Scenario { usage: UsageReport::Missing, tokens: Some(20), ..Scenario::default() });
+    let relay = World::with_upstream(&upstream.base_url()).start().await;
+    let stream = relay.caller().stream(CHAT, &with_usage()).await;
+    let usage = stream.usage().expect("a usage frame");
+    let record = relay.record().await;
+    assert!(record.usage_estimated && record.quota.is_positive());
+    assert_eq!(usage["prompt_tokens"], json!(record.usage.input));
+    assert_eq!(usage["completion_tokens"], json!(record.usage.output));
+    assert!(stream.is_done(), "usage comes before the end");
+    assert_eq!(record.usage.input, 3 + 3 + 3, "user, hello, there by the vocabulary; message and reply");
+}
+
+#[tokio::test]
+async fn a_mapped_model_keeps_the_callers_name_in_every_chunk() {
+    let upstream = simulator();
+    let mut world = World::with_upstream(&upstream.base_url());
+    world.channels[0].model_mapping.insert("gpt-4o".into(), "gpt-4o-mini".into());
+    let relay = world.start().await;
+    let stream = relay.caller().stream(CHAT, &with_usage()).await;
+    assert!(stream.chunks().len() > 3 && stream.chunks().iter().all(|chunk| chunk["model"] == "gpt-4o"));
+    assert_eq!(upstream.log()[0].model.as_deref(), Some("gpt-4o-mini"));
+}
+
+#[tokio::test]
+async fn a_failure_before_the_first_event_is_a_status_and_is_tried_elsewhere() {
+    for scenario in
+        [Scenario::status(500), Scenario::fault(Fault::Reset, 0), Scenario::fault(Fault::ErrorEvent, 0), Scenario::fault(Fault::JsonForStream, 0)]
+    {
+        let upstream = simulator();
+        upstream.queue(scenario.clone());
+        let mut world = World::with_upstream(&upstream.base_url());
+        world.channels.push(crate::relay::channel(2, &upstream.base_url()));
+        let relay = world.start().await;
+        let stream = relay.caller().stream(CHAT, &streamed()).await;
+        assert!(stream.status == 200 && stream.is_done(), "{}: {stream:?}", scenario.label());
+        assert_eq!(relay.record().await.attempts.len(), 2, "{}", scenario.label());
+    }
+    let upstream = simulator();
+    upstream.queue(QueuedScenario::from(Scenario::status(500)).times(10));
+    let relay = World::with_upstream(&upstream.base_url()).start().await;
+    let answer = relay.caller().post(CHAT, &streamed()).await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (500, Some("application/json")));
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_ends_with_an_error_and_never_with_done() {
+    for (fault, code) in [
+        (Fault::Reset, "stream_truncated"),
+        (Fault::Truncate, "stream_truncated"),
+        (Fault::Close, "stream_truncated"),
+        (Fault::Hang, "upstream_timeout"),
+        (Fault::ErrorEvent, ""),
+    ] {
+        let upstream = simulator();
+        upstream.queue(Scenario { tokens: Some(30), ..Scenario::fault(fault, 12) });
+        let mut world = World::with_upstream(&upstream.base_url());
+        world.timing = Timing { stream_idle: Duration::from_millis(300), ..Timing::default() };
+        let relay = world.start().await;
+        let stream = relay.caller().stream(CHAT, &streamed()).await;
+        assert_eq!((stream.status.as_u16(), stream.is_done(), &stream.broken), (200, false, &None), "{fault:?}");
+        let error = stream.error().unwrap_or_else(|| panic!("{fault:?}: {stream:?}"));
+        assert!(code.is_empty() || error["code"] == code, "{fault:?}: {error}");
+        assert_eq!(stream.chunks().last().unwrap()["error"], error, "nothing follows the error");
+
+        let record = relay.record().await;
+        assert_eq!((record.outcome, record.status, record.usage_estimated), (Outcome::Truncated, 200, true), "{fault:?}");
+        assert_eq!(record.attempts.len(), 1, "nothing is retried after the first byte");
+        let sent = u64::try_from(upstream.wait_for(1).await[0].sent_tokens).unwrap();
+        assert!(record.usage.output >= sent.div_ceil(2) && record.usage.output <= sent * 3, "{} of {sent}", record.usage.output);
+        assert!(record.quota.is_positive());
+    }
+}
+
+#[tokio::test]
+async fn an_end_without_done_is_complete_when_every_answer_has_ended() {
+    let upstream = simulator();
+    upstream.queue(Scenario::fault(Fault::NoDone, 0));
+    let relay = World::with_upstream(&upstream.base_url()).start().await;
+    let stream = relay.caller().stream(CHAT, &streamed()).await;
+    assert!(stream.error().is_none() && stream.finish_reason().is_some());
+    let record = relay.record().await;
+    assert_eq!((record.outcome, record.usage_estimated), (Outcome::Completed, false));
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_takes_the_upstream_request_along_and_pays_for_what_came() {
+    let upstream = simulator();
+    upstream.queue(Scenario { chunks: Some(1_000), delay_ms: 20, ..Scenario::default() });
+    let relay = World::with_upstream(&upstream.base_url()).start().await;
+    let mut stream = relay.caller().open(CHAT, &streamed()).await.unwrap();
+    for _ in 0..10 {
+        stream.next().await.unwrap().unwrap();
+    }
+    drop(stream);
+    let left = std::time::Instant::now();
+    let entry = upstream.wait_for(1).await.remove(0);
+    assert_eq!(entry.ending, Ending::AbortedByClient);
+    assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
+    let record = relay.record().await;
+    assert_eq!((record.outcome, record.error_code.as_str(), record.status), (Outcome::Aborted, "client_disconnected", 200));
+    assert!(record.usage_estimated && record.usage.output > 0 && record.usage.input > 0 && record.quota.is_positive());
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_before_anything_came_pays_nothing() {
+    let upstream = simulator();
+    upstream.queue(QueuedScenario::from(Scenario::fault(Fault::HangBeforeHeaders, 0)).times(2));
+    let relay = World::with_upstream(&upstream.base_url()).start().await;
+    for body in [streamed(), json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]})] {
+        let request = relay.caller().request(Method::POST, CHAT).json(&body).timeout(Duration::from_millis(300));
+        assert!(send(request).await.is_err());
+    }
+    upstream.wait_for(2).await;
+    for record in relay.wait_for_records(2).await {
+        assert_eq!((record.outcome, record.status, record.quota.get()), (Outcome::Aborted, 0, 0));
+        assert!(record.usage.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn pings_keep_a_waiting_caller_and_commit_the_status() {
+    let pinging = Timing { first_ping: Duration::from_millis(100), ping_every: Duration::from_millis(100), ..Timing::default() };
+    let upstream = simulator();
+    upstream.queue(Scenario { headers_delay_ms: 450, ..Scenario::default() });
+    let mut world = World::with_upstream(&upstream.base_url());
+    world.timing = pinging;
+    let stream = world.start().await.caller().stream(CHAT, &streamed()).await;
+    let pings = stream.events.iter().filter(|event| event.comments == ["PING"]).count();
+    assert!(pings >= 2 && stream.is_done(), "{pings}: {stream:?}");
+
+    // After a ping a failure can only be told inside the stream, and is not tried elsewhere.
+    let upstream = simulator();
+    upstream.queue(QueuedScenario::from(Scenario { headers_delay_ms: 300, ..Scenario::status(500) }).times(10));
+    let mut world = World::with_upstream(&upstream.base_url());
+    world.channels.push(crate::relay::channel(2, &upstream.base_url()));
+    world.timing = pinging;
+    let relay = world.start().await;
+    let stream = relay.caller().stream(CHAT, &streamed()).await;
+    assert!(stream.status == 200 && stream.error().is_some() && !stream.is_done(), "{stream:?}");
+    let record = relay.record().await;
+    assert_eq!((record.attempts.len(), record.outcome, record.quota.get()), (1, Outcome::Failed, 0));
+
+    // Without a ping due, it is a status.
+    let mut world = World::with_upstream(&upstream.base_url());
+    world.timing = Timing { first_ping: Duration::from_secs(20), ..Timing::default() };
+    let answer = world.start().await.caller().post(CHAT, &streamed()).await;
+    assert_eq!(answer.status, 500);
+}
+
+#[tokio::test]
+async fn pings_fill_the_gaps_between_events() {
+    let upstream = simulator();
+    upstream.queue(Scenario { chunks: Some(3), tokens: Some(3), delay_ms: 350, ..Scenario::default() });
+    let mut world = World::with_upstream(&upstream.base_url());
+    world.timing = Timing { ping_every: Duration::from_millis(100), ..Timing::default() };
+    let stream = world.start().await.caller().stream(CHAT, &streamed()).await;
+    let pings = stream.events.iter().filter(|event| event.comments == ["PING"]).count();
+    assert!(pings >= 3, "{pings}");
+    assert!(stream.is_done() && stream.events.last().unwrap().comments.is_empty(), "never after the end");
+}
+
+#[tokio::test]
+async fn the_record_is_written_before_the_caller_has_the_end() {
+    let upstream = simulator();
+    let relay = World::with_upstream(&upstream.base_url()).start().await;
+    for count in 1..=20 {
+        let stream = relay.caller().stream(CHAT, &streamed()).await;
+        assert!(stream.is_done());
+        assert_eq!(relay.records().await.len(), count);
+    }
+}
+
+#[tokio::test]
+async fn many_streams_at_once_are_each_whole() {
+    let upstream = simulator();
+    let relay = World::with_upstream(&upstream.base_url()).start().await;
+    let caller = relay.caller();
+    let streams = (0..50).map(|_| {
+        let caller = caller.clone();
+        async move {
+            upstream_text(&caller.stream(CHAT, &streamed()).await)
+        }
+    });
+    let texts = futures_util::future::join_all(streams).await;
+    assert!(texts.iter().all(|text| !text.is_empty()));
+    let records = relay.wait_for_records(50).await;
+    assert!(records.iter().all(|record| record.outcome == Outcome::Completed));
+    let mut ids: Vec<_> = records.iter().map(|record| record.request_id.as_str().to_owned()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 50);
+}
+
+fn upstream_text(stream: &sluice_testkit::client::Transcript) -> String {
+    assert!(stream.is_done(), "{stream:?}");
+    stream.text()
+}

@@ -1,0 +1,106 @@
+//! A control plane with one relay, set up so that every request goes the full path.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use reqwest::Method;
+use serde_json::json;
+use sluice_testkit::client::{Caller, send};
+use sluice_testkit::database::{Engine, TestDatabase};
+use sluice_testkit::ports;
+
+use super::cost::Watched;
+use super::question::{FAST_MODEL, PLAYED_MODEL};
+use super::stage::{Target, Way};
+use crate::api::Api;
+use crate::fleet::{Node, PROVIDER_KEY, ROOT_TOKEN, wait_for};
+
+/// The simulator's model with an endless answer.
+pub(crate) const LONG_MODEL: &str = "sim-long";
+/// More than any run can spend: ten million dollars.
+const QUOTA: i64 = 5_000_000_000_000;
+/// Tokens created at the same time.
+const CREATING: usize = 16;
+
+/// An installation. Dropping it ends it.
+pub(crate) struct Install {
+    pub(crate) control: Node,
+    pub(crate) relay: Node,
+    pub(crate) api: Api,
+    pub(crate) user: i64,
+    pub(crate) database: TestDatabase,
+    key: String,
+}
+
+impl Install {
+    /// Starts a control plane on a fresh database and a relay with one worker thread; returns when both know everything.
+    pub(crate) async fn start(engine: Engine, folder: &Path, provider: SocketAddr, tokens: usize) -> Result<Self> {
+        let database = TestDatabase::create(engine).await;
+        let grpc = ports::free();
+        let folder = folder.join(engine.to_string());
+        let mut control = Node::control(&folder, database.dsn(), grpc);
+        control.start();
+        control.wait_ready().await;
+        let mut relay = Node::relay(&folder, 0, grpc);
+        // As many as nginx has, and the simulator: one core each.
+        relay.set("TOKIO_WORKER_THREADS", "1");
+        relay.start();
+        relay.wait_ready().await;
+        let api = Api::new(&control.base_url(), ROOT_TOKEN);
+        let models = [FAST_MODEL, PLAYED_MODEL, LONG_MODEL];
+        for model in models {
+            api.price(model, "1.25", "4").await;
+        }
+        api.channel("simulator", &format!("http://{provider}"), PROVIDER_KEY, &models).await;
+        let user = api.user("bench", QUOTA).await;
+        let key = api.token(user, "bench").await.key;
+        let install = Self { control, relay, api, user, database, key };
+        install.add_tokens(tokens).await?;
+        install.settle_config().await;
+        Ok(install)
+    }
+
+    /// Where callers ask it.
+    pub(crate) fn target(&mut self) -> Result<Target> {
+        let process = Watched::new(self.relay.process().context("the relay runs")?.pid());
+        let address = self.relay.address();
+        Ok(Target { way: Way::Full, address, key: self.key.clone(), process: Some(process) })
+    }
+
+    /// The control plane's process.
+    pub(crate) fn control_process(&mut self) -> Result<Watched> {
+        Ok(Watched::new(self.control.process().context("the control plane runs")?.pid()))
+    }
+
+    /// Waits until the relay has applied everything.
+    pub(crate) async fn settle_config(&self) {
+        wait_for("the relay applied the configuration", async || {
+            self.api.get("/api/relays/applied").await["applied"].as_u64().is_some_and(|count| count >= 1)
+        })
+        .await;
+    }
+
+    /// Tokens that nobody uses, so that looking one up is not looking at a list of one.
+    async fn add_tokens(&self, count: usize) -> Result<()> {
+        let made = stream::iter(0..count).map(|number| {
+            let body = json!({"user_id": self.user, "name": format!("unused {number}")});
+            async move {
+                self.api.create("/api/tokens", &body).await;
+                anyhow::Ok(())
+            }
+        });
+        made.buffer_unordered(CREATING).try_collect().await
+    }
+
+    /// The sum of a metric over its label sets, as one of the processes shows it.
+    pub(crate) async fn metric(node: &Node, name: &str) -> Result<f64> {
+        let answer = send(Caller::new(node.ops_url()).request(Method::GET, "/metrics")).await?;
+        let text = answer.text();
+        let is_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let mut values = text.lines().filter(is_it).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).peekable();
+        values.peek().with_context(|| format!("there is no metric {name}"))?;
+        Ok(values.sum())
+    }
+}
