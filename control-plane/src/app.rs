@@ -10,6 +10,7 @@ use sluice_telemetry::drain::Drain;
 use crate::auth::Passwords;
 use crate::db::Db;
 use crate::http::Gate;
+use crate::metrics::Metrics;
 use crate::publish::Poke;
 use crate::settlement::rates::Rates;
 
@@ -32,6 +33,8 @@ pub struct App {
     pub gate: Arc<Gate>,
     /// Makes and checks digests of passwords, a few at a time.
     pub passwords: Passwords,
+    /// What is counted.
+    pub metrics: Metrics,
     /// How far the process is on its way down.
     pub drain: Drain,
     /// When this process started.

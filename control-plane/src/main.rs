@@ -182,7 +182,13 @@ async fn serve(settings: Settings, logs: &logs::Logs) -> anyhow::Result<ExitCode
     let grpc = bind(addresses.1, "SLUICE_GRPC_PORT").await?;
     let ops = bind(addresses.2, "SLUICE_OPS_PORT").await?;
     plane.start();
-    info!("sluice-control {}: console and API on {}, relays on {}, probes on {}", build::version_line(), addresses.0, addresses.1, addresses.2);
+    info!(
+        "sluice-control {}: console and API on {}, relays on {}, probes on {}",
+        build::version_line(),
+        addresses.0,
+        addresses.1,
+        addresses.2
+    );
     if let Some(path) = plane.setup_path() {
         info!("set up Sluice here, once: http://localhost:{}{path}", addresses.0.port());
     }
@@ -218,7 +224,11 @@ async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener>
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({setting})"))
 }
 
-async fn serve_people(listener: TcpListener, router: Router, end: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+async fn serve_people(
+    listener: TcpListener,
+    router: Router,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(end).await
 }

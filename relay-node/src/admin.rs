@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use axum::Router;
 use serde::{Deserialize, Serialize};
 use sluice_routing::{Ask, LeftOut, NoPlan, plan};
 use sluice_snapshot::Channel;
@@ -72,7 +72,12 @@ async fn show_plan(State(app): State<RelayApp>, Query(query): Query<PlanQuery>) 
         Err(problem) => {
             let text = problem.to_string();
             let left_out = if let NoPlan::NoneUsable(left_out) = problem { left_out } else { Vec::new() };
-            PlanView { config_seq, channels: Vec::new(), left_out: left_out.iter().map(left_out_view).collect(), problem: Some(text) }
+            PlanView {
+                config_seq,
+                channels: Vec::new(),
+                left_out: left_out.iter().map(left_out_view).collect(),
+                problem: Some(text),
+            }
         }
     })
     .into_response()

@@ -29,6 +29,8 @@ use crate::quota::Quotas;
 use crate::spool::{Spool, SpoolError, SpoolSettings};
 use crate::view::{LastGood, View};
 
+/// The smallest segment of the spool.
+const MIN_SEGMENT_BYTES: u64 = 1 << 20;
 /// The longest the way down waits for the control plane to take the last usage.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -227,13 +229,11 @@ impl Relay {
     }
 
     /// Everything it answers on its public port.
-    #[must_use]
     pub fn router(&self) -> Router {
         crate::ingress::router(self.app.clone())
     }
 
     /// Everything it answers on its operations port.
-    #[must_use]
     pub fn ops_router(&self) -> Router {
         let ops = Ops::new(self.registry.clone(), self.app.drain.clone());
         self.ready_when(ops).router().merge(self.debug_router())
@@ -246,7 +246,6 @@ impl Relay {
     }
 
     /// What people look into: `/debug/plan`.
-    #[must_use]
     pub fn debug_router(&self) -> Router {
         admin::debug_router(self.app.clone())
     }
@@ -272,7 +271,10 @@ impl Relay {
         let reported = tokio::time::timeout(REPORT_TIMEOUT, self.app.spool.ended()).await;
         if reported.is_err() {
             let bytes = self.app.spool.unacked_bytes();
-            warn!(spool.bytes = bytes, "the control plane did not take the last usage: {bytes} bytes stay in the spool for the next start");
+            warn!(
+                spool.bytes = bytes,
+                "the control plane did not take the last usage: {bytes} bytes stay in the spool for the next start"
+            );
         }
         self.link_stop.cancel();
     }
@@ -283,7 +285,8 @@ fn part<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> imp
 }
 
 fn engine(settings: &Settings, clock: Clock) -> Result<Engine, StartError> {
-    let client = sluice_upstream::Client::new(sluice_upstream::ClientSettings::default()).map_err(part("the way to providers"))?;
+    let client =
+        sluice_upstream::Client::new(sluice_upstream::ClientSettings::default()).map_err(part("the way to providers"))?;
     let catalog = Arc::new(sluice_providers::Catalog::shipped().map_err(part("the provider catalogue"))?);
     let RequestSettings { answer_timeout, stream_idle, max_line_bytes, .. } = settings.requests;
     let timing = Timing { answer: answer_timeout, stream_idle, ..Timing::default() };
@@ -295,7 +298,10 @@ fn open_disk(settings: &Settings, clock: Clock, metrics: SpoolMetrics) -> Result
     let spool_folder = folder.join("spool");
     let newest = Spool::newest_epoch(&spool_folder).map_err(unusable(folder))?;
     let node = Node::begin(folder, settings.node_name.as_ref(), newest, clock.wall()).map_err(unusable(folder))?;
-    let spool_settings = SpoolSettings { max_bytes: settings.requests.spool_max_bytes, ..SpoolSettings::default() };
+    let max_bytes = settings.requests.spool_max_bytes;
+    // sixteen segments at most, so that settled ones can go one by one
+    let segment_bytes = (max_bytes / 16).clamp(MIN_SEGMENT_BYTES, SpoolSettings::default().segment_bytes);
+    let spool_settings = SpoolSettings { max_bytes, segment_bytes, ..SpoolSettings::default() };
     let spool = match Spool::open(&spool_folder, node.epoch, spool_settings, clock, metrics) {
         Err(error @ SpoolError::InUse { .. }) => return Err(StartError::InUse(error)),
         opened => opened.map_err(unusable(folder))?,
@@ -315,3 +321,6 @@ fn unusable<E: std::error::Error + Send + Sync + 'static>(folder: &Path) -> impl
         StartError::DataFolder { uid: rustix::process::getuid().as_raw(), folder, owner, source: Box::new(error) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -283,13 +283,7 @@ impl NodeOptions {
             log_format: problems.parsed("SLUICE_LOG_FORMAT", self.log_format.as_deref(), str::parse).unwrap_or_default(),
             log_filter: self.log.clone().unwrap_or_else(|| "info".into()),
             leave_notice: Duration::from_secs(5),
-            drain_timeout: Duration::from_secs(problems.number(
-                "DRAIN_TIMEOUT",
-                self.drain_timeout.as_deref(),
-                600,
-                0,
-                86_400,
-            )),
+            drain_timeout: Duration::from_secs(problems.number("DRAIN_TIMEOUT", self.drain_timeout.as_deref(), 600, 0, 86_400)),
             requests,
             notices: Notices { ignored: self.ignored(), vocabularies_are_inside: false },
         }

@@ -30,4 +30,10 @@ pub mod pipeline;
 pub mod plan;
 pub mod stream;
 
+#[cfg(feature = "bench")]
+mod bare;
+
+#[cfg(feature = "bench")]
+pub use bare::bare_router;
+
 pub use app::{Relay, RelayApp, StartError};

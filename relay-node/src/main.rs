@@ -150,7 +150,11 @@ async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener>
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({setting})"))
 }
 
-async fn serve_public(listener: TcpListener, router: Router, end: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+async fn serve_public(
+    listener: TcpListener,
+    router: Router,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
     // without it the kernel holds back the small pieces of a stream
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {

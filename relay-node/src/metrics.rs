@@ -62,8 +62,14 @@ impl SpoolMetrics {
         Self {
             unacked_bytes: registry.gauge("sluice_relay_spool_unacked_bytes", "Bytes of usage that are not acknowledged."),
             syncs: counter("sluice_relay_spool_syncs_total", "Times the spool was synced to the disk."),
-            write_errors: counter("sluice_relay_spool_write_errors_total", "Writes and syncs of the spool that the disk refused."),
-            full: counter("sluice_relay_spool_full_total", "Requests refused because the spool was full or could not be written."),
+            write_errors: counter(
+                "sluice_relay_spool_write_errors_total",
+                "Writes and syncs of the spool that the disk refused.",
+            ),
+            full: counter(
+                "sluice_relay_spool_full_total",
+                "Requests refused because the spool was full or could not be written.",
+            ),
             abandoned: counter(
                 "sluice_relay_spool_abandoned_records_total",
                 "Requests that ended without their final record, which is a bug.",
@@ -210,7 +216,8 @@ impl ViewMetrics {
             rejected_entities: registry
                 .gauge("sluice_relay_config_rejected_entities", "Resources whose last form could not be used here."),
             identities: registry.gauge("sluice_relay_identities", "Tokens held in memory."),
-            resolves: registry.counters("sluice_relay_identity_resolves_total", "Keys looked up at the control plane, by answer."),
+            resolves: registry
+                .counters("sluice_relay_identity_resolves_total", "Keys looked up at the control plane, by answer."),
             denies: registry.counter("sluice_relay_denies_total", "Urgent revocations applied."),
             saves: registry.counter("sluice_relay_last_good_saves_total", "Last-good files written."),
             save_errors: registry
@@ -244,10 +251,12 @@ impl LinkMetrics {
     fn declare(registry: &Registry) -> Self {
         Self {
             connected: registry.gauge("sluice_relay_control_connected", "1 while the streams to the control plane are up."),
-            sessions: registry.counter("sluice_relay_control_sessions_total", "Connections to the control plane that were begun."),
+            sessions: registry
+                .counter("sluice_relay_control_sessions_total", "Connections to the control plane that were begun."),
             snapshots: registry.counter("sluice_relay_config_snapshots_total", "Snapshots of the configuration received."),
             deltas: registry.counter("sluice_relay_config_deltas_total", "Deltas of the configuration applied."),
-            nacks: registry.counter("sluice_relay_config_nacks_total", "Configuration messages that could not be used as a whole."),
+            nacks: registry
+                .counter("sluice_relay_config_nacks_total", "Configuration messages that could not be used as a whole."),
             batches: registry.counter("sluice_relay_usage_batches_total", "Batches of usage sent."),
             records_acked: registry.counter("sluice_relay_usage_records_acked_total", "Records of usage that are settled."),
             clock_offset_seconds: registry

@@ -13,10 +13,11 @@ use sluice_telemetry::metrics::Held;
 use tokio::time::Instant;
 use tracing::{Level, event};
 
+use crate::app::RelayApp;
 use crate::auth::Caller;
-use crate::error::Kind;
-use crate::health::{InFlight, Load};
-use crate::metrics::{ByAttempt, ByEnd, ByInterface, ByTokens, End, RequestMetrics, TokenClass};
+use crate::error::{Kind, Refusal};
+use crate::health::InFlight;
+use crate::metrics::{ByAttempt, ByEnd, ByInterface, ByTokens, End, TokenClass};
 
 /// One request, as operators see it.
 #[derive(Debug)]
@@ -45,15 +46,15 @@ pub struct Observed {
     is_estimated: bool,
     began: Instant,
     first_byte: Option<Duration>,
-    metrics: RequestMetrics,
+    app: RelayApp,
     _in_flight: (Held, InFlight),
 }
 
 impl Observed {
     /// A request comes in.
     #[must_use]
-    pub fn new(request_id: RequestId, interface: ByInterface, client: IpAddr, metrics: RequestMetrics, load: &Load) -> Self {
-        let in_flight = metrics.in_flight.hold();
+    pub fn new(app: &RelayApp, request_id: RequestId, interface: ByInterface, client: IpAddr) -> Self {
+        let in_flight = (app.metrics.requests.in_flight.hold(), app.load.begin());
         Self {
             request_id,
             interface,
@@ -73,8 +74,8 @@ impl Observed {
             is_estimated: false,
             began: Instant::now(),
             first_byte: None,
-            metrics,
-            _in_flight: (in_flight, load.begin()),
+            app: app.clone(),
+            _in_flight: in_flight,
         }
     }
 
@@ -91,10 +92,10 @@ impl Observed {
     }
 
     /// It was refused before anything was sent.
-    pub fn refused(&mut self, kind: Kind, status: u16) {
+    pub fn refused(&mut self, refusal: &Refusal) {
         self.end = Some(End::Refused);
-        self.reason = Some(kind);
-        self.status = status;
+        self.reason = Some(refusal.kind);
+        self.status = refusal.status();
     }
 
     /// It was answered without asking anybody.
@@ -107,7 +108,7 @@ impl Observed {
     pub fn attempt(&mut self, provider: &Arc<str>, word: &'static str) {
         self.attempts += 1;
         let result = if word.is_empty() { "ok" } else { word };
-        self.metrics.attempts.of(&ByAttempt { provider: Arc::clone(provider), result }).increment();
+        self.app.metrics.requests.attempts.of(&ByAttempt { provider: Arc::clone(provider), result }).increment();
     }
 
     /// The first byte of the answer is here.
@@ -126,7 +127,7 @@ impl Observed {
     }
 
     fn count(&self, end: End, total: Duration) {
-        let metrics = &self.metrics;
+        let metrics = &self.app.metrics.requests;
         metrics.requests.of(&ByEnd { interface: self.interface, end }).increment();
         metrics.duration_seconds.of(&self.interface).record_time(total);
         if let Some(kind) = self.reason.filter(|_| end == End::Refused) {

@@ -44,14 +44,14 @@ impl Scope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// The role is too low.
-    #[error("this needs the role {}", role_word(.0))]
+    #[error("this needs the role {}", role_word(*.0))]
     Role(Role),
     /// The management token was made for less.
     #[error("this needs a management token with the scope {}", .0.as_str())]
     Scope(Scope),
 }
 
-fn role_word(role: &Role) -> &'static str {
+const fn role_word(role: Role) -> &'static str {
     match role {
         Role::User => "user",
         Role::Admin => "admin",

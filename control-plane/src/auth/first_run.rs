@@ -10,8 +10,8 @@ use crate::config::FirstRunSettings;
 use crate::db::Tx;
 use crate::http::ApiError;
 use crate::publish::log::{self, Changed};
-use crate::users::{self, NewAccount};
 use crate::tokens;
+use crate::users::{self, NewAccount};
 
 /// The name of the root user of headless installs.
 const ROOT: &str = "root";
@@ -75,15 +75,15 @@ pub async fn first_run(app: &App, settings: &FirstRunSettings) -> Result<FirstRu
 
 fn check(settings: &FirstRunSettings) -> Result<(), FirstRunError> {
     let refuse = |setting, rule: String| Err(FirstRunError::Setting { setting, rule });
-    if let Some(password) = &settings.root_password {
-        if let Err(rule) = check_password(password, ROOT, Role::Root) {
-            return refuse("INITIAL_ROOT_PASSWORD", rule.to_string());
-        }
+    if let Some(Err(rule)) = settings.root_password.as_ref().map(|password| check_password(password, ROOT, Role::Root)) {
+        return refuse("INITIAL_ROOT_PASSWORD", rule.to_string());
     }
     if let Some(Err(rule)) = settings.root_token.as_ref().map(|key| tokens::check_given_key(key.expose_secret())) {
         return refuse("INITIAL_ROOT_TOKEN", rule.to_owned());
     }
-    if let Some(Err(rule)) = settings.root_access_token.as_ref().map(|secret| management::check_given_secret(secret.expose_secret())) {
+    if let Some(Err(rule)) =
+        settings.root_access_token.as_ref().map(|secret| management::check_given_secret(secret.expose_secret()))
+    {
         return refuse("INITIAL_ROOT_ACCESS_TOKEN", rule.to_owned());
     }
     Ok(())

@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn sentences_and_random_text_are_accepted() {
-        for password in ["kettle harbour violin", "correct horse battery", "x9$Kf02mPq-ZZw1", "我的密码是一只会游泳的猫在河边"] {
+        for password in ["kettle harbour violin", "correct horse battery", "x9$Kf02mPq-ZZw1", "我的密码是一只会游泳的猫在河边"]
+        {
             assert_eq!(rule(password), Ok(()), "{password}");
         }
     }

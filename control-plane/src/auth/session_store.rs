@@ -86,6 +86,7 @@ impl SessionRows {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape `map_err` asks for")]
 fn backend(error: DbErr) -> Error {
     Error::Backend(error.to_string())
 }
@@ -101,15 +102,10 @@ impl SessionStore for SessionRows {
     async fn create(&self, record: &mut Record) -> Result<()> {
         let (user_id, data) = encoded(record)?;
         let now = self.clock.wall();
-        let mut insert = Query::insert().into_table("sessions").columns(["id", "user_id", "data", "created_at", "expires_at"]).to_owned();
+        let mut insert =
+            Query::insert().into_table("sessions").columns(["id", "user_id", "data", "created_at", "expires_at"]).to_owned();
         let expires_at = now.plus_millis(SESSION_MILLIS);
-        insert.values_panic([
-            self.row_id(&record.id).into(),
-            user_id.into(),
-            data.into(),
-            now.0.into(),
-            expires_at.0.into(),
-        ]);
+        insert.values_panic([self.row_id(&record.id).into(), user_id.into(), data.into(), now.0.into(), expires_at.0.into()]);
         self.write(&insert).await.map(drop).map_err(backend)
     }
 
@@ -135,7 +131,8 @@ impl SessionStore for SessionRows {
         let Some(row) = self.db.read().query_one(&select).await.map_err(backend)? else { return Ok(None) };
         let data: String = row.try_get("", "data").map_err(backend)?;
         let expires_at: i64 = row.try_get("", "expires_at").map_err(backend)?;
-        let expiry_date = OffsetDateTime::from_unix_timestamp(expires_at / 1_000).map_err(|error| Error::Decode(error.to_string()))?;
+        let expiry_date =
+            OffsetDateTime::from_unix_timestamp(expires_at / 1_000).map_err(|error| Error::Decode(error.to_string()))?;
         let data = serde_json::from_str(&data).map_err(|error| Error::Decode(error.to_string()))?;
         Ok(Some(Record { id: *id, data, expiry_date }))
     }

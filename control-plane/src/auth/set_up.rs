@@ -70,10 +70,7 @@ pub async fn set_up(app: &App, caller: &Caller, new: NewRoot) -> Result<User, Ap
         return Err(ApiError::new(Code::BadSetupSecret, "use the link printed at the last start"));
     }
     close(&tx, now).await?;
-    let account = NewAccount {
-        password_hash: Some(digest_of_password),
-        ..NewAccount::new(&new.username, Role::Root)
-    };
+    let account = NewAccount { password_hash: Some(digest_of_password), ..NewAccount::new(&new.username, Role::Root) };
     let user = match users::first_root(&tx).await? {
         Some(root) => users::take_over(&tx, root, account, now).await?,
         None => users::open(&tx, account, now).await?,

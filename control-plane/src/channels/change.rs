@@ -159,11 +159,7 @@ async fn record(tx: &Tx, asking: &Asking, before: Option<&Channel>, after: Optio
     let changed = after.or(before).ok_or_else(|| ApiError::new(Code::Internal, "a change of nothing"))?;
     let rate = |channel: Option<&Channel>| channel.and_then(|channel| channel.cache_read_ratio);
     let (before, after) = (rate(before), rate(after));
-    let change = RateChange {
-        kind: RateKind::Channel,
-        name: changed.id.to_string(),
-        body: after.map(|ratio| ratio.to_string()),
-    };
+    let change = RateChange { kind: RateKind::Channel, name: changed.id.to_string(), body: after.map(|ratio| ratio.to_string()) };
     let rates = if before == after { Vec::new() } else { vec![change] };
     Ok(log::record_rates(tx, asking.now, &[Changed::Channel(changed.id)], &rates).await?)
 }

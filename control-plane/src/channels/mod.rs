@@ -2,6 +2,7 @@
 
 mod api;
 mod change;
+mod demo;
 mod rules;
 mod store;
 
@@ -18,6 +19,7 @@ use crate::http::{ApiError, Asking, Listing, Page, Patch};
 
 pub use api::routes;
 pub use change::{RevealedKey, create, delete, patch, reveal};
+pub use demo::{DEMO_CHANNEL, offer_demo};
 
 /// A way to a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -137,7 +137,8 @@ fn check_address(rules: &mut Rules, channel: &mut Channel, fields: &mut ChannelF
     if channel.base_url.as_ref().is_some_and(|text| text.chars().count() > MOST_ADDRESS) {
         rules.refuse("base_url", "length", format!("must have at most {MOST_ADDRESS} characters"));
     }
-    channel.api_version = std::mem::take(&mut fields.api_version).apply(channel.api_version.take()).filter(|text| !text.is_empty());
+    channel.api_version =
+        std::mem::take(&mut fields.api_version).apply(channel.api_version.take()).filter(|text| !text.is_empty());
     if let Some(version) = &channel.api_version {
         rules.line("api_version", version, 1, 64);
         if !version.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')) {
@@ -226,13 +227,13 @@ mod tests {
         put.map(|()| channel).map_err(|error| error.errors.into_iter().map(|error| error.field).collect())
     }
 
-    fn texts(texts: &[&str]) -> Option<Vec<String>> {
-        Some(texts.iter().map(|text| (*text).to_owned()).collect())
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
     }
 
     #[test]
     fn names_are_kept_once_in_the_order_given() {
-        let channel = put("openai", ChannelFields { models: texts(&["b", "a", "b"]), ..ChannelFields::default() }).unwrap();
+        let channel = put("openai", ChannelFields { models: Some(texts(&["b", "a", "b"])), ..ChannelFields::default() }).unwrap();
         assert_eq!(channel.models.iter().map(ModelName::as_str).collect::<Vec<_>>(), ["b", "a"]);
     }
 
@@ -241,8 +242,8 @@ mod tests {
         let mapping = BTreeMap::from([("a".to_owned(), "b".to_owned()), ("b".to_owned(), "a".to_owned())]);
         let fields = ChannelFields {
             name: Some(String::new()),
-            models: texts(&[]),
-            groups: texts(&["x,y"]),
+            models: Some(texts(&[])),
+            groups: Some(texts(&["x,y"])),
             priority: Some(i64::MAX),
             weight: Some(-1),
             status: Some(Status::AutoDisabled),

@@ -24,6 +24,12 @@ pub(super) async fn lock(tx: &Tx, id: ChannelId) -> Result<Option<Channel>, DbEr
     one(tx, select().and_where(Expr::col("id").eq(id.get())).lock(LockType::Update).to_owned(), id).await
 }
 
+/// The first channel of a name.
+pub(super) async fn id_by_name(db: &impl ConnectionTrait, name: &str) -> Result<Option<ChannelId>, DbErr> {
+    let first = select().and_where(Expr::col("name").eq(name)).order_by("id", Order::Asc).limit(1).to_owned();
+    db.query_one(&first).await?.map(|row| row.try_get("", "id").map(ChannelId::new)).transpose()
+}
+
 async fn one(db: &impl ConnectionTrait, select: SelectStatement, id: ChannelId) -> Result<Option<Channel>, DbErr> {
     let Some(row) = db.query_one(&select).await? else { return Ok(None) };
     let mut keys = keys_of(db, &[id]).await?;
@@ -117,7 +123,8 @@ pub(super) async fn replace_keys(
     for (position, key) in (0_i32..).zip(keys) {
         let hint = hint(key.expose_secret());
         let status = Status::Enabled;
-        let mut insert = Query::insert().into_table(KEYS).columns(["channel_id", "position", "sealed_key", "hint", "status"]).to_owned();
+        let mut insert =
+            Query::insert().into_table(KEYS).columns(["channel_id", "position", "sealed_key", "hint", "status"]).to_owned();
         insert.values_panic([channel.get().into(), position.into(), "".into(), hint.as_str().into(), status.code().into()]);
         let id = insert_for_id(tx, insert).await?;
         let sealed = keyring.seal_text(&place(id), key).map_err(ApiError::internal)?;

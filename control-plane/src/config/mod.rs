@@ -34,6 +34,8 @@ pub struct Settings {
     pub database: Dsn,
     /// How it is connected to.
     pub pool: PoolSettings,
+    /// How long to wait at start for a server that is not there yet.
+    pub database_patience: Duration,
     /// What to do about migrations.
     pub migrate: MigrateMode,
     /// Secrets.

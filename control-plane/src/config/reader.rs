@@ -18,6 +18,8 @@ use crate::db::{Dsn, PoolSettings};
 
 /// Bytes beyond which a file holds no secret.
 const MAX_SECRET_BYTES: u64 = 4096;
+/// How long to wait at start for a database server that is not there yet.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
 /// The least characters of a password for root.
 const MIN_PASSWORD_CHARS: usize = 12;
 /// The value of the family's examples, which everybody knows.
@@ -52,6 +54,7 @@ pub(super) fn read(process: &ProcessOptions, control: &ControlOptions) -> Result
         data_dir,
         database: database.unwrap_or_else(|| Dsn::Sqlite(crate::db::dsn::SqliteFile::default())),
         pool,
+        database_patience: DATABASE_PATIENCE,
         migrate,
         secrets,
         first_run,

@@ -58,9 +58,24 @@ fn every_mistake_is_told_at_once_by_the_name_of_its_setting_and_never_with_its_v
     let problems = read(process, control).unwrap_err();
     let named: Vec<&str> = problems.iter().map(|line| line.split(' ').next().unwrap()).collect();
     for setting in [
-        "SLUICE_BIND", "PORT", "SLUICE_OPS_PORT", "TRUSTED_PROXIES", "TZ", "SLUICE_LOG_FORMAT", "DEBUG", "DRAIN_TIMEOUT", "SQL_DSN",
-        "SQL_MAX_OPEN_CONNS", "SQLITE_BUSY_TIMEOUT", "SLUICE_MIGRATE", "CRYPTO_SECRET", "SESSION_SECRET", "SLUICE_JOIN_SECRET",
-        "SLUICE_GRPC_PORT", "INITIAL_ROOT_PASSWORD", "BATCH_UPDATE_INTERVAL",
+        "SLUICE_BIND",
+        "PORT",
+        "SLUICE_OPS_PORT",
+        "TRUSTED_PROXIES",
+        "TZ",
+        "SLUICE_LOG_FORMAT",
+        "DEBUG",
+        "DRAIN_TIMEOUT",
+        "SQL_DSN",
+        "SQL_MAX_OPEN_CONNS",
+        "SQLITE_BUSY_TIMEOUT",
+        "SLUICE_MIGRATE",
+        "CRYPTO_SECRET",
+        "SESSION_SECRET",
+        "SLUICE_JOIN_SECRET",
+        "SLUICE_GRPC_PORT",
+        "INITIAL_ROOT_PASSWORD",
+        "BATCH_UPDATE_INTERVAL",
     ] {
         assert!(named.contains(&setting), "{setting} is missing in {problems:?}");
     }
@@ -79,9 +94,14 @@ fn secrets_come_from_files_too_but_not_from_both() {
     assert_eq!(secrecy::ExposeSecret::expose_secret(&secret), "from a file, with 16 characters");
 
     let both = ControlOptions { join_secret: some("from the environment"), ..control };
-    assert_eq!(read(ProcessOptions::default(), both).unwrap_err(), ["SLUICE_JOIN_SECRET_FILE must not be set beside SLUICE_JOIN_SECRET"]);
+    assert_eq!(
+        read(ProcessOptions::default(), both).unwrap_err(),
+        ["SLUICE_JOIN_SECRET_FILE must not be set beside SLUICE_JOIN_SECRET"]
+    );
     let gone = ControlOptions { crypto_secret_file: some("/nowhere/at/all"), ..ControlOptions::default() };
-    assert!(read(ProcessOptions::default(), gone).unwrap_err()[0].starts_with("CRYPTO_SECRET_FILE names a file that cannot be read"));
+    assert!(
+        read(ProcessOptions::default(), gone).unwrap_err()[0].starts_with("CRYPTO_SECRET_FILE names a file that cannot be read")
+    );
     std::fs::write(&path, "\n").unwrap();
     let empty = ControlOptions { crypto_secret_file: file, ..ControlOptions::default() };
     assert!(read(ProcessOptions::default(), empty).unwrap_err()[0].contains("empty or too large"));
@@ -125,7 +145,10 @@ fn life_times_of_connections_are_read_in_minutes_and_in_seconds() {
 #[test]
 fn ports_must_differ() {
     let process = ProcessOptions { port: some("9090"), ..ProcessOptions::default() };
-    assert_eq!(read(process, ControlOptions::default()).unwrap_err(), ["SLUICE_OPS_PORT must differ from PORT and SLUICE_GRPC_PORT"]);
+    assert_eq!(
+        read(process, ControlOptions::default()).unwrap_err(),
+        ["SLUICE_OPS_PORT must differ from PORT and SLUICE_GRPC_PORT"]
+    );
 }
 
 #[test]

@@ -16,14 +16,19 @@ mod migrate;
 mod search;
 mod sets;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sea_orm::{
     ConnAcquireErr, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, ExecResult, IsolationLevel,
     QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::prelude::async_trait::async_trait;
+use sluice_domain::UnixMillis;
 use tokio::sync::oneshot;
+
+use crate::publish::log::{self, Changed};
 
 pub use connect::{PoolSettings, ServerVersion, connect, server_version};
 pub use dialect::{insert_for_id, is_conflict, now_millis, sum, whole};
@@ -55,6 +60,7 @@ pub struct Db {
 pub struct Tx {
     // dropped in this order: the next writer's turn begins after this one has ended
     inner: DatabaseTransaction,
+    last: Mutex<Option<(UnixMillis, BTreeSet<Changed>)>>,
     _turn: Option<Turn>,
 }
 
@@ -107,7 +113,7 @@ impl Db {
         };
         let sqlite_transaction_mode = (self.engine() == DatabaseBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
-        Ok(Tx { inner: begin_whole(&self.writer, options).await?, _turn: turn })
+        Ok(Tx { inner: begin_whole(&self.writer, options).await?, last: Mutex::default(), _turn: turn })
     }
 
     /// Starts a transaction in which every read sees the same committed state.
@@ -117,7 +123,7 @@ impl Db {
     pub async fn begin_snapshot(&self) -> Result<Tx, DbErr> {
         let isolation_level = (self.engine() != DatabaseBackend::Sqlite).then_some(IsolationLevel::RepeatableRead);
         let options = TransactionOptions { isolation_level, ..TransactionOptions::default() };
-        Ok(Tx { inner: begin_whole(&self.reader, options).await?, _turn: None })
+        Ok(Tx { inner: begin_whole(&self.reader, options).await?, last: Mutex::default(), _turn: None })
     }
 
     /// Asks for a sign of life.
@@ -128,12 +134,30 @@ impl Db {
         self.reader.ping().await
     }
 
+    /// How many connections are open, and how many of them are idle.
+    #[must_use]
+    pub fn connections(&self) -> (usize, usize) {
+        match self.engine() {
+            DatabaseBackend::MySql => count(self.writer.get_mysql_connection_pool()),
+            DatabaseBackend::Postgres => count(self.writer.get_postgres_connection_pool()),
+            _ => {
+                let (writers, readers) = (self.writer.get_sqlite_connection_pool(), self.reader.get_sqlite_connection_pool());
+                let ((open, idle), (more_open, more_idle)) = (count(writers), count(readers));
+                (open + more_open, idle + more_idle)
+            }
+        }
+    }
+
     /// Closes the pools after what runs has ended.
     pub async fn close(self) {
         // an error here means it is closed already
         let _ = self.reader.close().await;
         let _ = self.writer.close().await;
     }
+}
+
+fn count<D: sqlx::Database>(pool: &sqlx::Pool<D>) -> (usize, usize) {
+    (usize::try_from(pool.size()).unwrap_or(usize::MAX), pool.num_idle())
 }
 
 /// Runs a whole transaction again while it fails only because others were in its way. `attempt` begins, writes and commits.
@@ -173,11 +197,24 @@ async fn begin_whole(pool: &DatabaseConnection, options: TransactionOptions) -> 
 }
 
 impl Tx {
+    /// Has a change recorded as the very last thing before the commit: for those in the middle of a transaction, who must not take the
+    /// head of the configuration while others still have locks to take.
+    pub fn record_at_commit(&self, now: UnixMillis, change: Changed) {
+        self.last.lock().get_or_insert_with(|| (now, BTreeSet::new())).1.insert(change);
+    }
+
     /// Makes everything permanent.
     ///
     /// # Errors
     /// When the database refuses or is away; what happened is then unknown until read again.
     pub async fn commit(self) -> Result<(), DbErr> {
+        let last = self.last.lock().take();
+        if let Some((now, changes)) = last {
+            let changes: Vec<Changed> = changes.into_iter().collect();
+            for chunk in changes.chunks(log::MAX_CHANGES) {
+                log::record(&self, now, chunk).await?;
+            }
+        }
         self.inner.commit().await
     }
 }

@@ -1,7 +1,8 @@
 //! Many rows in one statement, as fast as each engine can take them.
 
 use sea_orm::sea_query::{
-    Alias, ArrayType, CaseStatement, Expr, ExprTrait, Func, IntoIden, OnConflict, Query, TableRef, UpdateStatement, Value, ValueTuple,
+    Alias, ArrayType, CaseStatement, Expr, ExprTrait, Func, IntoIden, OnConflict, Query, TableRef, UpdateStatement, Value,
+    ValueTuple,
 };
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr};
 
@@ -217,7 +218,9 @@ fn add_from_values(update: &mut UpdateStatement, table: &'static str, columns: &
     for (place, column) in columns.iter().enumerate() {
         update.value(*column, Expr::col((table, *column)).add(Expr::col(given(place + 1))));
     }
-    let values = |(id, amounts): &(i64, Vec<i64>)| ValueTuple::Many(std::iter::once(*id).chain(amounts.iter().copied()).map(Value::from).collect());
+    let values = |(id, amounts): &(i64, Vec<i64>)| {
+        ValueTuple::Many(std::iter::once(*id).chain(amounts.iter().copied()).map(Value::from).collect())
+    };
     update.from(TableRef::ValuesList(rows.iter().map(values).collect(), "given".into_iden()));
     update.and_where(Expr::col((table, "id")).equals(given(0)));
 }

@@ -9,7 +9,8 @@ use utoipa_axum::routes;
 use super::{Group, GroupFields};
 use crate::app::App;
 use crate::http::{
-    Answer, ApiError, Asking, Count, DecimalText, Done, Json, Listing, Moment, Page, Paging, Path, Query, Refused, SortKey, segment,
+    Answer, ApiError, Asking, Count, DecimalText, Done, Json, Listing, Moment, Page, Paging, Path, Query, Refused, SortKey,
+    segment,
 };
 
 const SORTS: [SortKey; 1] = [SortKey { word: "name", column: "name" }];

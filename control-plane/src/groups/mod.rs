@@ -81,10 +81,7 @@ impl GroupFields {
 /// When the database is away.
 pub async fn list(app: &App, asking: &Asking, listing: &Listing) -> Result<Page<Group>, ApiError> {
     asking.actor.need_scope(Scope::Read)?;
-    let only = match asking.actor.is_admin() {
-        true => None,
-        false => Some(usable_by(app.db.read(), &asking.actor).await?),
-    };
+    let only = if asking.actor.is_admin() { None } else { Some(usable_by(app.db.read(), &asking.actor).await?) };
     Ok(store::list(app.db.read(), only.as_deref(), listing).await?)
 }
 

@@ -20,11 +20,7 @@ pub(super) async fn lock(tx: &Tx, name: &str) -> Result<Option<Group>, DbErr> {
     tx.query_one(&one).await?.as_ref().map(read).transpose()
 }
 
-pub(super) async fn list(
-    db: &impl ConnectionTrait,
-    only: Option<&[GroupName]>,
-    listing: &Listing,
-) -> Result<Page<Group>, DbErr> {
+pub(super) async fn list(db: &impl ConnectionTrait, only: Option<&[GroupName]>, listing: &Listing) -> Result<Page<Group>, DbErr> {
     let mut some = select();
     some.and_where_option(only.map(|names| Expr::col("name").is_in(names.iter().map(GroupName::as_str))));
     let marks = |group: &Group, _: &str| (group.name.as_str().into(), group.name.as_str().into());

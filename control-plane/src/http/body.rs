@@ -3,7 +3,7 @@
 use axum::extract::{FromRequest, Request};
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::asking::BodyText;
 use super::codes::Code;
@@ -56,10 +56,9 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if depth(text) > MAX_DEPTH {
         return Err(ApiError::new(Code::TooDeep, format!("a body is nested at most {MAX_DEPTH} deep")));
     }
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let parsed = serde_path_to_error::deserialize(&mut reader).map_err(refusal)?;
-    reader.end().map_err(|error| syntax(&error))?;
-    Ok(parsed)
+    // the whole of it first, so that a slip of the pen is not told as a wrong field
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| syntax(&error))?;
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(refusal)
 }
 
 fn refusal(error: serde_path_to_error::Error<serde_json::Error>) -> ApiError {
@@ -161,6 +160,7 @@ mod tests {
         for text in ["", "{", "{\"name\":\"a\"} x", "{'name':1}", "\u{feff}{}", "nul"] {
             assert_eq!(refused(text).0, Code::BadJson, "{text:?}");
         }
+        assert_eq!(refused(r#"{"nmae":}"#).0, Code::BadJson, "a slip is told before a wrong field");
         assert_eq!(parse::<Sample>(b"{\"name\":\"\xff\"}").unwrap_err().code, Code::BadJson);
     }
 

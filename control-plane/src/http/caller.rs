@@ -34,7 +34,8 @@ impl Caller {
         Self {
             address: client_address(peer, headers, trusted),
             request_id: given.unwrap_or_else(|| new_request_id(now)),
-            is_https: behind_proxy && header(headers, "x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")),
+            is_https: behind_proxy
+                && header(headers, "x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")),
         }
     }
 

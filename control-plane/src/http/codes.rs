@@ -143,7 +143,9 @@ impl Code {
             Self::Protected => (S::CONFLICT, "protected", "It cannot be changed this way"),
             Self::TooMany => (S::CONFLICT, "too_many", "There are as many as allowed"),
             Self::QuotaOutOfRange => (S::CONFLICT, "quota_out_of_range", "The balance would be out of range"),
-            Self::IdempotencyKeyReused => (S::CONFLICT, "idempotency_key_reused", "The Idempotency-Key came with another request"),
+            Self::IdempotencyKeyReused => {
+                (S::CONFLICT, "idempotency_key_reused", "The Idempotency-Key came with another request")
+            }
             Self::IdempotencyKeyBusy => (S::CONFLICT, "idempotency_key_busy", "The Idempotency-Key is being worked on"),
             Self::AlreadySetUp => (S::GONE, "already_set_up", "The site is set up already"),
             Self::Changed => (S::PRECONDITION_FAILED, "changed", "The object changed since it was read"),

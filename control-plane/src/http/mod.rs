@@ -34,7 +34,7 @@ pub use asking::{Asking, FRESH_MILLIS, IdempotencyKey};
 pub use body::{Json, MAX_BODY_BYTES, MAX_DEPTH, parse};
 pub use caller::Caller;
 pub use codes::Code;
-pub use gate::{Gate, GateSettings, loopback};
+pub use gate::{Gate, GateSettings};
 pub use layers::{BUILD, REQUEST_ID};
 pub use openapi::description;
 pub use page::{Count, Listing, Page, Paging, SortKey, SortValue};

@@ -123,7 +123,8 @@ mod tests {
             for (method, operation) in methods.as_object().unwrap() {
                 let empty = Vec::new();
                 let described = operation["parameters"].as_array().unwrap_or(&empty).iter();
-                let described: Vec<_> = described.filter(|parameter| parameter["in"] == "path").map(|p| p["name"].as_str().unwrap()).collect();
+                let described: Vec<_> =
+                    described.filter(|parameter| parameter["in"] == "path").map(|p| p["name"].as_str().unwrap()).collect();
                 assert_eq!(described, placeholders, "{method} {path}");
             }
         }

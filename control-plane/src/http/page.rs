@@ -189,9 +189,9 @@ impl Listing {
         let (column, id_column) = (self.key.column, self.id_column);
         let order = if self.is_descending { Order::Desc } else { Order::Asc };
         if let Some((value, id)) = &self.after {
-            let beyond = |column: &'static str, value: &SortValue| match self.is_descending {
-                true => Expr::col(column).lt(value.expression()),
-                false => Expr::col(column).gt(value.expression()),
+            let beyond = |column: &'static str, value: &SortValue| {
+                let (column, value) = (Expr::col(column), value.expression());
+                if self.is_descending { column.lt(value) } else { column.gt(value) }
             };
             let tie = Expr::col(column).eq(value.expression()).and(beyond(id_column, id));
             select.and_where(if column == id_column { beyond(id_column, id) } else { beyond(column, value).or(tie) });

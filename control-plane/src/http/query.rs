@@ -26,16 +26,16 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 pub fn read<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
     let pairs = url::form_urlencoded::parse(query.as_bytes());
     let reader = serde_urlencoded::Deserializer::new(pairs);
-    serde_path_to_error::deserialize(reader).map(Ok).unwrap_or_else(|error| {
+    serde_path_to_error::deserialize(reader).map_err(|error| {
         let path = error.path().to_string();
         let text = error.into_inner().to_string();
-        let unknown = text.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
-        let twice = text.strip_prefix("duplicate field `").and_then(|rest| rest.split('`').next());
-        Err(match (unknown, twice) {
-            (Some(name), _) => ApiError::field(name, "unknown_field", text.clone()),
-            (_, Some(name)) => ApiError::field(name, "twice", "is given twice"),
+        let named = |words: &str| text.strip_prefix(words).and_then(|rest| rest.strip_prefix('`')?.split('`').next());
+        match (named("unknown field "), named("duplicate field "), named("missing field ")) {
+            (Some(name), _, _) => ApiError::field(name, "unknown_field", text.clone()),
+            (_, Some(name), _) => ApiError::field(name, "twice", "is given twice"),
+            (_, _, Some(name)) => ApiError::field(name, "required", "is required"),
             _ => ApiError::field(&path, "wrong_type", text),
-        })
+        }
     })
 }
 

@@ -31,6 +31,7 @@ pub(super) struct Status {
 
 /// What visitors may know of the site.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "the family's fields")]
 pub(super) struct StatusData {
     /// The release.
     version: &'static str,
@@ -100,7 +101,11 @@ pub(super) async fn status(State(app): State<App>) -> Response {
     let site = settings::site(&app).await.unwrap_or_default();
     let is_set_up = auth::is_set_up(&app).await.unwrap_or(false);
     let code = if not_ready.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = Status { success: not_ready.is_none(), message: not_ready.unwrap_or_default().to_owned(), data: data(&app, site, is_set_up) };
+    let body = Status {
+        success: not_ready.is_none(),
+        message: not_ready.unwrap_or_default().to_owned(),
+        data: data(&app, site, is_set_up),
+    };
     (code, Json(body)).into_response()
 }
 

@@ -15,12 +15,14 @@ use crate::wallet::moves::{self, Shift, Shifts};
 const AT_ONCE: u64 = 200;
 
 /// What a run did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Leases whose relay was lost.
     pub doubted: u64,
     /// Leases whose remainder went back because the wait was over.
     pub released: u64,
+    /// The accounts it went back to.
+    pub richer: BTreeSet<AccountId>,
 }
 
 /// Doubts the leases of lost relays, and gives back what has been in doubt long enough. Goes on until nothing is left to do.
@@ -37,8 +39,9 @@ pub async fn run(db: &Db, now: UnixMillis) -> Result<Report, DbErr> {
         }
     }
     loop {
-        let released = release(db, now).await?;
+        let (released, richer) = release(db, now).await?;
         report.released += released;
+        report.richer.extend(richer);
         if released < AT_ONCE {
             return Ok(report);
         }
@@ -58,10 +61,11 @@ async fn doubt(db: &Db, now: UnixMillis) -> Result<(u64, u64), DbErr> {
     Ok((looked_at, moved))
 }
 
-async fn release(db: &Db, now: UnixMillis) -> Result<u64, DbErr> {
+async fn release(db: &Db, now: UnixMillis) -> Result<(u64, BTreeSet<AccountId>), DbErr> {
     let before = now.plus_millis(-GRACE_MILLIS - IN_DOUBT_HOLD_MILLIS);
     let held = store::expired(db.read(), State::InDoubt, before, AT_ONCE).await?;
-    move_all(db, &held, State::InDoubt, State::Closed, now).await
+    let released = move_all(db, &held, State::InDoubt, State::Closed, now).await?;
+    Ok((released, held.into_iter().map(|lease| lease.account).collect()))
 }
 
 /// Moves leases from one state to the next, with their money, if they still are in the former once their accounts are locked.

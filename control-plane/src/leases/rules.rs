@@ -48,13 +48,16 @@ pub(super) fn decide(
     let holding = holders.entry(ask.account).or_default();
     let others = holding.iter().filter(|node| **node != ask.life.node).count();
     let others = u32::try_from(others).unwrap_or(u32::MAX);
-    let Some(amount) = grant_size(available, ask.need, ask.want, others) else {
+    let low = is_low(available, mean_request(ask));
+    // what one relay holds beyond its need of a low balance, another one lacks
+    let want = if low { ask.need } else { ask.want };
+    let Some(amount) = grant_size(available, ask.need, want, others) else {
         return Err(Refused::Exhausted { need: ask.need, rev: account.rev });
     };
     account.balance -= amount.get();
     account.leased += amount.get();
     holding.insert(ask.life.node.clone());
-    Ok(Size { amount, low: is_low(available, mean_request(ask)) })
+    Ok(Size { amount, low })
 }
 
 /// What a request of this account costs about, for judging whether its balance is low: what it needed, or, for a refill, the part of
@@ -102,9 +105,14 @@ mod tests {
 
     #[test]
     fn later_requests_get_their_share_of_what_earlier_ones_left() {
-        let asks = [ask("a", 10, 1_000_000), ask("b", 10, 1_000_000), ask("a", 10, 1_000_000)];
+        let asks = [ask("a", 1, 1_000_000), ask("b", 1, 1_000_000), ask("a", 0, 100)];
         // half of it; half of the rest shared with one holder; half of the rest shared with the other one
         assert_eq!(decide_all(account(1_000, 0, false), &asks), [Ok(500), Ok(125), Ok(93)]);
+    }
+
+    #[test]
+    fn of_a_low_balance_nobody_gets_more_than_they_need() {
+        assert_eq!(decide_all(account(1_000, 0, false), &[ask("a", 11, 1_000), ask("b", 11, 1_000)]), [Ok(11), Ok(11)]);
     }
 
     #[test]

@@ -10,11 +10,11 @@ use utoipa_axum::routes;
 use super::{Figure, PastPrice, Price, PriceFields, PriceFilter, Source, usd_view};
 use crate::app::App;
 use crate::http::{
-    Answer, ApiError, Asking, Count, DecimalText, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query, Refused, SortKey, segment,
+    Answer, ApiError, Asking, Count, DecimalText, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query, Refused,
+    SortKey, segment,
 };
 
-const SORTS: [SortKey; 2] =
-    [SortKey { word: "model", column: "model" }, SortKey { word: "updated_at", column: "updated_at" }];
+const SORTS: [SortKey; 2] = [SortKey { word: "model", column: "model" }, SortKey { word: "updated_at", column: "updated_at" }];
 const HISTORY_SORTS: [SortKey; 1] = [SortKey { word: "seq", column: "seq" }];
 
 /// The figures of a price. Every one is decimal text; `null` is not set.

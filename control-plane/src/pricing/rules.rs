@@ -56,8 +56,14 @@ impl PriceFields {
         price.completion_ratio =
             relative(&mut rules, "completion_ratio", "usd_per_1m_output", self.completion_ratio, self.usd_per_1m_output, before);
         let before = price.cache_read_ratio;
-        price.cache_read_ratio =
-            relative(&mut rules, "cache_read_ratio", "usd_per_1m_cache_read", self.cache_read_ratio, self.usd_per_1m_cache_read, before);
+        price.cache_read_ratio = relative(
+            &mut rules,
+            "cache_read_ratio",
+            "usd_per_1m_cache_read",
+            self.cache_read_ratio,
+            self.usd_per_1m_cache_read,
+            before,
+        );
         let before = price.cache_write_ratio;
         let (ratio, usd) = (self.cache_write_ratio, self.usd_per_1m_cache_write);
         price.cache_write_ratio = relative(&mut rules, "cache_write_ratio", "usd_per_1m_cache_write", ratio, usd, before);
@@ -117,8 +123,7 @@ fn relative_to(input: Option<Ratio>, text: &str) -> Result<Ratio, FigureError> {
     let wanted = decimal(&text.parse::<Ratio>()?);
     let input = input.map(|ratio| decimal(&ratio) * Decimal::TWO).filter(|usd| !usd.is_zero()).ok_or(FigureError::NoInput)?;
     let quotient = wanted.checked_div(input).ok_or(RatioError::TooLarge)?;
-    let places = Ratio::MAX_SCALE.min(28 - quotient.trunc().to_string().len().min(28) as u32);
-    let rounded = quotient.round_dp_with_strategy(places, RoundingStrategy::AwayFromZero);
+    let rounded = quotient.round_dp_with_strategy(Ratio::MAX_SCALE, RoundingStrategy::AwayFromZero);
     Ok(rounded.normalize().to_string().parse::<Ratio>()?)
 }
 
@@ -172,8 +177,8 @@ mod tests {
         Patch::Set(text.to_owned())
     }
 
-    fn ratio(text: &str) -> Option<Ratio> {
-        Some(text.parse().unwrap())
+    fn ratio(text: &str) -> Ratio {
+        text.parse().unwrap()
     }
 
     #[test]
@@ -187,7 +192,7 @@ mod tests {
         let price = fields.put_into(ModelPrice::default()).unwrap();
         assert_eq!(
             (price.model_ratio, price.completion_ratio, price.cache_read_ratio),
-            (ratio("1.25"), ratio("4"), ratio("0.5"))
+            (Some(ratio("1.25")), Some(ratio("4")), Some(ratio("0.5")))
         );
         let view = usd_view("gpt-4o", &price);
         assert_eq!(view.input.as_deref(), Some("2.5"));
@@ -200,7 +205,7 @@ mod tests {
     fn an_endless_quotient_is_cut_at_18_digits_and_rounded_up() {
         let fields = PriceFields { usd_per_1m_input: set("1.5"), usd_per_1m_output: set("2"), ..PriceFields::default() };
         let price = fields.put_into(ModelPrice::default()).unwrap();
-        assert_eq!(price.completion_ratio, ratio("1.333333333333333334"));
+        assert_eq!(price.completion_ratio, Some(ratio("1.333333333333333334")));
         assert_eq!(usd_view("x", &price).output.as_deref(), Some("2"));
     }
 
@@ -223,9 +228,12 @@ mod tests {
 
     #[test]
     fn a_patch_keeps_what_it_leaves_out_and_clears_what_is_null() {
-        let before = ModelPrice { model_ratio: ratio("1"), cache_read_ratio: ratio("0.5"), ..ModelPrice::default() };
+        let before = ModelPrice { model_ratio: Some(ratio("1")), cache_read_ratio: Some(ratio("0.5")), ..ModelPrice::default() };
         let fields = PriceFields { cache_read_ratio: Patch::Clear, completion_ratio: set("3"), ..PriceFields::default() };
         let after = fields.put_into(before).unwrap();
-        assert_eq!((after.model_ratio, after.completion_ratio, after.cache_read_ratio), (ratio("1"), ratio("3"), None));
+        assert_eq!(
+            (after.model_ratio, after.completion_ratio, after.cache_read_ratio),
+            (Some(ratio("1")), Some(ratio("3")), None)
+        );
     }
 }

@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
 use super::gate::life;
-use super::{HEARTBEAT, QUEUE, Rpc, Answers, encode, superseded, unavailable};
+use super::{Answers, HEARTBEAT, QUEUE, Rpc, encode, superseded, unavailable};
 use crate::leases::Life;
 use crate::nodes::NodeStatus;
 use crate::publish::{self, News, State};

@@ -30,7 +30,9 @@ impl Interceptor for JoinGate {
             let expected = join_proof(secret, &node);
             let proof = presented_proof(&request).unwrap_or_default();
             if !is_same_secret(proof.as_bytes(), expected.expose_secret().as_bytes()) {
-                return Err(Status::unauthenticated("the join secret of this relay (SLUICE_JOIN_SECRET) is not the control plane's"));
+                return Err(Status::unauthenticated(
+                    "the join secret of this relay (SLUICE_JOIN_SECRET) is not the control plane's",
+                ));
             }
         }
         Ok(request)

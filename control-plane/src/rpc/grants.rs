@@ -1,6 +1,6 @@
 //! Grants in small batches: requests of all relays that arrive within moments share one transaction.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluice_rpc::pb;
 use sluice_telemetry::tasks::Tasks;
@@ -62,7 +62,13 @@ async fn run(app: App, mut queue: mpsc::Receiver<Job>) {
 
 async fn decide(app: &App, jobs: Vec<Job>) {
     let asks: Vec<Ask> = jobs.iter().flat_map(|job| job.asks.iter().cloned()).collect();
-    let mut answers = match leases::grant(&app.db, &asks, app.clock.wall()).await {
+    let begun = Instant::now();
+    let decided = leases::grant(&app.db, &asks, app.clock.wall()).await;
+    match &decided {
+        Ok(answers) => app.metrics.granted(answers, begun.elapsed()),
+        Err(_) => app.metrics.not_granted(asks.len()),
+    }
+    let mut answers = match decided {
         Ok(answers) => answers.into_iter().map(Some).collect::<Vec<_>>().into_iter(),
         Err(error) => {
             warn!(%error, "cannot decide about grants");

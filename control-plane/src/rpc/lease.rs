@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::gate::life;
 use super::grants::{Replies, grant};
-use super::{QUEUE, Rpc, Answers, superseded, unavailable};
+use super::{Answers, QUEUE, Rpc, superseded, unavailable};
 use crate::leases::{self, Ask, LIFE_MILLIS, Life};
 use crate::publish::{News, Revoked};
 

@@ -55,6 +55,7 @@ pub(crate) struct Rpc {
     granter: Granter,
     encodings: Encodings,
     settler: Settler,
+    report_pause_ms: i64,
 }
 
 impl Rpc {
@@ -68,7 +69,14 @@ impl Rpc {
             granter: Granter::new(app, tasks),
             encodings: Encodings::default(),
             settler,
+            report_pause_ms: 0,
         }
+    }
+
+    /// Has relays wait so long between two reports of usage; `None`: as they like.
+    pub(crate) fn pausing_reports(self, pause: Option<Duration>) -> Self {
+        let report_pause_ms = pause.map_or(0, |pause| i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
+        Self { report_pause_ms, ..self }
     }
 
     /// Starts what runs beside the services.

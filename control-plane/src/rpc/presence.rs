@@ -73,7 +73,10 @@ impl Presence {
                 continue;
             }
             match write(&app, &said).await {
-                Ok(fleet) => self.0.fleet.store(fleet, Ordering::Relaxed),
+                Ok(fleet) => {
+                    self.0.fleet.store(fleet, Ordering::Relaxed);
+                    app.metrics.fleet(fleet);
+                }
                 Err(error) => warn!(%error, "cannot write down how relays are"),
             }
         }

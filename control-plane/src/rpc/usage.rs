@@ -1,6 +1,6 @@
 //! The usage stream: batches in, settled in order, acknowledged.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -17,6 +17,8 @@ use tracing::warn;
 
 use super::gate::life;
 use super::{Answers, QUEUE, Rpc};
+use crate::leases::Life;
+use crate::publish::Revoked;
 use crate::settlement::{Batch, Incoming, MAX_RECORDS};
 
 /// Batches read ahead of settlement; more wait on the relay's disk.
@@ -40,12 +42,19 @@ impl Usage for Rpc {
     }
 }
 
+/// A batch, and whose it is.
+#[derive(Debug)]
+struct Report {
+    life: Life,
+    batch: Batch,
+}
+
 /// Reads batches until the stream ends or one is not a batch.
-async fn read(caller: NodeId, mut up: Streaming<pb::UsageBatch>, batches: mpsc::Sender<Batch>, down: Replies) {
+async fn read(caller: NodeId, mut up: Streaming<pb::UsageBatch>, reports: mpsc::Sender<Report>, down: Replies) {
     while let Ok(Some(message)) = up.message().await {
-        match batch(&caller, message) {
-            Ok(batch) => {
-                if batches.send(batch).await.is_err() {
+        match report(&caller, message) {
+            Ok(report) => {
+                if reports.send(report).await.is_err() {
                     return;
                 }
             }
@@ -57,7 +66,7 @@ async fn read(caller: NodeId, mut up: Streaming<pb::UsageBatch>, batches: mpsc::
     }
 }
 
-fn batch(caller: &NodeId, message: pb::UsageBatch) -> Result<Batch, Status> {
+fn report(caller: &NodeId, message: pb::UsageBatch) -> Result<Report, Status> {
     let life = life(caller, &message.node_id, message.epoch)?;
     if message.first_seq < 1 {
         return Err(Status::invalid_argument("first_seq must be 1 or more"));
@@ -65,13 +74,13 @@ fn batch(caller: &NodeId, message: pb::UsageBatch) -> Result<Batch, Status> {
     if message.records.len() > MAX_BATCH_RECORDS {
         return Err(Status::invalid_argument(format!("a batch holds at most {MAX_BATCH_RECORDS} records")));
     }
-    Ok(Batch {
-        life,
+    let batch = Batch {
         first_seq: message.first_seq,
         records: message.records.into_iter().map(incoming).collect(),
         epoch_ended: message.epoch_ended,
         sent_at: UnixMillis(message.sent_at_ms),
-    })
+    };
+    Ok(Report { life, batch })
 }
 
 fn incoming(record: pb::UsageRecord) -> Incoming {
@@ -84,31 +93,40 @@ fn incoming(record: pb::UsageRecord) -> Incoming {
 
 impl Rpc {
     /// Settles what came in, taking together what has piled up meanwhile.
-    async fn settle_all(self, mut batches: mpsc::Receiver<Batch>, down: Replies) {
+    async fn settle_all(self, mut reports: mpsc::Receiver<Report>, down: Replies) {
         let mut put_aside = None;
         loop {
-            let Some(mut batch) = take(&mut put_aside, &mut batches).await else { return };
-            while batch.records.len() < MAX_RECORDS - MAX_BATCH_RECORDS {
-                let Ok(more) = batches.try_recv() else { break };
-                if let Err(other) = join(&mut batch, more) {
+            let Some(mut report) = take(&mut put_aside, &mut reports).await else { return };
+            while report.batch.records.len() < MAX_RECORDS - MAX_BATCH_RECORDS {
+                let Ok(more) = reports.try_recv() else { break };
+                if let Err(other) = join(&mut report, more) {
                     put_aside = Some(other);
                     break;
                 }
             }
-            let reply = self.settle_one(&batch).await;
+            let reply = self.settle_one(&report).await;
             if down.send(Ok(reply)).await.is_err() {
                 return;
             }
         }
     }
 
-    async fn settle_one(&self, batch: &Batch) -> pb::UsageReply {
-        let epoch = batch.life.epoch.0;
-        match self.settler.settle(&batch.life, std::slice::from_ref(batch), self.app.clock.wall()).await {
-            Ok(settled) if settled.has_gap => pb::UsageReply { epoch, reply: Some(Reply::Expect(settled.next_seq)), pause_ms: 0 },
-            Ok(settled) => pb::UsageReply { epoch, reply: Some(Reply::AckedBelow(settled.next_seq)), pause_ms: 0 },
+    async fn settle_one(&self, Report { life, batch }: &Report) -> pb::UsageReply {
+        let epoch = life.epoch.0;
+        let begun = Instant::now();
+        match self.settler.settle(life, std::slice::from_ref(batch), self.app.clock.wall()).await {
+            Ok(settled) => {
+                self.app.metrics.settled(&settled, begun.elapsed());
+                let reply = match settled.has_gap {
+                    true => Reply::Expect(settled.next_seq),
+                    false => Reply::AckedBelow(settled.next_seq),
+                };
+                self.feed.tell(settled.richer.into_iter().map(|account| Revoked::Credit(account, 0)).collect());
+                pb::UsageReply { epoch, reply: Some(reply), pause_ms: self.report_pause_ms }
+            }
             Err(error) => {
-                warn!(%error, node.id = %batch.life.node, "cannot settle a report of relay {}, it is asked for it again", batch.life.node);
+                self.app.metrics.not_settled();
+                warn!(%error, node.id = %life.node, "cannot settle a report of relay {}, it is asked for it again", life.node);
                 let pause_ms = i64::try_from(PAUSE.as_millis()).unwrap_or(i64::MAX);
                 pb::UsageReply { epoch, reply: Some(Reply::Expect(batch.first_seq)), pause_ms }
             }
@@ -116,19 +134,21 @@ impl Rpc {
     }
 }
 
-async fn take(put_aside: &mut Option<Batch>, batches: &mut mpsc::Receiver<Batch>) -> Option<Batch> {
+async fn take(put_aside: &mut Option<Report>, reports: &mut mpsc::Receiver<Report>) -> Option<Report> {
     match put_aside.take() {
-        Some(batch) => Some(batch),
-        None => batches.recv().await,
+        Some(report) => Some(report),
+        None => reports.recv().await,
     }
 }
 
 /// Appends a batch to one that it follows without gap, in the same life.
-fn join(batch: &mut Batch, more: Batch) -> Result<(), Batch> {
+fn join(report: &mut Report, more: Report) -> Result<(), Report> {
+    let batch = &mut report.batch;
     let next = batch.first_seq.saturating_add(i64::try_from(batch.records.len()).unwrap_or(i64::MAX));
-    if more.life != batch.life || more.first_seq != next || batch.epoch_ended {
+    if more.life != report.life || more.batch.first_seq != next || batch.epoch_ended {
         return Err(more);
     }
+    let more = more.batch;
     batch.records.extend(more.records);
     (batch.epoch_ended, batch.sent_at) = (more.epoch_ended, more.sent_at);
     Ok(())
@@ -141,11 +161,17 @@ mod tests {
     fn message(first_seq: i64, records: usize) -> pb::UsageBatch {
         let closed = pb::LeaseClosed { lease_id: 1 };
         let record = pb::UsageRecord { record: Some(pb::usage_record::Record::LeaseClosed(closed)) };
-        pb::UsageBatch { node_id: "relay-1".into(), epoch: 1, first_seq, records: vec![record; records], ..pb::UsageBatch::default() }
+        pb::UsageBatch {
+            node_id: "relay-1".into(),
+            epoch: 1,
+            first_seq,
+            records: vec![record; records],
+            ..pb::UsageBatch::default()
+        }
     }
 
-    fn read_one(message: pb::UsageBatch) -> Result<Batch, Status> {
-        batch(&NodeId::parse("relay-1").unwrap(), message)
+    fn read_one(message: pb::UsageBatch) -> Result<Report, Status> {
+        report(&NodeId::parse("relay-1").unwrap(), message)
     }
 
     #[test]
@@ -153,7 +179,7 @@ mod tests {
         let mut first = read_one(message(1, 3)).unwrap();
         assert!(join(&mut first, read_one(message(5, 1)).unwrap()).is_err(), "there is a gap");
         join(&mut first, read_one(pb::UsageBatch { epoch_ended: true, ..message(4, 2) }).unwrap()).unwrap();
-        assert_eq!((first.records.len(), first.epoch_ended), (5, true));
+        assert_eq!((first.batch.records.len(), first.batch.epoch_ended), (5, true));
         assert!(join(&mut first, read_one(message(6, 1)).unwrap()).is_err(), "nothing follows the end of a life");
     }
 
@@ -163,6 +189,6 @@ mod tests {
         assert!(read_one(message(1, MAX_BATCH_RECORDS + 1)).is_err());
         assert!(read_one(pb::UsageBatch { node_id: "relay-2".into(), ..message(1, 1) }).is_err());
         let later = pb::UsageBatch { records: vec![pb::UsageRecord::default()], ..message(1, 0) };
-        assert!(matches!(read_one(later).unwrap().records.as_slice(), [Incoming::Unreadable { .. }]));
+        assert!(matches!(read_one(later).unwrap().batch.records.as_slice(), [Incoming::Unreadable { .. }]));
     }
 }

@@ -232,8 +232,11 @@ mod tests {
 
     #[test]
     fn the_table_has_every_setting_relays_follow_with_their_defaults() {
-        let ours: BTreeSet<&str> =
-            DEFINITIONS.iter().filter(|definition| definition.effect == Effect::Relays).map(|definition| definition.name).collect();
+        let ours: BTreeSet<&str> = DEFINITIONS
+            .iter()
+            .filter(|definition| definition.effect == Effect::Relays)
+            .map(|definition| definition.name)
+            .collect();
         assert_eq!(ours, BTreeSet::from(RelaySettings::NAMES));
         let mut settings = RelaySettings::default();
         for definition in DEFINITIONS.iter().filter(|definition| definition.effect == Effect::Relays) {

@@ -14,9 +14,7 @@ mod settler;
 mod store;
 mod tally;
 
-use sluice_domain::{Record, UnixMillis};
-
-use crate::leases::Life;
+use sluice_domain::{AccountId, Record, UnixMillis};
 
 pub use settler::Settler;
 
@@ -26,8 +24,6 @@ pub const MAX_RECORDS: usize = 2_000;
 /// A report of one relay's life. Its records follow each other without gap.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Which relay, in which of its lives.
-    pub life: Life,
     /// Number of the first record.
     pub first_seq: i64,
     /// The records.
@@ -61,6 +57,8 @@ pub struct Settled {
     pub has_gap: bool,
     /// What was done.
     pub counts: Counts,
+    /// Accounts to which leases gave something back: relays that were told they are exhausted may ask again.
+    pub richer: Vec<AccountId>,
 }
 
 /// What a settlement did, for metrics.

@@ -75,17 +75,23 @@ impl Settler {
         if taken.records.is_empty() && !taken.ends {
             // nothing to write, but a cursor made just now is worth keeping
             tx.commit().await?;
-            return Ok(taken.into_settled(cursor, Counts::default()));
+            return Ok(taken.into_settled(cursor, Counts::default(), Vec::new()));
         }
-        let mut counts = self.settle_taken(&tx, life, &taken, now).await?;
+        let (mut counts, richer) = self.settle_taken(&tx, life, &taken, now).await?;
         let next = Cursor { next_seq: taken.next_seq, ended: cursor.ended || taken.ends };
         store::move_cursor(&tx, life, next, now).await?;
         tx.commit().await?;
         counts.statements += written + 1;
-        Ok(taken.into_settled(next, counts))
+        Ok(taken.into_settled(next, counts, richer))
     }
 
-    async fn settle_taken(&self, tx: &Tx, life: &Life, taken: &Taken<'_>, now: UnixMillis) -> Result<Counts, DbErr> {
+    async fn settle_taken(
+        &self,
+        tx: &Tx,
+        life: &Life,
+        taken: &Taken<'_>,
+        now: UnixMillis,
+    ) -> Result<(Counts, Vec<AccountId>), DbErr> {
         let chains = self.chains(tx, taken).await?;
         let judged = self.judge_all(life, taken, &chains, now);
         let mut counts = judged.counts;
@@ -103,7 +109,7 @@ impl Settler {
         counts.statements += store::add_to_hours(tx, &requests).await?;
         counts.statements += store::insert_quarantine(tx, life, judged.quarantined, now).await?;
         used.iter().for_each(|token| self.touched.insert(*token, now.0));
-        Ok(counts)
+        Ok((counts, money.richer))
     }
 
     /// Who pays for each request. Looked up once per token and user, then remembered.
@@ -224,6 +230,7 @@ impl Settler {
 struct Moved {
     late: u64,
     closed: u64,
+    richer: Vec<AccountId>,
     statements: u64,
 }
 
@@ -263,7 +270,8 @@ async fn write_sums(
         moves::write_charges(tx, charges, now).await?;
         statements += 1;
     }
-    Ok(Moved { late: sums.late, closed: u64::try_from(sums.closed.len()).unwrap_or_default(), statements })
+    let closed = u64::try_from(sums.closed.len()).unwrap_or_default();
+    Ok(Moved { late: sums.late, closed, richer: sums.richer, statements })
 }
 
 fn set_aside(_life: &Life, seq: i64, request: &RequestRecord, reason: &str) -> Quarantined {
@@ -332,8 +340,9 @@ impl<'a> Taken<'a> {
         self.records.iter().filter_map(|taken| request_of(taken.record))
     }
 
-    fn into_settled(self, cursor: Cursor, counts: Counts) -> Settled {
-        Settled { next_seq: cursor.next_seq, has_gap: self.has_gap, counts: Counts { duplicates: self.duplicates, ..counts } }
+    fn into_settled(self, cursor: Cursor, counts: Counts, richer: Vec<AccountId>) -> Settled {
+        let counts = Counts { duplicates: self.duplicates, ..counts };
+        Settled { next_seq: cursor.next_seq, has_gap: self.has_gap, counts, richer }
     }
 }
 

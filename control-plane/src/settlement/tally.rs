@@ -16,6 +16,7 @@ pub(super) struct Tally {
     leases: BTreeMap<LeaseId, Lease>,
     settled: BTreeMap<LeaseId, i64>,
     closed: BTreeSet<LeaseId>,
+    richer: BTreeSet<AccountId>,
     shifts: Shifts,
     charged: BTreeMap<AccountId, i64>,
     late: u64,
@@ -29,6 +30,7 @@ impl Tally {
             leases,
             settled: BTreeMap::new(),
             closed: BTreeSet::new(),
+            richer: BTreeSet::new(),
             shifts: Shifts::new(),
             charged: BTreeMap::new(),
             late: 0,
@@ -89,6 +91,9 @@ impl Tally {
             return;
         }
         moves::add(&mut self.shifts, known.account, transition(known.state, State::Closed, known.remainder()));
+        if known.remainder() > 0 {
+            self.richer.insert(known.account);
+        }
         known.state = State::Closed;
         self.closed.insert(lease);
     }
@@ -100,6 +105,7 @@ impl Tally {
             charged: self.charged,
             settled: self.settled.into_iter().map(|(lease, amount)| (lease, amount, 0)).collect(),
             closed: self.closed.into_iter().collect(),
+            richer: self.richer.into_iter().collect(),
             late: self.late,
         }
     }
@@ -116,6 +122,8 @@ pub(super) struct Sums {
     pub(super) settled: Vec<(LeaseId, i64, i64)>,
     /// Leases that are over.
     pub(super) closed: Vec<LeaseId>,
+    /// Accounts to which they gave something back.
+    pub(super) richer: Vec<AccountId>,
     /// Charges that named a lease which was over.
     pub(super) late: u64,
 }

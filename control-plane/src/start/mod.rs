@@ -18,11 +18,13 @@ use sluice_telemetry::tasks::Tasks;
 use tonic::service::Routes;
 
 use crate::app::App;
+use crate::auth::Passwords;
 use crate::auth::{FirstRunError, first_run};
 use crate::config::{Limits, Problems, Settings};
-use crate::auth::Passwords;
 use crate::db::{FileLock, FileLockError};
 use crate::http::{Gate, GateSettings};
+use crate::jobs;
+use crate::metrics::Metrics;
 use crate::publish::{Feed, Poke};
 use crate::rpc::Rpc;
 use crate::settlement::Settler;
@@ -91,7 +93,10 @@ pub enum StartError {
         needed: String,
     },
     /// Migrations are pending and may not be applied.
-    #[error("SLUICE_MIGRATE=check: {} migrations are pending ({}); see `sluice-control migrate --plan`", .0.len(), .0.join(", "))]
+    #[error(
+        "SLUICE_MIGRATE does not allow it, but {} migrations are pending ({}); see `sluice-control migrate --plan`",
+        .0.len(), .0.join(", ")
+    )]
     Pending(Vec<String>),
     /// No secret where one is needed.
     #[error(
@@ -185,12 +190,13 @@ impl ControlPlane {
             rates: Rates::new(),
             gate: Arc::new(Gate::new(limits, &host.clock).map_err(|error| broken(&error))?),
             passwords: Passwords::new().map_err(|error| broken(&error))?,
+            metrics: Metrics::declare(&host.registry),
             drain: host.tasks.drain(),
             started_at: host.clock.wall(),
         };
         let feed = Feed::start(&app).await?;
         let settler = Settler::new(app.db.clone(), feed.state().version().lineage.clone(), app.rates.clone());
-        let rpc = Rpc::new(&app, &feed, settler, &host.tasks);
+        let rpc = Rpc::new(&app, &feed, settler, &host.tasks).pausing_reports(settings.report_interval);
         let setup_path = first_run(&app, &settings.first_run).await?.setup_link_path;
         Ok(Self { app, feed, rpc, host, setup_path, join_secret: settings.secrets.join, _file_lock: opened.file_lock })
     }
@@ -217,6 +223,11 @@ impl ControlPlane {
         let tasks = &self.host.tasks;
         tasks.spawn_essential("config tail", self.feed.clone().run(self.app.clone(), tasks.drain()));
         self.rpc.start();
+        Metrics::watch_database(&self.host.registry, &self.app.db);
+        let (metrics, feed) = (self.app.metrics.clone(), self.feed.clone());
+        self.host.registry.before_render(move || metrics.config(feed.state().version().seq));
+        let holder = hex::encode(sluice_sealed::random::bytes::<16>());
+        tasks.spawn("jobs", jobs::run(self.app.clone(), self.feed.clone(), holder, tasks.drain()));
     }
 
     /// What relays speak to over a network.

@@ -1,7 +1,7 @@
 //! The database, opened, judged and brought to this build's schema; and the keys that open what is stored in it.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::{DatabaseBackend, DbErr};
 use sluice_domain::Clock;
@@ -18,8 +18,7 @@ use crate::db::{self, Db, Dsn, FileLock, Found, Schema, ServerVersion, first_row
 const SECRET_FILE: &str = "secret.key";
 /// The name of the ancestors' SQLite file.
 const ANCESTOR_FILE: &str = "one-api.db";
-/// Attempts to reach the database before giving up; a server that starts beside us needs some seconds.
-const ATTEMPTS: u32 = 10;
+/// The wait between the first two attempts to reach the database; it doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
@@ -65,23 +64,23 @@ async fn prepare_file(settings: &Settings) -> Result<Option<FileLock>, StartErro
     Ok(Some(FileLock::take(&file.path)?))
 }
 
-/// Connects, again and again for about half a minute: in a fresh deployment the server often comes up after us.
+/// Connects, again and again: in a fresh deployment the server often comes up after us.
 async fn reach(dsn: &Dsn, settings: &Settings) -> Result<Db, StartError> {
+    let deadline = Instant::now() + settings.database_patience;
     let mut wait = FIRST_WAIT;
-    let mut reason = String::new();
-    for attempt in 1..=ATTEMPTS {
-        match db::connect(dsn, settings.pool).await {
+    loop {
+        let reason = match db::connect(dsn, settings.pool).await {
             Ok(db) => return Ok(db),
-            Err(error) => reason = told(&error),
+            Err(error) => told(&error),
+        };
+        // a file does not come up later
+        if matches!(dsn, Dsn::Sqlite(_)) || Instant::now() + wait > deadline {
+            return Err(StartError::Unreachable { place: dsn.place(), reason });
         }
-        if matches!(dsn, Dsn::Sqlite(_)) || attempt == ATTEMPTS {
-            break;
-        }
-        warn!(attempt, "cannot reach the database {} yet: {reason}", dsn.place());
+        warn!("cannot reach the database {} yet: {reason}", dsn.place());
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(LONGEST_WAIT);
     }
-    Err(StartError::Unreachable { place: dsn.place(), reason })
 }
 
 /// What a driver said, on one line. Drivers name users and hosts, never passwords.
@@ -129,8 +128,9 @@ async fn bring_up_to_date(db: &Db, schema: &Schema, mode: MigrateMode) -> Result
             info!("migrating the database: {}", schema.pending.join(", "));
             Ok(db::migrate(db).await?)
         }
-        MigrateMode::Check => Err(StartError::Pending(schema.pending.clone())),
-        MigrateMode::Off => Ok(()),
+        // a database without any schema cannot be looked away from
+        MigrateMode::Off if schema.pending.len() < sluice_migrations::plan(db.engine()).len() => Ok(()),
+        MigrateMode::Check | MigrateMode::Off => Err(StartError::Pending(schema.pending.clone())),
     }
 }
 

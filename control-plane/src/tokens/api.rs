@@ -11,8 +11,8 @@ use super::{Token, TokenFields, TokenFilter, TokenWithCap, TokenWithKey};
 use crate::app::App;
 use crate::http::words::StatusName;
 use crate::http::{
-    Answer, ApiError, Asking, Count, Currency, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query, Refused, Shown, SortKey,
-    Written, twin,
+    Answer, ApiError, Asking, Count, Currency, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query, Refused, Shown,
+    SortKey, Written, twin,
 };
 use crate::users::UserRef;
 

@@ -8,8 +8,8 @@ mod store;
 
 use std::collections::BTreeMap;
 
-use secrecy::SecretString;
 use sea_orm::ConnectionTrait;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sluice_domain::{AccountId, GroupName, ModelName, Status, TokenId, UnixMillis, UserId};
 

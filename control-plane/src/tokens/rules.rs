@@ -95,7 +95,9 @@ fn listed<T, E: std::fmt::Display>(
 fn block(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
-    let net = address.or_else(|_| text.parse::<IpNet>().map(|net| net.trunc())).map_err(|_| "must be an address or a block such as 10.0.0.0/8")?;
+    let net = address
+        .or_else(|_| text.parse::<IpNet>().map(|net| net.trunc()))
+        .map_err(|_| "must be an address or a block such as 10.0.0.0/8")?;
     Ok(net.to_string())
 }
 
@@ -121,7 +123,10 @@ mod tests {
             ip_allow: texts(&["10.0.0.0/8", "10.0.0.0/33", "host"]),
             group: Patch::Set("a\nb".to_owned()),
         };
-        assert_eq!(refused(fields), ["name", "status", "quota", "expires_at", "models[1]", "ip_allow[1]", "ip_allow[2]", "group"]);
+        assert_eq!(
+            refused(fields),
+            ["name", "status", "quota", "expires_at", "models[1]", "ip_allow[1]", "ip_allow[2]", "group"]
+        );
         assert_eq!(refused(TokenFields { quota: Patch::Set(i64::MAX), ..TokenFields::default() }), ["quota"]);
         let many = TokenFields { models: Patch::Set(vec!["m".to_owned(); 501]), ..TokenFields::default() };
         assert_eq!(refused(many), ["models"]);

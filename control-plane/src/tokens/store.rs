@@ -114,11 +114,8 @@ pub(super) async fn insert(tx: &Tx, token: &Token, key: &Key, sealed_key: &str) 
 }
 
 pub(super) async fn set_account(tx: &Tx, id: TokenId, account: AccountId) -> Result<(), DbErr> {
-    let update = Query::update()
-        .table("tokens")
-        .value("account_id", account.get())
-        .and_where(Expr::col("id").eq(id.get()))
-        .to_owned();
+    let update =
+        Query::update().table("tokens").value("account_id", account.get()).and_where(Expr::col("id").eq(id.get())).to_owned();
     tx.execute(&update).await.map(drop)
 }
 

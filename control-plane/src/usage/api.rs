@@ -233,7 +233,8 @@ impl From<Formula> for FormulaView {
             Basis::Tokens { model_ratio, classes } => (Some(model_ratio.to_string()), None, classes),
             Basis::Call { usd } => (None, Some(usd.to_string()), Vec::new()),
         };
-        let class = |line: ClassLine| ClassView { class: line.class, tokens: line.tokens, ratio: line.ratio, subtotal: line.subtotal };
+        let class =
+            |line: ClassLine| ClassView { class: line.class, tokens: line.tokens, ratio: line.ratio, subtotal: line.subtotal };
         Self {
             text,
             model_ratio,

@@ -74,7 +74,12 @@ pub struct ExplainedRequest {
 ///
 /// # Errors
 /// 404 when a user asks for somebody else's, or by channel.
-pub async fn list(app: &App, asking: &Asking, filter: &RequestFilter, listing: &Listing) -> Result<Page<LoggedRequest>, ApiError> {
+pub async fn list(
+    app: &App,
+    asking: &Asking,
+    filter: &RequestFilter,
+    listing: &Listing,
+) -> Result<Page<LoggedRequest>, ApiError> {
     asking.actor.need_scope(Scope::Read)?;
     let user_id = match filter.user_id {
         Some(user) if !asking.actor.sees(user) => return Err(ApiError::not_found("user")),

@@ -123,7 +123,11 @@ impl RequestRow {
     }
 }
 
-pub(super) async fn list(db: &impl ConnectionTrait, filter: &RequestFilter, listing: &Listing) -> Result<Page<RequestRow>, DbErr> {
+pub(super) async fn list(
+    db: &impl ConnectionTrait,
+    filter: &RequestFilter,
+    listing: &Listing,
+) -> Result<Page<RequestRow>, DbErr> {
     let equal = |column: &'static str, text: &Option<String>| text.as_deref().map(|text| Expr::col(column).eq(text));
     let some = select()
         .and_where_option(filter.user_id.map(|user| Expr::col("user_id").eq(user.get())))

@@ -13,8 +13,8 @@ use crate::app::App;
 use crate::auth::Actor;
 use crate::http::words::{RoleName, StatusName};
 use crate::http::{
-    Answer, ApiError, Asking, Count, Currency, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query, Refused, Shown, SortKey,
-    Written, twin,
+    Answer, ApiError, Asking, Count, Currency, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query, Refused, Shown,
+    SortKey, Written, twin,
 };
 
 const SORTS: [SortKey; 3] = [
@@ -106,7 +106,8 @@ impl UserView {
     pub fn of(person: Person, currency: Option<Currency>) -> Self {
         let Person { user, wallet } = person;
         let User { id, username, display_name, email, role, status, group, rev: _, created_at, updated_at } = user;
-        let [available, held, in_doubt, used] = [wallet.balance, wallet.leased, wallet.in_doubt, wallet.spent].map(|quota| quota.get());
+        let [available, held, in_doubt, used] =
+            [wallet.balance, wallet.leased, wallet.in_doubt, wallet.spent].map(|quota| quota.get());
         Self {
             id: id.get(),
             username,
@@ -216,7 +217,11 @@ pub fn routes() -> OpenApiRouter<App> {
     (status = 200, body = Page<UserView>),
     Refused,
 ))]
-async fn list(State(app): State<App>, asking: Asking, Query(query): Query<ListQuery>) -> Result<Answer<Page<UserView>>, ApiError> {
+async fn list(
+    State(app): State<App>,
+    asking: Asking,
+    Query(query): Query<ListQuery>,
+) -> Result<Answer<Page<UserView>>, ApiError> {
     let paging = Paging { limit: query.limit, cursor: query.cursor, sort: query.sort, count: query.count };
     let listing = Listing::new(paging, &SORTS, "id", "-id")?;
     let filter = UserFilter { text: query.q, status: query.status, role: query.role, group: query.group };

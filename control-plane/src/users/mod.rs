@@ -8,13 +8,13 @@ mod store;
 use sea_orm::{ConnectionTrait, DbErr};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use sluice_domain::{GroupName, Role, Status, UnixMillis, UserId};
+use sluice_domain::{GroupName, Quota, Role, Status, UnixMillis, UserId};
 
 use crate::app::App;
 use crate::auth::{Actor, Scope};
 use crate::db::Tx;
 use crate::http::{ApiError, Asking, Listing, Page};
-use crate::wallet::{self, AccountKind, Standing};
+use crate::wallet::{self, AccountKind, Entry, EntryKind, Standing};
 
 pub use api::{UserRef, UserView, routes};
 pub(crate) use change::unique_reference;
@@ -205,13 +205,22 @@ async fn with_wallets(db: &impl ConnectionTrait, users: Vec<User>) -> Result<Vec
     users.into_iter().map(person).collect()
 }
 
-/// Stores a new person and opens their wallet. The caller records the change.
+/// What root's wallet begins with, as in New API: 200 USD.
+pub const ROOT_GIFT: Quota = Quota::clamped(100_000_000);
+
+/// Stores a new person and opens their wallet; root's is not empty. The caller records the change.
 ///
 /// # Errors
 /// 409 when the username or e-mail address is taken.
 pub async fn open(tx: &Tx, new: NewAccount, now: UnixMillis) -> Result<User, ApiError> {
     let user = store::insert(tx, new, now).await?;
-    wallet::open(tx, AccountKind::Wallet(user.id), user.id, now).await?;
+    let account = wallet::open(tx, AccountKind::Wallet(user.id), user.id, now).await?;
+    if user.role == Role::Root {
+        let reference = format!("root_gift:{}", user.id);
+        let reason = "so that the first request can be paid for".to_owned();
+        let gift = Entry { account, kind: EntryKind::SignupGift, amount: ROOT_GIFT, reference, actor: None, reason };
+        wallet::post(tx, gift, now).await?;
+    }
     Ok(user)
 }
 

@@ -33,7 +33,8 @@ pub fn check_username(rules: &mut Rules, field: &str, username: &str) {
 /// Checks an e-mail address and gives the form in which it is stored.
 pub(super) fn read_email(rules: &mut Rules, email: &str) -> String {
     rules.line("email", email, 3, 191);
-    let is_address = email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.') && !host.contains('@'));
+    let is_address =
+        email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.') && !host.contains('@'));
     if !is_address || email.contains(char::is_whitespace) {
         rules.refuse("email", "email", "must be an address such as ana@example.com");
     }

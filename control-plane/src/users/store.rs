@@ -51,7 +51,9 @@ pub(super) async fn list(db: &impl ConnectionTrait, filter: &UserFilter, listing
     if let Some(text) = filter.text.as_deref().filter(|text| !text.is_empty()) {
         let text = text.to_lowercase();
         let columns = [Expr::col("username_key"), Func::lower(Expr::col("display_name")).into(), Expr::col("email")];
-        some.and_where(columns.into_iter().map(|column| contains(column, &text)).reduce(ExprTrait::or).unwrap_or(Expr::val(true)));
+        some.and_where(
+            columns.into_iter().map(|column| contains(column, &text)).reduce(ExprTrait::or).unwrap_or(Expr::val(true)),
+        );
     }
     some.and_where_option(filter.status.map(|status| Expr::col("status").eq(status.code())));
     some.and_where_option(filter.role.map(|role| Expr::col("role").eq(role.code())));
@@ -138,11 +140,8 @@ pub(super) async fn update(tx: &Tx, user: &User, now: UnixMillis) -> Result<(), 
 }
 
 pub(super) async fn set_password(tx: &Tx, id: UserId, password_hash: Option<&str>) -> Result<(), DbErr> {
-    let update = Query::update()
-        .table("users")
-        .value("password_hash", password_hash)
-        .and_where(Expr::col("id").eq(id.get()))
-        .to_owned();
+    let update =
+        Query::update().table("users").value("password_hash", password_hash).and_where(Expr::col("id").eq(id.get())).to_owned();
     tx.execute(&update).await.map(drop)
 }
 

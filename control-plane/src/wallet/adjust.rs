@@ -1,10 +1,12 @@
 //! Operations of people on wallets: corrections by administrators, and looking at the ledger.
 
-use serde::{Deserialize, Serialize};
 use sea_orm::ConnectionTrait;
+use serde::{Deserialize, Serialize};
 use sluice_domain::{AccountId, Quota, Role, UnixMillis, UserId};
 
-use super::{AccountKind, Entry, EntryKind, LedgerOf, LedgerRow, Standing, WalletError, accounts_of, ledger_page, post, standings};
+use super::{
+    AccountKind, Entry, EntryKind, LedgerOf, LedgerRow, Standing, WalletError, accounts_of, ledger_page, post, standings,
+};
 use crate::app::App;
 use crate::audit;
 use crate::auth::Scope;

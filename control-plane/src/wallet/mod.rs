@@ -3,9 +3,9 @@
 //! An account is a user's wallet or a token's cap. Its total is `balance + leased + in_doubt`; it changes only together with a row of
 //! the ledger. [`post`] is the way for every movement but usage; leases and settlement move money in sets, through [`moves`].
 
-pub mod audit;
 mod adjust;
 mod api;
+pub mod audit;
 mod entry;
 pub mod moves;
 mod store;

@@ -6,6 +6,7 @@ use sluice_domain::{AccountId, Quota, UnixMillis, UserId};
 
 use super::entry::{Account, AccountKind, Entry, EntryKind, Standing, WalletError};
 use crate::db::{Tx, insert_for_id};
+use crate::publish::log::Changed;
 
 /// Opens an account, empty. The owner's kind and id are unique.
 ///
@@ -53,6 +54,10 @@ pub async fn post(tx: &Tx, entry: Entry, now: UnixMillis) -> Result<Quota, Walle
     let mut update = Query::update().table("accounts").and_where(Expr::col("id").eq(entry.account.get())).to_owned();
     update.value("balance", balance.get()).value("rev", Expr::col("rev").add(1));
     tx.execute(&update).await?;
+    if entry.amount.is_positive() {
+        // relays that were told the account is exhausted forget it
+        tx.record_at_commit(now, Changed::Account(entry.account));
+    }
     Ok(total)
 }
 

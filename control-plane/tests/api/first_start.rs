@@ -95,6 +95,12 @@ async fn settings_that_break_a_rule_are_named() {
     };
     let none = FirstRunSettings::default;
     assert_eq!(refused(FirstRunSettings { root_password: Some("password1234".into()), ..none() }).await, "INITIAL_ROOT_PASSWORD");
-    assert_eq!(refused(FirstRunSettings { root_token: Some("sk-with-dashes-in-it".into()), ..none() }).await, "INITIAL_ROOT_TOKEN");
-    assert_eq!(refused(FirstRunSettings { root_access_token: Some("short".into()), ..none() }).await, "INITIAL_ROOT_ACCESS_TOKEN");
+    assert_eq!(
+        refused(FirstRunSettings { root_token: Some("sk-with-dashes-in-it".into()), ..none() }).await,
+        "INITIAL_ROOT_TOKEN"
+    );
+    assert_eq!(
+        refused(FirstRunSettings { root_access_token: Some("short".into()), ..none() }).await,
+        "INITIAL_ROOT_ACCESS_TOKEN"
+    );
 }

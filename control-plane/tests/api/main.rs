@@ -7,5 +7,6 @@ mod catalogue;
 mod first_start;
 mod money;
 mod people;
+mod requests;
 mod signing_in;
 mod world;

@@ -67,7 +67,9 @@ async fn a_token_made_twice_with_one_key_is_one_token_and_its_key_is_shown_again
         );
         let made: Vec<_> = [&first, &second].into_iter().filter(|reply| reply.status == 201).collect();
         assert!(!made.is_empty(), "{engine}: {} {}", first.text, second.text);
-        assert!([&first, &second].into_iter().all(|reply| reply.status == 201 || reply.refusal() == (409, "idempotency_key_busy")));
+        assert!(
+            [&first, &second].into_iter().all(|reply| reply.status == 201 || reply.refusal() == (409, "idempotency_key_busy"))
+        );
         let third = root.post("/api/tokens", json!({"name": "t", "quota": 10})).await;
         assert_eq!(third.body["key"], made[0].body["key"]);
         assert_eq!(root.get("/api/tokens").await.body["items"].as_array().unwrap().len(), 1, "{engine}");
@@ -113,7 +115,10 @@ async fn the_audit_trail_tells_who_did_what() {
     let actions: Vec<_> = trail.body["items"].as_array().unwrap().iter().map(|row| row["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["wallet.adjust", "users.create", "site.set_up"]);
     let row = &trail.body["items"][0];
-    assert_eq!((&row["actor_id"], &row["target"], &row["client_ip"]), (&json!(1), &json!(format!("user:{id}")), &json!("192.0.2.1")));
+    assert_eq!(
+        (&row["actor_id"], &row["target"], &row["client_ip"]),
+        (&json!(1), &json!(format!("user:{id}")), &json!("192.0.2.1"))
+    );
     assert_eq!(row["detail"]["amount"], 5);
     assert_eq!(root.get("/api/audit?action=users.create").await.body["items"].as_array().unwrap().len(), 1);
     assert_eq!(ana.get("/api/audit").await.refusal(), (403, "role_too_low"));

@@ -11,7 +11,9 @@ async fn people_change_themselves_and_nothing_above_them() {
     let changed = ana.patch("/api/users/me", json!({"display_name": "Ana B", "email": "Ana@Example.com"})).await;
     assert_eq!((&changed.body["display_name"], &changed.body["email"]), (&json!("Ana B"), &json!("ana@example.com")));
     assert_eq!(ana.patch("/api/users/me", json!({"email": null})).await.body["email"], json!(null));
-    for (field, value) in [("role", json!("admin")), ("group", json!("vip")), ("status", json!("disabled")), ("username", json!("x"))] {
+    for (field, value) in
+        [("role", json!("admin")), ("group", json!("vip")), ("status", json!("disabled")), ("username", json!("x"))]
+    {
         assert_eq!(ana.patch("/api/users/me", json!({field: value})).await.status / 100, 4, "{field}");
     }
     assert_eq!(ana.get("/api/users/1").await.refusal(), (404, "not_found"), "somebody else is not even there");
@@ -156,12 +158,15 @@ async fn somebody_elses_token_is_not_there() {
 async fn a_token_can_be_limited_in_every_way_and_freed_again() {
     let (world, root) = World::set_up().await;
     let body = json!({
-        "name": "narrow", "quota": 1000, "expires_at": "2026-09-21T13:33:21Z", "models": ["gpt-4o"],
+        "name": "narrow", "quota": 1000, "expires_at": "2026-09-21T14:13:21Z", "models": ["gpt-4o"],
         "ip_allow": ["10.0.0.1", "2001:db8::/32"], "group": "vip"
     });
     let made = root.post("/api/tokens", body).await;
     assert_eq!(made.status, 201, "{}", made.text);
-    assert_eq!((&made.body["quota"], &made.body["quota_remaining"], &made.body["quota_used"]), (&json!(1000), &json!(1000), &json!(0)));
+    assert_eq!(
+        (&made.body["quota"], &made.body["quota_remaining"], &made.body["quota_used"]),
+        (&json!(1000), &json!(1000), &json!(0))
+    );
     assert_eq!(made.body["ip_allow"], json!(["10.0.0.1/32", "2001:db8::/32"]));
     let path = format!("/api/tokens/{}", made.id());
     world.wait(1_001);

@@ -144,7 +144,7 @@ async fn whoever_is_disabled_demoted_or_deleted_is_so_at_once() {
 #[tokio::test]
 async fn a_management_token_does_what_its_scopes_say_until_it_ends() {
     let (world, root) = World::set_up().await;
-    let body = json!({"name": "ci", "scopes": ["read", "read"], "expires_at": "2026-09-21T13:34:20Z"});
+    let body = json!({"name": "ci", "scopes": ["read", "read"], "expires_at": "2026-09-21T14:14:20Z"});
     let made = root.post("/api/management-tokens", body).await;
     assert_eq!((made.status, &made.body["scopes"]), (201, &json!(["read"])));
     let secret = made.body["secret"].as_str().unwrap();
@@ -153,7 +153,7 @@ async fn a_management_token_does_what_its_scopes_say_until_it_ends() {
     assert_eq!(script.get("/api/users").await.status, 200);
     assert_eq!(script.post("/api/groups", json!({"name": "x"})).await.refusal(), (403, "scope_missing"));
     let listed = root.get("/api/management-tokens").await;
-    assert_eq!(listed.body["items"][0]["last_used_at"], "2026-09-21T13:33:20Z");
+    assert_eq!(listed.body["items"][0]["last_used_at"], "2026-09-21T14:13:20Z");
     assert!(!listed.text.contains(secret));
     world.wait(60_000);
     assert_eq!(script.get("/api/users").await.refusal(), (401, "bad_management_token"));

@@ -14,17 +14,19 @@ use sluice_control_plane::app::App;
 use sluice_control_plane::auth::{FirstRun, Passwords, first_run};
 use sluice_control_plane::config::FirstRunSettings;
 use sluice_control_plane::db::{self, Dsn, PoolSettings, first_rows};
-use sluice_control_plane::http::{Gate, GateSettings, loopback, router};
+use sluice_control_plane::http::{Gate, GateSettings, router};
+use sluice_control_plane::metrics::Metrics;
 use sluice_control_plane::publish::Poke;
 use sluice_control_plane::settlement::rates::Rates;
 use sluice_domain::{Clock, Now, UnixMillis};
 use sluice_providers::Catalog;
 use sluice_sealed::Keyring;
 use sluice_telemetry::drain::Drain;
+use sluice_telemetry::metrics::Registry;
 use sluice_testkit::database::{Engine, TestDatabase};
 use tower::ServiceExt;
 
-/// When every story begins: 2026-09-21T13:33:20Z.
+/// When every story begins: 2026-09-21T14:13:20Z.
 pub(crate) const START: i64 = 1_790_000_000_000;
 /// A password that keeps the rules.
 pub(crate) const PASSWORD: &str = "kettle harbour violin";
@@ -80,6 +82,8 @@ impl World {
             rates: Rates::new(),
             gate: Arc::new(Gate::new(limits, &clock).unwrap()),
             passwords: Passwords::new().unwrap(),
+            metrics: sluice_control_plane::metrics::Metrics::declare(&sluice_telemetry::metrics::Registry::new()),
+            metrics: Metrics::declare(&Registry::new()),
             drain: Drain::new(),
             started_at: UnixMillis(START),
             clock,
@@ -149,7 +153,8 @@ impl World {
 
 /// Nobody is limited, and nobody is a proxy but this machine.
 pub(crate) fn no_limits() -> GateSettings {
-    GateSettings { trusted_proxies: loopback(), api: None, web: None, critical: None }
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    GateSettings { trusted_proxies, api: None, web: None, critical: None }
 }
 
 impl Client {

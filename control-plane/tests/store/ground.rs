@@ -25,7 +25,6 @@ pub(crate) struct Ground {
     pub(crate) db: Db,
     pub(crate) settler: Settler,
     pub(crate) lineage: Arc<str>,
-    pub(crate) dsn: Dsn,
     references: AtomicI64,
     // removed last
     _database: TestDatabase,
@@ -60,7 +59,7 @@ impl Ground {
         let lineage: String = db.read().query_one(&select).await.unwrap().unwrap().try_get("", "lineage").unwrap();
         let lineage: Arc<str> = lineage.into();
         let settler = Settler::new(db.clone(), lineage.clone(), Rates::new());
-        Self { db, settler, lineage, dsn, references: AtomicI64::new(0), _database: database }
+        Self { db, settler, lineage, references: AtomicI64::new(0), _database: database }
     }
 
     /// A settler that remembers nothing, as after a restart.
@@ -205,7 +204,7 @@ impl Ground {
         ended: bool,
         now: UnixMillis,
     ) -> Settled {
-        let batch = batch(life, first_seq, records, ended);
+        let batch = batch(first_seq, records, ended);
         self.settler.settle(life, &[Batch { sent_at: now, ..batch }], now).await.unwrap()
     }
 
@@ -280,9 +279,9 @@ pub(crate) fn ask(life: &Life, grant_seq: i64, account: AccountId, need: i64, wa
     Ask { life: life.clone(), grant_seq, account, need: Quota::clamped(need), want: Quota::clamped(want) }
 }
 
-pub(crate) fn batch(life: &Life, first_seq: i64, records: Vec<Record>, epoch_ended: bool) -> Batch {
+pub(crate) fn batch(first_seq: i64, records: Vec<Record>, epoch_ended: bool) -> Batch {
     let records = records.into_iter().map(Incoming::Record).collect();
-    Batch { life: life.clone(), first_seq, records, epoch_ended, sent_at: START }
+    Batch { first_seq, records, epoch_ended, sent_at: START }
 }
 
 pub(crate) fn pays(granted: Granted, amount: i64) -> LeaseCharge {

@@ -128,7 +128,7 @@ async fn a_gap_is_answered_with_the_number_to_go_on_from_and_overlaps_are_cut() 
         assert_eq!((overlap.next_seq, overlap.counts.requests, overlap.counts.duplicates), (5, 2, 1));
         // several reports in one transaction, the last of them beyond a gap
         let batches =
-            [batch(&relay, 5, some(5, 5), false), batch(&relay, 6, some(6, 7), false), batch(&relay, 9, some(9, 9), false)];
+            [batch(5, some(5, 5), false), batch(6, some(6, 7), false), batch(9, some(9, 9), false)];
         let merged = ground.settler.settle(&relay, &batches, START).await.unwrap();
         assert_eq!((merged.next_seq, merged.has_gap, merged.counts.requests), (8, true, 3));
         assert_eq!(ground.figures(customer.wallet).await[3], 7 * 3_750);
@@ -144,7 +144,7 @@ async fn s8_a_settlement_cut_off_before_its_commit_happened_not_at_all() {
         let records: Vec<Record> =
             (1..=50).map(|n| ground.request(&format!("s8-{n}"), customer, vec![pays(wallet, 3_750)])).collect();
         for micros in [0, 50, 200, 500, 1_000, 2_000, 4_000, 8_000, 16_000] {
-            let batches = [batch(&relay, 1, records.clone(), false)];
+            let batches = [batch(1, records.clone(), false)];
             let settle = ground.settler.settle(&relay, &batches, START);
             // dropped wherever it happens to be, as when the process is killed
             let _ = tokio::time::timeout(std::time::Duration::from_micros(micros), settle).await;
@@ -251,7 +251,7 @@ async fn what_cannot_be_priced_is_set_aside_and_the_rest_goes_on() {
             Incoming::Unreadable { reason: "outcome: is a word of a later version".into(), body: "AAAA".into() },
             of(plain("good")),
         ];
-        let batch = Batch { life: relay.clone(), first_seq: 1, records, epoch_ended: false, sent_at: START };
+        let batch = Batch { first_seq: 1, records, epoch_ended: false, sent_at: START };
         let settled = ground.settler.settle(&relay, &[batch], START).await.unwrap();
         assert_eq!((settled.next_seq, settled.counts.quarantined, settled.counts.requests), (7, 5, 1));
         assert_eq!(ground.figures(customer.wallet).await[3], 3_750);
@@ -419,7 +419,7 @@ async fn two_thousand_requests_take_few_statements_and_one_commit() {
                 let first = i64::try_from(n * per_batch).unwrap() + 1;
                 let records =
                     (0..per_batch).map(|i| ground.request(&format!("many-{n}-{i}"), customer, vec![pays(wallet, 3_750)]));
-                batch(&relay, first, records.collect(), false)
+                batch(first, records.collect(), false)
             })
             .collect();
         let settled = ground.settler.settle(&relay, &batches, START).await.unwrap();

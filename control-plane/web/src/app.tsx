@@ -4,7 +4,7 @@ import { App as Components, ConfigProvider } from "antd";
 import { useLayoutEffect } from "react";
 import { useLanguage } from "./i18n/i18n.ts";
 import type { makeRouter } from "./router.tsx";
-import { useShade } from "./theme/mode.ts";
+import { useMotion, useShade } from "./theme/mode.ts";
 import { applyPalette, componentTheme } from "./theme/palette.ts";
 
 interface AppProps {
@@ -15,10 +15,11 @@ interface AppProps {
 /** The console: colours, language, answers, pages. */
 export function App({ queries, router }: AppProps) {
   const shade = useShade();
+  const motion = useMotion();
   const { components } = useLanguage();
   useLayoutEffect(() => applyPalette(document.documentElement, shade), [shade]);
   return (
-    <ConfigProvider theme={componentTheme(shade)} locale={components}>
+    <ConfigProvider theme={componentTheme(shade, motion)} locale={components}>
       {/* messages and dialogs are shown by Components, so what they show can ask for answers as well */}
       <QueryClientProvider client={queries}>
         <Components component={false}>

@@ -10,18 +10,18 @@ use sluice_snapshot::Channel;
 
 /// A channel whose provider and address are known to be good.
 #[derive(Debug)]
-pub struct Place {
+pub(super) struct Place {
     /// Its provider.
-    pub provider: Arc<Provider>,
+    pub(super) provider: Arc<Provider>,
     /// Its address, or its provider's.
-    pub base_url: BaseUrl,
+    pub(super) base_url: BaseUrl,
     /// The provider's slug, as metric label.
-    pub label: Arc<str>,
+    pub(super) label: Arc<str>,
 }
 
 /// The places of channels met so far.
 #[derive(Debug)]
-pub struct Addresses {
+pub(super) struct Addresses {
     catalog: Arc<Catalog>,
     known: RwLock<HashMap<ChannelId, Entry>>,
 }
@@ -40,13 +40,13 @@ const MAX_KNOWN: usize = 50_000;
 impl Addresses {
     /// Knows no channel yet.
     #[must_use]
-    pub fn new(catalog: Arc<Catalog>) -> Self {
+    pub(super) fn new(catalog: Arc<Catalog>) -> Self {
         Self { catalog, known: RwLock::default() }
     }
 
     /// Where a channel is; `None` when its provider is unknown or its address cannot be one.
     #[must_use]
-    pub fn of(&self, channel: &Arc<Channel>) -> Option<Arc<Place>> {
+    pub(super) fn of(&self, channel: &Arc<Channel>) -> Option<Arc<Place>> {
         // A changed configuration brings new channel objects, so the same object means the same address.
         if let Some(entry) = self.known.read().get(&channel.id)
             && Arc::ptr_eq(&entry.channel, channel)

@@ -14,7 +14,7 @@ use sluice_domain::ChannelId;
 use sluice_providers::{CallError, Capability, ChannelAddress};
 use sluice_routing::Candidate;
 use sluice_upstream::{self as upstream, Body, ReadError, Timeouts};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Journey;
 use super::address::Place;
@@ -37,11 +37,11 @@ const REQUEST_ID_HEADERS: [&str; 3] = ["x-request-id", "request-id", "x-oneapi-r
 
 /// An answer that can be given to the caller.
 #[derive(Debug)]
-pub enum Answered {
+pub enum Good {
     /// All of it.
-    Whole(Whole, Bill),
+    Whole(Box<Whole>),
     /// Its beginning.
-    Stream(Opened, Bill),
+    Stream(Box<Opened>),
 }
 
 /// An answer in one piece.
@@ -62,7 +62,6 @@ pub struct Whole {
 
 impl Whole {
     /// The body for the caller, and the memory it takes.
-    #[must_use]
     pub fn into_body(self) -> (Bytes, HeldBytes) {
         (self.answer.into_body(self.rename.as_deref()), self.held)
     }
@@ -81,27 +80,12 @@ pub struct Opened {
     pub channel: ChannelId,
 }
 
-/// An answer without its bill.
-pub(super) enum Good {
-    Whole(Box<Whole>),
-    Stream(Box<Opened>),
-}
-
-impl Good {
-    pub(super) fn with(self, bill: Bill) -> Answered {
-        match self {
-            Self::Whole(whole) => Answered::Whole(*whole, bill),
-            Self::Stream(opened) => Answered::Stream(*opened, bill),
-        }
-    }
-}
-
 impl Journey {
     pub(super) async fn attempt(&self, candidate: &Candidate, bill: &mut Bill) -> Result<Good, Failure> {
         let requested = self.request.facts().model.as_str();
         let model = candidate.channel.upstream_model(requested);
         bill.attempt(candidate, model);
-        let Some(place) = self.engine.addresses.of(&candidate.channel) else {
+        let Some(place) = self.app.engine.addresses.of(&candidate.channel) else {
             let failure = Failure::not_made("the channel's provider or address cannot be used");
             bill.attempted(&candidate.channel.provider.as_str().into(), 0, failure.word);
             return Err(failure);
@@ -135,7 +119,7 @@ impl Journey {
             .call(&channel, capability, model, is_stream, &self.hints.borrowed())
             .map_err(|error| not_made(&error))?;
         let body = self.request.upstream_body(Some(model), self.stream_options(place));
-        let sent = self.engine.client.send(&self.engine.route, target, body, self.timeouts(is_stream)).await;
+        let sent = self.app.engine.client.send(&self.app.engine.route, target, body, self.timeouts(is_stream)).await;
         let answer = sent.map_err(|error| Failure::not_sent(&error))?;
         let status = answer.status;
         if !status.is_success() {
@@ -160,7 +144,7 @@ impl Journey {
 
     fn timeouts(&self, is_stream: bool) -> Timeouts {
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let timing = &self.engine.timing;
+        let timing = &self.app.engine.timing;
         if is_stream {
             let first_byte = left.map_or(timing.first_byte, |left| left.min(timing.first_byte));
             return Timeouts::streamed(first_byte, timing.stream_idle);
@@ -170,7 +154,7 @@ impl Journey {
 
     async fn refused(&self, candidate: &Candidate, answer: upstream::Answer) -> Failure {
         let secret = candidate.key.secret.expose_secret();
-        let body = read_some(answer.body, self.engine.timing.error_body).await;
+        let body = read_some(answer.body, self.app.engine.timing.error_body).await;
         let error = UpstreamError::read(answer.status.as_u16(), &body, &[secret]);
         Failure::refused(answer.status, &answer.headers, error)
     }
@@ -191,19 +175,21 @@ impl Journey {
         }
         let show_usage = self.request.facts().include_usage || self.settings.enforce_include_usage;
         let settings = StreamSettings { show_usage, rename };
-        let max_bytes = self.engine.max_answer_bytes;
-        let reader = Reader::new(answer.body, self.request.surface(), &settings, max_bytes, self.budget.clone());
+        let max_bytes = self.app.engine.max_answer_bytes;
+        let reader = Reader::new(answer.body, self.request.surface(), &settings, max_bytes, self.app.bytes.clone());
         let mut opened = Opened { reader, frames: VecDeque::new(), end: None, channel: candidate.channel.id };
         let mut held_bytes = 0;
         while opened.end.is_none() && !opened.reader.saw_output() && held_bytes <= HELD_BYTES {
-            match opened.reader.step(bill.tally()).await {
+            match self.in_time(opened.reader.step(bill.tally())).await {
                 Step::Forward(frame) => {
                     held_bytes += frame.len();
                     opened.frames.push_back(frame);
                 }
                 Step::Error(error) => return Err(Failure::reported(status, *error)),
                 Step::Broken(error) => return Err(Failure::unreadable(error, status)),
-                Step::TooLong => return Err(Failure::unusable(Kind::BadResponseBody, "the upstream's answer is too large", status)),
+                Step::TooLong => {
+                    return Err(Failure::unusable(Kind::BadResponseBody, "the upstream's answer is too large", status));
+                }
                 end @ (Step::Done(_) | Step::Ended) => opened.end = Some(end),
             }
         }
@@ -220,6 +206,12 @@ impl Journey {
         Ok(opened)
     }
 
+    /// A step of a stream that has to come before the deadline: one that only ever sends comments must end too.
+    async fn in_time(&self, step: impl Future<Output = Step>) -> Step {
+        let Some(deadline) = self.deadline else { return step.await };
+        timeout_at(deadline, step).await.unwrap_or(Step::Broken(ReadError::TotalTimeout))
+    }
+
     /// A document where a stream was asked for: an error in disguise, or an upstream that cannot stream.
     async fn document_for_stream(&self, answer: upstream::Answer, bill: &mut Bill) -> Failure {
         let status = answer.status;
@@ -231,9 +223,11 @@ impl Journey {
             Ok(document) => match document.content() {
                 Content::Error(error) => Failure::reported(status, (**error).clone()),
                 Content::Empty => Failure::empty(status),
-                Content::Output => {
-                    Failure::unusable(Kind::BadResponseBody, "the upstream answered without the stream that was asked for", status)
-                }
+                Content::Output => Failure::unusable(
+                    Kind::BadResponseBody,
+                    "the upstream answered without the stream that was asked for",
+                    status,
+                ),
             },
             Err(_) => Failure::unusable(Kind::BadResponseBody, "the upstream's answer could not be read", status),
         }
@@ -277,21 +271,21 @@ impl Journey {
         let too_large = || Failure::unusable(Kind::BadResponseBody, "the upstream's answer is too large", status);
         let no_room = |_| Failure::no_memory(status);
         let announced = announced_bytes(&answer.headers);
-        if announced > self.engine.max_answer_bytes {
+        if announced > self.app.engine.max_answer_bytes {
             return Err(too_large());
         }
-        let mut held = self.budget.hold(announced).map_err(no_room)?;
+        let mut held = self.app.bytes.hold(announced).map_err(no_room)?;
         let mut body = answer.body;
         let mut pieces = Pieces::default();
         while let Some(piece) = body.next().await {
             let piece = piece.map_err(|error| Failure::unreadable(error, status))?;
             bill.tally().began = true;
             let length = pieces.len() + piece.len();
-            if length > self.engine.max_answer_bytes {
+            if length > self.app.engine.max_answer_bytes {
                 return Err(too_large());
             }
             if length > held.bytes() {
-                held.resize(&self.budget, length * 2).map_err(no_room)?;
+                held.resize(&self.app.bytes, length * 2).map_err(no_room)?;
             }
             pieces.push(piece, announced);
         }
@@ -361,7 +355,11 @@ impl Pieces {
 }
 
 fn page(status: StatusCode) -> Failure {
-    Failure::unusable(Kind::BadResponse, "the upstream answered with a web page: its address, a proxy or a block is likely the cause", status)
+    Failure::unusable(
+        Kind::BadResponse,
+        "the upstream answered with a web page: its address, a proxy or a block is likely the cause",
+        status,
+    )
 }
 
 fn not_made(error: &CallError) -> Failure {

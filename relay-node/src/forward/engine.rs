@@ -29,7 +29,7 @@ pub struct Parts {
     /// How connections are made.
     pub route: Route,
     /// Where channels are.
-    pub addresses: Addresses,
+    pub(super) addresses: Addresses,
     /// Which channels are left out for a while.
     pub ejections: Ejections,
     /// Counts tokens where no usage is reported.

@@ -14,7 +14,7 @@ use crate::error::{Kind, Passed, Refusal};
 
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
+pub(super) enum Retry {
     /// Tell the caller.
     Never,
     /// Try another key of the same channel, else another channel: the key is at fault.
@@ -27,17 +27,17 @@ pub enum Retry {
 
 /// An attempt that failed.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     /// What the caller is told, should this be the last attempt.
-    pub refusal: Refusal,
+    pub(super) refusal: Refusal,
     /// The upstream's status; 0 when it did not answer.
-    pub status: u16,
+    pub(super) status: u16,
     /// What went wrong, for the record and the log: a word, never the upstream's text.
-    pub word: &'static str,
+    pub(super) word: &'static str,
     /// What to do about it.
-    pub retry: Retry,
+    pub(super) retry: Retry,
     /// Whether the channel is at fault in a way that passes: such failures in a row eject it.
-    pub counts: bool,
+    pub(super) counts: bool,
 }
 
 /// Words of providers that mean: this key cannot be used.
@@ -49,7 +49,7 @@ const KEY_TYPES: [&str; 5] =
 impl Failure {
     /// The request did not get an answer.
     #[must_use]
-    pub fn not_sent(error: &SendError) -> Self {
+    pub(super) fn not_sent(error: &SendError) -> Self {
         let failure = error.failure();
         let (kind, message) = if failure.is_timeout() && failure != SendFailure::ConnectTimeout {
             (Kind::UpstreamTimeout, "the upstream did not answer in time")
@@ -67,7 +67,7 @@ impl Failure {
 
     /// The answer began, and could not be read.
     #[must_use]
-    pub fn unreadable(error: ReadError, status: StatusCode) -> Self {
+    pub(super) fn unreadable(error: ReadError, status: StatusCode) -> Self {
         let (kind, message) = match error {
             error if error.is_timeout() => (Kind::UpstreamTimeout, "the upstream did not answer in time"),
             ReadError::TooLarge { .. } => (Kind::BadResponseBody, "the upstream's answer is too large"),
@@ -78,26 +78,26 @@ impl Failure {
 
     /// The answer is not what was asked for.
     #[must_use]
-    pub fn unusable(kind: Kind, message: &'static str, status: StatusCode) -> Self {
+    pub(super) fn unusable(kind: Kind, message: &'static str, status: StatusCode) -> Self {
         Self::of_answer(kind, message, status, kind.as_str())
     }
 
     /// The answer holds nothing.
     #[must_use]
-    pub fn empty(status: StatusCode) -> Self {
+    pub(super) fn empty(status: StatusCode) -> Self {
         Self { counts: false, ..Self::unusable(Kind::EmptyResponse, "the upstream's answer is empty", status) }
     }
 
     /// There is no memory for the answer. Nobody else's answer would fit either.
     #[must_use]
-    pub fn no_memory(status: StatusCode) -> Self {
+    pub(super) fn no_memory(status: StatusCode) -> Self {
         let refusal = Refusal::new(Kind::MemoryFull, "the relay has no memory left for the answer, try again");
         Self { refusal, status: status.as_u16(), word: Kind::MemoryFull.as_str(), retry: Retry::Never, counts: false }
     }
 
     /// The request for this channel could not be made.
     #[must_use]
-    pub fn not_made(message: &'static str) -> Self {
+    pub(super) fn not_made(message: &'static str) -> Self {
         Self {
             refusal: Refusal::new(Kind::ConvertRequest, message),
             status: 0,
@@ -109,13 +109,13 @@ impl Failure {
 
     /// The upstream answered with an error status.
     #[must_use]
-    pub fn refused(status: StatusCode, headers: &HeaderMap, error: UpstreamError) -> Self {
+    pub(super) fn refused(status: StatusCode, headers: &HeaderMap, error: UpstreamError) -> Self {
         Self::judged(status.as_u16(), status.as_u16(), retry_after(headers), error)
     }
 
     /// The upstream answered 200, and its body or first event is an error.
     #[must_use]
-    pub fn reported(status: StatusCode, error: UpstreamError) -> Self {
+    pub(super) fn reported(status: StatusCode, error: UpstreamError) -> Self {
         Self::judged(status.as_u16(), meant_status(&error), None, error)
     }
 
@@ -171,12 +171,14 @@ fn is_unknown_model(error: &UpstreamError) -> bool {
     let message = error.message.to_ascii_lowercase();
     named(error.code.as_deref())
         || named(error.kind.as_deref())
-        || (message.contains("model") && ["not found", "not exist", "unknown", "no such"].iter().any(|part| message.contains(part)))
+        || (message.contains("model")
+            && ["not found", "not exist", "unknown", "no such"].iter().any(|part| message.contains(part)))
 }
 
 /// The status an error sent with 200 stands for.
 fn meant_status(error: &UpstreamError) -> u16 {
-    if let Some(status) = error.code.as_deref().and_then(|code| code.parse::<u16>().ok()).filter(|code| (400..600).contains(code)) {
+    if let Some(status) = error.code.as_deref().and_then(|code| code.parse::<u16>().ok()).filter(|code| (400..600).contains(code))
+    {
         return status;
     }
     let words = [error.kind.as_deref(), error.code.as_deref()];
@@ -240,13 +242,22 @@ mod tests {
     #[test]
     fn other_errors_keep_the_providers_words() {
         let refusal = of(400, CODED).refusal;
-        assert_eq!((refusal.status(), refusal.error_type(), refusal.code(), refusal.param()), (400, "some_error", Some("some_code"), Some("p")));
+        assert_eq!(
+            (refusal.status(), refusal.error_type(), refusal.code(), refusal.param()),
+            (400, "some_error", Some("some_code"), Some("p"))
+        );
         assert_eq!(refusal.message, "no");
         let refusal = of(500, "oops").refusal;
         assert_eq!(refusal.message, "bad response status code 500");
-        assert_eq!((refusal.status(), refusal.error_type(), refusal.code()), (500, "upstream_error", Some("bad_response_status_code")));
+        assert_eq!(
+            (refusal.status(), refusal.error_type(), refusal.code()),
+            (500, "upstream_error", Some("bad_response_status_code"))
+        );
         let refusal = of(400, r#"{"error":{"message":"no","type":"some_error","code":null}}"#).refusal;
-        assert_eq!((refusal.error_type(), refusal.code(), refusal.recorded_code()), ("some_error", None, "bad_response_status_code"));
+        assert_eq!(
+            (refusal.error_type(), refusal.code(), refusal.recorded_code()),
+            ("some_error", None, "bad_response_status_code")
+        );
         assert_eq!(of(302, "").refusal.status(), 502);
     }
 

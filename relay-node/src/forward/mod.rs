@@ -17,34 +17,28 @@ use http::HeaderValue;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use sluice_dialect::openai::Request;
-use sluice_domain::{ChannelId, Clock};
+use sluice_domain::ChannelId;
 use sluice_providers::ClientHints;
 use sluice_routing::{Candidate, Next, Plan};
 use sluice_snapshot::RelaySettings;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-pub use self::attempt::{Answered, Opened, Whole};
+pub use self::attempt::{Good, Opened, Whole};
 pub use self::engine::Engine;
 use self::failure::{Failure, Retry};
 pub use self::timing::Timing;
-use crate::budget::ByteBudget;
+use crate::app::RelayApp;
 use crate::error::Refusal;
+use crate::ingress::Call;
 use crate::ingress::body::Payload;
 use crate::meter::Bill;
-use crate::metrics::RequestMetrics;
 
 /// Everything that is needed to get one request answered. It owns what it uses: it may outlive the handler.
 #[derive(Debug)]
 pub struct Journey {
-    /// What all requests share.
-    pub engine: Engine,
-    /// Memory for answers.
-    pub budget: ByteBudget,
-    /// The figures.
-    pub metrics: RequestMetrics,
-    /// Reads the time.
-    pub clock: Clock,
+    /// What every request has at hand.
+    pub app: RelayApp,
     /// What is asked for.
     pub request: Arc<Request>,
     /// The memory the request's body takes.
@@ -61,6 +55,8 @@ pub struct Journey {
     pub deadline: Option<Instant>,
     /// The caller has a status already: no further attempt.
     pub is_committed: Arc<AtomicBool>,
+    /// The caller may know which channel answers.
+    pub shows_channel: bool,
 }
 
 /// What of the caller's request line and headers may matter upstream.
@@ -85,35 +81,56 @@ impl Hints {
     }
 }
 
-/// A request that nobody answered: the last attempt's refusal, and the bill, unsettled.
+/// How a journey ended. Its bill is not settled.
 #[derive(Debug)]
-pub struct Unanswered {
-    /// What the caller is told.
-    pub refusal: Refusal,
+pub struct Answered {
+    /// An answer, or what the caller is told because the last attempt failed.
+    pub outcome: Result<Good, Box<Refusal>>,
     /// What is to be settled.
-    pub bill: Bill,
+    pub bill: Box<Bill>,
 }
 
 impl Journey {
+    /// A journey that begins now.
+    #[must_use]
+    pub fn new(
+        app: &RelayApp,
+        call: &Call<'_>,
+        (settings, shows_channel): (RelaySettings, bool),
+        (request, payload): (Arc<Request>, Payload),
+        (plan, rng): (Plan, SmallRng),
+    ) -> Self {
+        let deadline = app.engine.timing.answer.map(|limit| Instant::now() + limit);
+        Self {
+            app: app.clone(),
+            request,
+            payload,
+            hints: call.hints(),
+            settings,
+            plan,
+            rng,
+            deadline,
+            is_committed: Arc::default(),
+            shows_channel,
+        }
+    }
+
     /// Tries `first`, then whoever the plan says, until somebody answers or nobody is left.
-    ///
-    /// # Errors
-    /// When every attempt failed, or the last one in a way that must not be tried again.
-    pub async fn run(mut self, first: Candidate, mut bill: Bill) -> Result<Answered, Box<Unanswered>> {
+    pub async fn run(mut self, first: Candidate, mut bill: Box<Bill>) -> Answered {
         let mut candidate = first;
         let mut retries = 0;
         loop {
             let failure = match self.attempt(&candidate, &mut bill).await {
                 Ok(good) => {
-                    self.engine.ejections.succeeded(candidate.channel.id);
-                    return Ok(good.with(bill));
+                    self.app.engine.ejections.succeeded(candidate.channel.id);
+                    return Answered { outcome: Ok(good), bill };
                 }
                 Err(failure) => failure,
             };
             self.note(&candidate, &failure, retries);
             match self.next(&candidate, &failure, retries).await {
                 Some(next) => candidate = next,
-                None => return Err(Box::new(Unanswered { refusal: failure.refusal, bill })),
+                None => return Answered { outcome: Err(Box::new(failure.refusal)), bill },
             }
             retries += 1;
         }
@@ -148,14 +165,12 @@ impl Journey {
         if next.channel.priority != failed.channel.priority {
             return Duration::ZERO;
         }
-        let timing = &self.engine.timing;
-        match asked.filter(|wait| next.channel.id == failed.channel.id && *wait <= timing.longest_wait) {
-            Some(wait) => wait,
-            None => {
-                let longest = timing.first_backoff.saturating_mul(1 << retries.min(16)).min(timing.longest_backoff);
-                longest.mul_f64(self.rng.random_range(0.5..=1.0))
-            }
+        let timing = &self.app.engine.timing;
+        if let Some(wait) = asked.filter(|wait| next.channel.id == failed.channel.id && *wait <= timing.longest_wait) {
+            return wait;
         }
+        let longest = timing.first_backoff.saturating_mul(1 << retries.min(16)).min(timing.longest_backoff);
+        longest.mul_f64(self.rng.random_range(0.5..=1.0))
     }
 
     /// Remembers a failure: for the choice of later requests, and in the log.
@@ -166,12 +181,12 @@ impl Journey {
                 Retry::NextAfter(wait) => wait,
                 _ => None,
             };
-            if self.engine.ejections.failed(id, wait, self.clock.read().boot_millis) {
-                self.metrics.ejections.increment();
+            if self.app.engine.ejections.failed(id, wait, self.app.clock.read().boot_millis) {
+                self.app.metrics.requests.ejections.increment();
                 warn!(channel.id = %id, "channel {id} keeps failing and is left out for a while");
             }
         }
-        if self.engine.may_notice(id) {
+        if self.app.engine.may_notice(id) {
             warn!(
                 channel.id = %id,
                 channel.key.id = %candidate.key.id,

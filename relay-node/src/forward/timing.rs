@@ -33,9 +33,9 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             body_idle: Duration::from_secs(30),
-            answer: Some(Duration::from_secs(600)),
-            first_byte: Duration::from_secs(120),
-            stream_idle: Duration::from_secs(300),
+            answer: Some(Duration::from_mins(10)),
+            first_byte: Duration::from_mins(2),
+            stream_idle: Duration::from_mins(5),
             first_ping: Duration::from_secs(20),
             ping_every: Duration::from_secs(15),
             trailing: Duration::from_secs(1),

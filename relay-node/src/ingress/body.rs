@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::app::RelayApp;
 use crate::budget::{ByteBudget, HeldBytes, OverBudget};
 use crate::error::{Kind, Refusal};
 
@@ -23,6 +24,14 @@ pub struct Bounds {
     pub max_bytes: usize,
     /// The longest silence of the caller while it sends.
     pub idle: Duration,
+}
+
+impl Bounds {
+    /// The bounds of an app.
+    #[must_use]
+    pub fn of(app: &RelayApp) -> Self {
+        Self { max_bytes: app.settings.requests.max_body_bytes, idle: app.engine.timing.body_idle }
+    }
 }
 
 /// A body, with the memory it was granted.

@@ -22,7 +22,7 @@ const MJ_PLACEHOLDER: &str = "midjourney-proxy";
 /// The text a caller presented as key, wherever it is; the first place that holds one wins: the protocol list of a WebSocket, the
 /// native header of the interface, `Authorization`, then the other headers.
 #[must_use]
-pub fn presented<'r>(uri: &'r Uri, headers: &'r HeaderMap, shape: Shape) -> Option<Cow<'r, str>> {
+pub(super) fn presented<'r>(uri: &'r Uri, headers: &'r HeaderMap, shape: Shape) -> Option<Cow<'r, str>> {
     let header = |name: &HeaderName| plain(headers, name).map(Cow::Borrowed);
     let query = || query_key(uri);
     let is_midjourney = shape == Shape::Midjourney;
@@ -36,8 +36,8 @@ pub fn presented<'r>(uri: &'r Uri, headers: &'r HeaderMap, shape: Shape) -> Opti
         .map(Cow::Borrowed)
         .or(native)
         .or_else(|| {
-            let bearer = plain(headers, &AUTHORIZATION).map(without_scheme);
-            bearer.filter(|key| !key.is_empty() && !(is_midjourney && *key == MJ_PLACEHOLDER)).map(Cow::Borrowed)
+            let bearer = plain(headers, &AUTHORIZATION).map(without_scheme).filter(|key| !key.is_empty());
+            bearer.filter(|key| !is_midjourney || *key != MJ_PLACEHOLDER).map(Cow::Borrowed)
         })
         .or_else(|| header(&X_API_KEY))
         .or_else(|| header(&X_GOOG_API_KEY))

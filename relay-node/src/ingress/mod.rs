@@ -5,10 +5,12 @@
 
 pub mod body;
 mod credential;
+pub mod listen;
 mod models;
 pub mod reply;
 pub mod request;
 mod route;
+mod stall;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
@@ -108,8 +110,7 @@ async fn dispatch(app: &RelayApp, call: &Call<'_>, body: &mut Body, route: Route
         Target::Models | Target::Model(_) => ByInterface::Models,
         _ => ByInterface::Other,
     };
-    let metrics = app.metrics.requests.clone();
-    let mut observed = Observed::new(call.stamp.request_id.clone(), interface, call.client, metrics, &app.load);
+    let mut observed = Observed::new(app, call.stamp.request_id.clone(), interface, call.client);
     if call.head.method == Method::OPTIONS {
         observed.answered(StatusCode::NO_CONTENT.as_u16());
         return reply::preflight();
@@ -132,7 +133,7 @@ async fn dispatch(app: &RelayApp, call: &Call<'_>, body: &mut Body, route: Route
             response
         }
         Err(refusal) => {
-            observed.refused(refusal.kind, refusal.status());
+            observed.refused(&refusal);
             call.stamp.refuse(&refusal)
         }
     }
@@ -145,7 +146,12 @@ async fn admitted(app: &RelayApp, call: &Call<'_>, observed: &mut Observed) -> R
     admit::check(caller, &app.view.table(), call.client, call.started.wall)
 }
 
-async fn listing(app: &RelayApp, call: &Call<'_>, observed: &mut Observed, name: Option<&str>) -> Result<Response<Body>, Refusal> {
+async fn listing(
+    app: &RelayApp,
+    call: &Call<'_>,
+    observed: &mut Observed,
+    name: Option<&str>,
+) -> Result<Response<Body>, Refusal> {
     let admitted = admitted(app, call, observed).await?;
     let table = app.view.table();
     let format = Format::of(call.stamp.shape, &call.head.headers, call.head.uri.query());
@@ -199,8 +205,9 @@ fn page(app: &RelayApp, call: &Call<'_>, target: Target<'_>) -> Result<Response<
 
 fn wrong_method(call: &Call<'_>, methods: &'static str, mut observed: Observed) -> Response<Body> {
     let Parts { method, uri, .. } = call.head;
-    let refusal = Refusal::new(Kind::WrongMethod, format!("the method {method} is not allowed for {}, use {methods}", uri.path()));
-    observed.refused(refusal.kind, refusal.status());
+    let refusal =
+        Refusal::new(Kind::WrongMethod, format!("the method {method} is not allowed for {}, use {methods}", uri.path()));
+    observed.refused(&refusal);
     let mut response = call.stamp.refuse(&refusal);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
@@ -210,4 +217,3 @@ fn unknown(call: &Call<'_>) -> Refusal {
     let Parts { method, uri, .. } = call.head;
     Refusal::new(Kind::UnknownPath, format!("Invalid URL ({method} {})", uri.path()))
 }
-

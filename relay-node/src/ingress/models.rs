@@ -20,7 +20,7 @@ const UNKNOWN_OWNERS: [&str; 2] = ["openai-compatible", "custom"];
 
 /// Whose format a list is told in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub(super) enum Format {
     /// OpenAI's.
     OpenAi,
     /// Anthropic's.
@@ -32,9 +32,9 @@ pub enum Format {
 impl Format {
     /// The format a request asks for, by whose headers it carries.
     #[must_use]
-    pub fn of(shape: Shape, headers: &HeaderMap, query: Option<&str>) -> Self {
-        let has_google_key =
-            headers.contains_key("x-goog-api-key") || query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("key=")));
+    pub(super) fn of(shape: Shape, headers: &HeaderMap, query: Option<&str>) -> Self {
+        let has_google_key = headers.contains_key("x-goog-api-key")
+            || query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("key=")));
         match shape {
             Shape::Dialect(Dialect::Anthropic) => Self::Anthropic,
             _ if has_google_key => Self::Gemini,
@@ -45,7 +45,7 @@ impl Format {
 
 /// The list of what a caller may ask for.
 #[must_use]
-pub fn list(table: &Table, admitted: &Admitted, format: Format) -> Bytes {
+pub(super) fn list(table: &Table, admitted: &Admitted, format: Format) -> Bytes {
     let models = table.models_of(admitted.group.as_str());
     let visible = models.iter().filter(|(model, _)| is_visible(table, admitted, model));
     match format {
@@ -63,7 +63,7 @@ pub fn list(table: &Table, admitted: &Admitted, format: Format) -> Bytes {
 ///
 /// # Errors
 /// When the caller may not ask for it, or nobody serves it.
-pub fn item(table: &Table, admitted: &Admitted, name: &str, format: Format) -> Result<Bytes, Refusal> {
+pub(super) fn item(table: &Table, admitted: &Admitted, name: &str, format: Format) -> Result<Bytes, Refusal> {
     let name = percent_decode_str(name).decode_utf8_lossy();
     let models = table.models_of(admitted.group.as_str());
     let found = models.get_key_value(&*name).filter(|(model, _)| is_visible(table, admitted, model));

@@ -84,9 +84,7 @@ impl Stamp {
                 code: midjourney_code(refusal.kind),
             }),
             Shape::Task => serde_json::to_vec(&Task { code: task_code(refusal.kind), message: message(), data: () }),
-            Shape::Kling => {
-                serde_json::to_vec(&Kling { code: status, message: message(), request_id: self.request_id.as_str() })
-            }
+            Shape::Kling => serde_json::to_vec(&Kling { code: status, message: message(), request_id: self.request_id.as_str() }),
             Shape::Jimeng => serde_json::to_vec(&Jimeng {
                 code: status,
                 message: message(),
@@ -292,7 +290,7 @@ mod tests {
     #[test]
     fn a_wait_is_never_rounded_down() {
         assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
-        assert_eq!(whole_seconds(Duration::from_millis(2_000)), 2);
+        assert_eq!(whole_seconds(Duration::from_secs(2)), 2);
         assert_eq!(whole_seconds(Duration::from_millis(2_001)), 3);
     }
 }

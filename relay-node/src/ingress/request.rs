@@ -32,15 +32,15 @@ pub async fn read(body: Bytes, surface: Surface) -> Result<Asked, Refusal> {
         Ok(Asked { request: Arc::new(request), prompt })
     };
     if is_short {
-        return read().map_err(refuse);
+        return read().map_err(|error| refuse(&error));
     }
     match tokio::task::spawn_blocking(read).await {
-        Ok(outcome) => outcome.map_err(refuse),
+        Ok(outcome) => outcome.map_err(|error| refuse(&error)),
         Err(_) => Err(Refusal::new(Kind::Internal, "the request could not be read")),
     }
 }
 
-fn refuse(error: RequestError) -> Refusal {
+fn refuse(error: &RequestError) -> Refusal {
     let kind = match error {
         RequestError::Json(_) => Kind::InvalidJson,
         RequestError::MissingModel => Kind::MissingModel,

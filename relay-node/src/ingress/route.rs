@@ -35,7 +35,7 @@ impl Shape {
 
 /// What a path and method ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target<'p> {
+pub(super) enum Target<'p> {
     /// A model's answer.
     Text(Surface),
     /// The list of models.
@@ -58,15 +58,15 @@ pub enum Target<'p> {
 
 /// Where a request is going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Route<'p> {
+pub(super) struct Route<'p> {
     /// What is asked for.
-    pub target: Target<'p>,
+    pub(super) target: Target<'p>,
     /// How errors are told.
-    pub shape: Shape,
+    pub(super) shape: Shape,
 }
 
 /// The methods a path takes, as a header says them.
-pub type Methods = &'static str;
+pub(super) type Methods = &'static str;
 
 const GET: Methods = "GET, HEAD";
 const POST: Methods = "POST";
@@ -76,7 +76,7 @@ const GET_POST_DELETE: Methods = "GET, HEAD, POST, DELETE";
 
 /// Finds what a path is for. `has_anthropic_version` tells whether that header is there: it decides whose model list is meant.
 #[must_use]
-pub fn resolve<'p>(method: &Method, path: &'p str, has_anthropic_version: bool) -> Route<'p> {
+pub(super) fn resolve<'p>(method: &Method, path: &'p str, has_anthropic_version: bool) -> Route<'p> {
     let Some((shape, methods, target)) = find(path, has_anthropic_version) else {
         let target = if is_interface(path) { Target::Unknown } else { Target::Page };
         return Route { target, shape: family_shape(path) };
@@ -150,19 +150,18 @@ fn v1(rest: &[&str]) -> Option<(Shape, Methods)> {
         | ["audio", "speech" | "transcriptions" | "translations"]
         | ["engines", _, "embeddings"]
         | ["realtime", "client_secrets" | "sessions"]
-        | ["videos", _, "remix"] => (OPENAI, POST),
-        ["realtime"] | ["videos", _, "content"] | ["dashboard", "billing", "subscription" | "usage"] => (OPENAI, GET),
+        | ["videos", _, "remix"]
+        | ["fine-tunes", _, "cancel"] => (OPENAI, POST),
+        ["realtime"]
+        | ["videos" | "files", _, "content"]
+        | ["dashboard", "billing", "subscription" | "usage"]
+        | ["fine-tunes", _]
+        | ["fine-tunes", _, "events"] => (OPENAI, GET),
         ["video", "generations"] => (Shape::Task, POST),
         ["video", "generations", _] => (Shape::Task, GET),
-        ["videos"] => (OPENAI, GET_POST),
-        ["videos", _] => (OPENAI, GET_DELETE),
-        ["files", _, "content"] => (OPENAI, GET),
-        ["files", _] => (OPENAI, GET_DELETE),
-        ["files" | "fine-tunes"] => (OPENAI, GET_POST),
-        ["fine-tunes", _, "cancel"] => (OPENAI, POST),
-        ["fine-tunes", _] | ["fine-tunes", _, "events"] => (OPENAI, GET),
-        ["fine_tuning", "jobs", ..] | ["batches", ..] => (OPENAI, GET_POST),
-        ["assistants", ..] | ["threads", ..] => (OPENAI, GET_POST_DELETE),
+        ["videos" | "files", _] => (OPENAI, GET_DELETE),
+        ["videos" | "files" | "fine-tunes"] | ["fine_tuning", "jobs", ..] | ["batches", ..] => (OPENAI, GET_POST),
+        ["assistants" | "threads", ..] => (OPENAI, GET_POST_DELETE),
         ["oneapi", "proxy", _, _, ..] => (OPENAI, "GET, HEAD, POST, PUT, PATCH, DELETE"),
         _ => return None,
     })
@@ -172,7 +171,9 @@ fn v1beta(rest: &[&str]) -> Option<(Shape, Methods)> {
     const GEMINI: Shape = Shape::Dialect(Dialect::Gemini);
     Some(match rest {
         ["openai", "models"] => (Shape::OPENAI, GET),
-        ["openai", "chat", "completions"] | ["openai", "embeddings"] | ["openai", "images", "generations"] => (Shape::OPENAI, POST),
+        ["openai", "chat", "completions"] | ["openai", "embeddings"] | ["openai", "images", "generations"] => {
+            (Shape::OPENAI, POST)
+        }
         ["models"] => (GEMINI, GET),
         ["models", .., last] if last.contains(':') => (GEMINI, POST),
         ["models", name] if !name.is_empty() => (GEMINI, GET),
@@ -196,7 +197,16 @@ fn elsewhere(segments: &[&str]) -> Option<(Shape, Methods)> {
 
 fn midjourney(rest: &[&str]) -> Option<Methods> {
     const SUBMITS: [&str; 11] = [
-        "imagine", "change", "simple-change", "describe", "blend", "action", "modal", "shorten", "edits", "video",
+        "imagine",
+        "change",
+        "simple-change",
+        "describe",
+        "blend",
+        "action",
+        "modal",
+        "shorten",
+        "edits",
+        "video",
         "upload-discord-images",
     ];
     Some(match rest {
@@ -313,7 +323,9 @@ mod tests {
 
     #[test]
     fn unknown_paths_are_documents_under_the_interfaces_and_pages_elsewhere() {
-        for path in ["/v1", "/v1/", "/v1/nothing", "/v1//chat/completions", "/v1beta/x", "/api/user/self", "/mj/submit/x", "/v1/models/"] {
+        for path in
+            ["/v1", "/v1/", "/v1/nothing", "/v1//chat/completions", "/v1beta/x", "/api/user/self", "/mj/submit/x", "/v1/models/"]
+        {
             assert_eq!(at("GET", path).0, Target::Unknown, "{path}");
         }
         for path in ["/login", "/v10", "/assets/app.js", "/dashboard"] {

@@ -71,14 +71,21 @@ mod tests {
         let version = Some(pb::Version { lineage: "a".into(), seq });
         (0..count)
             .zip(parts)
-            .map(|(chunk, part)| pb::SnapshotChunk { version: version.clone(), chunk, chunks: count, bytes: part.to_vec().into(), crc })
+            .map(|(chunk, part)| pb::SnapshotChunk {
+                version: version.clone(),
+                chunk,
+                chunks: count,
+                bytes: part.to_vec().into(),
+                crc,
+            })
             .collect()
     }
 
     #[test]
     fn chunks_in_order_make_the_snapshot() {
         let mut assembly = Assembly::default();
-        let mut results: Vec<_> = chunks(1, &[b"ab", b"cd", b"e"]).into_iter().map(|chunk| assembly.push(chunk).unwrap()).collect();
+        let mut results: Vec<_> =
+            chunks(1, &[b"ab", b"cd", b"e"]).into_iter().map(|chunk| assembly.push(chunk).unwrap()).collect();
         assert_eq!(results.pop().flatten().unwrap().bytes, b"abcde");
         assert!(results.iter().all(Option::is_none));
         assert_eq!(assembly.push(chunks(2, &[b""]).remove(0)).unwrap().unwrap().bytes, b"");

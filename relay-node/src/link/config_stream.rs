@@ -242,8 +242,12 @@ fn apply(state: &mut crate::view::ConfigState, delta: &pb::Delta) -> Result<(), 
 /// Pages hold what is; an entry that cannot be read is left out and asked for when its key comes.
 fn page_of(page: pb::IdentityPage) -> Page {
     let sent = page.tokens.len() + page.users.len();
-    let tokens: Vec<Taken<Token>> =
-        page.tokens.into_iter().filter_map(|token| identity::token_from_pb(token).ok()).map(|change| taken(change, TokenId::get)).collect();
+    let tokens: Vec<Taken<Token>> = page
+        .tokens
+        .into_iter()
+        .filter_map(|token| identity::token_from_pb(token).ok())
+        .map(|change| taken(change, TokenId::get))
+        .collect();
     let users: Vec<Taken<User>> =
         page.users.iter().filter_map(|user| identity::user_from_pb(user).ok()).map(|change| taken(change, UserId::get)).collect();
     let is_whole = tokens.len() + users.len() == sent;

@@ -135,7 +135,13 @@ mod tests {
 
     #[test]
     fn clear_text_over_a_network_is_told() {
-        let urls = ["http://127.0.0.1:3001", "http://localhost:3001", "http://[::1]:3001", "https://control:3001", "http://control:3001"];
+        let urls = [
+            "http://127.0.0.1:3001",
+            "http://localhost:3001",
+            "http://[::1]:3001",
+            "https://control:3001",
+            "http://control:3001",
+        ];
         let urls = urls.into_iter().map(|url| url.parse().unwrap()).collect();
         assert_eq!(ControlEndpoint::Urls { urls, authority: None }.unprotected(), ["http://control:3001/"]);
     }

@@ -104,10 +104,11 @@ async fn take(
     let renewed: Vec<(LeaseId, u64)> = message.renewals.iter().map(life).collect();
     quotas.news(&renewed, &credited, &void);
     for grant in message.grants {
-        match grant_of(&grant) {
-            Some(grant) => quotas.granted(grant),
-            None => warn!(lease.id = grant.lease_id, "a grant with an amount out of range was ignored"),
-        }
+        let Some(grant) = grant_of(&grant) else {
+            warn!(lease.id = grant.lease_id, "a grant with an amount out of range was ignored");
+            continue;
+        };
+        quotas.granted(grant);
     }
     for refusal in message.refusals {
         quotas.refused(refused_of(&refusal));

@@ -202,7 +202,7 @@ impl Link {
             }
             tell(&ended, failures);
             failures += 1;
-            if failures % TRIES_PER_ADDRESS == 0 {
+            if failures.is_multiple_of(TRIES_PER_ADDRESS) {
                 address += 1;
             }
             tokio::time::sleep(pauses.next()).await;
@@ -257,12 +257,7 @@ impl Link {
     }
 }
 
-async fn register(
-    channel: Channel,
-    proof: JoinProof,
-    node: &Node,
-    address: &str,
-) -> Result<pb::RegisterReply, SessionError> {
+async fn register(channel: Channel, proof: JoinProof, node: &Node, address: &str) -> Result<pb::RegisterReply, SessionError> {
     let request = pb::RegisterRequest {
         node_id: node.id.to_string(),
         epoch: node.epoch.0,
@@ -304,7 +299,7 @@ impl Drop for Connected {
 
 /// A refused join secret is for somebody to act on; anything else passes by itself, and is told once and then now and then.
 fn tell(ended: &SessionError, failures: usize) {
-    if failures % TELL_EACH != 0 {
+    if !failures.is_multiple_of(TELL_EACH) {
         return;
     }
     if ended.is_refused() {
@@ -314,5 +309,7 @@ fn tell(ended: &SessionError, failures: usize) {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod fake;
 #[cfg(test)]
 mod tests;

@@ -26,11 +26,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(100);
 type Client = pb::config_client::ConfigClient<InterceptedService<Channel, sluice_rpc::auth::JoinProof>>;
 
 /// Answers questions until there are no more.
-pub(super) async fn run(
-    wire: &Wire,
-    view: &View,
-    questions: &mut mpsc::Receiver<KeyDigest>,
-) -> Result<Infallible, SessionError> {
+pub(super) async fn run(wire: &Wire, view: &View, questions: &mut mpsc::Receiver<KeyDigest>) -> Result<Infallible, SessionError> {
     let client = pb::config_client::ConfigClient::with_interceptor(wire.money.clone(), wire.proof.clone());
     let mut running = FuturesUnordered::new();
     loop {

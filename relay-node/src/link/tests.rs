@@ -1,5 +1,3 @@
-mod fake;
-
 use prost::Message;
 use sluice_domain::{
     AccountId, ChannelId, Epoch, GroupName, KeyDigest, NodeId, Now, Quota, Role, Status as Standing_, TokenId, UnixMillis, UserId,
@@ -13,7 +11,7 @@ use sluice_telemetry::tasks::Tasks;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use self::fake::{DEADLINE, Fake};
+use super::fake::{DEADLINE, Fake};
 use super::*;
 use crate::quota::ReserveError;
 use crate::spool::{SpoolSettings, sample_record};
@@ -93,28 +91,34 @@ impl World {
     }
 
     async fn hello(&self) -> pb::Hello {
-        self.fake.config.heard_where(|up| match up.message {
-            Some(pb::config_up::Message::Hello(hello)) => Some(hello),
-            _ => None,
-        })
-        .await
+        self.fake
+            .config
+            .heard_where(|up| match up.message {
+                Some(pb::config_up::Message::Hello(hello)) => Some(hello),
+                _ => None,
+            })
+            .await
     }
 
     async fn ack(&self) -> pb::Ack {
-        self.fake.config.heard_where(|up| match up.message {
-            Some(pb::config_up::Message::Ack(ack)) => Some(ack),
-            Some(pb::config_up::Message::Nack(nack)) => panic!("{}", nack.reason),
-            _ => None,
-        })
-        .await
+        self.fake
+            .config
+            .heard_where(|up| match up.message {
+                Some(pb::config_up::Message::Ack(ack)) => Some(ack),
+                Some(pb::config_up::Message::Nack(nack)) => panic!("{}", nack.reason),
+                _ => None,
+            })
+            .await
     }
 
     async fn nack(&self) -> String {
-        self.fake.config.heard_where(|up| match up.message {
-            Some(pb::config_up::Message::Nack(nack)) => Some(nack.reason),
-            _ => None,
-        })
-        .await
+        self.fake
+            .config
+            .heard_where(|up| match up.message {
+                Some(pb::config_up::Message::Nack(nack)) => Some(nack.reason),
+                _ => None,
+            })
+            .await
     }
 
     async fn say(&self, message: pb::config_down::Message) {
@@ -151,9 +155,15 @@ fn version(seq: i64) -> pb::Version {
 fn chunks(seq: i64, resources: Vec<pb::Resource>) -> Vec<pb::SnapshotChunk> {
     let bytes = pb::Snapshot { resources }.encode_to_vec();
     let crc = crc32fast::hash(&bytes);
-    let parts: Vec<&[u8]> = bytes.chunks(40).collect();
+    let parts: Vec<&[u8]> = if bytes.is_empty() { vec![&[]] } else { bytes.chunks(40).collect() };
     let chunks = u32::try_from(parts.len()).unwrap();
-    let chunk = |(chunk, part): (u32, &[u8])| pb::SnapshotChunk { version: Some(version(seq)), chunk, chunks, bytes: part.to_vec().into(), crc };
+    let chunk = |(chunk, part): (u32, &[u8])| pb::SnapshotChunk {
+        version: Some(version(seq)),
+        chunk,
+        chunks,
+        bytes: part.to_vec().into(),
+        crc,
+    };
     (0..).zip(parts).map(chunk).collect()
 }
 
@@ -183,7 +193,9 @@ fn channel(id: i64) -> pb::Resource {
 
 fn hash_of(resources: &[pb::Resource]) -> Vec<u8> {
     let mut hash = StateHash::default();
-    resources.iter().for_each(|resource| hash.add(resource::hash(resource)));
+    for resource in resources {
+        hash.add(resource::hash(resource));
+    }
     hash.to_bytes().to_vec()
 }
 
@@ -330,8 +342,9 @@ async fn a_broken_snapshot_or_a_wrong_hash_asks_for_a_snapshot() {
     let world = World::start(folder.path(), 1);
     world.hello().await;
     let mut broken = chunks(1, vec![group("vip", "2", 1)]);
-    broken[0].crc ^= 1;
-    broken.iter_mut().for_each(|chunk| chunk.crc = 7);
+    for chunk in &mut broken {
+        chunk.crc = 7;
+    }
     for chunk in broken {
         world.say(pb::config_down::Message::Snapshot(chunk)).await;
     }
@@ -416,7 +429,12 @@ async fn keys_are_known_from_the_prewarm_from_changes_and_by_asking() {
     world.say(pb::config_down::Message::Delta(change)).await;
     world.ack().await;
     assert_eq!(world.view.identify(&digest(2)).await.unwrap().token.status, Standing_::Disabled);
-    let later = pb::Delta { from: Some(version(2)), to: Some(version(3)), tokens: vec![pb::Token { status: 99, ..token(1, 2) }], ..pb::Delta::default() };
+    let later = pb::Delta {
+        from: Some(version(2)),
+        to: Some(version(3)),
+        tokens: vec![pb::Token { status: 99, ..token(1, 2) }],
+        ..pb::Delta::default()
+    };
     world.say(pb::config_down::Message::Delta(later)).await;
     world.ack().await;
     let refused = world.view.identify(&digest(1)).await.unwrap_err();
@@ -433,7 +451,8 @@ async fn a_grant_whose_answer_was_lost_is_asked_again_with_its_number_and_a_leas
     let play = async {
         let first = world.fake.leases.heard_where(|up| up.grants.first().copied()).await;
         world.fake.leases.cut().await;
-        let again = world.fake.leases.heard_where(|up| up.hello.as_ref().map(|hello| (hello.held.clone(), up.grants.clone()))).await;
+        let again =
+            world.fake.leases.heard_where(|up| up.hello.as_ref().map(|hello| (hello.held.clone(), up.grants.clone()))).await;
         assert_eq!(again, (vec![], vec![first]));
         world.fake.leases.say(grant_of(&first, 33)).await;
     };
@@ -487,14 +506,19 @@ async fn a_refusal_is_passed_on_and_money_that_came_in_is_asked_for_again() {
 async fn usage_is_sent_again_until_it_is_acknowledged_and_from_where_it_is_expected() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::start(folder.path(), 1);
-    (1..=3).for_each(|number| finish(&world.spool, number));
+    for number in 1..=3 {
+        finish(&world.spool, number);
+    }
     let mut seen = world.fake.usage.heard().await;
     while seen.records.len() < 3 {
         let more = world.fake.usage.heard().await;
         assert_eq!(more.first_seq, seen.first_seq + i64::try_from(seen.records.len()).unwrap());
         seen.records.extend(more.records);
     }
-    assert_eq!((seen.epoch, seen.first_seq, requests(&seen)), (1, 1, vec!["request-1".into(), "request-2".into(), "request-3".into()]));
+    assert_eq!(
+        (seen.epoch, seen.first_seq, requests(&seen)),
+        (1, 1, vec!["request-1".into(), "request-2".into(), "request-3".into()])
+    );
     world.fake.usage.cut().await;
     let again = world.fake.usage.heard().await;
     assert_eq!((again.first_seq, requests(&again)), (1, requests(&seen)));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sluice_billing::{Rate, price};
 use sluice_domain::{Attempt, Clock, Now, Outcome, Quota, RequestRecord, Usage};
 use sluice_routing::Candidate;
+use sluice_telemetry::chain::Chain;
 use tokio::time::Instant;
 use tracing::error;
 
@@ -64,7 +65,7 @@ pub struct Counted {
 /// An admitted request's bill. Dropping it unsettled means that the caller went away: it settles what has come by then.
 #[derive(Debug)]
 pub struct Bill {
-    unsettled: Option<Box<Unsettled>>,
+    unsettled: Option<Unsettled>,
     rate: Rate,
     tally: Tally,
     prompt: u64,
@@ -96,16 +97,19 @@ impl Bill {
     ///
     /// # Errors
     /// When the spool cannot be written. Nothing is held and nothing is on record then.
-    pub fn open(opening: Opening, observed: Observed) -> Result<Self, (Refusal, Observed)> {
+    pub fn open(opening: Opening, mut observed: Observed) -> Result<Box<Self>, Refusal> {
         let Opening { intent, reservation, permit, rate, prompt, started, clock } = opening;
-        let spool = match permit.open(&intent) {
-            Ok(spool) => spool,
-            Err(_) => return Err((Refusal::new(Kind::SpoolFull, "the relay cannot record the request, try again"), observed)),
-        };
+        let spool = permit.open(&intent).map_err(|error| {
+            error!(error = %Chain(&error), "cannot record a request, refusing it");
+            let refusal = Refusal::new(Kind::SpoolFull, "the relay cannot record the request, try again");
+            observed.refused(&refusal);
+            refusal
+        })?;
         let tally = Tally::new(intent.model.as_str());
         let unsettled = Unsettled { record: intent, reservation, spool, is_committed: false };
         let noted = Noted { at: Instant::now(), output: 0 };
-        Ok(Self { unsettled: Some(Box::new(unsettled)), rate, tally, prompt, started, clock, attempt_began: None, noted, observed })
+        let unsettled = Some(unsettled);
+        Ok(Box::new(Self { unsettled, rate, tally, prompt, started, clock, attempt_began: None, noted, observed }))
     }
 
     /// The figures of the running attempt.
@@ -199,7 +203,7 @@ impl Bill {
 
     fn close(&mut self, outcome: Outcome, status: u16, code: &str, measured: Measured) -> Usage {
         let Some(unsettled) = self.unsettled.take() else { return measured.usage };
-        let Unsettled { mut record, reservation, spool, .. } = *unsettled;
+        let Unsettled { mut record, reservation, spool, .. } = unsettled;
         if let Some(began) = self.attempt_began.take() {
             self.observed.upstream_time += began.elapsed();
         }

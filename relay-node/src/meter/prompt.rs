@@ -1,7 +1,9 @@
 //! How long a prompt is: by weights, for the hold and wherever it must be told at once; by the model's vocabulary, where the upstream
 //! reports no usage.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sluice_billing::estimate::{self, PER_TOOL_CALL};
 use sluice_billing::media::{self, Detail};
@@ -9,9 +11,12 @@ use sluice_billing::tokenizer::Vocabulary;
 use sluice_billing::{Estimator, Tokenizer};
 use sluice_dialect::openai::{PromptCounts, Request};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 /// Exact counts that may run at once: each takes a thread, and seconds for the longest texts.
 const MAX_COUNTS: usize = 2;
+/// The longest an answer waits for a count.
+const COUNT_WAIT: Duration = Duration::from_secs(2);
 
 /// Estimates a request's prompt, in tokens, by weights.
 #[must_use]
@@ -37,10 +42,16 @@ impl Default for Counter {
     }
 }
 
-/// A count on its way. It ends by itself, wanted or not.
-pub type Counting = tokio::task::JoinHandle<u64>;
+/// A count on its way; `None` when it takes too long. The counting itself ends by itself, wanted or not.
+pub type Counting = Pin<Box<dyn Future<Output = Option<u64>> + Send>>;
 
 impl Counter {
+    /// Whether a model's vocabulary is known.
+    #[must_use]
+    pub fn knows(model: &str) -> bool {
+        Vocabulary::of(model).is_some()
+    }
+
     /// Begins to count a prompt. `None`: only the estimate is to be had, because the vocabulary is not known or everybody is counting.
     #[must_use]
     pub fn prompt(&self, request: &Arc<Request>) -> Option<Counting> {
@@ -68,10 +79,11 @@ impl Counter {
 
     fn count(&self, work: impl FnOnce() -> u64 + Send + 'static) -> Option<Counting> {
         let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
-        Some(tokio::task::spawn_blocking(move || {
+        let counting = tokio::task::spawn_blocking(move || {
             let _slot = slot;
             work()
-        }))
+        });
+        Some(Box::pin(async { timeout(COUNT_WAIT, counting).await.ok()?.ok() }))
     }
 }
 

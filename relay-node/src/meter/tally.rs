@@ -122,7 +122,10 @@ mod tests {
         assert_eq!(measured.usage, Usage { input: 7, cache_read: 3, output: 4, ..Usage::default() });
         assert!(measured.is_estimated);
         assert_eq!(tally(counted(7, 3, 50), "one").broken(100).usage.output, 50);
-        assert_eq!(tally(Reported::Missing, "one two three").broken(100).usage, Usage { input: 100, output: 4, ..Usage::default() });
+        assert_eq!(
+            tally(Reported::Missing, "one two three").broken(100).usage,
+            Usage { input: 100, output: 4, ..Usage::default() }
+        );
     }
 
     #[test]

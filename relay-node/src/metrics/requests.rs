@@ -42,19 +42,25 @@ impl RequestMetrics {
             in_flight: registry.gauge("sluice_relay_in_flight_requests", "Requests being served."),
             requests: registry.counters("sluice_relay_requests_total", "Requests that ended, by interface and outcome."),
             refusals: registry.counters("sluice_relay_refusals_total", "Requests refused before anything was sent, by reason."),
-            duration_seconds: registry
-                .histograms("sluice_relay_request_duration_seconds", "Time from a request's head to the last byte of its answer."),
+            duration_seconds: registry.histograms(
+                "sluice_relay_request_duration_seconds",
+                "Time from a request's head to the last byte of its answer.",
+            ),
             added_latency_seconds: registry
                 .histogram("sluice_relay_added_latency_seconds", "Time of a request that was not spent waiting for an upstream."),
-            first_byte_seconds: registry
-                .histograms("sluice_relay_first_byte_seconds", "Time from a request's head to the first byte of the upstream's answer."),
+            first_byte_seconds: registry.histograms(
+                "sluice_relay_first_byte_seconds",
+                "Time from a request's head to the first byte of the upstream's answer.",
+            ),
             attempts: registry.counters("sluice_relay_upstream_attempts_total", "Attempts at upstreams, by provider and result."),
             tokens: registry.counters("sluice_relay_usage_tokens_total", "Tokens of settled requests, by class."),
             quota: registry.counter("sluice_relay_charged_quota_total", "Quota charged for settled requests."),
             estimated: registry
                 .counter("sluice_relay_estimated_usage_total", "Answers whose usage was estimated because none was reported."),
-            ejections: registry
-                .counter("sluice_relay_channel_ejections_total", "Times a channel was left out for a while because it kept failing."),
+            ejections: registry.counter(
+                "sluice_relay_channel_ejections_total",
+                "Times a channel was left out for a while because it kept failing.",
+            ),
         }
     }
 }

@@ -145,7 +145,7 @@ mod tests {
     fn a_channel_that_names_its_wait_gets_it() {
         let ejections = Ejections::default();
         fail(&ejections, 4, 0);
-        assert!(ejections.failed(A, Some(Duration::from_secs(60)), 0));
+        assert!(ejections.failed(A, Some(Duration::from_mins(1)), 0));
         assert!(ejections.is_ejected(A, 59_999));
     }
 

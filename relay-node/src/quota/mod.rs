@@ -18,7 +18,7 @@ use sluice_domain::{AccountId, Clock, LeaseCharge, LeaseId, Quota, UserId};
 use smallvec::SmallVec;
 use tokio::sync::{mpsc, watch};
 
-use self::shard::Shard;
+use self::shard::{Shard, close};
 pub use self::wire::{Demand, Holdings, Refused};
 use crate::metrics::{ByReservation, QuotaMetrics};
 use crate::spool::Spool;
@@ -242,7 +242,7 @@ impl Reservation {
             amount: charge.amount,
         };
         write(settlement.charges.iter().map(charge).collect());
-        shard.close(&settlement.closings, &self.quotas.0.spool);
+        close(&settlement.closings, &self.quotas.0.spool);
         for claim in &claims {
             let refill = shard.book.want(claim.account, Quota::ZERO, now);
             self.quotas.demand(self.user, refill);
@@ -262,7 +262,7 @@ impl Drop for Reservation {
         let now = self.quotas.0.clock.read().boot_millis;
         let mut shard = self.quotas.shard(self.user).lock();
         let closings = shard.book.release(inner, now);
-        shard.close(&closings, &self.quotas.0.spool);
+        close(&closings, &self.quotas.0.spool);
         shard.tell();
     }
 }

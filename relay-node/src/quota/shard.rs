@@ -32,11 +32,11 @@ impl Shard {
             self.answers.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
+}
 
-    /// Records closings. Under the lock, so that no charge of the same lease can come later.
-    pub(super) fn close(&self, closings: &[Closing], spool: &Spool) {
-        for closing in closings {
-            spool.close_lease(closing.lease);
-        }
+/// Records closings. Call it under the lock of their shard, so that no charge of the same lease can come later.
+pub(super) fn close(closings: &[Closing], spool: &Spool) {
+    for closing in closings {
+        spool.close_lease(closing.lease);
     }
 }

@@ -42,7 +42,14 @@ fn units(units: i64) -> Quota {
 }
 
 fn grant(demand: &Demand, lease: i64, amount: Quota) -> Grant {
-    Grant { grant_seq: demand.grant_seq, lease: LeaseId::new(lease), account: demand.account, amount, life_millis: LIFE_MILLIS, low: false }
+    Grant {
+        grant_seq: demand.grant_seq,
+        lease: LeaseId::new(lease),
+        account: demand.account,
+        amount,
+        life_millis: LIFE_MILLIS,
+        low: false,
+    }
 }
 
 /// A control plane with one balance for all accounts: grants exactly the need while it lasts.

@@ -5,8 +5,10 @@
 use sluice_billing::lease::{self, Grant, GrantRequest, Verdict};
 use sluice_domain::{AccountId, LeaseId, Quota};
 
+use super::shard::close;
 use super::{Quotas, SHARDS};
 
+#[expect(clippy::cast_possible_wrap, reason = "64 fits")]
 const SHARDS_I64: i64 = SHARDS as i64;
 
 /// A grant to ask for.
@@ -61,7 +63,7 @@ impl Quotas {
         self.0.metrics.grants.increment();
         let mut shard = self.0.shards[shard].lock();
         if let Some(closing) = shard.book.granted(Grant { grant_seq, ..grant }, now) {
-            shard.close(&[closing], &self.0.spool);
+            close(&[closing], &self.0.spool);
         }
         shard.tell();
     }
@@ -105,7 +107,7 @@ impl Quotas {
         for shard in &self.0.shards {
             let mut shard = shard.lock();
             let closings = shard.book.sweep(now);
-            shard.close(&closings, &self.0.spool);
+            close(&closings, &self.0.spool);
             renewals.extend(shard.book.renewals(now));
             add(&mut holdings, &shard.book);
         }
@@ -120,7 +122,7 @@ impl Quotas {
         for shard in &self.0.shards {
             let mut shard = shard.lock();
             let closings = shard.book.close_all(now);
-            shard.close(&closings, &self.0.spool);
+            close(&closings, &self.0.spool);
         }
     }
 

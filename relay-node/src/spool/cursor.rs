@@ -37,7 +37,8 @@ pub(super) struct CursorFile(File);
 impl CursorFile {
     /// Opens or makes the file of an epoch.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(NAME))?;
+        let options =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(NAME))?;
         Ok(Self(options))
     }
 

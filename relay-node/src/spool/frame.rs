@@ -108,12 +108,9 @@ impl<'a> Frame<'a> {
         }
         let Some(record) = bytes.get(..HEADER_BYTES + length) else { return Found::Cut };
         match Kind::from_code(header[8]) {
-            Some(kind) if checksum(record) == u32_at(header, 4) => Found::Record(Self {
-                kind,
-                open: u64_at(header, 9),
-                seq: u64_at(header, 17),
-                body: &record[HEADER_BYTES..],
-            }),
+            Some(kind) if checksum(record) == u32_at(header, 4) => {
+                Found::Record(Self { kind, open: u64_at(header, 9), seq: u64_at(header, 17), body: &record[HEADER_BYTES..] })
+            }
             _ => Found::Bad,
         }
     }

@@ -136,12 +136,7 @@ impl EarlierLog {
 }
 
 /// Recovers every epoch before this one, and removes those that were settled long ago.
-pub(super) fn recover_earlier(
-    spool: &Path,
-    epoch: Epoch,
-    settings: SpoolSettings,
-    now: UnixMillis,
-) -> io::Result<Vec<Left>> {
+pub(super) fn recover_earlier(spool: &Path, epoch: Epoch, settings: SpoolSettings, now: UnixMillis) -> io::Result<Vec<Left>> {
     let mut earlier = Vec::new();
     for old in segment::epochs(spool)?.into_iter().filter(|old| *old < epoch) {
         let left = recover::recover(spool, old)?;

@@ -77,6 +77,7 @@ impl Walk {
 /// Doing it again changes nothing. What follows the damage is kept under another name, for people.
 pub(super) fn recover(spool: &Path, epoch: Epoch) -> io::Result<Left> {
     let folder = segment::epoch_folder(spool, epoch);
+    segment::remove_spares(&folder)?;
     let cursor = CursorFile::open(&folder)?.load();
     let numbers = segment::numbers(&folder)?;
     let mut walk = Walk { opens: BTreeMap::new(), seq: None, position: 0 };
@@ -97,7 +98,8 @@ pub(super) fn recover(spool: &Path, epoch: Epoch) -> io::Result<Left> {
     }
     let orphans = end_opens(&folder, &mut walk, &mut end)?;
     segment::sync_folder(&folder)?;
-    let bytes = numbers.iter().filter_map(|number| fs::metadata(segment::path_of(&folder, *number)).ok()).map(|file| file.len()).sum();
+    let bytes =
+        numbers.iter().filter_map(|number| fs::metadata(segment::path_of(&folder, *number)).ok()).map(|file| file.len()).sum();
     if lost_bytes > 0 {
         error!(
             node.epoch = epoch.0,

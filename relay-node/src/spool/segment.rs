@@ -13,6 +13,8 @@ pub(super) const HEADER_BYTES: usize = 44;
 /// Where the first record stands.
 pub(super) const FIRST_RECORD: u64 = HEADER_BYTES as u64;
 const SPARE_NAME: &str = "spare";
+/// A spare in the making. It has its own name, because the writer may have to make one at the same time.
+const DRAFT_NAME: &str = "spare.draft";
 
 /// What a segment says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,9 +96,33 @@ pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(found)
 }
 
-/// Makes the file that becomes the next segment, all zeros and with its place on the disk taken.
+/// Makes the file that becomes the next segment, all zeros and with its place on the disk taken. Only under the writer's lock.
 pub(super) fn prepare_spare(folder: &Path, bytes: u64) -> io::Result<()> {
-    let path = folder.join(SPARE_NAME);
+    prepare(folder.join(SPARE_NAME), bytes)
+}
+
+/// The same outside the writer's lock; [`adopt_draft`] follows.
+pub(super) fn prepare_draft(folder: &Path, bytes: u64) -> io::Result<()> {
+    prepare(folder.join(DRAFT_NAME), bytes)
+}
+
+/// Makes the draft the spare. Only under the writer's lock, and only when there is no spare.
+pub(super) fn adopt_draft(folder: &Path) -> io::Result<()> {
+    fs::rename(folder.join(DRAFT_NAME), folder.join(SPARE_NAME))
+}
+
+/// Removes what was prepared for an epoch that is over.
+pub(super) fn remove_spares(folder: &Path) -> io::Result<()> {
+    for name in [SPARE_NAME, DRAFT_NAME] {
+        match fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn prepare(path: PathBuf, bytes: u64) -> io::Result<()> {
     let made = OpenOptions::new()
         .write(true)
         .create(true)
@@ -105,6 +131,7 @@ pub(super) fn prepare_spare(folder: &Path, bytes: u64) -> io::Result<()> {
         .open(&path)
         .and_then(|file| preallocate(&file, bytes));
     if made.is_err() {
+        // half a file takes room for nothing; when even that fails, the next attempt truncates it
         let _ = fs::remove_file(&path);
     }
     made

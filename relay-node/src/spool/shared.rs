@@ -21,12 +21,22 @@ const ROOM_BYTES: u64 = 2048;
 /// Room that is never given to requests: for closings of leases.
 const MARGIN_BYTES: u64 = 64 * 1024;
 
-/// What the thread that syncs is asked to do, beside the writer because both are looked at together.
+/// What the thread that syncs is asked to do. Ordered: a later one includes an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Asked {
+    /// Sync when a group is full or old enough.
+    Groups,
+    /// Sync now.
+    Sync,
+    /// Sync now, and end.
+    Stop,
+}
+
+/// The writer, and what the thread that syncs is asked to do; beside each other because both are looked at together.
 #[derive(Debug)]
 pub(super) struct Bench {
     pub(super) writer: Writer,
-    pub(super) must_sync: bool,
-    pub(super) must_stop: bool,
+    pub(super) asked: Asked,
     /// Whether the thread sleeps without a time limit.
     pub(super) is_asleep: bool,
     /// Whether the last attempt to write failed: one log line per outage.
@@ -90,7 +100,7 @@ impl Shared {
             clock,
             metrics,
             room: AtomicU64::new(writer.room_bytes()),
-            bench: Mutex::new(Bench { writer, must_sync: false, must_stop: false, is_asleep: false, is_failing: false }),
+            bench: Mutex::new(Bench { writer, asked: Asked::Groups, is_asleep: false, is_failing: false }),
             work: Condvar::new(),
             synced: watch::Sender::new(mark),
             earlier: Mutex::new(earlier),
@@ -175,8 +185,8 @@ impl Shared {
         self.room.store(bench.writer.room_bytes(), Ordering::Relaxed);
         self.judge(&mut bench, outcome.as_ref().err());
         let count = bench.writer.unsynced();
-        let is_due = before < self.settings.sync_records && count >= self.settings.sync_records
-            || had_spare && !bench.writer.has_spare();
+        let is_due =
+            before < self.settings.sync_records && count >= self.settings.sync_records || had_spare && !bench.writer.has_spare();
         let wakes = bench.is_asleep || is_due;
         if wakes {
             bench.is_asleep = false;
@@ -213,7 +223,7 @@ impl Shared {
     /// Asks for a sync now, and tells what will be safe after it.
     pub(super) fn sync_soon(&self) -> Mark {
         let mut bench = self.bench.lock();
-        bench.must_sync = true;
+        bench.asked = bench.asked.max(Asked::Sync);
         bench.is_asleep = false;
         let mark = bench.writer.mark();
         drop(bench);
@@ -222,7 +232,7 @@ impl Shared {
     }
 
     pub(super) fn stop(&self) {
-        self.bench.lock().must_stop = true;
+        self.bench.lock().asked = Asked::Stop;
         self.work.notify_one();
     }
 

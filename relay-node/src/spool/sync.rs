@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::{error, warn};
 
 use super::segment;
-use super::shared::Shared;
+use super::shared::{Asked, Bench, Shared};
 
 /// How long the thread waits before it tries again what the disk refused.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -20,17 +20,18 @@ pub(super) fn start(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
 }
 
 fn run(shared: &Shared) {
+    let mut is_refused = false;
     loop {
-        let is_last = wait_for_work(shared);
-        sync(shared);
+        let is_last = wait_for_work(shared, is_refused);
+        is_refused = !sync(shared);
         if shared.is_failing() {
-            shared.retry();
+            is_refused |= !shared.retry();
             shared.recovered();
         }
         let must_prepare = !shared.bench.lock().writer.has_spare();
         if must_prepare {
             let_go(shared);
-            prepare(shared);
+            is_refused |= !prepare(shared);
         }
         shared.metrics.unacked_bytes.set_count(usize::try_from(shared.unacked_bytes()).unwrap_or(usize::MAX));
         if is_last {
@@ -39,29 +40,35 @@ fn run(shared: &Shared) {
     }
 }
 
-/// Sleeps until there is something to do: a group is full or old enough, or the spool stops (`true`).
-fn wait_for_work(shared: &Shared) -> bool {
+/// Sleeps until there is something to do: a group is full or old enough, the next segment is missing, or the spool stops (`true`).
+/// After the disk refused something it is left alone for a moment.
+fn wait_for_work(shared: &Shared, is_refused: bool) -> bool {
     let mut bench = shared.bench.lock();
-    let has_trouble = shared.is_failing() || !bench.writer.has_spare();
-    if has_trouble && !bench.must_stop {
+    if is_refused && bench.asked < Asked::Stop {
         shared.work.wait_for(&mut bench, RETRY_PAUSE);
     }
-    while bench.writer.unsynced() == 0 && !bench.must_sync && !bench.must_stop && !has_trouble {
+    let is_idle = |bench: &Bench| bench.writer.unsynced() == 0 && bench.writer.has_spare() && bench.asked == Asked::Groups;
+    while is_idle(&bench) && !shared.is_failing() {
         bench.is_asleep = true;
         shared.work.wait(&mut bench);
     }
     bench.is_asleep = false;
     let is_group_full = bench.writer.unsynced() >= shared.settings.sync_records;
-    if !is_group_full && !bench.must_sync && !bench.must_stop {
+    if !is_group_full && bench.asked == Asked::Groups {
         shared.work.wait_for(&mut bench, shared.settings.sync_interval);
     }
-    bench.must_sync = false;
-    bench.must_stop
+    let asked = bench.asked;
+    if asked == Asked::Sync {
+        bench.asked = Asked::Groups;
+    }
+    asked == Asked::Stop
 }
 
-fn sync(shared: &Shared) {
+/// `false`: the disk refused.
+fn sync(shared: &Shared) -> bool {
     let (files, mark) = shared.bench.lock().writer.take_unsynced();
     let outcome = files.iter().try_for_each(|file| file.sync_data());
+    let is_synced = outcome.is_ok();
     match outcome {
         Ok(()) => {
             shared.metrics.syncs.increment();
@@ -73,19 +80,21 @@ fn sync(shared: &Shared) {
             shared.bench.lock().writer.give_back(files);
         }
     }
+    is_synced
 }
 
-fn prepare(shared: &Shared) {
+/// `false`: the disk refused.
+fn prepare(shared: &Shared) -> bool {
     let folder = segment::epoch_folder(&shared.folder, shared.epoch);
-    let made =
-        segment::prepare_spare(&folder, shared.settings.segment_bytes).and_then(|()| segment::sync_folder(&folder));
+    let made = segment::prepare_draft(&folder, shared.settings.segment_bytes)
+        .and_then(|()| shared.bench.lock().writer.adopt_spare())
+        .and_then(|()| segment::sync_folder(&folder));
+    let is_made = made.is_ok();
     match made {
-        Ok(()) => {
-            shared.bench.lock().writer.set_spare();
-            shared.recovered();
-        }
+        Ok(()) => shared.recovered(),
         Err(error) => warn!("cannot prepare the next segment of the spool in {}: {error}", shared.folder.display()),
     }
+    is_made
 }
 
 /// Removes acknowledged segments that are old, or whose space is needed.

@@ -126,8 +126,13 @@ impl Writer {
         self.has_spare
     }
 
-    pub(super) const fn set_spare(&mut self) {
-        self.has_spare = true;
+    /// Takes over the spare that was made beside the lock, unless one had to be made under it meanwhile.
+    pub(super) fn adopt_spare(&mut self) -> io::Result<()> {
+        if !self.has_spare {
+            segment::adopt_draft(&self.folder)?;
+            self.has_spare = true;
+        }
+        Ok(())
     }
 
     /// Begins a request.
@@ -247,7 +252,8 @@ impl Writer {
         if !self.has_spare {
             segment::prepare_spare(&self.folder, self.segment_bytes)?;
         }
-        let header = Header { epoch: self.epoch, number: self.mark.number + 1, first_seq: self.mark.seq, position: self.mark.position };
+        let header =
+            Header { epoch: self.epoch, number: self.mark.number + 1, first_seq: self.mark.seq, position: self.mark.position };
         let file = segment::promote_spare(&self.folder, header)?;
         self.has_spare = false;
         self.full.push_back(Full { number: self.mark.number, end: self.mark.position, left_at: boot });

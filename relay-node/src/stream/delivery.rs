@@ -1,19 +1,18 @@
 //! What bringing an answer to its caller takes, beside the answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Response;
 use sluice_dialect::openai::{Reported, Request};
-use tokio::time::timeout;
 
-use crate::forward::{Journey, Timing, Whole};
-use crate::ingress::reply::Stamp;
+use super::pump::{Forwarding, Pump};
+use crate::forward::{Journey, Opened, Timing, Whole};
+use crate::ingress::reply::{self, Stamp};
 use crate::meter::{Bill, Counted, Counter, Counting, Ending};
 
 /// A longer prompt is not kept while its answer streams; should it have to be counted after all, its estimate counts.
 const KEPT_BYTES: usize = 64 << 10;
-/// The longest an answer waits for its prompt to be counted.
-const COUNT_WAIT: Duration = Duration::from_secs(2);
 
 /// What bringing an answer to its caller takes.
 #[derive(Debug, Clone)]
@@ -24,6 +23,7 @@ pub struct Delivery {
     pub timing: Timing,
     /// Whether the caller is to get a usage frame even if the upstream sends none.
     pub owes_usage: bool,
+    shows_channel: bool,
     counter: Counter,
     /// The request, as long as its prompt may have to be counted.
     request: Option<Arc<Request>>,
@@ -34,14 +34,35 @@ impl Delivery {
     #[must_use]
     pub fn of(journey: &Journey, stamp: Stamp) -> Self {
         let facts = journey.request.facts();
-        let is_kept = !facts.stream || journey.request.body().len() <= KEPT_BYTES;
+        let is_kept = Counter::knows(facts.model.as_str()) && (!facts.stream || journey.request.body().len() <= KEPT_BYTES);
         Self {
             stamp,
-            timing: journey.engine.timing,
+            timing: journey.app.engine.timing,
             owes_usage: facts.include_usage || journey.settings.enforce_include_usage,
-            counter: journey.engine.counter.clone(),
+            shows_channel: journey.shows_channel,
+            counter: journey.app.engine.counter.clone(),
             request: is_kept.then(|| Arc::clone(&journey.request)),
         }
+    }
+
+    /// A stream that has begun, as answer.
+    #[must_use]
+    pub fn stream(self, opened: Opened, bill: Box<Bill>) -> Response<Body> {
+        let channel = self.shows_channel.then_some(opened.channel);
+        reply::stream(Pump::running(opened, bill, self), channel)
+    }
+
+    /// A stream that nobody has begun yet, as answer: the caller is pinged until somebody does.
+    #[must_use]
+    pub(crate) fn waiting(self, forwarding: Forwarding) -> Response<Body> {
+        reply::stream(Pump::waiting(forwarding, self), None)
+    }
+
+    /// An answer in one piece, settled. Without a usage report it is counted first.
+    pub async fn whole(self, whole: Whole, bill: Box<Bill>) -> Response<Body> {
+        self.settle_whole(&whole, bill).await;
+        let channel = self.shows_channel.then_some(whole.channel);
+        reply::whole(whole, channel)
     }
 
     /// Begins to count the prompt exactly; `None` where its estimate has to do.
@@ -50,20 +71,19 @@ impl Delivery {
         self.request.as_ref().and_then(|request| self.counter.prompt(request))
     }
 
-    /// Settles an answer that came in one piece. Without a usage report it is counted first.
-    pub async fn settle_whole(&self, whole: &Whole, mut bill: Bill) {
+    async fn settle_whole(&self, whole: &Whole, mut bill: Box<Bill>) {
         let mut counted = Counted::default();
         if !matches!(whole.answer.usage(), Reported::Counted(_)) {
             let tally = bill.tally();
             tally.counts = whole.answer.visit_output(&mut |text| tally.push(text));
             let model = self.request.as_ref().map(|request| request.facts().model.as_str());
-            counted.prompt = wait(self.count_prompt()).await;
-            counted.output = wait(model.and_then(|model| self.counter.output(model, &whole.answer))).await;
+            if let Some(counting) = self.count_prompt() {
+                counted.prompt = counting.await;
+            }
+            if let Some(counting) = model.and_then(|model| self.counter.output(model, &whole.answer)) {
+                counted.output = counting.await;
+            }
         }
         bill.settle(Ending::Completed(whole.status.as_u16(), counted));
     }
-}
-
-async fn wait(counting: Option<Counting>) -> Option<u64> {
-    timeout(COUNT_WAIT, counting?).await.ok()?.ok()
 }

@@ -20,13 +20,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::delivery::Delivery;
 use super::reader::{Reader, Step};
 use crate::error::{Kind, Passed, Refusal};
-use crate::forward::{Answered, Opened, Unanswered};
+use crate::forward::{Answered, Good, Opened};
 use crate::meter::{Bill, Counted, Counting, Ending};
 
 /// What a caller gets while nothing else comes.
 const PING: Bytes = Bytes::from_static(b": PING\n\n");
 
-type Forwarding = Pin<Box<dyn Future<Output = Result<Answered, Box<Unanswered>>> + Send>>;
+/// A request on its way, which may take long.
+pub(super) type Forwarding = Pin<Box<dyn Future<Output = Answered> + Send>>;
 
 /// A streamed answer.
 pub struct Pump {
@@ -52,8 +53,18 @@ enum State {
 
 struct Running {
     reader: Reader,
-    bill: Bill,
+    bill: Box<Bill>,
     end: Option<Step>,
+}
+
+/// What a look at the state led to.
+enum Moved {
+    /// A frame for the caller.
+    Frame(Bytes),
+    /// Another state, or frames in the queue: look again.
+    On,
+    /// Nothing follows.
+    End,
 }
 
 impl std::fmt::Debug for Pump {
@@ -65,7 +76,7 @@ impl std::fmt::Debug for Pump {
 impl Pump {
     /// The pump of a stream that was opened.
     #[must_use]
-    pub fn running(opened: Opened, mut bill: Bill, delivery: Delivery) -> Self {
+    pub fn running(opened: Opened, mut bill: Box<Bill>, delivery: Delivery) -> Self {
         bill.committed();
         let Opened { reader, frames, end, .. } = opened;
         Self::new(State::Running(Box::new(Running { reader, bill, end })), delivery, frames)
@@ -82,13 +93,12 @@ impl Pump {
         Self { state, delivery, queue, ping: Box::pin(sleep_until(ping_at)), has_sent: false, ping_at }
     }
 
-    /// Moves on until there is a frame to send, or the end. `None` in between means that the state changed.
-    fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Option<Option<Bytes>>> {
+    fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
         match &mut self.state {
             State::Waiting(forwarding) => {
-                let outcome = ready!(forwarding.as_mut().poll(cx));
-                self.answered(outcome);
-                Poll::Ready(None)
+                let answered = ready!(forwarding.as_mut().poll(cx));
+                self.answered(answered);
+                Poll::Ready(Moved::On)
             }
             State::Running(running) => {
                 let step = match running.end.take() {
@@ -98,63 +108,59 @@ impl Pump {
                 Poll::Ready(self.stepped(step))
             }
             State::Counting(_, counting, _) => {
-                let counted = ready!(Pin::new(counting).poll(cx)).ok();
+                let counted = ready!(counting.as_mut().poll(cx));
                 if let State::Counting(running, _, last) = std::mem::replace(&mut self.state, State::Over) {
                     self.complete(*running, last, counted);
                 }
-                Poll::Ready(None)
+                Poll::Ready(Moved::On)
             }
             State::Closing(reader) => {
                 let end = Box::pin(sleep_until(Instant::now() + self.delivery.timing.trailing));
                 self.state = reader.take().map_or(State::Over, |reader| State::Trailing(reader, end));
-                Poll::Ready(None)
+                Poll::Ready(Moved::On)
             }
             State::Trailing(reader, end) => {
                 if reader.poll_trailing(cx).is_pending() {
                     ready!(end.as_mut().poll(cx));
                 }
                 self.state = State::Over;
-                Poll::Ready(None)
+                Poll::Ready(Moved::End)
             }
-            State::Over => Poll::Ready(Some(None)),
+            State::Over => Poll::Ready(Moved::End),
         }
     }
 
     /// Somebody answered at last, or nobody will.
-    fn answered(&mut self, outcome: Result<Answered, Box<Unanswered>>) {
+    fn answered(&mut self, answered: Answered) {
+        let Answered { outcome, mut bill } = answered;
+        bill.committed();
         match outcome {
-            Ok(Answered::Stream(opened, mut bill)) => {
-                bill.committed();
-                let Opened { reader, frames, end, .. } = opened;
+            Ok(Good::Stream(opened)) => {
+                let Opened { reader, frames, end, .. } = *opened;
                 self.queue.extend(frames);
                 self.state = State::Running(Box::new(Running { reader, bill, end }));
             }
-            // A whole answer is only asked for where none of this applies.
-            Ok(Answered::Whole(_, bill)) => {
-                self.break_off(bill, Refusal::new(Kind::Internal, "the answer does not fit the request"));
-            }
-            Err(unanswered) => {
-                let Unanswered { refusal, bill } = *unanswered;
-                self.break_off(bill, refusal);
-            }
+            // Only streams are waited for here.
+            Ok(Good::Whole(_)) => self.break_off(&mut bill, &Refusal::new(Kind::Internal, "the answer does not fit the request")),
+            Err(refusal) => self.break_off(&mut bill, &refusal),
         }
     }
 
     /// What a step means for the caller: a frame, or a change of state.
-    fn stepped(&mut self, step: Step) -> Option<Option<Bytes>> {
-        let State::Running(running) = &mut self.state else { return None };
+    fn stepped(&mut self, step: Step) -> Moved {
+        let State::Running(running) = &mut self.state else { return Moved::On };
         let refusal = match step {
             Step::Forward(frame) => {
                 running.bill.note_progress();
-                return Some(Some(frame));
+                return Moved::Frame(frame);
             }
             Step::Done(last) => {
                 self.end_well(Some(last));
-                return None;
+                return Moved::On;
             }
             Step::Ended | Step::Broken(ReadError::Reset) if running.reader.summary().is_complete => {
                 self.end_well(None);
-                return None;
+                return Moved::On;
             }
             Step::Ended | Step::Broken(ReadError::Reset) => {
                 Refusal::new(Kind::StreamTruncated, "the upstream ended the stream before its end")
@@ -170,10 +176,10 @@ impl Pump {
                 Refusal { upstream: Some(Box::new(passed)), ..Refusal::new(Kind::UpstreamRefused, message) }
             }
         };
-        if let State::Running(running) = std::mem::replace(&mut self.state, State::Over) {
-            self.break_off(running.bill, refusal);
+        if let State::Running(mut running) = std::mem::replace(&mut self.state, State::Over) {
+            self.break_off(&mut running.bill, &refusal);
         }
-        None
+        Moved::On
     }
 
     /// The stream is complete. Where no usage was reported and the prompt can be counted, that comes first.
@@ -200,9 +206,9 @@ impl Pump {
     }
 
     /// Settles a stream that broke off, and tells the caller so in place of its end.
-    fn break_off(&mut self, mut bill: Bill, refusal: Refusal) {
-        bill.settle(Ending::Truncated(&refusal));
-        self.queue.push_back(self.delivery.stamp.error_event(&refusal));
+    fn break_off(&mut self, bill: &mut Bill, refusal: &Refusal) {
+        bill.settle(Ending::Truncated(refusal));
+        self.queue.push_back(self.delivery.stamp.error_event(refusal));
         self.state = State::Closing(None);
     }
 
@@ -238,12 +244,12 @@ impl Body for Pump {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             match this.poll_state(cx) {
-                Poll::Ready(Some(Some(frame))) => {
+                Poll::Ready(Moved::Frame(frame)) => {
                     this.has_sent = true;
                     return Poll::Ready(Some(Ok(Frame::data(frame))));
                 }
-                Poll::Ready(Some(None)) => return Poll::Ready(None),
-                Poll::Ready(None) => {}
+                Poll::Ready(Moved::End) => return Poll::Ready(None),
+                Poll::Ready(Moved::On) => {}
                 Poll::Pending => return this.poll_ping(cx).map(|ping| Some(Ok(Frame::data(ping)))),
             }
         }

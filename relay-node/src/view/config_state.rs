@@ -173,8 +173,7 @@ mod tests {
         state.replace(version("a", 2), vec![bad_group("vip"), group("default", "3")], false);
         assert_eq!((ratio(&state, "vip"), ratio(&state, "default")), (Some("2".into()), Some("3".into())));
         assert_eq!(state.compile().1.len(), 1);
-        let repair =
-            Delta { from: version("a", 2), to: version("a", 3), upserts: vec![group("vip", "4")], deletes: vec![] };
+        let repair = Delta { from: version("a", 2), to: version("a", 3), upserts: vec![group("vip", "4")], deletes: vec![] };
         state.apply(repair, false).unwrap();
         assert_eq!(ratio(&state, "vip"), Some("4".into()));
         assert!(state.compile().1.is_empty());

@@ -75,8 +75,7 @@ impl LastGood {
     /// # Errors
     /// When the disk refuses.
     pub fn note_fresh(&self, at: UnixMillis) -> io::Result<()> {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.folder.join(FRESH))?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.folder.join(FRESH))?;
         file.write_all(&at.0.to_le_bytes())
     }
 
@@ -126,7 +125,8 @@ mod tests {
         let (_folder, files) = files();
         files.save(b"one").unwrap();
         files.save(b"two").unwrap();
-        let only_one = |content: &SecretSlice<u8>| text(content).and_then(|text| if text == "one" { Ok(text) } else { Err("later".into()) });
+        let only_one =
+            |content: &SecretSlice<u8>| text(content).and_then(|text| if text == "one" { Ok(text) } else { Err("later".into()) });
         assert_eq!(files.load(only_one).as_deref(), Some("one"));
     }
 

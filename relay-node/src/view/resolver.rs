@@ -127,15 +127,17 @@ mod tests {
         resolver.set_connected(true);
         let mut tried = 0;
         let mut flood = |now: u64, is_found: bool| {
-            (0..20_000_u32).filter(|_| {
-                tried += 1;
-                let was_asked = asked(&resolver.ask(key(tried), now));
-                if was_asked {
-                    assert_eq!(questions.try_recv(), Ok(key(tried)));
-                    resolver.answered(&key(tried), is_found);
-                }
-                was_asked
-            }).count()
+            (0..20_000_u32)
+                .filter(|_| {
+                    tried += 1;
+                    let was_asked = asked(&resolver.ask(key(tried), now));
+                    if was_asked {
+                        assert_eq!(questions.try_recv(), Ok(key(tried)));
+                        resolver.answered(&key(tried), is_found);
+                    }
+                    was_asked
+                })
+                .count()
         };
         assert_eq!(flood(0, false), 100);
         assert_eq!(flood(500, false), 50);

@@ -1,4 +1,6 @@
 //! Stories of one relay: a real server on a real port, the provider simulator behind it, and a ledger that grants from balances.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken assumption must end the test at once")]
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod body;
 mod caller;

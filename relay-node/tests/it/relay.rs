@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use sluice_billing::{ModelPrice, Ratio};
 use sluice_domain::{
-    AccountId, ChannelId, ChannelKeyId, Clock, Epoch, GroupName, ModelName, NodeId, Now, Record, RequestRecord, Role, Status, TokenId,
-    UnixMillis, UserId,
+    AccountId, ChannelId, ChannelKeyId, Clock, Epoch, GroupName, ModelName, NodeId, Now, Record, RequestRecord, Role, Status,
+    TokenId, UnixMillis, UserId,
 };
 use sluice_providers::Catalog;
 use sluice_relay_node::budget::ByteBudget;
 use sluice_relay_node::chance::Chance;
 use sluice_relay_node::config::{NodeOptions, Options, RequestOptions, Settings};
 use sluice_relay_node::forward::{Engine, Timing};
+use sluice_relay_node::ingress::listen::{ListenSettings, serve};
 use sluice_relay_node::metrics::Metrics;
 use sluice_relay_node::quota::Quotas;
 use sluice_relay_node::spool::{BatchLimits, Spool, SpoolSettings};
@@ -56,6 +57,7 @@ pub struct World {
     pub timing: Timing,
     pub ledger: Ledger,
     pub adjust: fn(&mut Settings),
+    pub listen: ListenSettings,
     pub budget_bytes: usize,
     /// Whether the control plane said anything yet.
     pub is_configured: bool,
@@ -82,6 +84,7 @@ impl World {
             timing: Timing::default(),
             ledger,
             adjust: |_| {},
+            listen: ListenSettings::default(),
             budget_bytes: 256 << 20,
             is_configured: true,
         }
@@ -95,11 +98,9 @@ impl World {
         let channels = self.channels.iter().cloned().map(Resource::Channel);
         let groups = self.groups.iter().cloned().map(Resource::Group);
         let price = |(model, price): &(&str, ModelPrice)| Resource::Price(Price { model: name(model), price: price.clone() });
-        let setting = |(name, value): &(&str, &str)| {
-            Resource::Setting(Setting { name: (*name).to_owned(), value: (*value).to_owned() })
-        };
-        let resources =
-            channels.chain(groups).chain(self.prices.iter().map(price)).chain(self.settings.iter().map(setting));
+        let setting =
+            |(name, value): &(&str, &str)| Resource::Setting(Setting { name: (*name).to_owned(), value: (*value).to_owned() });
+        let resources = channels.chain(groups).chain(self.prices.iter().map(price)).chain(self.settings.iter().map(setting));
         let upserts = resources.map(|resource| Upsert {
             key: resource.key(),
             hash: StateHash::of_entry(resource.key().kind(), &resource.key().name(), 1, b""),
@@ -187,7 +188,6 @@ pub struct TestRelay {
     pub app: RelayApp,
     pub registry: Registry,
     pub addr: SocketAddr,
-    pub view: View,
     _folder: TempDir,
 }
 
@@ -202,8 +202,7 @@ impl TestRelay {
         let (registry, tasks) = (Registry::new(), Tasks::new());
         let metrics = Metrics::declare(&registry);
         let spool_folder = folder.path().join("spool");
-        let spool =
-            Spool::open(&spool_folder, Epoch(1), SpoolSettings::default(), clock.clone(), metrics.spool.clone()).unwrap();
+        let spool = Spool::open(&spool_folder, Epoch(1), SpoolSettings::default(), clock.clone(), metrics.spool.clone()).unwrap();
         let (quotas, demands) = Quotas::new(spool.clone(), clock.clone(), metrics.quota.clone());
         let (view, _questions) = View::new(clock.clone(), metrics.view.clone());
         if world.is_configured {
@@ -219,13 +218,7 @@ impl TestRelay {
         (world.adjust)(&mut settings);
         let catalog = Arc::new(Catalog::shipped().unwrap());
         let client = Client::new(ClientSettings { use_system_proxy: false, ..ClientSettings::default() }).unwrap();
-        let engine = Engine::new(
-            client,
-            catalog,
-            world.timing,
-            settings.requests.max_line_bytes,
-            clock.clone(),
-        );
+        let engine = Engine::new(client, catalog, world.timing, settings.requests.max_line_bytes, clock.clone());
         tasks.spawn("ledger", world.ledger.clone().serve(quotas.clone(), demands));
         let app = RelayApp::new(app::Parts {
             view: view.clone(),
@@ -246,9 +239,9 @@ impl TestRelay {
         });
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let service = ingress::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        tasks.spawn("server", async move { axum::serve(listener, service).await.unwrap() });
-        Self { app, registry, addr, view, _folder: folder }
+        let (router, closing) = (ingress::router(app.clone()), tasks.drain().closing());
+        tasks.spawn("server", serve(listener, router, world.listen, tasks.clone(), closing));
+        Self { app, registry, addr, _folder: folder }
     }
 
     pub fn base_url(&self) -> String {
@@ -305,7 +298,7 @@ impl TestRelay {
     }
 
     /// The value of one line of `/metrics`.
-    pub fn metric(&self, line: &str) -> f64 {
+    pub fn metric(&self, line: &str) -> i64 {
         let page = self.registry.render();
         let value = page.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
         value.unwrap_or_else(|| panic!("no {line} in\n{page}")).parse().unwrap()

@@ -197,7 +197,8 @@ async fn the_model_list_speaks_three_formats() {
     let ids = relay.caller().get("/v1/models").await.json();
     assert_eq!(ids["data"].as_array().unwrap().len(), 2, "served and allowed");
 
-    let request = relay.anonymous().request(Method::GET, "/v1/models").header("x-api-key", KEY).header("anthropic-version", "2023-06-01");
+    let request =
+        relay.anonymous().request(Method::GET, "/v1/models").header("x-api-key", KEY).header("anthropic-version", "2023-06-01");
     let anthropic = send(request).await.unwrap().json();
     assert_eq!((&anthropic["first_id"], &anthropic["last_id"]), (&json!("gpt-4o"), &json!("text-embedding-3-small")));
     assert_eq!(anthropic["data"][0]["type"], "model");

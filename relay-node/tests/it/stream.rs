@@ -29,8 +29,10 @@ fn simulator() -> Simulator {
 }
 
 const HEAD: &[u8] = b": keep-alive\r\n\r\ndata: {\"id\":\"c1\",\"created\":7,\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}],\"x\":1e400}\r\n\r\n";
-const TEXT: &[u8] = b"event: x\ndata:{\"id\":\"c1\",\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"h\\u00e9\"}}]}\n\n";
-const STOP: &[u8] = b"data: {\"id\":\"c1\",\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+const TEXT: &[u8] =
+    b"event: x\ndata:{\"id\":\"c1\",\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"h\\u00e9\"}}]}\n\n";
+const STOP: &[u8] =
+    b"data: {\"id\":\"c1\",\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
 const USAGE: &[u8] = b"data: {\"id\":\"c1\",\"model\":\"gpt-4o\",\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_tokens\":11}}\n\n";
 const DONE: &[u8] = b"data: [DONE]\n\n";
 
@@ -109,9 +111,12 @@ async fn a_mapped_model_keeps_the_callers_name_in_every_chunk() {
 
 #[tokio::test]
 async fn a_failure_before_the_first_event_is_a_status_and_is_tried_elsewhere() {
-    for scenario in
-        [Scenario::status(500), Scenario::fault(Fault::Reset, 0), Scenario::fault(Fault::ErrorEvent, 0), Scenario::fault(Fault::JsonForStream, 0)]
-    {
+    for scenario in [
+        Scenario::status(500),
+        Scenario::fault(Fault::Reset, 0),
+        Scenario::fault(Fault::ErrorEvent, 0),
+        Scenario::fault(Fault::JsonForStream, 0),
+    ] {
         let upstream = simulator();
         upstream.queue(scenario.clone());
         let mut world = World::with_upstream(&upstream.base_url());
@@ -204,6 +209,21 @@ async fn a_caller_who_leaves_before_anything_came_pays_nothing() {
 }
 
 #[tokio::test]
+async fn a_caller_who_stops_reading_is_given_up_and_the_upstream_with_it() {
+    let upstream = simulator();
+    upstream.queue(Scenario { chunks: Some(100_000), chunk_bytes: Some(4096), ..Scenario::default() });
+    let mut world = World::with_upstream(&upstream.base_url());
+    world.listen.write_stall = Duration::from_millis(300);
+    let relay = world.start().await;
+    let stream = relay.caller().open(CHAT, &streamed()).await.unwrap();
+    let entry = upstream.wait_for(1).await.remove(0);
+    assert_eq!(entry.ending, Ending::AbortedByClient);
+    let record = relay.record().await;
+    assert_eq!((record.outcome, record.usage_estimated), (Outcome::Aborted, true));
+    drop(stream);
+}
+
+#[tokio::test]
 async fn pings_keep_a_waiting_caller_and_commit_the_status() {
     let pinging = Timing { first_ping: Duration::from_millis(100), ping_every: Duration::from_millis(100), ..Timing::default() };
     let upstream = simulator();
@@ -263,9 +283,7 @@ async fn many_streams_at_once_are_each_whole() {
     let caller = relay.caller();
     let streams = (0..50).map(|_| {
         let caller = caller.clone();
-        async move {
-            upstream_text(&caller.stream(CHAT, &streamed()).await)
-        }
+        async move { upstream_text(&caller.stream(CHAT, &streamed()).await) }
     });
     let texts = futures_util::future::join_all(streams).await;
     assert!(texts.iter().all(|text| !text.is_empty()));

@@ -204,6 +204,11 @@ impl LeaseBook {
     /// Takes in a refusal. The verdict answers later needs for a while.
     pub fn refused(&mut self, grant_seq: i64, verdict: Verdict, now: u64) {
         let Some(request) = self.answered(grant_seq).and_then(|asked| asked.request) else { return };
+        // a refused refill says nothing about needs
+        let verdict = match verdict {
+            Verdict::Exhausted { .. } if request.need.is_zero() => Verdict::Exhausted { need: Quota::MAX },
+            verdict => verdict,
+        };
         let holds_for = if verdict == Verdict::Unavailable { UNAVAILABLE_MILLIS } else { VERDICT_MILLIS };
         self.accounts.entry(request.account).or_default().judge(verdict, now.saturating_add(holds_for));
     }

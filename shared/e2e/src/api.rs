@@ -1,12 +1,19 @@
 //! The management API, as a script uses it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use sluice_testkit::client::{Answer, Caller, send};
 
 /// A caller of the management API with a management token.
 #[derive(Clone)]
-pub struct Api(Caller);
+pub struct Api {
+    caller: Caller,
+    /// The highest config sequence a write was answered with.
+    written: Arc<AtomicI64>,
+}
 
 /// A token made for a test.
 #[derive(Debug, Clone)]
@@ -21,29 +28,41 @@ impl Api {
     /// Speaks to the control plane at `base_url`, with root's management token.
     #[must_use]
     pub fn new(base_url: &str, management_token: &str) -> Self {
-        Self(Caller::new(base_url).with_key(management_token))
+        Self { caller: Caller::new(base_url).with_key(management_token), written: Arc::default() }
     }
 
     /// Reads a resource. Panics unless the answer is 200.
     pub async fn get(&self, path: &str) -> Value {
-        expect(&self.0.get(path).await, 200)
+        expect(&self.caller.get(path).await, 200)
     }
 
     /// Creates something. Panics unless the answer is 201 or 200.
     pub async fn create(&self, path: &str, body: &Value) -> Value {
-        let answer = self.0.post(path, body).await;
+        let answer = self.caller.post(path, body).await;
         assert!([200, 201].contains(&answer.status.as_u16()), "POST {path}: {} {}", answer.status, answer.text());
-        answer.json()
+        self.note(answer.json())
+    }
+
+    /// The highest config sequence a write was answered with: what relays have to apply to know everything done here.
+    #[must_use]
+    pub fn written(&self) -> i64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, answer: Value) -> Value {
+        self.written.fetch_max(answer["config_seq"].as_i64().unwrap_or_default(), Ordering::Relaxed);
+        answer
     }
 
     /// Changes some fields. Panics unless the answer is 200.
     pub async fn patch(&self, path: &str, body: &Value) -> Value {
-        expect(&send(self.0.request(Method::PATCH, path).json(body)).await.expect("the server answers"), 200)
+        let answer = send(self.caller.request(Method::PATCH, path).json(body)).await.expect("the server answers");
+        self.note(expect(&answer, 200))
     }
 
     /// Deletes a resource. Panics unless the answer is 200 or 204.
     pub async fn delete(&self, path: &str) {
-        let answer = send(self.0.request(Method::DELETE, path)).await.expect("the server answers");
+        let answer = send(self.caller.request(Method::DELETE, path)).await.expect("the server answers");
         assert!([200, 204].contains(&answer.status.as_u16()), "DELETE {path}: {} {}", answer.status, answer.text());
     }
 
@@ -53,10 +72,17 @@ impl Api {
         self.create("/api/channels", &body).await["id"].as_i64().expect("a channel has an id")
     }
 
-    /// A price by ratios.
+    /// A price by ratios, whether the model has one or not.
     pub async fn price(&self, model: &str, model_ratio: &str, completion_ratio: &str) {
-        let body = json!({"model": model, "model_ratio": model_ratio, "completion_ratio": completion_ratio});
-        self.create("/api/prices", &body).await;
+        let ratios = json!({"model_ratio": model_ratio, "completion_ratio": completion_ratio});
+        let path = format!("/api/prices/{model}");
+        if self.caller.get(&path).await.status.is_success() {
+            self.patch(&path, &ratios).await;
+            return;
+        }
+        let mut price = ratios;
+        price["model"] = model.into();
+        self.create("/api/prices", &price).await;
     }
 
     /// A user with some money. Returns the id.

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sluice_testkit::client::Caller;
+use reqwest::Method;
+use sluice_testkit::client::{Caller, send};
 use sluice_testkit::database::{Engine, TestDatabase};
 use sluice_testkit::ports;
 use sluice_testkit::process::{Launch, Process};
@@ -15,6 +16,8 @@ use crate::api::Api;
 
 /// How long a process may take until it is ready, on a busy machine.
 pub const READY_LIMIT: Duration = Duration::from_mins(1);
+/// How long a probe may take.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
 /// How often a state is looked at while waiting for it.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -78,16 +81,20 @@ impl Fleet {
         Caller::new(self.relays[relay].base_url()).with_key(key)
     }
 
-    /// Waits until every relay applied everything the control plane knows so far.
+    /// Waits until every relay applied everything the control plane was told so far.
     pub async fn settle_config(&self) {
-        let wanted = self.relays.len();
-        let path = "/api/relays/applied";
-        wait_for("every relay applied the change", async || {
-            let applied = self.api.get(path).await;
-            applied["applied"].as_u64().is_some_and(|count| count >= wanted as u64)
-        })
-        .await;
+        settle_config(&self.api, self.relays.len()).await;
     }
+}
+
+/// Waits until so many relays, and no others, applied everything that was written through this API.
+pub async fn settle_config(api: &Api, relays: usize) {
+    let path = format!("/api/relays/applied?seq={}", api.written());
+    wait_for("every relay applied the change", async || {
+        let applied = api.get(&path).await;
+        applied["total"].as_u64() == Some(relays as u64) && applied["is_live_everywhere"] == true
+    })
+    .await;
 }
 
 impl Node {
@@ -159,17 +166,11 @@ impl Node {
         SocketAddr::from(([127, 0, 0, 1], self.http))
     }
 
-    /// The address of its probes and metrics.
-    pub(crate) fn ops_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.ops)
-    }
-
     /// Whether it says it is ready.
     pub async fn is_ready(&self) -> bool {
-        let readyz = format!("{}/readyz", self.ops_url());
-        let answer =
-            reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().expect("a client can be built");
-        answer.get(readyz).send().await.is_ok_and(|answer| answer.status().is_success())
+        let probe = send(Caller::new(format!("http://127.0.0.1:{}", self.ops)).request(Method::GET, "/readyz"));
+        let answer = tokio::time::timeout(PROBE_LIMIT, probe).await;
+        answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status.is_success()))
     }
 
     /// Waits until it is ready; panics with its output when it ends or takes too long.

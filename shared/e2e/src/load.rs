@@ -10,6 +10,9 @@ use sluice_testkit::client::{Caller, send};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// How long a caller waits when its connection broke: its relay is being started again.
+const AFTER_BREAK: Duration = Duration::from_millis(250);
+
 /// What a caller saw of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -119,8 +122,9 @@ impl OneCaller {
             self.sent.fetch_add(1, Ordering::Relaxed);
             let sent_millis = self.millis();
             let end = self.ask(&request_id, stream).await;
+            let pause = if matches!(end, End::Broken(_)) { AFTER_BREAK } else { self.pause };
             seen.push(Seen { request_id, relay: self.relay, stream, sent_millis, ended_millis: self.millis(), end });
-            tokio::time::sleep(self.pause).await;
+            tokio::time::sleep(pause).await;
         }
         seen
     }

@@ -68,11 +68,8 @@ pub(crate) async fn delete_all_of(tx: &Tx, owner: UserId) -> Result<(), DbErr> {
 }
 
 pub(super) async fn note_use(db: &Db, id: i64, now: UnixMillis) -> Result<(), DbErr> {
-    let update = Query::update()
-        .table("management_tokens")
-        .value("last_used_at", now.0)
-        .and_where(Expr::col("id").eq(id))
-        .to_owned();
+    let update =
+        Query::update().table("management_tokens").value("last_used_at", now.0).and_where(Expr::col("id").eq(id)).to_owned();
     let tx = db.begin().await?;
     tx.execute(&update).await?;
     tx.commit().await

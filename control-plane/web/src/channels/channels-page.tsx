@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Alert } from "antd";
 import { useTranslation } from "react-i18next";
-import { CHANNELS_SHOWN, type Channel, channelsQuery } from "../api/channels.ts";
+import { CHANNELS_SHOWN, type Channel, channelsQuery, providersQuery } from "../api/channels.ts";
 import { PageHead } from "../layout/page-head.tsx";
 import { useKnownModels } from "../overview/known-models.ts";
 import { type Column, DataTable } from "../parts/data-table.tsx";
@@ -66,6 +66,8 @@ function Unpriced() {
 
 function useColumns(): Column<Channel>[] {
   const { t } = useTranslation();
+  const providers = useQuery(providersQuery).data ?? [];
+  const nameOf = (slug: string) => providers.find(provider => provider.slug === slug)?.name ?? slug;
   return [
     {
       key: "name",
@@ -74,12 +76,12 @@ function useColumns(): Column<Channel>[] {
       cell: row => (
         <span className="stack-tight" style={{ gap: 0 }}>
           <strong>{row.name}</strong>
-          <span className="muted mono">{row.base_url ?? row.provider}</span>
+          {row.base_url && <span className="muted mono">{row.base_url}</span>}
         </span>
       ),
     },
-    { key: "provider", title: t("channels.provider"), cell: row => row.provider },
-    { key: "status", title: t("status.title"), cell: row => <ChannelState channel={row} /> },
+    { key: "provider", title: t("channels.provider"), cell: row => nameOf(row.provider) },
+    { key: "status", title: t("status.title"), isCorner: true, cell: row => <ChannelState channel={row} /> },
     { key: "models", title: t("channels.models"), isWide: true, cell: row => <Names names={row.models} most={3} /> },
     { key: "groups", title: t("channels.groups"), cell: row => <Names names={row.groups} most={3} /> },
     { key: "keys", title: t("channels.keys"), cell: row => <KeyHints channel={row} /> },

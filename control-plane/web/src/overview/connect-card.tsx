@@ -3,14 +3,15 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useBaseUrl } from "../api/status.ts";
 import { CodeBlock, CopyLine } from "../parts/code-block.tsx";
+import { CopyButton } from "../parts/copy-button.tsx";
 import { useFreshKey } from "../tokens/fresh-key.ts";
 import { useKnownModels } from "./known-models.ts";
 import { curl, type Filling, KEY_PLACEHOLDER, node, python } from "./snippets.ts";
 
-const SNIPPETS: [string, string, (filling: Filling) => string][] = [
-  ["curl", "curl", curl],
-  ["python", "Python", python],
-  ["node", "Node.js", node],
+const SNIPPETS: { key: string; label: string; write: (filling: Filling) => string }[] = [
+  { key: "curl", label: "curl", write: curl },
+  { key: "python", label: "Python", write: python },
+  { key: "node", label: "Node.js", write: node },
 ];
 
 /** Where programs connect, and the first request to copy. */
@@ -42,17 +43,35 @@ export function ConnectCard() {
           />
         </label>
       )}
-      <Tabs
-        size="small"
-        items={SNIPPETS.map(([key, label, write]) => ({
-          key,
-          label,
-          children: <CodeBlock code={write(filling)} what={t("connect.snippet", { language: label })} />,
-        }))}
-      />
+      <Snippets filling={filling} />
       <p className="muted">
         {freshKey ? t("connect.fresh_key") : t("connect.placeholder_key", { placeholder: KEY_PLACEHOLDER })}
       </p>
     </section>
+  );
+}
+
+function Snippets({ filling }: { filling: Filling }) {
+  const { t } = useTranslation();
+  const [shown, setShown] = useState("curl");
+  const snippets = SNIPPETS.map(({ key, label, write }) => ({
+    key,
+    label,
+    code: write(filling),
+    what: t("connect.snippet", { language: label }),
+  }));
+  const current = snippets.find(snippet => snippet.key === shown);
+  return (
+    <Tabs
+      size="small"
+      activeKey={shown}
+      onChange={setShown}
+      tabBarExtraContent={current && <CopyButton text={current.code} what={current.what} />}
+      items={snippets.map(({ key, label, code, what }) => ({
+        key,
+        label,
+        children: <CodeBlock code={code} what={what} />,
+      }))}
+    />
   );
 }

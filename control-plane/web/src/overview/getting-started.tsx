@@ -11,7 +11,6 @@ import { useIsAdmin, useIsRoot } from "../api/session.ts";
 import { tokensQuery } from "../api/tokens.ts";
 import { AddChannel } from "../channels/add-channel.tsx";
 import { SetPrice } from "../channels/set-price.tsx";
-import { recall, remember } from "../parts/memory.ts";
 import { AddToken } from "../tokens/add-token.tsx";
 import { useFreshKey } from "../tokens/fresh-key.ts";
 import { AddCredit } from "./add-credit.tsx";
@@ -19,20 +18,16 @@ import { useKnownModels } from "./known-models.ts";
 import { isComplete, type Step, type StepName, stepsFrom } from "./progress.ts";
 import { TryIt } from "./try-it.tsx";
 
-const DISMISSED = "sluice.started";
-
 /** The way to the first request; each step ticks itself off when it is done, wherever it was done. */
 export function GettingStarted() {
   const { t } = useTranslation();
-  const [isDismissed, setDismissed] = useState(() => recall(DISMISSED) !== null);
+  const [state, setState] = useState<"unknown" | "shown" | "closed">("unknown");
   const steps = useSteps();
-  if (!steps || isDismissed) return null;
+  // who has done everything long ago is not congratulated again
+  if (steps && state === "unknown") setState(isComplete(steps) ? "closed" : "shown");
+  if (!steps || state === "closed") return null;
 
   const done = steps.filter(step => step.isDone).length;
-  const close = () => {
-    remember(DISMISSED, "1");
-    setDismissed(true);
-  };
   return (
     <section className="card" aria-labelledby="start-title">
       <div className="card-head">
@@ -49,7 +44,7 @@ export function GettingStarted() {
       </ol>
       {isComplete(steps) && (
         <div className="row" style={{ marginTop: 8 }}>
-          <Button onClick={close}>{t("start.close")}</Button>
+          <Button onClick={() => setState("closed")}>{t("start.close")}</Button>
         </div>
       )}
     </section>

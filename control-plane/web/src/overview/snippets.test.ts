@@ -16,7 +16,7 @@ describe("snippets", () => {
   it("survive a shell whatever the model is called", () => {
     const command = curl({ ...filling, model: "it's $HOME `id`" });
     const shown = execFileSync("sh", ["-c", command.replace(/^curl/, "printf '%s\\n'")], { encoding: "utf8" });
-    const body = JSON.parse(shown.trimEnd().split("\n").at(-1) ?? "");
+    const body = JSON.parse(shown.slice(shown.indexOf("{")));
     expect(body.model).toBe("it's $HOME `id`");
     expect(shown).toContain("Authorization: Bearer sk-abc");
   });

@@ -16,9 +16,18 @@ const GREETING = "Hello!";
 
 /** A command for any shell. */
 export function curl({ baseUrl, key, model }: Filling): string {
-  const body = JSON.stringify({ model, stream: true, messages: [{ role: "user", content: GREETING }] });
+  const body = [
+    "{",
+    `    "model": ${quoted(model)},`,
+    '    "stream": true,',
+    '    "messages": [',
+    `      {"role": "user", "content": ${quoted(GREETING)}}`,
+    "    ]",
+    "  }",
+  ].join("\n");
   return [
-    `curl -N ${shell(`${baseUrl}/chat/completions`)} \\`,
+    "curl -N \\",
+    `  ${shell(`${baseUrl}/chat/completions`)} \\`,
     `  -H ${shell(`Authorization: Bearer ${key}`)} \\`,
     `  -H ${shell("Content-Type: application/json")} \\`,
     `  -d ${shell(body)}`,

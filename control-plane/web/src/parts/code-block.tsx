@@ -1,17 +1,14 @@
 import { CopyButton } from "./copy-button.tsx";
 
-/** Code to copy. */
+/** Code in lines of its own length; what is too wide scrolls. */
 export function CodeBlock({ code, what }: { code: string; what: string }) {
   return (
-    <div className="code">
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
-      <section className="code-scroll" tabIndex={0} aria-label={what}>
-        <pre>
-          <code>{code}</code>
-        </pre>
-      </section>
-      <CopyButton className="copy" text={code} what={what} />
-    </div>
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
+    <section className="code" tabIndex={0} aria-label={what}>
+      <pre>
+        <code>{code}</code>
+      </pre>
+    </section>
   );
 }
 

@@ -13,11 +13,10 @@ interface CopyButtonProps {
   /** Shows the word beside the sign. */
   withWord?: boolean;
   isPrimary?: boolean;
-  className?: string;
 }
 
 /** Copies a text and says that it did. */
-export function CopyButton({ text, what, withWord = false, isPrimary = false, className }: CopyButtonProps) {
+export function CopyButton({ text, what, withWord = false, isPrimary = false }: CopyButtonProps) {
   const { t } = useTranslation();
   const [state, setState] = useState<"ready" | "copied" | "failed">("ready");
   useEffect(() => {
@@ -29,7 +28,6 @@ export function CopyButton({ text, what, withWord = false, isPrimary = false, cl
   const word = t(`copy.${state}`);
   const button = (
     <Button
-      className={className}
       type={isPrimary ? "primary" : withWord ? "default" : "text"}
       size={withWord ? "middle" : "small"}
       icon={state === "copied" ? <CheckOutlined /> : <CopyOutlined />}

@@ -9,8 +9,12 @@ export interface Column<Row> {
   isFigure?: boolean;
   /** On phones the cell stands first and without its title. */
   isLead?: boolean;
+  /** On phones the cell stands beside the first, without its title. */
+  isCorner?: boolean;
   /** On phones the cell takes a line of its own. */
   isWide?: boolean;
+  /** On phones the cell is left out: what it says is one step away. */
+  isMinor?: boolean;
   /** The title is for screen readers only. */
   isTitleHidden?: boolean;
   /** Holds controls of its own: pressing beside them does not open the row. */
@@ -75,7 +79,9 @@ function classNames<Row>(column: Column<Row>): string | undefined {
   const names = [
     column.isFigure && "at-end figures",
     column.isLead && "lead",
+    column.isCorner && "corner",
     column.isWide && "wide",
+    column.isMinor && "minor",
     column.isAbove && "above",
   ];
   return names.filter(Boolean).join(" ") || undefined;

@@ -8,21 +8,16 @@ import { randomId } from "./random-id.ts";
 
 const SHOWN_SECS = 6;
 
-/** What a write answers when relays must know of it. */
-interface Written {
-  config_seq?: number;
-}
-
 /** Says how a write ended: done, with a way back where there is one, or what was wrong. */
 export function useOutcomeMessage() {
   const { t } = useTranslation();
   const { message } = App.useApp();
   const textOf = useProblemText();
   return useCallback(
-    async (work: Promise<Written | void>, done: string, undo?: () => void): Promise<void> => {
-      let written: Written | void;
+    async (work: Promise<unknown>, done: string, undo?: () => void): Promise<void> => {
+      let seq: number | undefined;
       try {
-        written = await work;
+        seq = configSeqOf(await work);
       } catch (thrown) {
         const { title, detail, requestId } = textOf(asProblem(thrown));
         message.error([title, detail, requestId].filter(Boolean).join(" · "), SHOWN_SECS);
@@ -35,7 +30,7 @@ export function useOutcomeMessage() {
       };
       const content = (
         <>
-          {done} {written?.config_seq !== undefined && <LiveNote seq={written.config_seq} />}{" "}
+          {done} {seq !== undefined && <LiveNote seq={seq} />}{" "}
           {undo && (
             <button type="button" className="plain-button link-button" onClick={goBack}>
               {t("undo")}
@@ -47,4 +42,10 @@ export function useOutcomeMessage() {
     },
     [t, message, textOf],
   );
+}
+
+/** Where a write stands in the order of changes; writes that relays need not know of do not tell. */
+function configSeqOf(answer: unknown): number | undefined {
+  if (typeof answer !== "object" || answer === null || !("config_seq" in answer)) return undefined;
+  return typeof answer.config_seq === "number" ? answer.config_seq : undefined;
 }

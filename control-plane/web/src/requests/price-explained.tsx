@@ -13,7 +13,9 @@ export function PriceExplained({ row }: { row: ExplainedRequest }) {
   return (
     <>
       <p className="formula" data-formula>
-        {formula.text} = <b>{`${units(formula.total)} = ${usd(formula.total)}`}</b>
+        {formula.text}
+        <br />
+        <b>{`${units(formula.total)} = ${usd(formula.total)}`}</b>
       </p>
       <p className="muted">{isPerCall ? t("explain.by_call") : t("explain.by_tokens")}</p>
       {formula.classes.length > 0 && <ClassTable formula={formula} />}

@@ -35,7 +35,7 @@ function useColumns(onOpen: (requestId: string) => void): Column<RequestRow>[] {
       ),
     },
     { key: "person", title: t("requests.person"), cell: row => row.username ?? row.user_id },
-    { key: "model", title: t("requests.model"), isWide: true, cell: row => <span className="tag">{row.model}</span> },
+    { key: "model", title: t("requests.model"), cell: row => <span className="tag">{row.model}</span> },
     {
       key: "tokens",
       title: t("requests.tokens"),
@@ -57,17 +57,25 @@ function useColumns(onOpen: (requestId: string) => void): Column<RequestRow>[] {
       key: "first_byte",
       title: t("requests.first_byte"),
       isFigure: true,
+      isMinor: true,
       cell: row => (row.first_byte_ms ? duration(row.first_byte_ms) : "–"),
     },
     {
       key: "stream",
       title: t("requests.stream"),
+      isMinor: true,
       cell: row => <span className="muted">{row.stream ? t("requests.streamed") : t("requests.whole")}</span>,
     },
-    { key: "outcome", title: t("requests.outcome"), cell: row => <OutcomeLabel outcome={row.outcome} /> },
+    {
+      key: "outcome",
+      title: t("requests.outcome"),
+      isCorner: true,
+      cell: row => <OutcomeLabel outcome={row.outcome} />,
+    },
     {
       key: "id",
       title: t("requests.id"),
+      isMinor: true,
       isAbove: true,
       cell: row => (
         <span className="figures">

@@ -17,7 +17,7 @@ export function PasswordHints({ id, password, username }: { id: string; password
     { isKept: rules.isNotTheName, text: t("password.not_the_name") },
   ];
   return (
-    <div id={id} className="stack-tight">
+    <div id={id} className="stack-tight" style={{ marginTop: 6 }}>
       {password !== "" && (
         <div className="row" role="status">
           <Progress

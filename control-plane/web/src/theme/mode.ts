@@ -32,15 +32,19 @@ export function chooseMode(mode: Mode): void {
   for (const listener of listeners) listener();
 }
 
+const stillness = () => window.matchMedia("(prefers-reduced-motion: reduce)");
+
 function subscribe(listener: () => void): () => void {
-  const query = system();
+  const queries = [system(), stillness()];
   listeners.add(listener);
-  query.addEventListener("change", listener);
+  for (const query of queries) query.addEventListener("change", listener);
   return () => {
     listeners.delete(listener);
-    query.removeEventListener("change", listener);
+    for (const query of queries) query.removeEventListener("change", listener);
   };
 }
 
 export const useMode = (): Mode => useSyncExternalStore(subscribe, chosenMode);
+/** Whether things may move. */
+export const useMotion = (): boolean => useSyncExternalStore(subscribe, () => !stillness().matches);
 export const useShade = (): Shade => useSyncExternalStore(subscribe, currentShade);

@@ -75,12 +75,13 @@ const FONT =
 const MONO = 'ui-monospace, "SF Mono", Menlo, Consolas, "Noto Sans Mono", monospace';
 
 /** Tokens for the component library. */
-export function componentTheme(shade: Shade): ThemeConfig {
+export function componentTheme(shade: Shade, motion: boolean): ThemeConfig {
   const palette = palettes[shade];
   const isDark = shade === "dark";
   return {
     algorithm: isDark ? antd.darkAlgorithm : antd.defaultAlgorithm,
     token: {
+      motion,
       colorPrimary: isDark ? "#1590ad" : palette.accent,
       colorLink: palette.accent,
       colorBgBase: palette.surface,
@@ -95,8 +96,17 @@ export function componentTheme(shade: Shade): ThemeConfig {
       colorTextDescription: palette.muted,
       colorTextPlaceholder: isDark ? "#8592a3" : "#6a7686",
       colorError: palette.bad,
+      colorErrorBg: palette.badSoft,
+      colorErrorBorder: palette.badSoft,
       colorSuccess: palette.good,
+      colorSuccessBg: palette.goodSoft,
+      colorSuccessBorder: palette.goodSoft,
       colorWarning: palette.warn,
+      colorWarningBg: palette.warnSoft,
+      colorWarningBorder: palette.warnSoft,
+      colorInfo: palette.accent,
+      colorInfoBg: palette.accentSoft,
+      colorInfoBorder: palette.accentSoft,
       fontFamily: FONT,
       fontFamilyCode: MONO,
       fontSize: 14,
@@ -110,10 +120,12 @@ export function componentTheme(shade: Shade): ThemeConfig {
         primaryShadow: "none",
         defaultShadow: "none",
         dangerShadow: "none",
-        primaryColor: isDark ? "#04161b" : "#ffffff",
+        primaryColor: "#ffffff",
       },
       Form: { itemMarginBottom: 20, verticalLabelPadding: "0 0 6px" },
       Modal: { titleFontSize: 18 },
+      Alert: { fontSizeLG: 14, withDescriptionIconSize: 16, withDescriptionPadding: "12px 16px" },
+      Tabs: { itemSelectedColor: palette.accent, itemHoverColor: palette.accent, inkBarColor: palette.accent },
     },
   };
 }

@@ -48,7 +48,7 @@ export default function TokenForm({ onClose }: { onClose: () => void }) {
   if (create.data) return <KeyShown name={create.data.name} apiKey={create.data.key} onClose={onClose} />;
 
   const submit = (values: TokenValues) =>
-    create.mutate(newToken(values, locale, unitsPerUsd, Date.now()), {
+    create.mutate(newToken({ ...EMPTY, ...values }, locale, unitsPerUsd, Date.now()), {
       onSuccess: made => {
         dropDraft(DRAFT);
         keepFreshKey(made.key);

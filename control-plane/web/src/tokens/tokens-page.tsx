@@ -52,14 +52,13 @@ function useColumns(): Column<Token>[] {
     {
       key: "key",
       title: t("key.key"),
-      isWide: true,
       cell: row => (
         <span className="figures">
           <code className="mono muted">{row.key_hint}</code> <RevealKey token={row} />
         </span>
       ),
     },
-    { key: "status", title: t("status.title"), cell: row => <TokenState token={row} /> },
+    { key: "status", title: t("status.title"), isCorner: true, cell: row => <TokenState token={row} /> },
     { key: "quota", title: t("tokens.quota_left"), cell: row => <TokenQuota token={row} /> },
     {
       key: "models",

@@ -20,6 +20,8 @@ pub(super) struct Lease {
     expires_at: u64,
     used_at: u64,
     renewal_asked: Option<RenewalAsked>,
+    /// Granted from a low balance: what is left after its request is needed elsewhere.
+    is_low: bool,
     is_closing: bool,
 }
 
@@ -116,6 +118,7 @@ impl Account {
             expires_at: asked_at.saturating_add(grant.life_millis),
             used_at: asked_at,
             renewal_asked: None,
+            is_low: grant.low,
             is_closing: false,
         });
         self.is_low = grant.low;
@@ -189,8 +192,17 @@ impl Account {
         }
         let last = holds.last().map(|hold| hold.lease).or_else(|| self.leases.last().map(|lease| lease.id));
         self.pay(id, last, due, now, out);
+        self.give_up_leftovers(&holds);
         self.spend.spent(actual, now);
         self.seen_at = now;
+    }
+
+    /// What is left of leases from a low balance goes back at once: another relay may be waiting for it.
+    fn give_up_leftovers(&mut self, holds: &[Hold]) {
+        let is_held = |lease: &Lease| holds.iter().any(|hold| hold.lease == lease.id);
+        for lease in self.leases.iter_mut().filter(|lease| lease.is_low && lease.reserved.is_zero()) {
+            lease.is_closing |= is_held(lease);
+        }
     }
 
     /// Charges a lease. One that is not here any more was voided: usage on it is charged all the same, the ledger takes it as late.

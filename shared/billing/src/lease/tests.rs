@@ -118,6 +118,31 @@ fn idle_money_goes_back_after_ten_minutes_or_after_one_when_the_balance_is_low()
 }
 
 #[test]
+fn what_is_left_of_a_lease_from_a_low_balance_goes_back_with_its_request() {
+    let mut book = LeaseBook::new();
+    let grant_seq = book.ask_with_identity(0);
+    let low = Grant { grant_seq, lease: LeaseId::new(1), account: WALLET, amount: quota(10), life_millis: LIFE, low: true };
+    assert_eq!(book.granted(low, 0), None);
+    assert!(book.sweep(1).is_empty(), "it waits for the request it was granted for");
+    let reservation = book.reserve(&[claim(WALLET, 9)], 1).unwrap();
+    let settlement = book.settle(reservation, &[claim(WALLET, 4)], 2);
+    assert_eq!(charges(&settlement), [(1, 4, 0)]);
+    assert_eq!(closed(&settlement.closings), [1]);
+}
+
+#[test]
+fn a_refused_refill_is_no_verdict_about_needs() {
+    let mut book = LeaseBook::new();
+    lease(&mut book, WALLET, 1, 100, 0);
+    let reservation = book.reserve(&[claim(WALLET, 90)], 0).unwrap();
+    let _ = book.settle(reservation, &[claim(WALLET, 90)], 0);
+    let refill = book.want(WALLET, Quota::ZERO, 0).unwrap();
+    book.refused(refill.grant_seq, Verdict::Exhausted { need: Quota::ZERO }, 0);
+    assert_eq!(book.want(WALLET, Quota::ZERO, 1), None, "the next refill waits");
+    assert!(book.want(WALLET, quota(50), 1).is_some(), "a need is asked for");
+}
+
+#[test]
 fn one_request_is_under_way_until_a_larger_need_comes() {
     let mut book = LeaseBook::new();
     let first = book.want(WALLET, quota(10), 0).unwrap();

@@ -5,17 +5,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use reqwest::Method;
 use serde_json::json;
-use sluice_testkit::client::{Caller, send};
 use sluice_testkit::database::{Engine, TestDatabase};
 use sluice_testkit::ports;
+use sluice_testkit::services::Addresses;
 
 use super::cost::Watched;
 use super::question::{FAST_MODEL, PLAYED_MODEL};
 use super::stage::{Target, Way};
 use crate::api::Api;
-use crate::fleet::{Node, PROVIDER_KEY, ROOT_TOKEN, wait_for};
+use crate::fleet::{Node, PROVIDER_KEY, ROOT_TOKEN, settle_config};
 
 /// The simulator's model with an endless answer.
 pub(crate) const LONG_MODEL: &str = "sim-long";
@@ -36,8 +35,13 @@ pub(crate) struct Install {
 
 impl Install {
     /// Starts a control plane on a fresh database and a relay with one worker thread; returns when both know everything.
-    pub(crate) async fn start(engine: Engine, folder: &Path, provider: SocketAddr, tokens: usize) -> Result<Self> {
-        let database = TestDatabase::create(engine).await;
+    pub(crate) async fn start(
+        (engine, addresses): (Engine, &Addresses),
+        folder: &Path,
+        provider: SocketAddr,
+        tokens: usize,
+    ) -> Result<Self> {
+        let database = TestDatabase::create_at(engine, addresses).await;
         let grpc = ports::free();
         let folder = folder.join(engine.to_string());
         let mut control = Node::control(&folder, database.dsn(), grpc);
@@ -58,7 +62,7 @@ impl Install {
         let key = api.token(user, "bench").await.key;
         let install = Self { control, relay, api, user, database, key };
         install.add_tokens(tokens).await?;
-        install.settle_config().await;
+        settle_config(&install.api, 1).await;
         Ok(install)
     }
 
@@ -74,14 +78,6 @@ impl Install {
         Ok(Watched::new(self.control.process().context("the control plane runs")?.pid()))
     }
 
-    /// Waits until the relay has applied everything.
-    pub(crate) async fn settle_config(&self) {
-        wait_for("the relay applied the configuration", async || {
-            self.api.get("/api/relays/applied").await["applied"].as_u64().is_some_and(|count| count >= 1)
-        })
-        .await;
-    }
-
     /// Tokens that nobody uses, so that looking one up is not looking at a list of one.
     async fn add_tokens(&self, count: usize) -> Result<()> {
         let made = stream::iter(0..count).map(|number| {
@@ -92,15 +88,5 @@ impl Install {
             }
         });
         made.buffer_unordered(CREATING).try_collect().await
-    }
-
-    /// The sum of a metric over its label sets, as one of the processes shows it.
-    pub(crate) async fn metric(node: &Node, name: &str) -> Result<f64> {
-        let answer = send(Caller::new(node.ops_url()).request(Method::GET, "/metrics")).await?;
-        let text = answer.text();
-        let is_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
-        let mut values = text.lines().filter(is_it).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).peekable();
-        values.peek().with_context(|| format!("there is no metric {name}"))?;
-        Ok(values.sum())
     }
 }

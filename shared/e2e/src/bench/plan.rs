@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sluice_testkit::database::Engine;
+use sluice_testkit::services::Addresses;
 
 use super::cost::Watched;
 use super::crew::Crew;
@@ -55,6 +56,8 @@ pub struct Options {
     pub engine: Engine,
     /// Databases whose settlement is measured.
     pub settlement: Vec<Engine>,
+    /// Where the database servers are.
+    pub addresses: Addresses,
     /// Requests a second of the open loop.
     pub rate: u32,
     /// Tokens the relay knows.
@@ -145,9 +148,10 @@ pub async fn run(options: Options, say: &mut dyn FnMut(&str)) -> Result<Report> 
     stage.leave_only_the_provider();
     if has(Part::Settlement) && findings.options.ways.contains(&Way::Full) {
         let lasting = Duration::from_secs(if findings.options.quick { 2 } else { 5 });
-        for engine in findings.options.settlement.clone() {
+        for &engine in &findings.options.settlement {
             say(&format!("settlement on {engine}"));
-            findings.settled.push(settlement::measure(engine, folder.path(), &stage.simulator, lasting).await?);
+            let database = (engine, &findings.options.addresses);
+            findings.settled.push(settlement::measure(database, folder.path(), &stage.simulator, lasting).await?);
         }
     }
     findings.lasted = started.elapsed();
@@ -163,7 +167,7 @@ async fn set_stage(findings: &mut Findings, folder: &Path) -> Result<Stage> {
     }
     let simulator = Provider::start().await?;
     let install = if options.ways.contains(&Way::Full) {
-        Some(Install::start(options.engine, folder, simulator.address, options.tokens).await?)
+        Some(Install::start((options.engine, &options.addresses), folder, simulator.address, options.tokens).await?)
     } else {
         None
     };

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use sluice_testkit::database::Engine;
+use sluice_testkit::services::Addresses;
 use tokio::time::{Instant, sleep};
 
 use super::cost::CpuReading;
@@ -18,8 +19,9 @@ use super::crew::Crew;
 use super::database::{Counter, Work};
 use super::install::Install;
 use super::question::Question;
-use super::stage::{Provider, Target};
+use super::stage::Provider;
 use super::tally::{micros, number};
+use crate::api::Api;
 
 /// Connections of both loads.
 const CONNECTIONS: usize = 32;
@@ -29,8 +31,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 const DRAIN_LIMIT: Duration = Duration::from_secs(40);
 /// The price of one prebuilt answer: 8 tokens in, 100 out, at a model ratio of 1.25 and a completion ratio of 4.
 const PRICE: u64 = 510;
-/// Usage at the relay that the control plane has not acknowledged, in bytes.
-const PILE: &str = "sluice_relay_spool_unacked_bytes";
 
 /// What was found on one database.
 #[derive(Debug, Clone, Serialize)]
@@ -68,75 +68,84 @@ impl Settled {
 }
 
 /// Measures on one database, with an installation of its own. Each of the two loads lasts so long.
-pub(crate) async fn measure(engine: Engine, folder: &Path, provider: &Provider, lasting: Duration) -> Result<Settled> {
-    let mut install = Install::start(engine, &folder.join("settlement"), provider.address, 0).await?;
+pub(crate) async fn measure(
+    database: (Engine, &Addresses),
+    folder: &Path,
+    provider: &Provider,
+    lasting: Duration,
+) -> Result<Settled> {
+    let engine = database.0;
+    let mut install = Install::start(database, &folder.join("settlement"), provider.address, 0).await?;
     let target = install.target()?;
-    let before = install.api.total(install.user).await;
-    provider.clear().await?;
+    let (control_process, relay_process) = (install.control_process()?, target.process.context("a relay is a process")?);
     let question = Question::plain().addressed(target.address, &target.key)?;
     let mut crew = Crew::connect(target.address, question, CONNECTIONS).await?;
-
     let mut counter = Counter::open(engine, install.database.dsn()).await?;
+    let account = Account::open(&install, provider).await?;
+
     crew.warm_up().await?;
-    let work = steady_load(&mut crew, &install, &mut counter, lasting).await?;
+    let work = steady_load(&mut crew, &mut counter, &account, lasting).await?;
     let steady = crew.take_tally();
+    let settled_before = account.charged().await;
 
     install.control.process().context("the control plane runs")?.pause();
     crew.run_closed(lasting).await?;
     let pile = crew.take_tally();
     drop(crew);
-    let clocks = Clocks::read(&mut install, &target)?;
+    let clocks = (control_process.cpu()?, relay_process.cpu()?);
     install.control.process().context("the control plane runs")?.resume();
-    let share_per_second = time_drain(&install).await?;
-    let (control, relay) = Clocks::read(&mut install, &target)?.since(&clocks);
+    let share_per_second = time_drain(&account, settled_before).await?;
+    account.wait_until_settled().await?;
+    let per_record = |now: &CpuReading, before: &CpuReading| micros(now.since(before)) / number(pile.good);
 
-    let answered = provider.settled().await?.completed;
     Ok(Settled {
         engine: engine.to_string(),
         requests: steady.good,
         work,
         served_without_control: pile.good,
         records_per_second: share_per_second.map(|share| share * number(pile.good)),
-        control_cpu_us_per_record: micros(control) / number(pile.good),
-        relay_cpu_us_per_record: micros(relay) / number(pile.good),
-        charged: before - install.api.total(install.user).await,
-        owed: i64::try_from(answered * PRICE)?,
+        control_cpu_us_per_record: per_record(&control_process.cpu()?, &clocks.0),
+        relay_cpu_us_per_record: per_record(&relay_process.cpu()?, &clocks.1),
+        owed: account.owed().await?,
+        charged: account.charged().await,
         failures: steady.failures.into_iter().chain(pile.failures).collect(),
     })
 }
 
 /// Runs a closed loop, waits until everything is settled, and returns the database's work.
-async fn steady_load(crew: &mut Crew, install: &Install, counter: &mut Counter, lasting: Duration) -> Result<Work> {
+async fn steady_load(crew: &mut Crew, counter: &mut Counter, account: &Account<'_>, lasting: Duration) -> Result<Work> {
     let looking = async {
         loop {
             counter.work().await?;
             sleep(LOOK_EVERY).await;
         }
     };
+    let working = async {
+        crew.run_closed(lasting).await?;
+        account.wait_until_settled().await
+    };
     tokio::select! {
-        done = crew.run_closed(lasting) => done?,
+        done = working => done?,
         stopped = looking => return stopped,
-    }
-    let deadline = Instant::now() + DRAIN_LIMIT;
-    while pile_bytes(install).await? > 0.0 && Instant::now() < deadline {
-        counter.work().await?;
-        sleep(LOOK_EVERY).await;
     }
     counter.work().await
 }
 
-/// The share of the pile that is settled in a second, 1 being all of it.
-async fn time_drain(install: &Install) -> Result<Option<f64>> {
-    let whole = pile_bytes(install).await?;
+/// The share of the pile that is settled in a second, 1 being all of it, between 5 and 95 % of it.
+async fn time_drain(account: &Account<'_>, settled_before: i64) -> Result<Option<f64>> {
+    let owed = account.owed().await?;
+    let pile = i64::max(owed - settled_before, 1);
     let start = Instant::now();
-    let mut begun = None;
+    let mut begun: Option<(i64, Instant)> = None;
     loop {
-        let (left, at) = (pile_bytes(install).await? / whole.max(1.0), Instant::now());
-        if begun.is_none() && left <= 0.95 {
-            begun = Some((left, at));
-        }
-        if let Some((first, since)) = begun.filter(|_| left <= 0.05) {
-            return Ok(Some((first - left) / (at - since).max(LOOK_EVERY).as_secs_f64()));
+        let (settled, at) = (account.charged().await - settled_before, Instant::now());
+        match begun {
+            None if settled >= pile / 20 => begun = Some((settled, at)),
+            Some((first, since)) if settled >= pile - pile / 20 => {
+                let share = number(u64::try_from(settled - first)?) / number(u64::try_from(pile)?);
+                return Ok(Some(share / (at - since).max(LOOK_EVERY).as_secs_f64()));
+            }
+            _ => {}
         }
         if at - start > DRAIN_LIMIT {
             return Ok(None);
@@ -145,23 +154,39 @@ async fn time_drain(install: &Install) -> Result<Option<f64>> {
     }
 }
 
-async fn pile_bytes(install: &Install) -> Result<f64> {
-    Install::metric(&install.relay, PILE).await
+/// What the requests since a moment cost, by the books and by the provider's own count.
+struct Account<'a> {
+    api: Api,
+    user: i64,
+    provider: &'a Provider,
+    total_before: i64,
 }
 
-/// CPU time of both halves.
-struct Clocks {
-    control: CpuReading,
-    relay: CpuReading,
-}
-
-impl Clocks {
-    fn read(install: &mut Install, target: &Target) -> Result<Self> {
-        let relay = target.process.as_ref().context("a relay is a process")?.cpu()?;
-        Ok(Self { control: install.control_process()?.cpu()?, relay })
+impl<'a> Account<'a> {
+    async fn open(install: &Install, provider: &'a Provider) -> Result<Self> {
+        provider.clear().await?;
+        let (api, user) = (install.api.clone(), install.user);
+        let total_before = api.total(user).await;
+        Ok(Self { api, user, provider, total_before })
     }
 
-    fn since(&self, earlier: &Self) -> (Duration, Duration) {
-        (self.control.since(&earlier.control), self.relay.since(&earlier.relay))
+    /// What the balance has moved by.
+    async fn charged(&self) -> i64 {
+        self.total_before - self.api.total(self.user).await
+    }
+
+    /// What it has to move by.
+    async fn owed(&self) -> Result<i64> {
+        Ok(i64::try_from(self.provider.settled().await?.completed * PRICE)?)
+    }
+
+    /// Waits until both agree, or for so long that they will not.
+    async fn wait_until_settled(&self) -> Result<()> {
+        let owed = self.owed().await?;
+        let deadline = Instant::now() + DRAIN_LIMIT;
+        while self.charged().await < owed && Instant::now() < deadline {
+            sleep(LOOK_EVERY).await;
+        }
+        Ok(())
     }
 }

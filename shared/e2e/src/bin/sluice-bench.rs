@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use sluice_e2e::bench::{Options, Part, Report, Way, run};
 use sluice_testkit::database::Engine;
-use sluice_testkit::services::Addresses;
+use sluice_testkit::services::{Addresses, Service, Services};
+use tempfile::TempDir;
 
 /// Starts the simulator, nginx, the relay bare and whole, and asks all of them the same questions.
 #[derive(Debug, Parser)]
@@ -23,10 +24,13 @@ struct Flags {
     /// The parts to run. Default: all.
     #[arg(long, value_delimiter = ',', value_name = "PARTS")]
     only: Vec<Part>,
-    /// The database of the control plane whose relay is measured: sqlite, postgres or mysql. The servers' addresses come from
-    /// `SLUICE_TEST_POSTGRES_URL` and `SLUICE_TEST_MYSQL_URL`.
+    /// The database of the control plane whose relay is measured: sqlite, postgres or mysql.
     #[arg(long, default_value = "sqlite", value_parser = engine)]
     engine: Engine,
+    /// The databases whose settlement is measured. Default: all three; in a quick run the one of --engine. Servers are those at
+    /// SLUICE_TEST_POSTGRES_URL and SLUICE_TEST_MYSQL_URL, or throw-away ones are started.
+    #[arg(long, value_delimiter = ',', value_name = "ENGINES", value_parser = engine)]
+    settlement: Vec<Engine>,
     /// Requests a second of the open loop.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: u32,
@@ -57,11 +61,18 @@ fn measure(flags: Flags) -> Result<Report> {
     };
     std::fs::create_dir_all(&folder)?;
     let tokens = if flags.quick { flags.tokens.min(200) } else { flags.tokens };
+    let settlement = match (flags.settlement.is_empty(), flags.quick) {
+        (false, _) => flags.settlement,
+        (true, true) => vec![flags.engine],
+        (true, false) => vec![Engine::Sqlite, Engine::Postgres, Engine::Mysql],
+    };
+    let servers = Servers::of(settlement.iter().copied().chain([flags.engine]))?;
     let options = Options {
-        settlement: settlement_engines(&flags),
+        settlement,
         ways: flags.ways,
         parts: flags.only,
         engine: flags.engine,
+        addresses: servers.addresses.clone(),
         rate: flags.rate,
         tokens,
         quick: flags.quick,
@@ -80,15 +91,35 @@ fn write(folder: &Path, report: &Report) -> Result<()> {
     Ok(())
 }
 
-/// Every engine there is an address of; a quick run takes the one it was told.
-fn settlement_engines(flags: &Flags) -> Vec<Engine> {
-    if flags.quick {
-        return vec![flags.engine];
+/// The database servers of a run: those of the environment, and throw-away ones for the rest.
+struct Servers {
+    addresses: Addresses,
+    _started: Option<(Services, TempDir)>,
+}
+
+impl Servers {
+    fn of(engines: impl Iterator<Item = Engine>) -> Result<Self> {
+        let mut addresses = Addresses::from_env();
+        let mut missing = Vec::new();
+        for engine in engines {
+            let service = match engine {
+                Engine::Postgres if addresses.postgres.is_none() => Service::Postgres,
+                Engine::Mysql if addresses.mysql.is_none() => Service::Mariadb,
+                _ => continue,
+            };
+            if !missing.contains(&service) {
+                missing.push(service);
+            }
+        }
+        if missing.is_empty() {
+            return Ok(Self { addresses, _started: None });
+        }
+        let folder = tempfile::tempdir()?;
+        let services = Services::up_durable(&folder.path().join("databases"), &missing);
+        addresses.postgres = addresses.postgres.or_else(|| services.addresses.postgres.clone());
+        addresses.mysql = addresses.mysql.or_else(|| services.addresses.mysql.clone());
+        Ok(Self { addresses, _started: Some((services, folder)) })
     }
-    let addresses = Addresses::from_env();
-    let servers = [(Engine::Postgres, addresses.postgres), (Engine::Mysql, addresses.mysql)];
-    let with_address = servers.into_iter().filter(|(_, address)| address.is_some()).map(|(engine, _)| engine);
-    std::iter::once(Engine::Sqlite).chain(with_address).collect()
 }
 
 fn engine(word: &str) -> Result<Engine, String> {

@@ -69,7 +69,7 @@ async fn tell(engine: Engine) {
             outages.push((place, from, load.elapsed_millis()));
         }
     }
-    wait_for("the load goes on", async || load.sent() >= (VICTIMS.len() as u64 + 1) * BETWEEN).await;
+    wait_for("the load goes on", async || load.sent() >= (VICTIMS.len() as u64 + 2) * BETWEEN).await;
     let seen = load.stop().await;
 
     assert!(seen.len() >= 2_000, "{engine:?}: only {} requests", seen.len());
@@ -134,7 +134,7 @@ fn every_row_agrees_with_the_provider(engine: Engine, fleet: &Fleet, seen: &[See
             assert!(quota(row) <= most.max(1) * 3, "{engine:?}: {} was charged {} of at most {most}", one.request_id, quota(row));
         }
     }
-    assert!(exact * 10 >= seen.len() * 9, "{engine:?}: only {exact} of {} could be compared exactly", seen.len());
+    assert!(exact >= 2_000, "{engine:?}: only {exact} of {} requests could be compared exactly", seen.len());
     let strangers: Vec<&String> = rows.keys().filter(|id| !seen.iter().any(|one| one.request_id == **id)).collect();
     assert!(strangers.is_empty(), "{engine:?}: rows nobody asked for: {strangers:?}");
 }

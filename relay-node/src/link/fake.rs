@@ -15,12 +15,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
-pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 type Down<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// One kind of stream: what relays said on it, and the way to answer the newest.
-pub(super) struct Tap<U, D> {
+pub(crate) struct Tap<U, D> {
     said: (mpsc::Sender<U>, tokio::sync::Mutex<mpsc::Receiver<U>>),
     down: Mutex<Option<mpsc::Sender<Result<D, Status>>>>,
     tasks: Tasks,
@@ -47,13 +47,13 @@ impl<U: Send + 'static, D: Send + 'static> Tap<U, D> {
     }
 
     /// The next thing a relay says.
-    pub(super) async fn heard(&self) -> U {
+    pub(crate) async fn heard(&self) -> U {
         let mut said = self.said.1.lock().await;
         tokio::time::timeout(DEADLINE, said.recv()).await.expect("nothing is heard").expect("nobody speaks")
     }
 
     /// The next thing that fits.
-    pub(super) async fn heard_where<T>(&self, fits: impl Fn(U) -> Option<T>) -> T {
+    pub(crate) async fn heard_where<T>(&self, fits: impl Fn(U) -> Option<T>) -> T {
         loop {
             if let Some(found) = fits(self.heard().await) {
                 return found;
@@ -62,33 +62,33 @@ impl<U: Send + 'static, D: Send + 'static> Tap<U, D> {
     }
 
     /// Says something to the newest stream.
-    pub(super) async fn say(&self, message: D) {
+    pub(crate) async fn say(&self, message: D) {
         let down = self.down.lock().clone().expect("no stream is open");
         let _ = down.send(Ok(message)).await;
     }
 
     /// Breaks the newest stream.
-    pub(super) async fn cut(&self) {
+    pub(crate) async fn cut(&self) {
         let down = self.down.lock().take().expect("no stream is open");
         let _ = down.send(Err(Status::unavailable("cut by the test"))).await;
     }
 }
 
-pub(super) struct Inner {
-    pub(super) registered: Mutex<Vec<(pb::RegisterRequest, String, Option<String>)>>,
-    pub(super) refusal: Mutex<Option<Status>>,
-    pub(super) lineage: Mutex<String>,
-    pub(super) config: Tap<pb::ConfigUp, pb::ConfigDown>,
-    pub(super) leases: Tap<pb::LeaseUp, pb::LeaseDown>,
-    pub(super) usage: Tap<pb::UsageBatch, pb::UsageReply>,
+pub(crate) struct Inner {
+    pub(crate) registered: Mutex<Vec<(pb::RegisterRequest, String, Option<String>)>>,
+    pub(crate) refusal: Mutex<Option<Status>>,
+    pub(crate) lineage: Mutex<String>,
+    pub(crate) config: Tap<pb::ConfigUp, pb::ConfigDown>,
+    pub(crate) leases: Tap<pb::LeaseUp, pb::LeaseDown>,
+    pub(crate) usage: Tap<pb::UsageBatch, pb::UsageReply>,
     /// Answers about keys, used up one by one; the last one stays.
-    pub(super) identities: Mutex<HashMap<Vec<u8>, Vec<pb::ResolveReply>>>,
-    pub(super) resolves: Mutex<usize>,
+    pub(crate) identities: Mutex<HashMap<Vec<u8>, Vec<pb::ResolveReply>>>,
+    pub(crate) resolves: Mutex<usize>,
 }
 
 /// The fake. Clones are the same.
 #[derive(Clone)]
-pub(super) struct Fake(pub(super) Arc<Inner>);
+pub(crate) struct Fake(pub(crate) Arc<Inner>);
 
 impl std::ops::Deref for Fake {
     type Target = Inner;
@@ -99,7 +99,7 @@ impl std::ops::Deref for Fake {
 }
 
 impl Fake {
-    pub(super) fn new(tasks: &Tasks) -> Self {
+    pub(crate) fn new(tasks: &Tasks) -> Self {
         Self(Arc::new(Inner {
             registered: Mutex::default(),
             refusal: Mutex::default(),
@@ -121,13 +121,13 @@ impl Fake {
     }
 
     /// Serves connections within the process.
-    pub(super) async fn serve(self, connections: mpsc::Receiver<DuplexStream>) {
+    pub(crate) async fn serve(self, connections: mpsc::Receiver<DuplexStream>) {
         let incoming = ReceiverStream::new(connections).map(Ok::<_, std::io::Error>);
         self.router().serve_with_incoming(incoming).await.expect("the fake serves");
     }
 
     /// Serves connections over TCP.
-    pub(super) async fn serve_tcp(self, listener: tokio::net::TcpListener) {
+    pub(crate) async fn serve_tcp(self, listener: tokio::net::TcpListener) {
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
         self.router().serve_with_incoming(incoming).await.expect("the fake serves");
     }

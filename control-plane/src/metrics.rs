@@ -1,0 +1,296 @@
+//! Every metric of the control plane, declared once.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use sluice_telemetry::metrics::{Counter, Counters, Gauge, Histogram, Histograms, Labels, Registry};
+
+use crate::db::Db;
+use crate::leases::{Answer, Refused, jobs};
+use crate::settlement::Settled;
+
+/// The metrics. Cloning shares them.
+#[derive(Clone)]
+pub struct Metrics {
+    requests: Counter,
+    quota: Counter,
+    repriced: Counter,
+    quarantined: Counter,
+    duplicates: Counter,
+    late: Counter,
+    closed: Counter,
+    gaps: Counter,
+    settlement_errors: Counter,
+    settlement: Histogram,
+    batch: Histogram,
+    statements: Counter,
+    grants: Counters<Granting>,
+    granting: Histogram,
+    doubted: Counter,
+    released: Counter,
+    job_runs: Counters<JobRun>,
+    job_time: Histograms<Job>,
+    relays: Gauge,
+    config_seq: Gauge,
+}
+
+impl Metrics {
+    /// Declares them.
+    pub fn declare(registry: &Registry) -> Self {
+        Self {
+            requests: registry.counter("sluice_control_settled_requests_total", "Requests that were settled."),
+            quota: registry.counter("sluice_control_settled_quota_total", "Quota units charged to wallets."),
+            repriced: registry.counter(
+                "sluice_control_repriced_requests_total",
+                "Settled requests whose price differs from the relay's figure.",
+            ),
+            quarantined: registry.counter("sluice_control_quarantined_records_total", "Records set aside for people."),
+            duplicates: registry.counter("sluice_control_duplicate_records_total", "Records that had been settled before."),
+            late: registry
+                .counter("sluice_control_late_charges_total", "Charges on leases that were over, taken from the balance."),
+            closed: registry.counter("sluice_control_closed_leases_total", "Leases closed by their relays."),
+            gaps: registry.counter("sluice_control_usage_gaps_total", "Reports that did not follow what was settled."),
+            settlement_errors: registry
+                .counter("sluice_control_settlement_errors_total", "Settlements that failed and will be tried again."),
+            settlement: registry.histogram("sluice_control_settlement_seconds", "Time of one settling transaction."),
+            batch: registry.histogram("sluice_control_settlement_records", "Requests in one settling transaction."),
+            statements: registry.counter("sluice_control_settlement_statements_total", "Write statements of settlements."),
+            grants: registry.counters("sluice_control_grants_total", "Answers to relays that asked for money."),
+            granting: registry.histogram("sluice_control_grant_seconds", "Time of one transaction that grants leases."),
+            doubted: registry.counter("sluice_control_doubted_leases_total", "Leases whose relay was lost."),
+            released: registry.counter("sluice_control_released_leases_total", "Leases in doubt whose remainder went back."),
+            job_runs: registry.counters("sluice_control_job_runs_total", "Runs of jobs, by how they ended."),
+            job_time: registry.histograms("sluice_control_job_seconds", "Time of one run of a job."),
+            relays: registry.gauge("sluice_control_relays", "Relays heard of lately."),
+            config_seq: registry.gauge("sluice_control_config_seq", "Config sequence relays are told of by this replica."),
+        }
+    }
+
+    /// Shows how busy the connections to the database are, each time somebody looks.
+    pub fn watch_database(registry: &Registry, db: &Db) {
+        let connections = registry.gauges::<Connection>("sluice_control_database_connections", "Connections to the database.");
+        let db = db.clone();
+        registry.before_render(move || {
+            let (open, idle) = db.connections();
+            connections.of(&Connection::Idle).set_count(idle);
+            connections.of(&Connection::Busy).set_count(open.saturating_sub(idle));
+        });
+    }
+
+    /// A settlement that was committed.
+    pub fn settled(&self, settled: &Settled, took: Duration) {
+        let counts = &settled.counts;
+        self.requests.add(counts.requests);
+        self.quota.add(counts.quota);
+        self.repriced.add(counts.repriced);
+        self.quarantined.add(counts.quarantined);
+        self.duplicates.add(counts.duplicates);
+        self.late.add(counts.late);
+        self.closed.add(counts.closed);
+        self.statements.add(counts.statements);
+        self.gaps.add(u64::from(settled.has_gap));
+        self.settlement.record_time(took);
+        self.batch.record_count(counts.requests);
+    }
+
+    /// A settlement that failed.
+    pub fn not_settled(&self) {
+        self.settlement_errors.increment();
+    }
+
+    /// Requests for money that were decided.
+    pub fn granted(&self, answers: &[Option<Answer>], took: Duration) {
+        for answer in answers {
+            self.grants.of(&Granting::of(answer.as_ref())).increment();
+        }
+        self.granting.record_time(took);
+    }
+
+    /// Requests for money that could not be decided.
+    pub fn not_granted(&self, count: usize) {
+        self.grants.of(&Granting::Unavailable).add(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// What became of leases of lost relays.
+    pub fn reaped(&self, report: &jobs::Report) {
+        self.doubted.add(report.doubted);
+        self.released.add(report.released);
+    }
+
+    /// How many relays there are.
+    pub fn fleet(&self, relays: usize) {
+        self.relays.set_count(relays);
+    }
+
+    /// Where the configuration is.
+    pub fn config(&self, seq: i64) {
+        self.config_seq.set_amount(seq);
+    }
+
+    /// A run of a job begins. It counts as failed unless it is said to have succeeded.
+    #[must_use]
+    pub fn start(&self, job: Job) -> Run<'_> {
+        Run { metrics: self, job, begun: Instant::now() }
+    }
+}
+
+/// A job that is running.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    metrics: &'a Metrics,
+    job: Job,
+    begun: Instant,
+}
+
+impl Run<'_> {
+    /// It did its work.
+    pub fn succeeded(self) {
+        self.end(true);
+    }
+
+    /// It did not.
+    pub fn failed(self) {
+        self.end(false);
+    }
+
+    fn end(self, ok: bool) {
+        self.metrics.job_runs.of(&JobRun { job: self.job, ok }).increment();
+        self.metrics.job_time.of(&self.job).record_time(self.begun.elapsed());
+    }
+}
+
+/// A job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Job {
+    /// Leases of lost relays.
+    Leases,
+    /// Rows kept for a time only.
+    Retention,
+}
+
+impl Job {
+    const ALL: [Self; 2] = [Self::Leases, Self::Retention];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Leases => "leases",
+            Self::Retention => "retention",
+        }
+    }
+}
+
+impl Labels for Job {
+    const NAMES: &'static [&'static str] = &["job"];
+
+    fn values(&self) -> Vec<Cow<'_, str>> {
+        vec![self.as_str().into()]
+    }
+
+    fn known() -> Vec<Self> {
+        Self::ALL.to_vec()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct JobRun {
+    job: Job,
+    ok: bool,
+}
+
+impl Labels for JobRun {
+    const NAMES: &'static [&'static str] = &["job", "outcome"];
+
+    fn values(&self) -> Vec<Cow<'_, str>> {
+        vec![self.job.as_str().into(), if self.ok { "ok" } else { "failed" }.into()]
+    }
+
+    fn known() -> Vec<Self> {
+        Job::ALL.into_iter().flat_map(|job| [true, false].map(|ok| Self { job, ok })).collect()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Granting {
+    Granted,
+    Exhausted,
+    Frozen,
+    UnknownAccount,
+    Closed,
+    Fenced,
+    Unavailable,
+}
+
+impl Granting {
+    const fn of(answer: Option<&Answer>) -> Self {
+        match answer {
+            None => Self::Fenced,
+            Some(Answer::Granted(_)) => Self::Granted,
+            Some(Answer::Closed(_)) => Self::Closed,
+            Some(Answer::Refused(Refused::Exhausted { .. })) => Self::Exhausted,
+            Some(Answer::Refused(Refused::Frozen { .. })) => Self::Frozen,
+            Some(Answer::Refused(Refused::UnknownAccount)) => Self::UnknownAccount,
+        }
+    }
+}
+
+impl Labels for Granting {
+    const NAMES: &'static [&'static str] = &["answer"];
+
+    fn values(&self) -> Vec<Cow<'_, str>> {
+        let word = match self {
+            Self::Granted => "granted",
+            Self::Exhausted => "exhausted",
+            Self::Frozen => "frozen",
+            Self::UnknownAccount => "unknown_account",
+            Self::Closed => "closed",
+            Self::Fenced => "fenced",
+            Self::Unavailable => "unavailable",
+        };
+        vec![word.into()]
+    }
+
+    fn known() -> Vec<Self> {
+        vec![Self::Granted, Self::Exhausted, Self::Frozen, Self::UnknownAccount, Self::Closed, Self::Fenced, Self::Unavailable]
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Connection {
+    Idle,
+    Busy,
+}
+
+impl Labels for Connection {
+    const NAMES: &'static [&'static str] = &["state"];
+
+    fn values(&self) -> Vec<Cow<'_, str>> {
+        vec![if *self == Self::Idle { "idle" } else { "busy" }.into()]
+    }
+
+    fn known() -> Vec<Self> {
+        vec![Self::Idle, Self::Busy]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_keeps_the_rules_and_is_there_from_the_start() {
+        let registry = Registry::new();
+        let metrics = Metrics::declare(&registry);
+        assert_eq!(registry.problems(), Vec::<String>::new());
+        metrics.start(Job::Leases).succeeded();
+        metrics.granted(&[None], Duration::from_millis(1));
+        let page = registry.render();
+        for line in [
+            "sluice_control_grants_total{answer=\"granted\"} 0",
+            "sluice_control_grants_total{answer=\"fenced\"} 1",
+            "sluice_control_job_runs_total{job=\"leases\",outcome=\"ok\"} 1",
+            "sluice_control_job_runs_total{job=\"retention\",outcome=\"failed\"} 0",
+        ] {
+            assert!(page.contains(line), "{line} is missing in {page}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Jobs: who runs them, and what they clear away.
+
+use sea_orm::ConnectionTrait;
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sluice_control_plane::db;
+use sluice_control_plane::jobs::leader::Leader;
+use sluice_control_plane::jobs::retention::{self, CONFIG_LOG_KEPT, EXPLANATIONS_MILLIS, IDEMPOTENCY_MILLIS, NODES_MILLIS, RATES_MILLIS};
+use sluice_control_plane::publish::log::{self, Changed, RateChange, RateKind};
+use sluice_domain::{GroupName, ModelName, UnixMillis};
+
+use crate::ground::{Ground, START, grounds};
+
+#[tokio::test]
+async fn one_replica_leads_until_it_steps_down() {
+    for ground in grounds().await {
+        let (one, two) = (Leader::new(ground.db.clone(), "jobs", "one".into()), Leader::new(ground.db.clone(), "jobs", "two".into()));
+        let other = Leader::new(ground.db.clone(), "tests", "two".into());
+        assert!(one.lead().await.unwrap());
+        assert!(!two.lead().await.unwrap());
+        assert!(one.lead().await.unwrap(), "the lease is renewed");
+        assert!(other.lead().await.unwrap(), "other jobs have leases of their own");
+        one.step_down().await.unwrap();
+        assert!(two.lead().await.unwrap());
+        assert!(!one.lead().await.unwrap());
+        let select = Query::select().columns(["holder", "fence"]).from("leader").and_where(Expr::col("name").eq("jobs")).to_owned();
+        let row = ground.db.read().query_one(&select).await.unwrap().unwrap();
+        let (holder, fence): (String, i64) = (row.try_get("", "holder").unwrap(), row.try_get("", "fence").unwrap());
+        assert_eq!((holder.as_str(), fence), ("two", 2), "each new leader has a higher fence");
+    }
+}
+
+#[tokio::test]
+async fn of_many_candidates_at_once_one_leads() {
+    for ground in grounds().await {
+        let leads = (0..8).map(|number| {
+            let leader = Leader::new(ground.db.clone(), "jobs", format!("candidate {number}"));
+            async move { leader.lead().await.unwrap() }
+        });
+        let leads = futures_util::future::join_all(leads).await;
+        assert_eq!(leads.into_iter().filter(|leads| *leads).count(), 1);
+    }
+}
+
+async fn count(ground: &Ground, table: &'static str) -> i64 {
+    let all = db::whole(ground.db.engine(), Expr::cust("COUNT(*)"));
+    let select = Query::select().expr_as(all, "n").from(table).to_owned();
+    ground.db.read().query_one(&select).await.unwrap().unwrap().try_get("", "n").unwrap()
+}
+
+async fn insert(ground: &Ground, table: &'static str, columns: &[&'static str], values: Vec<sea_orm::Value>) {
+    let tx = ground.db.begin().await.unwrap();
+    let values = values.into_iter().map(Expr::val);
+    let insert = Query::insert().into_table(table).columns(columns.iter().copied()).values_panic(values).to_owned();
+    tx.execute(&insert).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn rows_kept_for_a_time_go_when_it_is_over_and_not_before() {
+    for ground in grounds().await {
+        let now = START.plus_millis(100 * 24 * 3_600_000);
+        for (offset, name) in [(-1_i64, "old"), (0, "fresh")] {
+            let at = |millis: i64| -> sea_orm::Value { (now.0 - millis + offset).into() };
+            insert(&ground, "request_explanations", &["request_id", "body", "at"], vec![name.into(), "{}".into(), at(EXPLANATIONS_MILLIS)]).await;
+            let values = vec![1_i64.into(), name.into(), "h".into(), 200.into(), "{}".into(), at(IDEMPOTENCY_MILLIS)];
+            insert(&ground, "idempotency", &["user_id", "idem_key", "request_hash", "status", "response", "created_at"], values).await;
+            insert(&ground, "sessions", &["id", "data", "created_at", "expires_at"], vec![name.into(), "{}".into(), at(0), at(0)]).await;
+            let values = vec![name.into(), 1_i64.into(), "b".into(), "b".into(), "a".into(), at(0), at(NODES_MILLIS), "{}".into()];
+            let columns = ["node_id", "epoch", "boot_id", "build", "address", "registered_at", "last_seen_at", "status"];
+            insert(&ground, "nodes", &columns, values).await;
+        }
+        let report = retention::run(&ground.db, now).await.unwrap();
+        assert_eq!((report.explanations, report.idempotency, report.sessions, report.nodes), (1, 1, 1, 1), "{:?}", ground.db.engine());
+        assert_eq!(retention::run(&ground.db, now).await.unwrap().rows(), 0);
+        for table in ["request_explanations", "idempotency", "sessions", "nodes"] {
+            assert_eq!(count(&ground, table).await, 1, "{table}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_still_holds_money_is_not_forgotten() {
+    for ground in grounds().await {
+        let (relay, customer) = (ground.relay("relay-1", 1).await, ground.customer(1_000, 0).await);
+        ground.grant(&relay, 1, customer.wallet, 10, 10).await;
+        assert_eq!(retention::run(&ground.db, START.plus_millis(NODES_MILLIS * 2)).await.unwrap().nodes, 0);
+    }
+}
+
+async fn set_price(ground: &Ground, body: &str, at: UnixMillis) {
+    let tx = ground.db.begin().await.unwrap();
+    let rate = RateChange { kind: RateKind::Price, name: "gpt-4o".into(), body: Some(body.into()) };
+    log::record_rates(&tx, at, &[Changed::Price(ModelName::parse("gpt-4o").unwrap())], &[rate]).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn rates_are_kept_until_no_record_priced_with_them_can_come_any_more() {
+    for ground in grounds().await {
+        let before = count(&ground, "rate_history").await;
+        set_price(&ground, r#"{"model_ratio":"2"}"#, START.plus_millis(1_000)).await;
+        set_price(&ground, r#"{"model_ratio":"3"}"#, START.plus_millis(RATES_MILLIS)).await;
+        assert_eq!(count(&ground, "rate_history").await, before + 2);
+        // the first was replaced 40 days ago, the second an instant less, the third is in force
+        let report = retention::run(&ground.db, START.plus_millis(1_001 + RATES_MILLIS)).await.unwrap();
+        assert_eq!((report.rates, count(&ground, "rate_history").await), (1, before + 1));
+    }
+}
+
+#[tokio::test]
+async fn the_log_of_changes_keeps_its_newest_entries() {
+    for ground in grounds().await {
+        let rows = count(&ground, "config_log").await;
+        assert_eq!(retention::run(&ground.db, START).await.unwrap().config_log, 0);
+        let tx = ground.db.begin().await.unwrap();
+        let forward = Query::update().table("config_head").value("seq", CONFIG_LOG_KEPT).to_owned();
+        tx.execute(&forward).await.unwrap();
+        log::record(&tx, START, &[Changed::Group(GroupName::parse("vip").unwrap())]).await.unwrap();
+        tx.commit().await.unwrap();
+        // everything of the first version is now ten thousand versions old
+        assert_eq!(retention::run(&ground.db, START).await.unwrap().config_log, u64::try_from(rows).unwrap());
+        assert_eq!(count(&ground, "config_log").await, 1);
+    }
+}

@@ -1,0 +1,95 @@
+import { fireEvent, screen, waitFor, within } from "@testing-library/react";
+import { describe, expect, it } from "vitest";
+import { refusal } from "../test/fake-api.ts";
+import { show } from "../test/show.tsx";
+
+async function openForm(): Promise<HTMLElement> {
+  fireEvent.click(await screen.findByRole("button", { name: /Add channel/ }));
+  const dialog = await screen.findByRole("dialog");
+  fireEvent.mouseDown(await within(dialog).findByRole("combobox", { name: "Provider" }));
+  return dialog;
+}
+
+async function chooseProvider(name: string): Promise<void> {
+  fireEvent.click(await screen.findByText(name, { selector: ".ant-select-item-option-content" }));
+}
+
+const save = (dialog: HTMLElement) => fireEvent.click(within(dialog).getByRole("button", { name: "Add channel" }));
+
+describe("the channel form", () => {
+  it("asks for what the provider needs and fills in its models", async () => {
+    const api = await show("/channels");
+    const dialog = await openForm();
+    await chooseProvider("OpenAI");
+    const keys = await within(dialog).findByLabelText("Keys");
+    expect(within(dialog).getByPlaceholderText("https://api.openai.com")).toBeTruthy();
+    expect(within(dialog).queryByLabelText(/API version/)).toBeNull();
+    fireEvent.change(keys, { target: { value: "sk-one\nsk-two" } });
+    save(dialog);
+    await waitFor(() => expect(api.calls("POST", "/api/channels")).toHaveLength(1));
+    const [asked] = api.calls("POST", "/api/channels");
+    expect(asked?.body).toMatchObject({
+      provider: "openai",
+      name: "OpenAI",
+      keys: ["sk-one", "sk-two"],
+      models: ["gpt-5", "gpt-5-mini"],
+      groups: ["default"],
+    });
+    expect(asked?.headers.get("idempotency-key")).toMatch(/^[0-9a-f]{32}$/);
+    await screen.findByText("OpenAI is added.", { exact: false });
+    await screen.findByText("Live on 1 of 1 relays");
+  });
+
+  it("does not send a channel without the address its provider needs", async () => {
+    const api = await show("/channels");
+    const dialog = await openForm();
+    await chooseProvider("Azure OpenAI");
+    fireEvent.change(await within(dialog).findByLabelText("Keys"), { target: { value: "key" } });
+    save(dialog);
+    await within(dialog).findByText("Please fill this in.");
+    fireEvent.change(within(dialog).getByLabelText("Base URL"), { target: { value: "not an address" } });
+    save(dialog);
+    await within(dialog).findByText(/begins with https/);
+    expect(api.calls("POST", "/api/channels")).toHaveLength(0);
+  });
+
+  it("puts the server's word about the one key beside the keys, and keeps what was typed", async () => {
+    const api = await show("/channels");
+    const rule = { field: "key", code: "key", detail: "must not contain spaces" };
+    api.overrides.set("POST /api/channels", () => refusal(422, "invalid", [rule]));
+    const dialog = await openForm();
+    await chooseProvider("OpenAI");
+    fireEvent.change(await within(dialog).findByLabelText("Keys"), { target: { value: "a b" } });
+    save(dialog);
+    await within(dialog).findByText("must not contain spaces");
+    fireEvent.click(within(dialog).getByRole("button", { name: "Cancel" }));
+    fireEvent.click(screen.getByRole("button", { name: /Add channel/ }));
+    await waitFor(() => expect((screen.getByLabelText("Keys") as HTMLTextAreaElement).value).toBe("a b"));
+  });
+});
+
+describe("the list of channels", () => {
+  it("asks before it deletes, and says what will happen", async () => {
+    const api = await show("/channels");
+    fireEvent.click(await screen.findByRole("button", { name: "Delete Demo" }));
+    await screen.findByText("Delete Demo?");
+    expect(screen.getByText(/Models it serves: 1/)).toBeTruthy();
+    expect(api.asked.some(asked => asked.method === "DELETE")).toBe(false);
+  });
+
+  it("offers prices for models that have none", async () => {
+    const api = await show("/channels", { pricedModels: [] });
+    fireEvent.click(await screen.findByRole("button", { name: "Set the price of demo" }));
+    const dialog = await screen.findByRole("dialog");
+    fireEvent.change(within(dialog).getByLabelText("Input"), { target: { value: "2.50" } });
+    fireEvent.change(within(dialog).getByLabelText("Output"), { target: { value: "10" } });
+    fireEvent.click(within(dialog).getByRole("button", { name: "Save price" }));
+    await waitFor(() => expect(api.calls("POST", "/api/prices")).toHaveLength(1));
+    expect(api.calls("POST", "/api/prices")[0]?.body).toEqual({
+      model: "demo",
+      usd_per_1m_input: "2.5",
+      usd_per_1m_output: "10",
+    });
+    await waitFor(() => expect(screen.queryByText(/Models without a price/)).toBeNull());
+  });
+});

@@ -1,1 +1,0 @@
-//! Both halves in one process: the sluice binary.

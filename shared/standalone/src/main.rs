@@ -1,0 +1,219 @@
+//! `sluice`: both halves in one process, on one port. The same code as the fleet, over an in-memory transport.
+
+mod demo;
+mod ports;
+mod welcome;
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use sluice_control_plane::config::{ControlOptions, ProcessOptions, Settings};
+use sluice_control_plane::start::{ControlPlane, Host, StartError};
+use sluice_domain::{Clock, Now, UnixMillis};
+use sluice_relay_node::Relay;
+use sluice_relay_node::app::Surroundings;
+use sluice_relay_node::chance::Chance;
+use sluice_relay_node::config::{RequestOptions, RequestSettings, Settings as RelaySettings};
+use sluice_relay_node::link::ControlEndpoint;
+use sluice_telemetry::metrics::Registry;
+use sluice_telemetry::tasks::Tasks;
+use sluice_telemetry::{build, chain, clock, health, logs, panics, signals};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+/// The exit status for bad settings (`EX_USAGE`).
+const EXIT_USAGE: u8 = 64;
+/// How long tasks may take to end after everything is settled.
+const LAST_MOMENTS: Duration = Duration::from_secs(5);
+/// Connections between the halves waiting to be accepted.
+const CONNECTIONS_WAITING: usize = 8;
+
+/// One key, one URL, every model: the whole of Sluice in one process.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", disable_version_flag = true)]
+struct Cli {
+    /// Prints the version.
+    #[arg(long, short = 'V')]
+    version: bool,
+    /// Adds a demo channel with the model `demo`, served by the provider simulator beside this program
+    #[arg(long)]
+    demo: bool,
+    #[command(flatten)]
+    process: ProcessOptions,
+    #[command(flatten)]
+    control: ControlOptions,
+    #[command(flatten)]
+    requests: RequestOptions,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+enum Command {
+    /// Runs Sluice; what happens without a subcommand.
+    Serve,
+    /// Asks the Sluice on this machine whether it is ready; for probes.
+    Healthcheck,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let is_question = !error.use_stderr();
+            // nothing is left to tell when standard output is gone
+            let _ = error.print();
+            return if is_question { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) };
+        }
+    };
+    if cli.version {
+        let _ = writeln!(std::io::stdout(), "sluice {}", build::version_line());
+        return ExitCode::SUCCESS;
+    }
+    match read(&cli) {
+        Ok((settings, requests)) => run(settings, requests, cli.demo, cli.command.unwrap_or(Command::Serve)),
+        Err(lines) => {
+            lines.iter().for_each(|line| complain(line));
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+/// The settings of both halves, or everything that is wrong with them.
+fn read(cli: &Cli) -> Result<(Settings, RequestSettings), Vec<String>> {
+    let (control, requests) = (Settings::read(&cli.process, &cli.control), cli.requests.read());
+    match (control, requests) {
+        (Ok(control), Ok(requests)) => Ok((control, requests)),
+        (control, requests) => {
+            let control = control.err().into_iter().flat_map(|problems| problems.0);
+            let mut lines: Vec<String> = control.map(|problem| format!("{} {}", problem.setting, problem.rule)).collect();
+            lines.extend(requests.err().into_iter().flat_map(|problems| problems.lines().to_vec()));
+            Err(lines)
+        }
+    }
+}
+
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "sluice: {line}");
+}
+
+fn run(mut settings: Settings, requests: RequestSettings, demo: bool, command: Command) -> ExitCode {
+    // fails only when there is a provider already, which is as good
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    settings.log.file_prefix = "sluice";
+    let logs = match logs::init(&settings.log) {
+        Ok(logs) => logs,
+        Err(error) => {
+            complain(&chain::Chain(&error).to_string());
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            error!("cannot start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(Box::pin(async {
+        match command {
+            Command::Serve => serve(settings, requests, demo, &logs).await,
+            Command::Healthcheck => Ok(health_of(settings.http.port()).await),
+        }
+    }));
+    outcome.unwrap_or_else(|error| {
+        let control = error.downcast_ref::<StartError>().map(StartError::exit_code);
+        let is_relay_setting = error.downcast_ref::<sluice_relay_node::StartError>().is_some_and(sluice_relay_node::StartError::is_setting);
+        complain(&format!("{error:#}"));
+        ExitCode::from(control.unwrap_or(if is_relay_setting { EXIT_USAGE } else { 1 }))
+    })
+}
+
+async fn health_of(port: u16) -> ExitCode {
+    match health::probe(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), "/api/status").await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(&format!("cannot ask port {port}: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(settings: Settings, requests: RequestSettings, demo: bool, logs: &logs::Logs) -> anyhow::Result<ExitCode> {
+    let clock = Clock::new(|| Now { wall: UnixMillis(clock::wall_millis()), boot_millis: clock::boot_millis() });
+    let (registry, control_tasks, relay_tasks) = (Registry::new(), Tasks::new(), Tasks::new());
+    logs.observe(&registry);
+    panics::install(registry.counter("sluice_process_panics_total", "Panics that were caught."));
+    settings.notices.iter().for_each(|notice| info!("{notice}"));
+    let mut signals = signals::Signals::listen().context("cannot listen to signals")?;
+    let (address, ops_address) = (settings.http, SocketAddr::from((Ipv4Addr::LOCALHOST, settings.ops.port())));
+    let (database, drain_timeout) = (settings.database.place(), settings.drain_timeout);
+    let relay_settings = relay_settings(&settings, requests);
+
+    let host = Host { clock: clock.clone(), registry: registry.clone(), tasks: control_tasks.clone() };
+    let plane = ControlPlane::build(settings, host).await?;
+    let (dial, accept) = tokio::sync::mpsc::channel(CONNECTIONS_WAITING);
+    let around = Surroundings { clock, chance: Chance::from_entropy(), registry: registry.clone(), tasks: relay_tasks.clone() };
+    let relay = Relay::build(relay_settings, ControlEndpoint::InMemory(dial), around).await?;
+    let public = ports::bind(address, "PORT").await?;
+    let ops = ports::bind(ops_address, "SLUICE_OPS_PORT").await?;
+
+    plane.start();
+    control_tasks.spawn_essential("relay transport", ports::serve_in_process(accept, plane.in_process_routes(), control_tasks.drain()));
+    relay.start();
+    let ops_end = CancellationToken::new();
+    control_tasks.spawn("metrics upkeep", registry.upkeep(control_tasks.drain()));
+    control_tasks.spawn("operations port", health::serve(ops, relay.ops_router(), ops_end.clone().cancelled_owned()));
+    let router = ports::by_path(plane.router(), relay.router());
+    let serving = relay_tasks.spawn("public port", ports::serve(public, router, relay_tasks.drain().closing()));
+    let demo = if demo { Some(demo::start(plane.app()).await?) } else { None };
+    welcome::tell(address.port(), plane.setup_path(), &database, demo.is_some());
+
+    let drain = relay_tasks.drain();
+    tokio::select! {
+        name = signals.next() => {
+            info!("{name}: finishing what is in flight");
+            drain.close();
+        }
+        () = drain.closing() => {}
+        () = control_tasks.drain().closing() => drain.close(),
+    }
+    if tokio::time::timeout(drain_timeout, serving).await.is_err() {
+        warn!("requests were still in flight after {} s", drain_timeout.as_secs());
+    }
+    // the control half ends after the relay half has flushed: everything is settled by then
+    relay.finish().await;
+    relay_tasks.shutdown(LAST_MOMENTS).await;
+    ops_end.cancel();
+    control_tasks.shutdown(LAST_MOMENTS).await;
+    Ok(relay_tasks.lost().or_else(|| control_tasks.lost()).map_or(ExitCode::SUCCESS, |task| {
+        error!("ended because {task} was lost");
+        ExitCode::FAILURE
+    }))
+}
+
+fn relay_settings(settings: &Settings, requests: RequestSettings) -> RelaySettings {
+    RelaySettings {
+        listen: settings.http,
+        ops_listen: settings.ops,
+        control: Vec::new(),
+        control_ca: None,
+        join_secret: None,
+        data_dir: settings.data_dir.join("relay"),
+        node_name: None,
+        trusted_proxies: settings.trusted_proxies.clone(),
+        frontend_base_url: None,
+        log_dir: settings.log.log_dir.clone(),
+        log_format: settings.log.format,
+        log_filter: settings.log.filter.clone(),
+        leave_notice: Duration::ZERO,
+        drain_timeout: settings.drain_timeout,
+        requests,
+        notices: sluice_relay_node::config::Notices::default(),
+    }
+}
