@@ -34,6 +34,9 @@ const MIN_SEGMENT_BYTES: u64 = 1 << 20;
 /// The longest the way down waits for the control plane to take the last usage.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The same when the control plane is away: it may come back at any moment, and may not.
+const LONELY_REPORT_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// What every request has at hand. Clones are the same app.
 #[derive(Debug, Clone)]
 pub struct RelayApp(Arc<Parts>);
@@ -266,10 +269,19 @@ impl Relay {
     /// in the spool for the next life.
     pub async fn finish(&self) {
         self.app.quotas.close_all();
-        self.app.spool.flush().await;
-        self.link_end.begin();
-        let reported = tokio::time::timeout(REPORT_TIMEOUT, self.app.spool.ended()).await;
-        if reported.is_err() {
+        let patience = if self.standing.is_connected() { REPORT_TIMEOUT } else { LONELY_REPORT_TIMEOUT };
+        let in_flight = self.app.load.read().in_flight;
+        let report = async {
+            self.app.spool.flush().await;
+            if in_flight > 0 {
+                // their records may still come: the epoch ends in the next life
+                warn!("{in_flight} requests are cut off; the next start settles them");
+                return std::future::pending().await;
+            }
+            self.link_end.begin();
+            self.app.spool.ended().await;
+        };
+        if tokio::time::timeout(patience, report).await.is_err() {
             let bytes = self.app.spool.unacked_bytes();
             warn!(
                 spool.bytes = bytes,
@@ -301,7 +313,7 @@ fn open_disk(settings: &Settings, clock: Clock, metrics: SpoolMetrics) -> Result
     let max_bytes = settings.requests.spool_max_bytes;
     // sixteen segments at most, so that settled ones can go one by one
     let segment_bytes = (max_bytes / 16).clamp(MIN_SEGMENT_BYTES, SpoolSettings::default().segment_bytes);
-    let spool_settings = SpoolSettings { max_bytes, segment_bytes, ..SpoolSettings::default() };
+    let spool_settings = SpoolSettings { segment_bytes, max_bytes, ..SpoolSettings::default() };
     let spool = match Spool::open(&spool_folder, node.epoch, spool_settings, clock, metrics) {
         Err(error @ SpoolError::InUse { .. }) => return Err(StartError::InUse(error)),
         opened => opened.map_err(unusable(folder))?,

@@ -56,7 +56,7 @@ pub struct NodeOptions {
     pub control_ca_file: Option<PathBuf>,
     /// The secret that relays join the fleet with. Without it only a control plane on this machine can be joined
     #[arg(long, env = "SLUICE_JOIN_SECRET", value_name = "SECRET", hide_env_values = true)]
-    pub join_secret: Option<String>,
+    pub join_secret: Option<SecretString>,
     /// The file that holds the join secret
     #[arg(long, env = "SLUICE_JOIN_SECRET_FILE", value_name = "FILE")]
     pub join_secret_file: Option<PathBuf>,
@@ -89,10 +89,10 @@ pub struct NodeOptions {
     pub drain_timeout: Option<String>,
     /// Ignored by relays
     #[arg(long, env = "SQL_DSN", hide = true, hide_env_values = true)]
-    pub sql_dsn: Option<String>,
+    pub sql_dsn: Option<SecretString>,
     /// Ignored by relays
     #[arg(long, env = "SESSION_SECRET", hide = true, hide_env_values = true)]
-    pub session_secret: Option<String>,
+    pub session_secret: Option<SecretString>,
     /// Ignored by relays
     #[arg(long, env = "SYNC_FREQUENCY", hide = true)]
     pub sync_frequency: Option<String>,
@@ -274,7 +274,7 @@ impl NodeOptions {
             ops_listen: port(problems, "SLUICE_OPS_PORT", &self.ops_port, 9090),
             control: problems.control_urls(self.control_url.as_deref()),
             control_ca: self.control_ca_file.as_deref().and_then(|path| problems.file("SLUICE_CONTROL_CA_FILE", path)),
-            join_secret: problems.secret("SLUICE_JOIN_SECRET", self.join_secret.as_deref(), self.join_secret_file.as_deref()),
+            join_secret: problems.secret("SLUICE_JOIN_SECRET", self.join_secret.as_ref(), self.join_secret_file.as_deref()),
             data_dir: self.data_dir.clone().unwrap_or_else(|| "./data/relay".into()),
             node_name: problems.parsed("SLUICE_NODE_NAME", self.node_name.as_deref(), NodeId::parse),
             trusted_proxies: problems.nets("TRUSTED_PROXIES", self.trusted_proxies.as_deref()),

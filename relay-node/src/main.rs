@@ -80,7 +80,7 @@ fn run(settings: Settings) -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            let is_setting = error.downcast_ref::<StartError>().is_some_and(StartError::is_setting);
+            let is_setting = error.is::<PortTaken>() || error.downcast_ref::<StartError>().is_some_and(StartError::is_setting);
             error!("{error:#}");
             ExitCode::from(if is_setting { EXIT_USAGE } else { 1 })
         }
@@ -97,9 +97,9 @@ async fn serve(settings: Settings, logs: &logs::Logs) -> anyhow::Result<ExitCode
     let surroundings = Surroundings { clock, chance: Chance::from_entropy(), registry: registry.clone(), tasks: tasks.clone() };
     let endpoint = ControlEndpoint::Urls { urls: settings.control.clone(), authority: settings.control_ca.clone() };
     let mut signals = signals::Signals::listen().context("cannot listen to signals")?;
-    let relay = Relay::build(settings.clone(), endpoint, surroundings).await?;
     let ops = bind(settings.ops_listen, "SLUICE_OPS_PORT").await?;
     let public = bind(settings.listen, "PORT").await?;
+    let relay = Relay::build(settings.clone(), endpoint, surroundings).await?;
     info!(node.id = %relay.app().node, node.epoch = relay.app().epoch.0, "sluice-relay {} listens on {}", build::version_line(), settings.listen);
     info!("probes and metrics are on {}", settings.ops_listen);
     relay.start();
@@ -146,8 +146,17 @@ fn tell(settings: &Settings) {
     }
 }
 
-async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({setting})"))
+/// A port that cannot be listened on: for a person to change.
+#[derive(Debug, thiserror::Error)]
+#[error("{setting}: cannot listen on {address}")]
+struct PortTaken {
+    setting: &'static str,
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, PortTaken> {
+    TcpListener::bind(address).await.map_err(|source| PortTaken { setting, address, source })
 }
 
 async fn serve_public(

@@ -10,7 +10,6 @@ use axum::body::Body;
 use axum::http::Response;
 use rand::rngs::SmallRng;
 use sluice_dialect::openai::Surface;
-use sluice_domain::Role;
 use sluice_routing::{Candidate, Next};
 use sluice_snapshot::Table;
 use tokio::time::timeout;
@@ -30,7 +29,7 @@ use crate::quota::Reservation;
 use crate::spool::Permit;
 use crate::stream::Delivery;
 
-/// A request that nothing stands in the way of any more.
+/// Nothing stands in its way any more.
 struct Ready {
     table: Arc<Table>,
     admitted: Admitted,
@@ -91,8 +90,8 @@ fn open(app: &RelayApp, call: &Call<'_>, ready: Ready, observed: Observed) -> Re
     let intent = intent(call, &table, &admitted, &asked, &first, &reservation);
     let (rate, prompt, clock) = (planned.rate, asked.prompt, app.clock.clone());
     let bill = Bill::open(Opening { intent, reservation, permit, rate, prompt, started: call.started, clock }, observed)?;
-    let shows_channel = admitted.caller.user.role >= Role::Admin;
-    let journey = Journey::new(app, call, (table.settings, shows_channel), (asked.request, payload), (planned.plan, rng));
+    let settings = (table.settings, admitted.may_know_channels());
+    let journey = Journey::new(app, call, settings, (asked.request, payload), (planned.plan, rng));
     Ok((journey, first, bill))
 }
 

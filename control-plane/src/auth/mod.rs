@@ -19,6 +19,6 @@ pub use api::{Session, routes};
 pub use first_run::{FirstRun, FirstRunError, first_run};
 pub use identify::{Identity, identify};
 pub use passwords::{PasswordRule, Passwords, check_password};
-pub use session_store::{COOKIE, SESSION_MILLIS, SessionRows, end_sessions, session_layer, sweep_sessions};
+pub use session_store::{COOKIE, SESSION_MILLIS, SessionRows, end_sessions, session_layer};
 pub use set_up::{NewRoot, SETUP_PATH, is_set_up, set_up};
 pub use sign_in::sign_in;

@@ -17,6 +17,8 @@ const AT_ONCE: usize = 2;
 const TURN_LIMIT: Duration = Duration::from_secs(5);
 /// The longest password, in characters: far beyond what people type, and cheap to digest.
 const MAX_CHARS: usize = 128;
+/// Letters a password needs besides a common word, repeated or not.
+const OWN_LETTERS: usize = 5;
 /// What passwords are most often made of. With digits and signs taken off, a password must be something else.
 const COMMON: &str = include_str!("common_passwords.txt");
 
@@ -76,11 +78,11 @@ fn is_common(folded: &str) -> bool {
     if distinct.len() < 5 || is_run(folded) {
         return true;
     }
-    let plain: String = folded.chars().map(unleet).filter(char::is_ascii_alphabetic).collect();
-    COMMON.lines().filter(|word| !word.is_empty()).any(|word| {
-        // a common word, repeated or not, with less than five letters of something else
-        plain.replace(word, "").len() < 5 && plain.contains(word)
-    })
+    let letters: String = folded.chars().filter(char::is_ascii_alphabetic).collect();
+    let read_as_letters: String = folded.chars().map(unleet).filter(char::is_ascii_alphabetic).collect();
+    let is_mostly = |text: &str, word: &str| text.contains(word) && text.replace(word, "").len() < OWN_LETTERS;
+    let words = COMMON.lines().filter(|word| !word.is_empty());
+    words.into_iter().any(|word| is_mostly(&letters, word) || is_mostly(&read_as_letters, word))
 }
 
 /// Whether most neighbours follow each other: `12345678abcd`, `87654321`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{ConnectionTrait, DbErr};
-use sluice_domain::{Clock, UnixMillis, UserId};
+use sluice_domain::{Clock, UserId};
 use sluice_sealed::Keyring;
 use tonic::async_trait;
 use tower_sessions::cookie::SameSite;
@@ -59,18 +59,6 @@ pub fn session_layer(app: &App) -> SessionManagerLayer<SessionRows> {
 pub async fn end_sessions(tx: &Tx, user: UserId) -> std::result::Result<(), DbErr> {
     let delete = Query::delete().from_table("sessions").and_where(Expr::col("user_id").eq(user.get())).to_owned();
     tx.execute(&delete).await.map(drop)
-}
-
-/// Drops sessions that have ended. Meant for a job.
-///
-/// # Errors
-/// When the database is away.
-pub async fn sweep_sessions(db: &Db, now: UnixMillis) -> std::result::Result<u64, DbErr> {
-    let delete = Query::delete().from_table("sessions").and_where(Expr::col("expires_at").lt(now.0)).to_owned();
-    let tx = db.begin().await?;
-    let dropped = tx.execute(&delete).await?.rows_affected();
-    tx.commit().await?;
-    Ok(dropped)
 }
 
 impl SessionRows {

@@ -25,18 +25,17 @@ const DEMO_COMPLETION_RATIO: &str = "4";
 pub async fn offer_demo(app: &App, base_url: &str) -> Result<(), ApiError> {
     let asking = by_itself(app);
     let to_simulator = || ChannelFields { base_url: Patch::Set(base_url.to_owned()), ..ChannelFields::default() };
-    match store::id_by_name(app.db.read(), DEMO_CHANNEL).await? {
-        Some(id) => drop(patch(app, &asking, id, to_simulator()).await?),
-        None => {
-            let fields = ChannelFields {
-                name: Some(DEMO_CHANNEL.to_owned()),
-                provider: Some("openai".to_owned()),
-                keys: Some(vec![SecretString::from("the simulator asks for no key")]),
-                models: Some(MODELS.map(str::to_owned).to_vec()),
-                ..to_simulator()
-            };
-            create(app, &asking, fields).await?;
-        }
+    if let Some(id) = store::id_by_name(app.db.read(), DEMO_CHANNEL).await? {
+        patch(app, &asking, id, to_simulator()).await?;
+    } else {
+        let fields = ChannelFields {
+            name: Some(DEMO_CHANNEL.to_owned()),
+            provider: Some("openai".to_owned()),
+            keys: Some(vec![SecretString::from("the simulator asks for no key")]),
+            models: Some(MODELS.map(str::to_owned).to_vec()),
+            ..to_simulator()
+        };
+        create(app, &asking, fields).await?;
     }
     if pricing::get(app, &asking, "demo").await.is_err() {
         let figures = PriceFields {

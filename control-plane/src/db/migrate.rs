@@ -1,5 +1,7 @@
 //! From whatever is in the database to the schema and first rows of this build.
 
+use std::path::PathBuf;
+
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, RuntimeErr, SqlxSqliteConnector, Statement};
 use sea_orm_migration::MigratorTrait;
@@ -82,7 +84,12 @@ pub async fn look_at_file(file: &SqliteFile) -> Result<Found, DbErr> {
     if !file.path.exists() {
         return Ok(Found::Empty);
     }
-    let options = SqliteConnectOptions::new().filename(&file.path).read_only(true).disable_statement_logging();
+    let mut log = file.path.as_os_str().to_owned();
+    log.push("-wal");
+    // without a log there is nothing to share with other processes, so not even the files for that are made
+    let is_whole = !PathBuf::from(log).exists();
+    let options =
+        SqliteConnectOptions::new().filename(&file.path).read_only(true).immutable(is_whole).disable_statement_logging();
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
     let pool = pool.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
     let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool);

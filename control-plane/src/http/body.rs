@@ -53,8 +53,12 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// 400 when it is not JSON or too deep, 422 with the field's path when it is JSON of another shape.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let text = std::str::from_utf8(bytes).map_err(|_| ApiError::new(Code::BadJson, "the body is not UTF-8"))?;
-    if depth(text) > MAX_DEPTH {
+    let shape = Shape::of(text);
+    if shape.depth > MAX_DEPTH {
         return Err(ApiError::new(Code::TooDeep, format!("a body is nested at most {MAX_DEPTH} deep")));
+    }
+    if shape.has_nul {
+        return Err(ApiError::new(Code::BadJson, "a text has the character U+0000, which no text here may have"));
     }
     // the whole of it first, so that a slip of the pen is not told as a wrong field
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| syntax(&error))?;
@@ -104,24 +108,37 @@ fn without_place(text: &str) -> String {
     text.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
-/// How deep arrays and objects are nested, without regard to whether they are well formed.
-fn depth(text: &str) -> usize {
-    let (mut now, mut most) = (0_usize, 0_usize);
-    let (mut in_text, mut is_escaped) = (false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if in_text => is_escaped = true,
-            b'"' => in_text = !in_text,
-            b'{' | b'[' if !in_text => {
-                now += 1;
-                most = most.max(now);
+/// What is seen of a text without parsing it, whether it is well formed or not.
+#[derive(Default)]
+struct Shape {
+    /// How deep arrays and objects are nested.
+    depth: usize,
+    /// Whether a text in it has the character that PostgreSQL does not store.
+    has_nul: bool,
+}
+
+impl Shape {
+    fn of(text: &str) -> Self {
+        let mut shape = Self::default();
+        let (mut open, mut in_text, mut is_escaped) = (0_usize, false, false);
+        for (at, byte) in text.bytes().enumerate() {
+            match byte {
+                _ if is_escaped => {
+                    shape.has_nul |= text.get(at..at + 5) == Some("u0000");
+                    is_escaped = false;
+                }
+                b'\\' if in_text => is_escaped = true,
+                b'"' => in_text = !in_text,
+                b'{' | b'[' if !in_text => {
+                    open += 1;
+                    shape.depth = shape.depth.max(open);
+                }
+                b'}' | b']' if !in_text => open = open.saturating_sub(1),
+                _ => {}
             }
-            b'}' | b']' if !in_text => now = now.saturating_sub(1),
-            _ => {}
         }
+        shape
     }
-    most
 }
 
 #[cfg(test)]
@@ -165,9 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn nesting_is_bounded_before_anything_is_read() {
+    fn nesting_and_nul_are_seen_before_anything_is_read() {
         assert_eq!(refused(&"[".repeat(10_000)).0, Code::TooDeep);
         assert_eq!(refused(&"{\"a\":".repeat(10_000)).0, Code::TooDeep);
+        assert_eq!(refused(r#"{"name":"a\u0000b"}"#).0, Code::BadJson);
+        assert!(parse::<Sample>(br#"{"name":"a\\u0000b"}"#).is_ok());
         let brackets_in_text = format!(r#"{{"name":"{}\"["}}"#, "[".repeat(100));
         assert!(parse::<Sample>(brackets_in_text.as_bytes()).is_ok());
     }

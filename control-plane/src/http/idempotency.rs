@@ -8,17 +8,15 @@ use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sluice_domain::UnixMillis;
 use sluice_sealed::Place;
 
 use super::asking::{Asking, IdempotencyKey};
 use super::codes::Code;
 use super::problem::{ApiError, unique_violation};
 use crate::app::App;
-use crate::db::{Db, Tx};
+use crate::db::Tx;
+use crate::jobs::retention::IDEMPOTENCY_MILLIS;
 
-/// How long answers are kept, in milliseconds.
-pub const KEPT_MILLIS: i64 = 24 * 3_600 * 1_000;
 const CREATED: i32 = 201;
 
 /// The answer given before to the same request.
@@ -32,7 +30,7 @@ pub async fn replay<T: DeserializeOwned>(app: &App, asking: &Asking) -> Result<O
         .from("idempotency")
         .and_where(Expr::col("user_id").eq(asking.actor.user_id.get()))
         .and_where(Expr::col("idem_key").eq(idempotency.key.as_str()))
-        .and_where(Expr::col("created_at").gte(asking.now.plus_millis(-KEPT_MILLIS).0))
+        .and_where(Expr::col("created_at").gte(asking.now.plus_millis(-IDEMPOTENCY_MILLIS).0))
         .to_owned();
     let Some(row) = app.db.read().query_one(&select).await? else { return Ok(None) };
     let hash: String = row.try_get("", "request_hash")?;
@@ -58,7 +56,7 @@ pub async fn remember<T: Serialize>(app: &App, tx: &Tx, asking: &Asking, answer:
         .from_table("idempotency")
         .and_where(Expr::col("user_id").eq(asking.actor.user_id.get()))
         .and_where(Expr::col("idem_key").eq(idempotency.key.as_str()))
-        .and_where(Expr::col("created_at").lt(asking.now.plus_millis(-KEPT_MILLIS).0))
+        .and_where(Expr::col("created_at").lt(asking.now.plus_millis(-IDEMPOTENCY_MILLIS).0))
         .to_owned();
     tx.execute(&outdated).await?;
     let mut insert = Query::insert()
@@ -78,21 +76,6 @@ pub async fn remember<T: Serialize>(app: &App, tx: &Tx, asking: &Asking, answer:
         None => error.into(),
     })?;
     Ok(())
-}
-
-/// Drops answers that were kept long enough. Meant for a job.
-///
-/// # Errors
-/// When the database is away.
-pub async fn sweep(db: &Db, now: UnixMillis) -> Result<u64, sea_orm::DbErr> {
-    let outdated = Query::delete()
-        .from_table("idempotency")
-        .and_where(Expr::col("created_at").lt(now.plus_millis(-KEPT_MILLIS).0))
-        .to_owned();
-    let tx = db.begin().await?;
-    let dropped = tx.execute(&outdated).await?.rows_affected();
-    tx.commit().await?;
-    Ok(dropped)
 }
 
 /// Keyed, because bodies carry passwords and keys.

@@ -1,6 +1,7 @@
 //! What surrounds every route: the request's name, the one shape of errors, headers for safety.
 
 use std::any::Any;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -9,12 +10,15 @@ use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sluice_telemetry::build;
+use tracing::{Instrument, info_span};
 
 use super::caller::Caller;
 use super::codes::Code;
 use super::problem::{ApiError, Pending};
 use crate::app::App;
 
+/// How long a request may take, its body included. A transaction that is cut off changes nothing.
+const REQUEST_LIMIT: Duration = Duration::from_mins(1);
 /// Names the request; clients quote it when they ask for help.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Names the build, so that a page of another build can tell (PROMISE-32).
@@ -30,7 +34,10 @@ pub(super) async fn finish(State(app): State<App>, mut request: Request, next: N
     let caller = Caller::of(&request, app.gate.trusted_proxies(), app.clock.wall());
     let is_api = super::is_api(request.uri().path());
     request.extensions_mut().insert(caller.clone());
-    let mut response = next.run(request).await;
+    let span = info_span!("http", request.id = %caller.request_id);
+    let answered = tokio::time::timeout(REQUEST_LIMIT, next.run(request)).instrument(span).await;
+    let mut response =
+        answered.unwrap_or_else(|_| ApiError::new(Code::Busy, "it took too long and was given up").into_response());
     if is_api {
         response = in_one_shape(response, &caller);
     }

@@ -52,6 +52,8 @@ pub fn router(app: App) -> Router {
     let (api, _) = routes().split_for_parts();
     Router::new()
         .merge(api)
+        .route("/api", axum::routing::any(no_route))
+        .route("/api/", axum::routing::any(no_route))
         .route("/api/{*rest}", axum::routing::any(no_route))
         .fallback_service(Router::new().fallback(console::serve).layer(CompressionLayer::new()))
         .layer(auth::session_layer(&app))

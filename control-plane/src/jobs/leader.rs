@@ -5,7 +5,7 @@ use std::time::Duration;
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, UpdateStatement};
 use sea_orm::{ConnectionTrait, DbErr};
 
-use crate::db::{Db, Urgency, now_millis, retried};
+use crate::db::{Db, Tx, Urgency, now_millis, retried};
 
 /// How long the lease lasts; who leads renews it every few seconds.
 pub const LASTS: Duration = Duration::from_secs(20);
@@ -49,16 +49,24 @@ impl Leader {
             leads = tx.execute(&take).await?.rows_affected() > 0;
         }
         if !leads {
-            let insert = Query::insert()
-                .into_table("leader")
-                .columns(["name", "holder", "fence", "expires_at"])
-                .values_panic([self.name.into(), self.holder.as_str().into(), 1_i64.into(), self.end()])
-                .on_conflict(OnConflict::column("name").do_nothing_on(["name"]).to_owned())
-                .to_owned();
-            leads = tx.execute(&insert).await?.rows_affected() > 0;
+            leads = self.insert(&tx).await?;
         }
         tx.commit().await?;
         Ok(leads)
+    }
+
+    /// Takes a lease that nobody ever had. Whether that was us is read back: MySQL counts a row that was left alone as changed.
+    async fn insert(&self, tx: &Tx) -> Result<bool, DbErr> {
+        let insert = Query::insert()
+            .into_table("leader")
+            .columns(["name", "holder", "fence", "expires_at"])
+            .values_panic([self.name.into(), self.holder.as_str().into(), 1_i64.into(), self.end()])
+            .on_conflict(OnConflict::column("name").do_nothing_on(["name"]).to_owned())
+            .to_owned();
+        tx.execute(&insert).await?;
+        let read = Query::select().column("holder").from("leader").and_where(Expr::col("name").eq(self.name)).to_owned();
+        let row = tx.query_one(&read).await?.ok_or(DbErr::RecordNotInserted)?;
+        Ok(row.try_get::<String>("", "holder")? == self.holder)
     }
 
     /// Gives the lease up, so that the next one need not wait for its end.

@@ -19,7 +19,6 @@ use crate::publish::log::{self, Changed, RateChange, RateKind};
 
 pub use api::routes;
 pub use rules::{PriceFields, UsdView, usd_view};
-pub use store::rate_at;
 
 /// The price of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -218,7 +218,7 @@ mod tests {
         let is = |field: &str, detail: &str| vec![(field.to_owned(), detail.to_owned())];
         let with = |figure: &str| PriceFields { model_ratio: set(figure), ..PriceFields::default() };
         assert_eq!(refused(with("-1")), is("model_ratio", "must not be negative"));
-        assert_eq!(refused(with("1e300")), is("model_ratio", "must be at most 1000000"));
+        assert_eq!(refused(with("1e30")), is("model_ratio", "must be at most 1000000"));
         assert_eq!(refused(with("NaN")), is("model_ratio", "must be a decimal number such as 1.25"));
         let both = PriceFields { usd_per_1m_input: set("3"), ..with("1") };
         assert_eq!(refused(both), is("usd_per_1m_input", "is another view of model_ratio: give one of them"));

@@ -1,6 +1,6 @@
 //! The SQL of prices and of what rates were.
 
-use sea_orm::sea_query::{Expr, ExprTrait, Func, LockType, Order, Query, SelectStatement};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, LockType, Query, SelectStatement};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 use sluice_billing::ModelPrice;
 use sluice_domain::{ModelName, UnixMillis};
@@ -88,24 +88,6 @@ pub(super) async fn history(db: &impl ConnectionTrait, model: &str, listing: &Li
         })
     };
     listing.read(db, of_model, read, |past, _| (past.seq.into(), past.seq.into())).await
-}
-
-/// What a rate was at a config sequence number: the latest body at or before it.
-///
-/// # Errors
-/// When the database is away.
-pub async fn rate_at(db: &impl ConnectionTrait, kind: RateKind, name: &str, seq: i64) -> Result<Option<String>, DbErr> {
-    let latest = Query::select()
-        .column("body")
-        .from("rate_history")
-        .and_where(Expr::col("kind").eq(kind.as_str()))
-        .and_where(Expr::col("name").eq(name))
-        .and_where(Expr::col("seq").lte(seq))
-        .order_by("seq", Order::Desc)
-        .limit(1)
-        .to_owned();
-    let body: Option<Option<String>> = db.query_one(&latest).await?.map(|row| row.try_get("", "body")).transpose()?;
-    Ok(body.flatten())
 }
 
 fn body(price: &Price) -> Result<String, ApiError> {

@@ -22,30 +22,30 @@ pub(super) struct BadRow {
 
 type Read<T> = Result<T, BadRow>;
 
-fn bad(column: &'static str, reason: impl ToString) -> BadRow {
-    BadRow { column, reason: reason.to_string() }
+fn bad<Reason: ToString>(column: &'static str) -> impl FnOnce(Reason) -> BadRow {
+    move |reason| BadRow { column, reason: reason.to_string() }
 }
 
 fn get<T: sea_orm::TryGetable>(row: &QueryResult, column: &'static str) -> Read<T> {
-    row.try_get("", column).map_err(|error| bad(column, error))
+    row.try_get("", column).map_err(bad(column))
 }
 
 fn json<T: DeserializeOwned>(row: &QueryResult, column: &'static str) -> Read<T> {
     // serde's message may quote the text; its place is enough
-    let place = |error: serde_json::Error| bad(column, format!("is not the JSON it should be, at column {}", error.column()));
+    let place = |error: serde_json::Error| bad(column)(format!("is not the JSON it should be, at column {}", error.column()));
     serde_json::from_str(&get::<String>(row, column)?).map_err(place)
 }
 
 fn status(row: &QueryResult, column: &'static str) -> Read<Status> {
-    Status::from_code(get(row, column)?).ok_or_else(|| bad(column, "is not a status"))
+    Status::from_code(get(row, column)?).ok_or_else(|| bad(column)("is not a status"))
 }
 
 fn group_name(row: &QueryResult, column: &'static str) -> Read<GroupName> {
-    GroupName::parse(&get::<String>(row, column)?).map_err(|error| bad(column, error))
+    GroupName::parse(&get::<String>(row, column)?).map_err(bad(column))
 }
 
 fn ratio(column: &'static str, text: &str) -> Read<Ratio> {
-    text.parse().map_err(|error| bad(column, error))
+    text.parse().map_err(bad(column))
 }
 
 /// A channel without its keys.
@@ -62,7 +62,7 @@ pub(super) fn channel(row: &QueryResult) -> Read<(Channel, i64)> {
         models: json(row, "models")?,
         groups: json(row, "groups")?,
         priority: get(row, "priority")?,
-        weight: u32::try_from(weight).map_err(|error| bad("weight", error))?,
+        weight: u32::try_from(weight).map_err(bad("weight"))?,
         status: status(row, "status")?,
         model_mapping: json::<BTreeMap<String, String>>(row, "model_mapping")?,
         cache_read_ratio: cache_read_ratio.map(|text| ratio("cache_read_ratio", &text)).transpose()?,
@@ -74,7 +74,7 @@ pub(super) fn channel_key(row: &QueryResult, keyring: &Keyring) -> Read<(Channel
     let id: i64 = get(row, "id")?;
     let sealed: String = get(row, "sealed_key")?;
     let opened = keyring.open_text(&Place::row("channel_keys", "sealed_key", id), &sealed);
-    let secret: SecretString = opened.map_err(|error| bad("sealed_key", error))?;
+    let secret: SecretString = opened.map_err(bad("sealed_key"))?;
     let key = ChannelKey { id: ChannelKeyId::new(id), secret, status: status(row, "status")? };
     Ok((ChannelId::new(get(row, "channel_id")?), key))
 }
@@ -85,7 +85,7 @@ pub(super) fn group(row: &QueryResult) -> Read<(Group, i64)> {
 }
 
 pub(super) fn price(row: &QueryResult) -> Read<(Price, i64)> {
-    let model = ModelName::parse(&get::<String>(row, "model")?).map_err(|error| bad("model", error))?;
+    let model = ModelName::parse(&get::<String>(row, "model")?).map_err(bad("model"))?;
     Ok((Price { model, price: json::<ModelPrice>(row, "body")? }, get(row, "rev")?))
 }
 
@@ -97,7 +97,7 @@ pub(super) fn setting(row: &QueryResult) -> Read<(Setting, i64)> {
 pub(super) fn token(row: &QueryResult) -> Read<(Token, bool)> {
     let digest: String = get(row, "digest")?;
     let digest =
-        <[u8; 32]>::try_from(hex::decode(digest).unwrap_or_default()).map_err(|_| bad("digest", "is not 64 hex digits"))?;
+        <[u8; 32]>::try_from(hex::decode(digest).unwrap_or_default()).map_err(|_| bad("digest")("is not 64 hex digits"))?;
     let group: Option<String> = get(row, "group_name")?;
     let models_limited: bool = get(row, "models_limited")?;
     let models: Vec<ModelName> = json(row, "models")?;
@@ -109,7 +109,7 @@ pub(super) fn token(row: &QueryResult) -> Read<(Token, bool)> {
         status: status(row, "status")?,
         expires_at: get::<Option<i64>>(row, "expires_at")?.map(UnixMillis),
         name: get::<String>(row, "name")?.into(),
-        group: group.map(|name| GroupName::parse(&name).map_err(|error| bad("group_name", error))).transpose()?,
+        group: group.map(|name| GroupName::parse(&name).map_err(bad("group_name"))).transpose()?,
         models: models_limited.then_some(models),
         ip_allow: json(row, "ip_allow")?,
         account_id: AccountId::new(get(row, "account_id")?),
@@ -124,7 +124,7 @@ pub(super) fn user(row: &QueryResult) -> Read<(User, bool)> {
         id: UserId::new(get(row, "id")?),
         rev: get(row, "rev")?,
         status: status(row, "status")?,
-        role: Role::from_code(get(row, "role")?).ok_or_else(|| bad("role", "is not a role"))?,
+        role: Role::from_code(get(row, "role")?).ok_or_else(|| bad("role")("is not a role"))?,
         group: group_name(row, "group_name")?,
         account_id: AccountId::new(get(row, "account_id")?),
     };

@@ -71,13 +71,12 @@ pub(super) async fn logged_above(db: &impl ConnectionTrait, seq: i64) -> Result<
     for row in db.query_all(&select).await? {
         seqs.insert(row.try_get::<i64>("", "seq")?);
         let (kind, name): (String, String) = (row.try_get("", "kind")?, row.try_get("", "name")?);
-        match Changed::from_row(&kind, &name) {
-            Some(change) => {
-                changes.insert(change);
-            }
+        let change = Changed::from_row(&kind, &name);
+        if change.is_none() {
             // a later version wrote it: its relays take it from its own replicas
-            None => error!(kind, "a change of a kind of a later version is skipped"),
+            error!(kind, "a change of a kind of a later version is skipped");
         }
+        changes.extend(change);
     }
     Ok((changes, seqs.len()))
 }

@@ -92,18 +92,13 @@ impl Feed {
                 () = app.poke.wait() => {}
                 () = tokio::time::sleep(POLL) => {}
             }
-            match self.look(&app).await {
-                Ok(()) if failing => {
-                    failing = false;
-                    info!("the log of changes is followed again");
-                }
-                Ok(()) => {}
-                Err(error) if !failing => {
-                    failing = true;
-                    warn!(%error, "cannot follow the log of changes, trying again");
-                }
-                Err(_) => {}
+            let looked = self.look(&app).await;
+            match looked {
+                Ok(()) if failing => info!("the log of changes is followed again"),
+                Err(ref error) if !failing => warn!(%error, "cannot follow the log of changes, trying again"),
+                _ => {}
             }
+            failing = looked.is_err();
         }
     }
 

@@ -177,8 +177,10 @@ impl Definition {
                 Some(number) if (least..=most).contains(&number) => Ok(number.to_string()),
                 _ => Err(format!("must be a whole number from {least} to {most}")),
             },
-            (Kind::Text { most }, Value::String(text)) if text.chars().count() <= most => Ok(text.clone()),
-            (Kind::Text { most }, _) => Err(format!("must be text of at most {most} characters")),
+            (Kind::Text { most }, Value::String(text)) if text.chars().count() <= most && !text.contains(is_unprintable) => {
+                Ok(text.clone())
+            }
+            (Kind::Text { most }, _) => Err(format!("must be text of at most {most} characters, without control characters")),
             (Kind::Address, Value::String(text)) => read_address(text),
             (Kind::Address, _) => Err("must be text".to_owned()),
             (Kind::Choice(words), Value::String(word)) if words.contains(&word.as_str()) => Ok(word.clone()),
@@ -195,6 +197,10 @@ impl Definition {
             Kind::Text { .. } | Kind::Address | Kind::Choice(_) => Value::String(text.to_owned()),
         }
     }
+}
+
+fn is_unprintable(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\r' | '\t')
 }
 
 /// The longest address, in characters.

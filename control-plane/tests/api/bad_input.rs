@@ -2,8 +2,9 @@
 
 use axum::http::Method;
 use serde_json::json;
+use sluice_testkit::database::engines;
 
-use crate::world::World;
+use crate::world::{World, no_limits};
 
 /// Writes with the shape of a good body, for tables over all of them.
 const WRITES: [(&str, &str); 8] = [
@@ -142,7 +143,7 @@ async fn queries_and_paths_that_make_no_sense_are_refused() {
         ("limit=101", "limit", "range"),
         ("limit=x", "limit", "wrong_type"),
         ("limit=-1", "limit", "wrong_type"),
-        ("cursor=%00", "cursor", "unreadable"),
+        ("cursor=!", "cursor", "unreadable"),
         ("sort=password_hash", "sort", "choice"),
         ("count=all", "count", "wrong_type"),
         ("nothing=1", "nothing", "unknown_field"),
@@ -184,7 +185,31 @@ async fn texts_with_every_sign_come_back_as_they_went() {
     let found = root.get("/api/tokens?q=%25%20_").await;
     assert_eq!(found.body["items"].as_array().unwrap().len(), 1);
     assert_eq!(root.get("/api/tokens?q=%25%25").await.body["items"], json!([]));
-    for control in ["a\u{0}b", "a\nb", "a\u{7f}b"] {
+    for control in ["a\u{1}b", "a\nb", "a\u{7f}b"] {
         assert_eq!(root.post("/api/tokens", json!({"name": control})).await.fields(), [("name", "characters")], "{control:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_character_nul_is_refused_everywhere_on_every_engine() {
+    for engine in engines() {
+        let world = World::on(engine, no_limits()).await;
+        let root = world.root().await;
+        for body in [json!({"username": "a\0b", "password": "x"}), json!({"username": "a", "password": "x\0"})] {
+            assert_eq!(world.anonymous().post("/api/session", body).await.refusal(), (400, "bad_json"), "{engine}");
+        }
+        let footer = json!({"value": "<b>\u{1}</b>"});
+        assert_eq!(root.patch("/api/settings/footer_html", footer).await.fields(), [("value", "rule")], "{engine}");
+        for query in ["q=a%00b", "group=%00", "sort=%00"] {
+            let reply = root.get(&format!("/api/users?{query}")).await;
+            assert_eq!((reply.status, reply.fields()[0].1), (422, "characters"), "{engine} {query}");
+        }
+        for path in ["/api/groups/a%00", "/api/prices/%00", "/api/requests/%00", "/api/settings/%00", "/api/users/%00"] {
+            assert_eq!(root.get(path).await.refusal(), (404, "not_found"), "{engine} {path}");
+        }
+        for bytes in ["%ff", "%c3%28"] {
+            assert_eq!(root.get(&format!("/api/groups/{bytes}")).await.status, 404, "{engine} {bytes}");
+            assert_eq!(root.get(&format!("/api/users?q={bytes}")).await.status, 200, "{engine} {bytes}");
+        }
     }
 }

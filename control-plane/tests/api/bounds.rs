@@ -52,6 +52,8 @@ async fn every_error_has_one_shape_and_quotes_the_request() {
     let someone = world.anonymous().from("127.0.0.1").with("x-request-id", "mine-1");
     for (reply, refusal) in [
         (someone.get("/api/nothing").await, (404, "no_route")),
+        (someone.get("/api").await, (404, "no_route")),
+        (someone.get("/api/").await, (404, "no_route")),
         (someone.get("/api/users").await, (401, "not_signed_in")),
         (someone.send(Method::PUT, "/api/users", Vec::new()).await, (405, "method_not_allowed")),
         (someone.post("/api/session", json!([])).await, (422, "invalid")),

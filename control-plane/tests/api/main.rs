@@ -7,6 +7,7 @@ mod catalogue;
 mod first_start;
 mod money;
 mod people;
+mod reference;
 mod requests;
 mod signing_in;
 mod world;

@@ -8,8 +8,8 @@ use serde_json::json;
 use sluice_control_plane::leases::Life;
 use sluice_control_plane::settlement::{Batch, Incoming, Settler};
 use sluice_domain::{
-    Attempt, ChannelId, ChannelKeyId, Dialect, Epoch, GroupName, ModelName, NodeId, Outcome, Quota, Record, RequestId, RequestRecord,
-    TokenId, UnixMillis, Usage, UserId,
+    Attempt, ChannelId, ChannelKeyId, Dialect, Epoch, GroupName, ModelName, NodeId, Outcome, Quota, Record, RequestId,
+    RequestRecord, TokenId, UnixMillis, Usage, UserId,
 };
 use sluice_testkit::database::engines;
 

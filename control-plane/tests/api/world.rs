@@ -82,7 +82,6 @@ impl World {
             rates: Rates::new(),
             gate: Arc::new(Gate::new(limits, &clock).unwrap()),
             passwords: Passwords::new().unwrap(),
-            metrics: sluice_control_plane::metrics::Metrics::declare(&sluice_telemetry::metrics::Registry::new()),
             metrics: Metrics::declare(&Registry::new()),
             drain: Drain::new(),
             started_at: UnixMillis(START),

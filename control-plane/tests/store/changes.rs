@@ -125,7 +125,8 @@ async fn of_processes_that_register_the_same_life_at_once_one_may() {
     for ground in grounds().await {
         let boots = ["a", "b", "c", "d", "e", "f"];
         let registrations = boots.map(|boot| registration(1, boot));
-        let outcomes = futures_util::future::join_all(registrations.iter().map(|one| nodes::register(&ground.db, one, START))).await;
+        let outcomes =
+            futures_util::future::join_all(registrations.iter().map(|one| nodes::register(&ground.db, one, START))).await;
         assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
     }
 }
@@ -137,7 +138,10 @@ async fn an_earlier_life_is_granted_nothing_and_cannot_say_how_it_is() {
         let earlier = ground.relay("relay-1", 1).await;
         let later = ground.relay("relay-1", 2).await;
         assert_eq!(ground.ask(&earlier, 1, customer.wallet, 10, 10).await, None);
-        assert!(matches!(ground.ask(&later, 1, customer.wallet, 5_000, 5_000).await, Some(Answer::Refused(Refused::Exhausted { .. }))));
+        assert!(matches!(
+            ground.ask(&later, 1, customer.wallet, 5_000, 5_000).await,
+            Some(Answer::Refused(Refused::Exhausted { .. }))
+        ));
         let said = |config_seq| NodeStatus { config_seq, ..NodeStatus::default() };
         let tx = ground.db.begin().await.unwrap();
         nodes::touch(&tx, &[(earlier, said(1)), (later.clone(), said(2))], START.plus_millis(1)).await.unwrap();
@@ -151,7 +155,8 @@ async fn an_earlier_life_is_granted_nothing_and_cannot_say_how_it_is() {
 #[tokio::test]
 async fn a_version_is_in_force_where_relays_say_so() {
     for ground in grounds().await {
-        let (one, two, gone) = (ground.relay("relay-1", 1).await, ground.relay("relay-2", 1).await, ground.relay("relay-3", 1).await);
+        let (one, two, gone) =
+            (ground.relay("relay-1", 1).await, ground.relay("relay-2", 1).await, ground.relay("relay-3", 1).await);
         let said = |config_seq| NodeStatus { config_seq, ..NodeStatus::default() };
         let later = START.plus_millis(nodes::SEEN_LATELY_MILLIS + 1);
         let tx = ground.db.begin().await.unwrap();

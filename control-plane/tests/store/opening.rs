@@ -85,10 +85,14 @@ async fn another_secret_is_refused_before_anything_is_written() {
     for engine in engines() {
         let database = TestDatabase::create(engine).await;
         let folder = tempfile::tempdir().unwrap();
-        let with = |secret: &'static str| settings(folder.path(), database.dsn(), |control| control.crypto_secret = Some(secret.into()));
+        let with =
+            |secret: &'static str| settings(folder.path(), database.dsn(), |control| control.crypto_secret = Some(secret.into()));
         drop(build(with("the first secret of this site")).await.unwrap());
         let (code, text) = refused(build(with("another secret altogether")).await);
-        assert_eq!((code, text.as_str()), (64, "CRYPTO_SECRET is not the secret this database was sealed with; nothing was changed"));
+        assert_eq!(
+            (code, text.as_str()),
+            (64, "CRYPTO_SECRET is not the secret this database was sealed with; nothing was changed")
+        );
         // during a rotation the older one follows after a comma
         drop(build(with("another secret altogether,the first secret of this site")).await.unwrap());
     }
@@ -118,7 +122,8 @@ async fn an_ancestors_database_is_refused_untouched() {
         let tables = ["abilities", "options", "channels", "users", "tokens"].map(|name| format!("CREATE TABLE {name} (id INT)"));
         execute(database.dsn(), &tables.each_ref().map(String::as_str)).await;
         let data = folder.path().join("data");
-        let (code, text) = refused(build(settings(&data, database.dsn(), |control| control.crypto_secret = Some("x".repeat(20)))).await);
+        let (code, text) =
+            refused(build(settings(&data, database.dsn(), |control| control.crypto_secret = Some("x".repeat(20)))).await);
         assert_eq!(code, 64, "{engine}");
         assert!(text.contains("One API or New API") && text.contains("sluice-control import --from"), "{text}");
         assert_eq!(found(database.dsn()).await, Found::Ancestor);

@@ -127,8 +127,7 @@ async fn a_gap_is_answered_with_the_number_to_go_on_from_and_overlaps_are_cut() 
         let overlap = ground.report(&relay, 2, some(2, 4)).await;
         assert_eq!((overlap.next_seq, overlap.counts.requests, overlap.counts.duplicates), (5, 2, 1));
         // several reports in one transaction, the last of them beyond a gap
-        let batches =
-            [batch(5, some(5, 5), false), batch(6, some(6, 7), false), batch(9, some(9, 9), false)];
+        let batches = [batch(5, some(5, 5), false), batch(6, some(6, 7), false), batch(9, some(9, 9), false)];
         let merged = ground.settler.settle(&relay, &batches, START).await.unwrap();
         assert_eq!((merged.next_seq, merged.has_gap, merged.counts.requests), (8, true, 3));
         assert_eq!(ground.figures(customer.wallet).await[3], 7 * 3_750);

@@ -4,7 +4,9 @@ use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sluice_control_plane::db;
 use sluice_control_plane::jobs::leader::Leader;
-use sluice_control_plane::jobs::retention::{self, CONFIG_LOG_KEPT, EXPLANATIONS_MILLIS, IDEMPOTENCY_MILLIS, NODES_MILLIS, RATES_MILLIS};
+use sluice_control_plane::jobs::retention::{
+    self, CONFIG_LOG_KEPT, EXPLANATIONS_MILLIS, IDEMPOTENCY_MILLIS, NODES_MILLIS, RATES_MILLIS,
+};
 use sluice_control_plane::publish::log::{self, Changed, RateChange, RateKind};
 use sluice_domain::{GroupName, ModelName, UnixMillis};
 
@@ -13,7 +15,8 @@ use crate::ground::{Ground, START, grounds};
 #[tokio::test]
 async fn one_replica_leads_until_it_steps_down() {
     for ground in grounds().await {
-        let (one, two) = (Leader::new(ground.db.clone(), "jobs", "one".into()), Leader::new(ground.db.clone(), "jobs", "two".into()));
+        let (one, two) =
+            (Leader::new(ground.db.clone(), "jobs", "one".into()), Leader::new(ground.db.clone(), "jobs", "two".into()));
         let other = Leader::new(ground.db.clone(), "tests", "two".into());
         assert!(one.lead().await.unwrap());
         assert!(!two.lead().await.unwrap());
@@ -22,7 +25,8 @@ async fn one_replica_leads_until_it_steps_down() {
         one.step_down().await.unwrap();
         assert!(two.lead().await.unwrap());
         assert!(!one.lead().await.unwrap());
-        let select = Query::select().columns(["holder", "fence"]).from("leader").and_where(Expr::col("name").eq("jobs")).to_owned();
+        let select =
+            Query::select().columns(["holder", "fence"]).from("leader").and_where(Expr::col("name").eq("jobs")).to_owned();
         let row = ground.db.read().query_one(&select).await.unwrap().unwrap();
         let (holder, fence): (String, i64) = (row.try_get("", "holder").unwrap(), row.try_get("", "fence").unwrap());
         assert_eq!((holder.as_str(), fence), ("two", 2), "each new leader has a higher fence");
@@ -61,16 +65,35 @@ async fn rows_kept_for_a_time_go_when_it_is_over_and_not_before() {
         let now = START.plus_millis(100 * 24 * 3_600_000);
         for (offset, name) in [(-1_i64, "old"), (0, "fresh")] {
             let at = |millis: i64| -> sea_orm::Value { (now.0 - millis + offset).into() };
-            insert(&ground, "request_explanations", &["request_id", "body", "at"], vec![name.into(), "{}".into(), at(EXPLANATIONS_MILLIS)]).await;
+            insert(
+                &ground,
+                "request_explanations",
+                &["request_id", "body", "at"],
+                vec![name.into(), "{}".into(), at(EXPLANATIONS_MILLIS)],
+            )
+            .await;
             let values = vec![1_i64.into(), name.into(), "h".into(), 200.into(), "{}".into(), at(IDEMPOTENCY_MILLIS)];
-            insert(&ground, "idempotency", &["user_id", "idem_key", "request_hash", "status", "response", "created_at"], values).await;
-            insert(&ground, "sessions", &["id", "data", "created_at", "expires_at"], vec![name.into(), "{}".into(), at(0), at(0)]).await;
-            let values = vec![name.into(), 1_i64.into(), "b".into(), "b".into(), "a".into(), at(0), at(NODES_MILLIS), "{}".into()];
+            insert(&ground, "idempotency", &["user_id", "idem_key", "request_hash", "status", "response", "created_at"], values)
+                .await;
+            insert(
+                &ground,
+                "sessions",
+                &["id", "data", "created_at", "expires_at"],
+                vec![name.into(), "{}".into(), at(0), at(0)],
+            )
+            .await;
+            let values =
+                vec![name.into(), 1_i64.into(), "b".into(), "b".into(), "a".into(), at(0), at(NODES_MILLIS), "{}".into()];
             let columns = ["node_id", "epoch", "boot_id", "build", "address", "registered_at", "last_seen_at", "status"];
             insert(&ground, "nodes", &columns, values).await;
         }
         let report = retention::run(&ground.db, now).await.unwrap();
-        assert_eq!((report.explanations, report.idempotency, report.sessions, report.nodes), (1, 1, 1, 1), "{:?}", ground.db.engine());
+        assert_eq!(
+            (report.explanations, report.idempotency, report.sessions, report.nodes),
+            (1, 1, 1, 1),
+            "{:?}",
+            ground.db.engine()
+        );
         assert_eq!(retention::run(&ground.db, now).await.unwrap().rows(), 0);
         for table in ["request_explanations", "idempotency", "sessions", "nodes"] {
             assert_eq!(count(&ground, table).await, 1, "{table}");

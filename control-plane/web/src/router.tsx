@@ -86,6 +86,10 @@ const signIn = createRoute({
   path: "/sign-in",
   component: lazyRouteComponent(() => import("./sign-in/sign-in-page.tsx"), "SignInPage"),
   validateSearch: (search): { next?: string } => ({ next: ownPath(search.next) }),
+  beforeLoad: async ({ context, search }) => {
+    const session = await context.queries.ensureQueryData(sessionQuery);
+    if (session) throw redirect({ href: search.next ?? "/" });
+  },
 });
 
 const tree = root.addChildren([frame.addChildren([home, requests, tokens, channels]), setup, signIn]);

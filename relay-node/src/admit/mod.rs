@@ -23,6 +23,14 @@ pub struct Admitted {
     pub pin: Option<ChannelId>,
 }
 
+impl Admitted {
+    /// Whether the caller may know which channel answers: administrators may.
+    #[must_use]
+    pub fn may_know_channels(&self) -> bool {
+        self.caller.user.role >= Role::Admin
+    }
+}
+
 /// Judges a caller.
 ///
 /// # Errors

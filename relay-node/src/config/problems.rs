@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use http::Uri;
 use ipnet::IpNet;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 /// Bytes beyond which a settings file is refused.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -91,8 +91,8 @@ impl Problems {
     }
 
     /// A secret given as text or as the path of a file, never both.
-    pub(super) fn secret(&mut self, setting: &str, text: Option<&str>, file: Option<&Path>) -> Option<SecretString> {
-        match (given(text), file) {
+    pub(super) fn secret(&mut self, setting: &str, text: Option<&SecretString>, file: Option<&Path>) -> Option<SecretString> {
+        match (given(text.map(SecretString::expose_secret)), file) {
             (Some(_), Some(_)) => {
                 self.add(setting, format_args!("and {setting}_FILE must not both be set"));
                 None

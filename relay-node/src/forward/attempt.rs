@@ -1,39 +1,30 @@
 //! One attempt: send the request to one channel with one key, and read its answer up to where it can be given to the caller.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt;
-use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 use secrecy::ExposeSecret;
 use sluice_dialect::error::UpstreamError;
 use sluice_dialect::openai::{self, Content, Finish, StreamOptions, StreamSettings};
 use sluice_domain::ChannelId;
 use sluice_providers::{CallError, Capability, ChannelAddress};
 use sluice_routing::Candidate;
-use sluice_upstream::{self as upstream, Body, ReadError, Timeouts};
-use tokio::time::{Instant, timeout, timeout_at};
+use sluice_upstream::{self as upstream, ReadError, Timeouts};
+use tokio::time::{Instant, timeout_at};
 
 use super::Journey;
 use super::address::Place;
 use super::failure::Failure;
+use super::wire::{Form, Pieces, announced_bytes, passed_headers, read_some, upstream_request_id};
 use crate::budget::HeldBytes;
 use crate::error::Kind;
 use crate::meter::Bill;
 use crate::stream::{Reader, Step};
 
-/// Bytes of an error's body that are read.
-const ERROR_BYTES: usize = 64 << 10;
 /// Frames without output that are held back, in bytes; beyond it the stream is given to the caller as it is.
 const HELD_BYTES: usize = 1 << 20;
-/// The longest name an upstream may give to a request.
-const REQUEST_ID_BYTES: usize = 128;
-/// Headers of a good answer that callers get to see.
-const PASSED_HEADERS: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_DISPOSITION, HeaderName::from_static("openai-processing-ms")];
-/// Where upstreams tell their own name for a request.
-const REQUEST_ID_HEADERS: [&str; 3] = ["x-request-id", "request-id", "x-oneapi-request-id"];
 
 /// An answer that can be given to the caller.
 #[derive(Debug)]
@@ -298,62 +289,6 @@ impl Journey {
     }
 }
 
-/// What an answer says it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Events,
-    Document,
-    Page,
-    Other,
-}
-
-impl Form {
-    fn of(headers: &HeaderMap) -> Self {
-        let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let essence = text.split(';').next().unwrap_or_default().trim();
-        let is = |name: &str| essence.eq_ignore_ascii_case(name);
-        if is("text/event-stream") {
-            Self::Events
-        } else if is("application/json") || essence.to_ascii_lowercase().ends_with("+json") {
-            Self::Document
-        } else if is("text/html") || is("application/xhtml+xml") {
-            Self::Page
-        } else {
-            Self::Other
-        }
-    }
-}
-
-/// A body in the making. One that came in one piece is kept as it is.
-#[derive(Default)]
-struct Pieces {
-    first: Bytes,
-    joined: BytesMut,
-}
-
-impl Pieces {
-    fn len(&self) -> usize {
-        self.first.len().max(self.joined.len())
-    }
-
-    fn push(&mut self, piece: Bytes, expected: usize) {
-        if self.first.is_empty() && self.joined.is_empty() {
-            self.first = piece;
-            return;
-        }
-        if self.joined.is_empty() {
-            self.joined.reserve(expected.max(self.first.len() + piece.len()));
-            self.joined.extend_from_slice(&self.first);
-            self.first = Bytes::new();
-        }
-        self.joined.extend_from_slice(&piece);
-    }
-
-    fn joined(self) -> Bytes {
-        if self.joined.is_empty() { self.first } else { self.joined.freeze() }
-    }
-}
-
 fn page(status: StatusCode) -> Failure {
     Failure::unusable(
         Kind::BadResponse,
@@ -369,37 +304,4 @@ fn not_made(error: &CallError) -> Failure {
         CallError::Version => "the API version cannot be sent to the channel",
         CallError::Secret | CallError::Organization | CallError::Url => "the channel's settings do not make a request",
     })
-}
-
-fn announced_bytes(headers: &HeaderMap) -> usize {
-    headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0)
-}
-
-fn passed_headers(headers: &HeaderMap) -> HeaderMap {
-    let mut passed = HeaderMap::with_capacity(8);
-    for name in PASSED_HEADERS {
-        if let Some(value) = headers.get(&name) {
-            passed.insert(name, value.clone());
-        }
-    }
-    passed
-}
-
-fn upstream_request_id(headers: &HeaderMap) -> Option<String> {
-    let id = REQUEST_ID_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok())?;
-    (id.len() <= REQUEST_ID_BYTES && !id.is_empty()).then(|| id.to_owned())
-}
-
-/// The beginning of a body, as far as it comes in time.
-async fn read_some(mut body: Body, limit: Duration) -> Bytes {
-    let mut pieces = Pieces::default();
-    let reading = async {
-        while pieces.len() < ERROR_BYTES
-            && let Some(Ok(piece)) = body.next().await
-        {
-            pieces.push(piece, 0);
-        }
-    };
-    let _ = timeout(limit, reading).await;
-    pieces.joined()
 }

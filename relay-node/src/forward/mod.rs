@@ -8,6 +8,7 @@ mod attempt;
 mod engine;
 mod failure;
 mod timing;
+mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -28,6 +28,8 @@ use crate::view::{Deny, DenyTarget, Page, Taken, View};
 const MAX_OUTGOING: usize = 64;
 /// Heartbeats that may be missed before the connection counts as dead.
 const MISSED_HEARTBEATS: u32 = 5;
+/// Heartbeats in a row with a head behind this relay that mean more than a replica that lags.
+const BEHIND_HEARTBEATS: u32 = 5;
 /// How long a wrong hash is given before a snapshot is asked for again, in milliseconds.
 const REPAIR_PAUSE_MILLIS: u64 = 10_000;
 
@@ -44,7 +46,18 @@ pub(super) struct ConfigStream<'a> {
     pub(super) heartbeat: Duration,
     pub(super) outgoing: mpsc::Sender<pb::ConfigUp>,
     pub(super) assembly: Assembly,
-    pub(super) repaired_at: Option<u64>,
+    pub(super) repair: Repair,
+}
+
+/// What is known of a configuration that went wrong.
+#[derive(Debug, Default)]
+pub(super) struct Repair {
+    /// A snapshot was asked for and is not here yet: deltas are of no use until then.
+    awaits_snapshot: bool,
+    /// When a wrong hash was last told, by the clock since boot.
+    told_at: Option<u64>,
+    /// Heartbeats in a row whose head was behind this relay.
+    behind: u32,
 }
 
 impl ConfigStream<'_> {
@@ -107,6 +120,7 @@ impl ConfigStream<'_> {
         match changed.await? {
             Ok(now) => {
                 self.metrics.snapshots.increment();
+                self.repair.awaits_snapshot = false;
                 info!(config.seq = now.version.seq, "configuration {} is in force, from a snapshot", now.version.seq);
                 self.view.begin_pages();
                 self.ack(now)
@@ -116,6 +130,9 @@ impl ConfigStream<'_> {
     }
 
     async fn take_delta(&mut self, mut delta: pb::Delta) -> Result<(), SessionError> {
+        if self.repair.awaits_snapshot {
+            return Ok(());
+        }
         let (from, to) = (resource::version_from_pb(delta.from.clone()), resource::version_from_pb(delta.to.clone()));
         if from != self.configured.place().0 {
             return self.nack("a delta that starts elsewhere");
@@ -177,7 +194,9 @@ impl ConfigStream<'_> {
                 self.configured.publish().await?;
             }
         }
-        if is_same_history && head.seq < here.seq {
+        self.repair.behind = if is_same_history && head.seq < here.seq { self.repair.behind.saturating_add(1) } else { 0 };
+        // another replica may be behind for a moment after a change of connection
+        if self.repair.behind == BEHIND_HEARTBEATS {
             error!(
                 config.seq = here.seq,
                 "the control plane is at configuration {}, behind this relay's {}: its database may have been restored",
@@ -186,9 +205,10 @@ impl ConfigStream<'_> {
             );
         }
         self.report_status(now.boot_millis, here.seq)?;
-        let is_due = self.repaired_at.is_none_or(|at| now.boot_millis.saturating_sub(at) >= REPAIR_PAUSE_MILLIS);
+        let is_due = !self.repair.awaits_snapshot
+            && self.repair.told_at.is_none_or(|at| now.boot_millis.saturating_sub(at) >= REPAIR_PAUSE_MILLIS);
         if head == here && is_comparable && is_due && StateHash::from_bytes(&heartbeat.state_hash) != Some(hash) {
-            self.repaired_at = Some(now.boot_millis);
+            self.repair.told_at = Some(now.boot_millis);
             return self.nack("the hash differs at the same version");
         }
         Ok(())
@@ -222,8 +242,9 @@ impl ConfigStream<'_> {
         }))
     }
 
-    fn nack(&self, reason: &'static str) -> Result<(), SessionError> {
+    fn nack(&mut self, reason: &'static str) -> Result<(), SessionError> {
         self.metrics.nacks.increment();
+        self.repair.awaits_snapshot = true;
         warn!("cannot use {reason}, asking for a snapshot");
         self.send(pb::config_up::Message::Nack(pb::Nack { reason: reason.to_owned() }))
     }

@@ -113,6 +113,10 @@ impl Configured {
             return None;
         }
         let held = self.view.held();
-        Some(keep::encode(&self.state.lock(), &held, digest_key, now))
+        let (version, entries) = {
+            let state = self.state.lock();
+            (state.version().clone(), state.entries().map(|(hash, kept)| (hash, Arc::clone(kept))).collect::<Vec<_>>())
+        };
+        Some(keep::encode(&version, &entries, &held, digest_key, now))
     }
 }

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretSlice};
 use sluice_domain::UnixMillis;
 use sluice_rpc::identity::{self, Change};
 use sluice_rpc::{pb, resource};
-use sluice_snapshot::{Upsert, Version};
+use sluice_snapshot::{Resource, Upsert, Version};
 use zeroize::Zeroizing;
 
 use crate::view::{ConfigState, Held};
@@ -54,15 +54,21 @@ struct Entry {
 }
 
 /// The content of the file.
-pub(super) fn encode(state: &ConfigState, held: &Held, digest_key: [u8; 32], now: UnixMillis) -> Zeroizing<Vec<u8>> {
-    let entry = |(hash, kept): (u128, &Arc<sluice_snapshot::Resource>)| Entry {
+pub(super) fn encode(
+    version: &Version,
+    entries: &[(u128, Arc<Resource>)],
+    held: &Held,
+    digest_key: [u8; 32],
+    now: UnixMillis,
+) -> Zeroizing<Vec<u8>> {
+    let entry = |(hash, kept): &(u128, Arc<Resource>)| Entry {
         hash: hash.to_le_bytes().to_vec(),
         resource: Some(resource::encode(kept, 0)),
     };
     let file = File {
         form: FORM,
-        version: Some(resource::version_to_pb(state.version())),
-        entries: state.entries().map(entry).collect(),
+        version: Some(resource::version_to_pb(version)),
+        entries: entries.iter().map(entry).collect(),
         tokens: held.tokens.iter().map(|token| identity::token_to_pb(token)).collect(),
         users: held.users.iter().map(|user| identity::user_to_pb(user)).collect(),
         is_complete: held.is_complete,

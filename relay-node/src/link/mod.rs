@@ -237,7 +237,7 @@ impl Link {
             heartbeat: Duration::from_millis(u64::try_from(reply.heartbeat_ms).unwrap_or(0).clamp(100, 60_000)),
             outgoing,
             assembly: assembly::Assembly::default(),
-            repaired_at: None,
+            repair: config_stream::Repair::default(),
         };
         let lease_stream = LeaseStream {
             wire: &wire,

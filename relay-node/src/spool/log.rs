@@ -139,7 +139,11 @@ impl EarlierLog {
 pub(super) fn recover_earlier(spool: &Path, epoch: Epoch, settings: SpoolSettings, now: UnixMillis) -> io::Result<Vec<Left>> {
     let mut earlier = Vec::new();
     for old in segment::epochs(spool)?.into_iter().filter(|old| *old < epoch) {
-        let left = recover::recover(spool, old)?;
+        let mut left = recover::recover(spool, old)?;
+        if left.end.seq > left.cursor.acked_below {
+            // something was written after the end was told: a request that outlived the way down
+            left.cursor.ended_at = None;
+        }
         let millis = u64::try_from(settings.retention.as_millis()).unwrap_or(u64::MAX);
         if is_over(&left, now, millis) {
             fs::remove_dir_all(&left.folder)?;

@@ -98,12 +98,12 @@ pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
 
 /// Makes the file that becomes the next segment, all zeros and with its place on the disk taken. Only under the writer's lock.
 pub(super) fn prepare_spare(folder: &Path, bytes: u64) -> io::Result<()> {
-    prepare(folder.join(SPARE_NAME), bytes)
+    prepare(&folder.join(SPARE_NAME), bytes)
 }
 
 /// The same outside the writer's lock; [`adopt_draft`] follows.
 pub(super) fn prepare_draft(folder: &Path, bytes: u64) -> io::Result<()> {
-    prepare(folder.join(DRAFT_NAME), bytes)
+    prepare(&folder.join(DRAFT_NAME), bytes)
 }
 
 /// Makes the draft the spare. Only under the writer's lock, and only when there is no spare.
@@ -122,17 +122,17 @@ pub(super) fn remove_spares(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn prepare(path: PathBuf, bytes: u64) -> io::Result<()> {
+fn prepare(path: &Path, bytes: u64) -> io::Result<()> {
     let made = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(&path)
+        .open(path)
         .and_then(|file| preallocate(&file, bytes));
     if made.is_err() {
         // half a file takes room for nothing; when even that fails, the next attempt truncates it
-        let _ = fs::remove_file(&path);
+        let _ = fs::remove_file(path);
     }
     made
 }

@@ -139,25 +139,21 @@ impl Shared {
     }
 
     pub(super) fn intent(&self, body: Vec<u8>) -> io::Result<u64> {
-        let boot = self.clock.read().boot_millis;
-        self.with_writer(|writer| writer.intent(body, boot))
+        self.with_writer(|writer| writer.intent(body, &self.clock))
     }
 
     pub(super) fn progress(&self, open: u64, usage: &Usage) {
-        let boot = self.clock.read().boot_millis;
         // a failed one is repeated by the next, and told by the log line of the outage
-        let _ = self.with_writer(|writer| writer.progress(open, usage, boot));
+        let _ = self.with_writer(|writer| writer.progress(open, usage, &self.clock));
     }
 
     pub(super) fn finish(&self, open: u64, body: Vec<u8>) {
-        let boot = self.clock.read().boot_millis;
         // what the disk refuses waits in the writer
-        let _ = self.with_writer(|writer| writer.finish(open, body, boot));
+        let _ = self.with_writer(|writer| writer.finish(open, body, &self.clock));
     }
 
     pub(super) fn lease_close(&self, body: Vec<u8>) {
-        let boot = self.clock.read().boot_millis;
-        let _ = self.with_writer(|writer| writer.lease_close(body, boot));
+        let _ = self.with_writer(|writer| writer.lease_close(body, &self.clock));
     }
 
     /// A record was dropped without being finished: a bug somewhere, and money all the same.
@@ -173,8 +169,7 @@ impl Shared {
 
     /// Writes what waited for the disk, and tells whether nothing waits any more.
     pub(super) fn retry(&self) -> bool {
-        let boot = self.clock.read().boot_millis;
-        self.with_writer(|writer| writer.retry(boot)).is_ok()
+        self.with_writer(|writer| writer.retry(&self.clock)).is_ok()
     }
 
     fn with_writer<T>(&self, write: impl FnOnce(&mut Writer) -> io::Result<T>) -> io::Result<T> {

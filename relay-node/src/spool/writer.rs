@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ahash::RandomState;
-use sluice_domain::{Epoch, Usage};
+use sluice_domain::{Clock, Epoch, Usage};
 
 use super::cursor::FIRST_SEQ;
 use super::frame::{self, Frame, Kind};
@@ -136,25 +136,25 @@ impl Writer {
     }
 
     /// Begins a request.
-    pub(super) fn intent(&mut self, body: Vec<u8>, boot: u64) -> io::Result<u64> {
+    pub(super) fn intent(&mut self, body: Vec<u8>, clock: &Clock) -> io::Result<u64> {
         let open = self.next_open;
-        self.write(Kind::Intent, open, &body, boot)?;
+        self.write(Kind::Intent, open, &body, clock)?;
         self.next_open += 1;
         self.opens.insert(open, Open { intent: body.into(), progress: None });
         Ok(open)
     }
 
     /// Notes what a request consumed so far. When the disk refuses, the next progress or the final record tells it again.
-    pub(super) fn progress(&mut self, open: u64, usage: &Usage, boot: u64) -> io::Result<()> {
+    pub(super) fn progress(&mut self, open: u64, usage: &Usage, clock: &Clock) -> io::Result<()> {
         let Some(known) = self.opens.get_mut(&open) else { return Ok(()) };
         known.progress = Some(*usage);
-        self.write(Kind::Progress, open, &frame::encode_progress(usage), boot)
+        self.write(Kind::Progress, open, &frame::encode_progress(usage), clock)
     }
 
     /// Ends a request. `open` is 0 when there was no intent. Never fails: what the disk refuses waits here for it.
-    pub(super) fn finish(&mut self, open: u64, body: Vec<u8>, boot: u64) -> io::Result<()> {
+    pub(super) fn finish(&mut self, open: u64, body: Vec<u8>, clock: &Clock) -> io::Result<()> {
         self.opens.remove(&open);
-        self.report(Kind::Final, open, body, boot)
+        self.report(Kind::Final, open, body, clock)
     }
 
     /// The last that is known of a request without final record.
@@ -163,14 +163,14 @@ impl Writer {
     }
 
     /// Records that a lease is used no more.
-    pub(super) fn lease_close(&mut self, body: Vec<u8>, boot: u64) -> io::Result<()> {
-        self.report(Kind::LeaseClose, 0, body, boot)
+    pub(super) fn lease_close(&mut self, body: Vec<u8>, clock: &Clock) -> io::Result<()> {
+        self.report(Kind::LeaseClose, 0, body, clock)
     }
 
     /// Writes what waits for the disk.
-    pub(super) fn retry(&mut self, boot: u64) -> io::Result<()> {
+    pub(super) fn retry(&mut self, clock: &Clock) -> io::Result<()> {
         while let Some(first) = self.waiting.pop_front() {
-            if let Err(error) = self.write(first.kind, first.open, &first.body, boot) {
+            if let Err(error) = self.write(first.kind, first.open, &first.body, clock) {
                 self.waiting.push_front(first);
                 return Err(error);
             }
@@ -204,9 +204,9 @@ impl Writer {
         self.full.pop_front()
     }
 
-    fn report(&mut self, kind: Kind, open: u64, body: Vec<u8>, boot: u64) -> io::Result<()> {
+    fn report(&mut self, kind: Kind, open: u64, body: Vec<u8>, clock: &Clock) -> io::Result<()> {
         if self.waiting.is_empty() {
-            match self.write(kind, open, &body, boot) {
+            match self.write(kind, open, &body, clock) {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     self.waiting.push_back(Waiting { kind, open, body });
@@ -218,13 +218,13 @@ impl Writer {
         Ok(())
     }
 
-    fn write(&mut self, kind: Kind, open: u64, body: &[u8], boot: u64) -> io::Result<()> {
+    fn write(&mut self, kind: Kind, open: u64, body: &[u8], clock: &Clock) -> io::Result<()> {
         if body.len() > frame::MAX_BODY_BYTES {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the record is too large"));
         }
         let length = (frame::HEADER_BYTES + body.len()) as u64;
         if self.mark.offset + length > self.segment_bytes {
-            self.rotate(boot)?;
+            self.rotate(clock)?;
         }
         if self.must_repeat {
             self.repeat_opens()?;
@@ -248,7 +248,7 @@ impl Writer {
     }
 
     /// Goes on in the next segment. Requests that are open are repeated there, so that the full one can go (ruling R6).
-    fn rotate(&mut self, boot: u64) -> io::Result<()> {
+    fn rotate(&mut self, clock: &Clock) -> io::Result<()> {
         if !self.has_spare {
             segment::prepare_spare(&self.folder, self.segment_bytes)?;
         }
@@ -256,7 +256,7 @@ impl Writer {
             Header { epoch: self.epoch, number: self.mark.number + 1, first_seq: self.mark.seq, position: self.mark.position };
         let file = segment::promote_spare(&self.folder, header)?;
         self.has_spare = false;
-        self.full.push_back(Full { number: self.mark.number, end: self.mark.position, left_at: boot });
+        self.full.push_back(Full { number: self.mark.number, end: self.mark.position, left_at: clock.read().boot_millis });
         self.file = Arc::new(file);
         (self.mark.number, self.mark.offset) = (header.number, FIRST_RECORD);
         self.must_repeat = true;

@@ -15,7 +15,7 @@ use http_body::{Body, Frame};
 use sluice_dialect::openai::Reported;
 use sluice_domain::Usage;
 use sluice_upstream::ReadError;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::delivery::Delivery;
 use super::reader::{Reader, Step};
@@ -115,8 +115,10 @@ impl Pump {
                 Poll::Ready(Moved::On)
             }
             State::Closing(reader) => {
-                let end = Box::pin(sleep_until(Instant::now() + self.delivery.timing.trailing));
-                self.state = reader.take().map_or(State::Over, |reader| State::Trailing(reader, end));
+                let is_over = reader.as_mut().is_none_or(|reader| reader.poll_trailing(cx).is_ready());
+                let rest = reader.take().filter(|_| !is_over);
+                let limit = self.delivery.timing.trailing;
+                self.state = rest.map_or(State::Over, |reader| State::Trailing(reader, Box::pin(sleep(limit))));
                 Poll::Ready(Moved::On)
             }
             State::Trailing(reader, end) => {

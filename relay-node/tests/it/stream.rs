@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sluice_billing::Tokenizer;
+use sluice_billing::tokenizer::Vocabulary;
 use sluice_domain::Outcome;
 use sluice_relay_node::forward::Timing;
 use sluice_testkit::client::send;
@@ -85,6 +87,7 @@ async fn a_site_may_show_usage_to_everybody() {
 
 #[tokio::test]
 async fn a_caller_who_asked_for_usage_gets_it_even_from_an_upstream_that_has_none() {
+    drop(Tokenizer::load(Vocabulary::O200k)); // slow the first time: this story is about the count, not about waiting for it
     let upstream = simulator();
     upstream.queue(Scenario { usage: UsageReport::Missing, tokens: Some(20), ..Scenario::default() });
     let relay = World::with_upstream(&upstream.base_url()).start().await;

@@ -72,7 +72,7 @@ describe("the list of channels", () => {
   it("asks before it deletes, and says what will happen", async () => {
     const api = await show("/channels");
     fireEvent.click(await screen.findByRole("button", { name: "Delete Demo" }));
-    await screen.findByText("Delete Demo?");
+    await screen.findAllByText("Delete Demo?");
     expect(screen.getByText(/Models it serves: 1/)).toBeTruthy();
     expect(api.asked.some(asked => asked.method === "DELETE")).toBe(false);
   });

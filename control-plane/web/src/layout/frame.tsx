@@ -1,8 +1,13 @@
-import { Link, Navigate, Outlet, useRouterState } from "@tanstack/react-router";
+import { Link, Outlet, useRouter } from "@tanstack/react-router";
+import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
 import { useIsAdmin, useSession } from "../api/session.ts";
+import { dropDrafts } from "../parts/drafts.ts";
+import { keepFreshKey } from "../tokens/fresh-key.ts";
 import { Brand } from "./brand.tsx";
 import { BuildBanner } from "./build-banner.tsx";
+import { Dialogs } from "./dialogs.tsx";
+import { closeDialog } from "./open-dialog.ts";
 import { PersonMenu } from "./person-menu.tsx";
 import { Shortcuts } from "./shortcuts.tsx";
 import { LanguageSwitch, ThemeSwitch } from "./switches.tsx";
@@ -12,8 +17,17 @@ export function Frame() {
   const { t } = useTranslation();
   const session = useSession();
   const isAdmin = useIsAdmin();
-  const here = useRouterState({ select: state => state.location.href });
-  if (!session) return <Navigate to="/sign-in" search={here === "/" ? {} : { next: here }} replace />;
+  const router = useRouter();
+  const isOver = session === null;
+  useEffect(() => {
+    if (!isOver) return;
+    closeDialog();
+    dropDrafts();
+    keepFreshKey(null);
+    // the route itself knows where to go without a session
+    router.invalidate();
+  }, [isOver, router]);
+  if (!session) return null;
   return (
     <>
       <a className="skip-link" href="#content">
@@ -39,6 +53,7 @@ export function Frame() {
       <main id="content" className="page" tabIndex={-1}>
         <Outlet />
       </main>
+      <Dialogs />
       <Shortcuts isAdmin={isAdmin} />
     </>
   );

@@ -15,6 +15,11 @@ export function keepDraft(form: string, values: object): void {
   drafts.set(form, values);
 }
 
+/** Somebody else may sit here next: nothing that was typed is left. */
+export function dropDrafts(): void {
+  drafts.clear();
+}
+
 /** The form was sent: the next one begins empty. */
 export function dropDraft(form: string): void {
   drafts.delete(form);

@@ -51,7 +51,7 @@ describe("the set-up page", () => {
     api.site.isSetUp = true;
     await choose("ana", "correct horse battery");
     await screen.findByText("Sluice is set up already");
-    expect(screen.getByRole("link").getAttribute("href")).toBe("/sign-in");
+    expect(screen.getByRole("link", { name: "Sign in" }).getAttribute("href")).toBe("/sign-in");
   });
 
   it("says where the link is when it is opened without one", async () => {

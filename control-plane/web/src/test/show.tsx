@@ -7,6 +7,8 @@ import { makeQueryClient } from "../api/query-client.ts";
 import { App } from "../app.tsx";
 import { showLanguage } from "../i18n/i18n.ts";
 import type { Language } from "../i18n/languages.ts";
+import { closeDialog } from "../layout/open-dialog.ts";
+import { dropDrafts } from "../parts/drafts.ts";
 import { makeRouter } from "../router.tsx";
 import { keepFreshKey } from "../tokens/fresh-key.ts";
 import { FakeApi, type Site } from "./fake-api.ts";
@@ -23,6 +25,8 @@ export async function show(
   vi.stubGlobal("fetch", api.fetch);
   forgetBuild();
   keepFreshKey(null);
+  closeDialog();
+  dropDrafts();
   window.localStorage.clear();
   window.history.replaceState(null, "", path);
   await showLanguage(language);

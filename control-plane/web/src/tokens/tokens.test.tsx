@@ -70,7 +70,7 @@ describe("a token in the list", () => {
   it("is disabled after a question, and can be enabled by undoing", async () => {
     const api = await show("/tokens", { tokens: [token(1, "laptop")] });
     fireEvent.click(await screen.findByRole("switch", { name: "Disable laptop" }));
-    await screen.findByText("Disable laptop?");
+    await screen.findAllByText("Disable laptop?");
     expect(api.calls("PATCH", "/api/tokens/1")).toHaveLength(0);
     fireEvent.click(screen.getByRole("button", { name: "Disable" }));
     await waitFor(() => expect(api.calls("PATCH", "/api/tokens/1")[0]?.body).toEqual({ status: "disabled" }));

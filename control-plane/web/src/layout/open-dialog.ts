@@ -1,0 +1,32 @@
+/** Which form is open. One at a time. */
+
+import { useSyncExternalStore } from "react";
+
+/** A form that can be opened from anywhere. */
+export type Dialog = { form: "token" } | { form: "channel" } | { form: "credit" } | { form: "price"; model: string };
+
+let open: Dialog | null = null;
+const listeners = new Set<() => void>();
+
+/** Opens a form. */
+export function openDialog(dialog: Dialog): void {
+  show(dialog);
+}
+
+/** Closes the form that is open. */
+export function closeDialog(): void {
+  show(null);
+}
+
+function show(dialog: Dialog | null): void {
+  open = dialog;
+  for (const listener of listeners) listener();
+}
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** The form that is open. */
+export const useDialog = (): Dialog | null => useSyncExternalStore(subscribe, () => open);
