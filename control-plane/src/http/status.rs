@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use sea_orm::ConnectionTrait;
 use serde::Serialize;
 use sluice_domain::Quota;
 use sluice_telemetry::build;
@@ -113,7 +112,7 @@ async fn problem_of(app: &App) -> Option<&'static str> {
     if app.drain.is_leaving() {
         return Some("shutting down");
     }
-    let asked = tokio::time::timeout(DATABASE_LIMIT, app.db.read().execute_unprepared("SELECT 1")).await;
+    let asked = tokio::time::timeout(DATABASE_LIMIT, app.db.ping()).await;
     match asked {
         Ok(Ok(_)) => None,
         Ok(Err(_)) | Err(_) => Some("the database cannot be reached"),

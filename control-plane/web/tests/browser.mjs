@@ -47,12 +47,11 @@ export async function setUp(page, sluice) {
   await page.getByRole("heading", { name: "Overview" }).waitFor();
 }
 
-/** Puts money on the balance of whoever is signed in. */
-export async function addCredit(page, dollars) {
-  await page.locator("[data-step=credit]").getByRole("button", { name: "Add credit" }).click();
-  await page.getByLabel("Amount").fill(dollars);
-  await page.getByRole("dialog").getByRole("button", { name: "Add credit" }).click();
-  await page.getByRole("dialog").waitFor({ state: "detached" });
+/** Signs in on the page that asks for it. */
+export async function signIn(page, password = PASSWORD) {
+  await page.getByLabel("Username").fill(USERNAME);
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Sign in" }).click();
 }
 
 /** Makes a token from the overview or the page of tokens. Answers its key. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
-import { addCredit, createToken, isTooWide, openPage, PASSWORD, setUp, startBrowser, USERNAME } from "./browser.mjs";
+import { createToken, isTooWide, openPage, PASSWORD, setUp, signIn, startBrowser } from "./browser.mjs";
 import { hasProgram, startSluice } from "./server.mjs";
 
 const skip = hasProgram() ? false : "there is no sluice to start: cargo build --bins";
@@ -18,7 +18,6 @@ before(async () => {
   [sluice, browser] = await Promise.all([startSluice(UNLIMITED), startBrowser()]);
   const { page, context } = await openPage(browser);
   await setUp(page, sluice);
-  await addCredit(page, "1");
   const key = await createToken(page, "laptop");
   const body = JSON.stringify({ model: "demo", messages: [{ role: "user", content: "Hello!" }] });
   const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
@@ -37,9 +36,7 @@ after(async () => {
 test("a wrong password is told in words and the right one still works", { skip }, async () => {
   const { page, faults } = await openPage(browser);
   await page.goto(`${sluice.url}/tokens`);
-  await page.getByLabel("Username").fill(USERNAME);
-  await page.getByLabel("Password").fill("not the password");
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await signIn(page, "not the password");
   const alert = page.getByRole("alert");
   await alert.getByText("Username or password is wrong").waitFor();
   assert.match(await alert.textContent(), /Request id/);

@@ -3,10 +3,10 @@ import { useTranslation } from "react-i18next";
 import { openDialog } from "../layout/open-dialog.ts";
 
 /** Opens the form that puts money on one's own balance. */
-export function AddCredit({ isPrimary = false }: { isPrimary?: boolean }) {
+export function AddCredit({ type = "default" }: { type?: "default" | "primary" | "link" }) {
   const { t } = useTranslation();
   return (
-    <Button type={isPrimary ? "primary" : "default"} onClick={() => openDialog({ form: "credit" })}>
+    <Button type={type} size={type === "link" ? "small" : "middle"} onClick={() => openDialog({ form: "credit" })}>
       {t("credit.add")}
     </Button>
   );

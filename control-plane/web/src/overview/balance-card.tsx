@@ -58,16 +58,18 @@ interface MetricProps {
 function Metric({ name, units, isFirst = false }: MetricProps) {
   const { t } = useTranslation();
   const format = useFormat();
+  const isRoot = useIsRoot();
   const help = t(`balance.${name}_help`);
   return (
     <div className={isFirst ? "metric-first" : undefined}>
-      <dt>
+      <dt className={isFirst ? "row" : undefined}>
         {t(`balance.${name}`)}{" "}
         <Tooltip title={help}>
           <button type="button" className="plain-button" aria-label={help}>
             <QuestionCircleOutlined />
           </button>
         </Tooltip>
+        {isFirst && isRoot && <AddCredit type="link" />}
       </dt>
       <dd>
         <div className="metric-amount" data-metric={name}>

@@ -55,11 +55,15 @@ function useSteps(): Step[] | undefined {
   const isAdmin = useIsAdmin();
   const channels = useQuery({ ...channelsQuery, enabled: isAdmin }).data?.items;
   const { models, unpriced } = useKnownModels();
+  const available = useQuery(balanceQuery).data?.quota_available;
+  const [startedEmpty, setStartedEmpty] = useState(false);
+  if (available !== undefined && available <= 0 && !startedEmpty) setStartedEmpty(true);
   return stepsFrom({
     isAdmin,
     enabledChannels: channels?.filter(channel => channel.status === "enabled").length,
     pricedModels: unpriced && models.length - unpriced.length,
-    available: useQuery(balanceQuery).data?.quota_available,
+    available,
+    startedEmpty,
     tokens: useQuery(tokensQuery).data?.items.length,
     requests: useQuery(recentRequestsQuery).data?.items.length,
   });
@@ -118,7 +122,7 @@ function CreditStep() {
   return (
     <>
       <span>{isRoot ? t("start.credit_text") : t("balance.empty_text")}</span>
-      {isRoot && <AddCredit isPrimary />}
+      {isRoot && <AddCredit type="primary" />}
     </>
   );
 }

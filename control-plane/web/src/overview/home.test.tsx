@@ -30,7 +30,7 @@ describe("home", () => {
 
   it("ticks off what the demo brings, and what is done on the page", async () => {
     const api = await show("/");
-    await screen.findByText("3 of 5 done");
+    await screen.findByText("2 of 4 done");
     expect(step("token")).toBe("current");
     api.site.tokens = [];
     fireEvent.click(within(document.querySelector("[data-step=token]") as HTMLElement).getByRole("button"));
@@ -39,9 +39,21 @@ describe("home", () => {
     fireEvent.click(within(dialog).getByRole("button", { name: "Create token" }));
     expect((await screen.findByText("sk-fresh-key")).closest("[data-key]")).toBeTruthy();
     fireEvent.click(screen.getByRole("button", { name: "I have copied it" }));
-    await screen.findByText("4 of 5 done");
+    await screen.findByText("3 of 4 done");
     expect(document.querySelector("pre")?.textContent).toContain("Bearer sk-fresh-key");
     expect(document.querySelector("pre")?.textContent).toContain('"model": "demo"');
+  });
+
+  it("lets root put money on their own balance, to the unit", async () => {
+    const api = await show("/", { available: 0 });
+    await screen.findByText("2 of 5 done");
+    fireEvent.click(within(document.querySelector("[data-step=credit]") as HTMLElement).getByRole("button"));
+    const dialog = await screen.findByRole("dialog");
+    fireEvent.change(within(dialog).getByLabelText("Amount"), { target: { value: "12.50" } });
+    fireEvent.click(within(dialog).getByRole("button", { name: "Add credit" }));
+    await screen.findByText("3 of 5 done");
+    expect(screen.getByText("6,250,000 units")).toBeTruthy();
+    expect(api.calls("POST", "/api/users/me/adjustments")[0]?.body.amount).toBe(6_250_000);
   });
 
   it("shows a request when it ends, and the balance after it", async () => {

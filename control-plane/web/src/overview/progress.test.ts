@@ -1,7 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { type Facts, isComplete, stepsFrom } from "./progress.ts";
 
-const fresh: Facts = { isAdmin: true, enabledChannels: 0, pricedModels: 0, available: 0, tokens: 0, requests: 0 };
+const fresh: Facts = {
+  isAdmin: true,
+  enabledChannels: 0,
+  pricedModels: 0,
+  available: 0,
+  startedEmpty: true,
+  tokens: 0,
+  requests: 0,
+};
 const current = (facts: Facts) => stepsFrom(facts)?.find(step => step.isCurrent)?.name;
 
 describe("the first steps", () => {
@@ -12,6 +20,11 @@ describe("the first steps", () => {
   it("begin with credit where the demo channel is there with its price", () => {
     expect(current({ ...fresh, enabledChannels: 1, pricedModels: 1 })).toBe("credit");
     expect(current({ ...fresh, enabledChannels: 1, pricedModels: 1, available: 1 })).toBe("token");
+  });
+
+  it("do not mention credit to who has some", () => {
+    const steps = stepsFrom({ ...fresh, available: 1, startedEmpty: false });
+    expect(steps?.map(step => step.name)).toEqual(["channel", "price", "token", "request"]);
   });
 
   it("do not go back to credit when it is used up", () => {
@@ -47,6 +60,7 @@ describe("the first steps", () => {
       enabledChannels: 1,
       pricedModels: 2,
       available: 5,
+      startedEmpty: false,
       tokens: 1,
       requests: 3,
     });

@@ -8,6 +8,8 @@ export interface Facts {
   pricedModels: number | undefined;
   /** Units that can be spent. */
   available: number | undefined;
+  /** Whether there was nothing to spend when the page was opened: then that is a step of its own. */
+  startedEmpty: boolean;
   tokens: number | undefined;
   requests: number | undefined;
 }
@@ -24,18 +26,15 @@ export interface Step {
 
 /** The steps of this person; `undefined` until all facts are known, so that nothing jumps. */
 export function stepsFrom(facts: Facts): Step[] | undefined {
-  const { isAdmin, enabledChannels, pricedModels, available, tokens, requests } = facts;
+  const { isAdmin, enabledChannels, pricedModels, available, startedEmpty, tokens, requests } = facts;
   if (available === undefined || tokens === undefined || requests === undefined) return undefined;
   if (isAdmin && (enabledChannels === undefined || pricedModels === undefined)) return undefined;
   const forAdmins: [StepName, boolean][] = [
     ["channel", (enabledChannels ?? 0) > 0],
     ["price", (pricedModels ?? 0) > 0],
   ];
-  const forAll: [StepName, boolean][] = [
-    ["credit", available > 0 || requests > 0],
-    ["token", tokens > 0],
-    ["request", requests > 0],
-  ];
+  const forPoor: [StepName, boolean][] = startedEmpty ? [["credit", available > 0 || requests > 0]] : [];
+  const forAll: [StepName, boolean][] = [...forPoor, ["token", tokens > 0], ["request", requests > 0]];
   const all = isAdmin ? [...forAdmins, ...forAll] : forAll;
   const next = all.findIndex(([, isDone]) => !isDone);
   return all.map(([name, isDone], place) => ({ name, isDone, isCurrent: place === next }));

