@@ -6,13 +6,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
-use axum::serve::ListenerExt;
 use clap::Parser;
 use sluice_domain::{Clock, Now, UnixMillis};
 use sluice_relay_node::app::Surroundings;
 use sluice_relay_node::chance::Chance;
 use sluice_relay_node::config::{EXIT_USAGE, Options, Settings};
+use sluice_relay_node::ingress::listen;
 use sluice_relay_node::link::ControlEndpoint;
 use sluice_relay_node::{Relay, StartError};
 use sluice_telemetry::metrics::Registry;
@@ -106,7 +105,9 @@ async fn serve(settings: Settings, logs: &logs::Logs) -> anyhow::Result<ExitCode
     tasks.spawn("metrics upkeep", registry.upkeep(tasks.drain()));
     let ops_end = tokio_util::sync::CancellationToken::new();
     tasks.spawn("operations port", health::serve(ops, relay.ops_router(), ops_end.clone().cancelled_owned()));
-    let serving = tasks.spawn("public port", serve_public(public, relay.router(), tasks.drain().closing()));
+    let limits = listen::ListenSettings::default();
+    let public_port = listen::serve(public, relay.router(), limits, tasks.clone(), tasks.drain().closing());
+    let serving = tasks.spawn("public port", public_port);
 
     let drain = tasks.drain();
     tokio::select! {
@@ -157,19 +158,4 @@ struct PortTaken {
 
 async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, PortTaken> {
     TcpListener::bind(address).await.map_err(|source| PortTaken { setting, address, source })
-}
-
-async fn serve_public(
-    listener: TcpListener,
-    router: Router,
-    end: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    // without it the kernel holds back the small pieces of a stream
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            warn!("cannot send small pieces at once: {error}");
-        }
-    });
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(end).await
 }

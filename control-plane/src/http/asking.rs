@@ -1,5 +1,6 @@
 //! A request by somebody who is known: what every operation is given.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -46,8 +47,15 @@ pub struct IdempotencyKey {
 }
 
 /// The body of a request, noted by whoever reads it.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct BodyText(Arc<OnceLock<String>>);
+
+impl fmt::Debug for BodyText {
+    /// Bodies carry passwords and keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BodyText")
+    }
+}
 
 impl BodyText {
     pub(super) fn note(&self, bytes: &[u8]) {
@@ -158,6 +166,14 @@ mod tests {
             idempotency: None,
             if_match: if_match.map(|text| text.split(',').map(str::to_owned).collect()),
         }
+    }
+
+    #[test]
+    fn debug_shows_no_body() {
+        let body = BodyText::default();
+        body.note(b"{\"password\":\"kettle\"}");
+        let key = IdempotencyKey { key: "k".into(), route: "POST /api/users".into(), body };
+        assert!(key.request().contains("kettle") && !format!("{key:?}").contains("kettle"));
     }
 
     #[test]

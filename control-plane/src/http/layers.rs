@@ -115,3 +115,26 @@ pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     let error = ApiError::new(Code::Internal, "the cause is in the log under this request id");
     error.into_quiet_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_answered_like_every_other_error_and_tells_nothing() {
+        let caller = Caller::of(&Request::default(), &[], sluice_domain::UnixMillis(0));
+        let answer = in_one_shape(panicked(Box::new("sk-secret")), &caller);
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+
+    #[test]
+    fn cookies_are_secured_each() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::SET_COOKIE, HeaderValue::from_static("a=1"));
+        headers.append(header::SET_COOKIE, HeaderValue::from_static("b=2; HttpOnly"));
+        secure_cookies(&mut headers);
+        let cookies: Vec<_> = headers.get_all(header::SET_COOKIE).iter().collect();
+        assert_eq!(cookies, ["a=1; Secure", "b=2; HttpOnly; Secure"]);
+    }
+}

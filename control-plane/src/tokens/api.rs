@@ -138,7 +138,7 @@ fn state_of(token: &Token, left: i64, now: UnixMillis) -> TokenState {
 }
 
 /// A token with its key.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = TokenWithKey)]
 struct KeyView {
     #[serde(flatten)]

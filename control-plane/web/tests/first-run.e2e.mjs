@@ -54,7 +54,7 @@ test("a newcomer sets up, makes a token, sends a request and sees what it cost a
   let charged = 0;
   for (const place of [0, 1]) {
     await rows.nth(place).getByRole("button").first().click();
-    const formula = await page.locator("[data-formula]").textContent();
+    const formula = await page.locator("[data-formula] b").textContent();
     charged += Number(/([\d,]+) units? = \$/.exec(formula)[1].replaceAll(",", ""));
     await page.getByRole("dialog").getByText("Answered").waitFor();
     assert.match(page.url(), /request=/);

@@ -37,7 +37,9 @@ pub(crate) async fn start(app: &App) -> anyhow::Result<Demo> {
         .context("cannot start sluice-simulator")?;
     let output = simulator.stdout.take().context("sluice-simulator has no output")?;
     let mut lines = BufReader::new(output).lines();
-    let first = tokio::time::timeout(START_LIMIT, lines.next_line()).await.context("sluice-simulator does not say where it listens")??;
+    let first = tokio::time::timeout(START_LIMIT, lines.next_line())
+        .await
+        .context("sluice-simulator does not say where it listens")??;
     let address = first.as_deref().and_then(|line| line.split_once(LISTENING)).map(|(_, address)| address.trim());
     let address = address.context("sluice-simulator does not say where it listens")?;
     offer_demo(app, address).await.map_err(|error| anyhow::anyhow!("cannot make the demo channel: {error:?}"))?;

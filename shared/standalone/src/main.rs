@@ -18,6 +18,7 @@ use sluice_relay_node::Relay;
 use sluice_relay_node::app::Surroundings;
 use sluice_relay_node::chance::Chance;
 use sluice_relay_node::config::{RequestOptions, RequestSettings, Settings as RelaySettings};
+use sluice_relay_node::ingress::listen;
 use sluice_relay_node::link::ControlEndpoint;
 use sluice_telemetry::metrics::Registry;
 use sluice_telemetry::tasks::Tasks;
@@ -127,7 +128,8 @@ fn run(mut settings: Settings, requests: RequestSettings, demo: bool, command: C
     }));
     outcome.unwrap_or_else(|error| {
         let control = error.downcast_ref::<StartError>().map(StartError::exit_code);
-        let is_relay_setting = error.downcast_ref::<sluice_relay_node::StartError>().is_some_and(sluice_relay_node::StartError::is_setting);
+        let is_relay_setting =
+            error.downcast_ref::<sluice_relay_node::StartError>().is_some_and(sluice_relay_node::StartError::is_setting);
         complain(&format!("{error:#}"));
         ExitCode::from(control.unwrap_or(if is_relay_setting { EXIT_USAGE } else { 1 }))
     })
@@ -164,13 +166,16 @@ async fn serve(settings: Settings, requests: RequestSettings, demo: bool, logs: 
     let ops = ports::bind(ops_address, "SLUICE_OPS_PORT").await?;
 
     plane.start();
-    control_tasks.spawn_essential("relay transport", ports::serve_in_process(accept, plane.in_process_routes(), control_tasks.drain()));
+    control_tasks
+        .spawn_essential("relay transport", ports::serve_in_process(accept, plane.in_process_routes(), control_tasks.drain()));
     relay.start();
     let ops_end = CancellationToken::new();
     control_tasks.spawn("metrics upkeep", registry.upkeep(control_tasks.drain()));
     control_tasks.spawn("operations port", health::serve(ops, relay.ops_router(), ops_end.clone().cancelled_owned()));
     let router = ports::by_path(plane.router(), relay.router());
-    let serving = relay_tasks.spawn("public port", ports::serve(public, router, relay_tasks.drain().closing()));
+    let limits = listen::ListenSettings::default();
+    let public_port = listen::serve(public, router, limits, relay_tasks.clone(), relay_tasks.drain().closing());
+    let serving = relay_tasks.spawn("public port", public_port);
     let demo = if demo { Some(demo::start(plane.app()).await?) } else { None };
     welcome::tell(address.port(), plane.setup_path(), &database, demo.is_some());
 

@@ -6,7 +6,6 @@ use anyhow::Context;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
-use axum::serve::ListenerExt;
 use sluice_domain::surface::{Half, half_of};
 use sluice_telemetry::drain::Drain;
 use tokio::io::DuplexStream;
@@ -15,7 +14,6 @@ use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tower::ServiceExt;
-use tracing::warn;
 
 /// Binds a port, or says which setting names it.
 pub(crate) async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
@@ -38,22 +36,6 @@ async fn answer(half: Router, request: Request) -> Response {
         Ok(response) => response,
         Err(never) => match never {},
     }
-}
-
-/// Serves people and programs until `end`, then finishes what is in flight.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    end: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    // without it the kernel holds back the small pieces of a stream
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            warn!("cannot send small pieces at once: {error}");
-        }
-    });
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(end).await
 }
 
 /// Serves the relay half in this process.

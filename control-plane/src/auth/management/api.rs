@@ -41,7 +41,7 @@ impl From<ManagementToken> for View {
 }
 
 /// A management token that was just made.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = CreatedManagementToken)]
 struct CreatedView {
     #[serde(flatten)]

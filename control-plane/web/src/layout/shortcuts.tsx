@@ -34,7 +34,7 @@ export function Shortcuts({ isAdmin }: { isAdmin: boolean }) {
       pairOpenUntil.current = shortcut === "pair" ? Date.now() + PAIR_MILLIS : 0;
       if (shortcut === "help") setHelpOpen(true);
       if (shortcut === "search") {
-        const field = document.querySelector<HTMLInputElement>("input[data-search]");
+        const field = document.querySelector<HTMLInputElement>("main input[type=search]");
         if (field) event.preventDefault();
         field?.focus();
       }

@@ -62,16 +62,19 @@ function Snippets({ filling }: { filling: Filling }) {
   }));
   const current = snippets.find(snippet => snippet.key === shown);
   return (
-    <Tabs
-      size="small"
-      activeKey={shown}
-      onChange={setShown}
-      tabBarExtraContent={current && <CopyButton text={current.code} what={current.what} />}
-      items={snippets.map(({ key, label, code, what }) => ({
-        key,
-        label,
-        children: <CodeBlock code={code} what={what} />,
-      }))}
-    />
+    <div className="snippets">
+      <Tabs
+        size="small"
+        activeKey={shown}
+        onChange={setShown}
+        items={snippets.map(({ key, label, code, what }) => ({
+          key,
+          label,
+          children: <CodeBlock code={code} what={what} />,
+        }))}
+      />
+      {/* beside the tabs but not among them: a list of tabs holds tabs only */}
+      <div className="snippets-copy">{current && <CopyButton text={current.code} what={current.what} />}</div>
+    </div>
   );
 }

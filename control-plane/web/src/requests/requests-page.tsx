@@ -33,7 +33,6 @@ export function RequestsPage() {
         <div className="card-head">
           <div className="row">
             <Input.Search
-              data-search
               allowClear
               style={{ width: 240 }}
               placeholder={t("requests.filter_model")}
