@@ -110,7 +110,6 @@ fn secure_cookies(headers: &mut HeaderMap) {
 }
 
 /// The answer to a request whose handler panicked. The panic hook has logged it.
-#[expect(clippy::needless_pass_by_value, reason = "the signature the layer asks for")]
 pub(super) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     let error = ApiError::new(Code::Internal, "the cause is in the log under this request id");
     error.into_quiet_response()

@@ -114,7 +114,7 @@ async fn problem_of(app: &App) -> Option<&'static str> {
     }
     let asked = tokio::time::timeout(DATABASE_LIMIT, app.db.ping()).await;
     match asked {
-        Ok(Ok(_)) => None,
+        Ok(Ok(())) => None,
         Ok(Err(_)) | Err(_) => Some("the database cannot be reached"),
     }
 }

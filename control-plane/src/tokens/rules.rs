@@ -59,10 +59,8 @@ pub(super) fn check(fields: TokenFields, now: UnixMillis) -> Result<Checked, Api
         Patch::Keep => Patch::Keep,
         Patch::Clear => Patch::Clear,
     };
-    if let Patch::Set(end) = fields.expires_at {
-        if end <= now {
-            rules.refuse("expires_at", "past", "must be in the future");
-        }
+    if matches!(fields.expires_at, Patch::Set(end) if end <= now) {
+        rules.refuse("expires_at", "past", "must be in the future");
     }
     let models = listed(&mut rules, "models", "name", fields.models, ModelName::parse);
     let ip_allow = listed(&mut rules, "ip_allow", "address", fields.ip_allow, block);

@@ -112,7 +112,7 @@ struct OperatorView {
 impl View {
     fn of(logged: LoggedRequest, is_admin: bool, currency: Option<Currency>) -> Self {
         let LoggedRequest { row, usage, username, token_name, channel_name } = logged;
-        let operator = is_admin.then(|| OperatorView {
+        let operator = is_admin.then_some(OperatorView {
             node_id: row.node_id,
             channel_id: row.channel_id,
             channel_name,

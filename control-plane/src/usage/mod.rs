@@ -113,10 +113,7 @@ pub async fn get(app: &App, asking: &Asking, request_id: &str) -> Result<Explain
         usage: request.usage,
     };
     let formula = explain::formula(&app.db, &app.rates, priced).await?;
-    let explanation = match asking.actor.is_admin() {
-        true => store::explanation(app.db.read(), request_id).await?,
-        false => None,
-    };
+    let explanation = if asking.actor.is_admin() { store::explanation(app.db.read(), request_id).await? } else { None };
     Ok(ExplainedRequest { request, formula, explanation })
 }
 

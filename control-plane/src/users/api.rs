@@ -3,7 +3,7 @@
 use axum::extract::State;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
-use sluice_domain::{Role, Status, UserId};
+use sluice_domain::{Quota, Role, Status, UserId};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -106,8 +106,7 @@ impl UserView {
     pub fn of(person: Person, currency: Option<Currency>) -> Self {
         let Person { user, wallet } = person;
         let User { id, username, display_name, email, role, status, group, rev: _, created_at, updated_at } = user;
-        let [available, held, in_doubt, used] =
-            [wallet.balance, wallet.leased, wallet.in_doubt, wallet.spent].map(|quota| quota.get());
+        let [available, held, in_doubt, used] = [wallet.balance, wallet.leased, wallet.in_doubt, wallet.spent].map(Quota::get);
         Self {
             id: id.get(),
             username,

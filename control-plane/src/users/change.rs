@@ -107,10 +107,7 @@ pub async fn patch(app: &App, asking: &Asking, id: UserId, patch: UserPatch) -> 
     let detail = serde_json::json!({"before": &before, "after": &after, "password_changed": digest.is_some()});
     audit::write(&tx, asking, "users.patch", &target(id), &detail).await?;
     let is_for_relays = (after.status, after.role, &after.group) != (before.status, before.role, &before.group);
-    let config_seq = match is_for_relays {
-        true => Some(log::record(&tx, asking.now, &[Changed::User(id)]).await?),
-        false => None,
-    };
+    let config_seq = if is_for_relays { Some(log::record(&tx, asking.now, &[Changed::User(id)]).await?) } else { None };
     tx.commit().await?;
     app.poke.look();
     Ok(Written { object: after, config_seq })

@@ -4,6 +4,7 @@ mod changes;
 mod grants;
 mod ground;
 mod opening;
+mod publishing;
 mod settling;
 mod upkeep;
 mod wallets;

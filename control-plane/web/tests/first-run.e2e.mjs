@@ -107,7 +107,7 @@ test("a channel is added, refused for what is wrong with it, and deleted", { ski
   await page.getByText("Please fill this in.").waitFor();
   await page.getByLabel("Base URL").fill("ftp://my-resource");
   await save.click();
-  await page.locator(".ant-form-item-explain-error").waitFor();
+  await page.getByText("Enter an address that begins with https:// or http://.").waitFor();
   await page.getByLabel("Base URL").fill("https://my-resource.openai.azure.com");
   await save.click();
   await page.getByText("Azure OpenAI is added.").waitFor();

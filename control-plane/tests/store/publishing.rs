@@ -1,0 +1,138 @@
+//! From the database to relays: one transaction is one change, nothing is missed, and what was followed is what is there.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use sea_orm::ConnectionTrait;
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sluice_control_plane::config::{ControlOptions, ProcessOptions, Settings};
+use sluice_control_plane::publish::log::{self, Changed};
+use sluice_control_plane::publish::{Change, Feed, News};
+use sluice_control_plane::start::{ControlPlane, Host};
+use sluice_domain::{Clock, GroupName, Now};
+use sluice_snapshot::ResourceKey;
+use sluice_telemetry::drain::Drain;
+use sluice_telemetry::metrics::Registry;
+use sluice_telemetry::tasks::Tasks;
+use sluice_testkit::database::{TestDatabase, engines};
+use tempfile::TempDir;
+use tokio::sync::broadcast::Receiver;
+use tokio::task::JoinSet;
+
+use crate::ground::START;
+
+/// Longer than this nobody waits for a change.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A control plane on a fresh database, with a feed that follows it.
+struct Site {
+    plane: ControlPlane,
+    feed: Feed,
+    // what goes on beside the test, and where: removed last
+    _tail: JoinSet<()>,
+    _folder: TempDir,
+    _database: TestDatabase,
+}
+
+async fn sites() -> Vec<Site> {
+    let mut sites = Vec::new();
+    for engine in engines() {
+        let (database, folder) = (TestDatabase::create(engine).await, tempfile::tempdir().unwrap());
+        let process = ProcessOptions { data_dir: folder.path().to_str().map(Into::into), ..ProcessOptions::default() };
+        let control = ControlOptions { sql_dsn: Some(database.dsn().into()), ..ControlOptions::default() };
+        let clock = Clock::new(|| Now { wall: START, boot_millis: 1 });
+        let host = Host { clock, registry: Registry::new(), tasks: Tasks::new() };
+        let plane = ControlPlane::build(Settings::read(&process, &control).unwrap(), host).await.unwrap();
+        let feed = Feed::start(plane.app()).await.unwrap();
+        let mut tail = JoinSet::new();
+        tail.spawn(feed.clone().run(plane.app().clone(), Drain::new()));
+        sites.push(Site { plane, feed, _tail: tail, _folder: folder, _database: database });
+    }
+    sites
+}
+
+async fn next_change(news: &mut Receiver<News>) -> std::sync::Arc<Change> {
+    loop {
+        match tokio::time::timeout(PATIENCE, news.recv()).await.expect("nothing was told").unwrap() {
+            News::Change(change) => return change,
+            News::Urgent(_) => {}
+            News::Reload => panic!("everything was read anew"),
+        }
+    }
+}
+
+/// Adds a group, in a transaction of its own.
+async fn add_group(site: &Site, name: &str) {
+    let tx = site.plane.app().db.begin().await.unwrap();
+    insert_group(&tx, name).await;
+    log::record(&tx, START, &[Changed::Group(GroupName::parse(name).unwrap())]).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn insert_group(tx: &sluice_control_plane::db::Tx, name: &str) {
+    let insert = Query::insert()
+        .into_table("user_groups")
+        .columns(["name", "ratio", "usable", "description", "rev", "created_at", "updated_at"])
+        .values_panic([name.into(), "2".into(), "[]".into(), "".into(), 1_i64.into(), START.0.into(), START.0.into()])
+        .to_owned();
+    tx.execute(&insert).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_one_transaction_changes_arrives_as_one_change() {
+    for site in sites().await {
+        let (state, mut news) = site.feed.listen();
+        let tx = site.plane.app().db.begin().await.unwrap();
+        insert_group(&tx, "gold").await;
+        let setting = Query::insert()
+            .into_table("settings")
+            .columns(["name", "value", "rev", "updated_at"])
+            .values_panic(["retry_times".into(), "5".into(), 1_i64.into(), START.0.into()])
+            .to_owned();
+        tx.execute(&setting).await.unwrap();
+        let gone = Query::delete().from_table("user_groups").and_where(Expr::col("name").eq("svip")).to_owned();
+        tx.execute(&gone).await.unwrap();
+        let group = |name: &str| GroupName::parse(name).unwrap();
+        let changes = [Changed::Group(group("gold")), Changed::Setting("retry_times".into()), Changed::Group(group("svip"))];
+        log::record(&tx, START, &changes).await.unwrap();
+        tx.commit().await.unwrap();
+        site.plane.app().poke.look();
+
+        let change = next_change(&mut news).await;
+        assert_eq!((&change.from, change.to.seq), (state.version(), state.version().seq + 1));
+        let upserts: BTreeSet<ResourceKey> = change.upserts.iter().map(|upsert| upsert.resource.key()).collect();
+        assert_eq!(upserts, BTreeSet::from([ResourceKey::Group(group("gold")), ResourceKey::Setting("retry_times".into())]));
+        assert_eq!(change.deletes, [ResourceKey::Group(group("svip"))]);
+    }
+}
+
+#[tokio::test]
+async fn changes_of_sixteen_writers_follow_each_other_without_gap_and_lead_to_what_is_there() {
+    for site in sites().await {
+        let (state, mut news) = site.feed.listen();
+        let start = state.version().clone();
+        let writers = (0..16).map(|writer| {
+            let site = &site;
+            async move {
+                for change in 0..3 {
+                    add_group(site, &format!("group-{writer}-{change}")).await;
+                    site.plane.app().poke.look();
+                }
+            }
+        });
+        let follow = async {
+            let (mut here, mut upserts) = (start.clone(), BTreeSet::new());
+            while here.seq < start.seq + 48 {
+                let change = next_change(&mut news).await;
+                assert_eq!(change.from, here, "a change starts where the one before it ended");
+                here = change.to.clone();
+                upserts.extend(change.upserts.iter().map(|upsert| upsert.resource.key()));
+            }
+            upserts
+        };
+        let (_, upserts) = tokio::join!(futures_util::future::join_all(writers), follow);
+        assert_eq!(upserts.len(), 48);
+        let (followed, read) = (site.feed.state(), Feed::start(site.plane.app()).await.unwrap().state());
+        assert_eq!((followed.version(), followed.hash()), (read.version(), read.hash()));
+    }
+}
