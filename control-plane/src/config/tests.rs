@@ -1,10 +1,12 @@
 use super::*;
 use clap::{Args, FromArgMatches};
 
+#[expect(clippy::needless_pass_by_value, reason = "each test makes its options in place")]
 fn read(process: ProcessOptions, control: ControlOptions) -> Result<Settings, Vec<String>> {
     Settings::read(&process, &control).map_err(|problems| problems.to_string().lines().map(ToOwned::to_owned).collect())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "every option is optional")]
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }

@@ -19,7 +19,7 @@ const SQLITE_READERS: u32 = 8;
 /// How long an operation waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections beyond need are closed after this long.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 /// Statements that are kept ready per connection. The widest have tens of thousands of places, so there are few.
 const STATEMENT_CACHE: usize = 64;
 

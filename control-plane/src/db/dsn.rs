@@ -2,6 +2,7 @@
 //!
 //! A text is read once into a [`Dsn`]. No refusal ever repeats the text: it may hold a password.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -178,7 +179,7 @@ fn server(text: &str, default_port: u16, tls_names: &[&str]) -> Result<Server, D
         url::ParseError::InvalidPort => DsnError::Port,
         _ => DsnError::Form,
     })?;
-    let decoded = |part: &str| percent_decode_str(part).decode_utf8().map(|text| text.into_owned()).map_err(|_| DsnError::Form);
+    let decoded = |part: &str| percent_decode_str(part).decode_utf8().map(Cow::into_owned).map_err(|_| DsnError::Form);
     let database = decoded(url.path().trim_start_matches('/'))?;
     if database.is_empty() {
         return Err(DsnError::NoDatabase);

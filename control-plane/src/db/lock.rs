@@ -11,7 +11,7 @@ use sqlx::{MySql, Postgres};
 use super::Db;
 
 /// How long a migration waits for another process that migrates.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// Names our lock among the advisory locks of a PostgreSQL database: "sluice" in ASCII.
 const POSTGRES_KEY: i64 = 0x736c_7569_6365;

@@ -12,6 +12,7 @@ mod judge;
 pub mod rates;
 mod settler;
 mod store;
+mod take;
 mod tally;
 
 use sluice_domain::{AccountId, Record, UnixMillis};

@@ -91,7 +91,9 @@ impl Rates {
             }
         }
         let mut history = self.0.write();
-        rows.into_iter().for_each(|row| history.add(row));
+        for row in rows {
+            history.add(row);
+        }
         history.loaded_to = Ord::max(history.loaded_to, head);
         Ok(())
     }
@@ -223,7 +225,9 @@ mod tests {
 
     fn rates(rows: Vec<Row>) -> Rates {
         let rates = Rates::new();
-        rows.into_iter().for_each(|row| rates.0.write().add(row));
+        for row in rows {
+            rates.0.write().add(row);
+        }
         rates
     }
 
@@ -263,7 +267,7 @@ mod tests {
     fn many_versions_do_not_pile_up_price_books() {
         let rows = (1..=100).map(|seq| row(RateKind::Price, "gpt-4o", seq, Some(r#"{"model_ratio":"1"}"#)));
         let rates = rates(std::iter::once(row(RateKind::Group, "default", 1, Some("1"))).chain(rows).collect());
-        (1..=100).for_each(|seq| assert!(model_ratio(&rates, seq).is_some()));
+        assert!((1..=100).all(|seq| model_ratio(&rates, seq).is_some()));
         assert_eq!(rates.0.read().books.len(), MAX_BOOKS);
     }
 }

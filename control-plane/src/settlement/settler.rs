@@ -12,8 +12,9 @@ use sluice_domain::{AccountId, LeaseId, Record, RequestRecord, TokenId, UnixMill
 use super::judge::{Chain, Received, Verdict, judge};
 use super::rates::Rates;
 use super::store::{self, Cursor, Payer, Quarantined, SettledRequest};
+use super::take::{Taken, TakenRecord, records_of, request_of, take};
 use super::tally::{Sums, Tally};
-use super::{Batch, Counts, Incoming, MAX_RECORDS, Settled};
+use super::{Batch, Counts, Incoming, Settled};
 use crate::db::{Db, Tx, Urgency, retried};
 use crate::leases::store as lease_store;
 use crate::leases::{Life, State};
@@ -93,12 +94,12 @@ impl Settler {
         now: UnixMillis,
     ) -> Result<(Counts, Vec<AccountId>), DbErr> {
         let chains = self.chains(tx, taken).await?;
-        let judged = self.judge_all(life, taken, &chains, now);
+        let judged = self.judge_all(taken, &chains, now);
         let mut counts = judged.counts;
         let used = self.not_touched_lately(&judged.charged, now);
         counts.statements += store::touch_tokens(tx, &used, now).await?;
 
-        let money = self.move_money(tx, life, taken, &judged, &chains, now).await?;
+        let money = self.move_money(tx, life, taken, &judged, now).await?;
         counts.late = money.late;
         counts.closed = money.closed;
         counts.statements += money.statements;
@@ -108,7 +109,9 @@ impl Settler {
         counts.statements += store::insert_explanations(tx, &requests, now).await?;
         counts.statements += store::add_to_hours(tx, &requests).await?;
         counts.statements += store::insert_quarantine(tx, life, judged.quarantined, now).await?;
-        used.iter().for_each(|token| self.touched.insert(*token, now.0));
+        for token in used {
+            self.touched.insert(token, now.0);
+        }
         Ok((counts, money.richer))
     }
 
@@ -137,13 +140,7 @@ impl Settler {
         Ok(names.into_iter().map(chain).collect())
     }
 
-    fn judge_all<'a>(
-        &self,
-        life: &Life,
-        taken: &Taken<'a>,
-        chains: &HashMap<(UserId, TokenId), Chain>,
-        now: UnixMillis,
-    ) -> Judged<'a> {
+    fn judge_all<'a>(&self, taken: &Taken<'a>, chains: &HashMap<(UserId, TokenId), Chain>, now: UnixMillis) -> Judged<'a> {
         let mut judged = Judged::default();
         judged.counts.duplicates = taken.duplicates;
         for TakenRecord { seq, sent_at, record } in &taken.records {
@@ -161,7 +158,7 @@ impl Settler {
                             judged.steps.push(Step::Charge(judged.charged.len()));
                             judged.charged.push(Charged { seq, record: request, chain, quota, repriced, finished_at });
                         }
-                        Verdict::Quarantine(reason) => judged.quarantined.push(set_aside(life, seq, request, reason)),
+                        Verdict::Quarantine(reason) => judged.quarantined.push(set_aside(seq, request, reason)),
                     }
                 }
                 Incoming::Unreadable { reason, body } => judged.quarantined.push(Quarantined {
@@ -190,7 +187,6 @@ impl Settler {
         life: &Life,
         taken: &Taken<'_>,
         judged: &Judged<'_>,
-        chains: &HashMap<(UserId, TokenId), Chain>,
         now: UnixMillis,
     ) -> Result<Moved, DbErr> {
         let mut named: BTreeSet<LeaseId> = judged.named_leases().collect();
@@ -199,10 +195,7 @@ impl Settler {
         }
         let named: Vec<LeaseId> = named.into_iter().collect();
         let paying = judged.charged.iter().filter(|charged| !charged.quota.is_zero());
-        let mut accounts: BTreeSet<AccountId> = paying
-            .filter_map(|charged| chains.get(&(charged.record.user_id, charged.record.token_id)))
-            .flat_map(|chain| chain.accounts())
-            .collect();
+        let mut accounts: BTreeSet<AccountId> = paying.flat_map(|charged| charged.chain.accounts()).collect();
         accounts.extend(lease_store::by_ids(tx, &named).await?.values().map(|lease| lease.account));
         let locked = moves::lock(tx, accounts).await?;
         // read again: until their accounts were locked, leases could still change
@@ -222,7 +215,9 @@ impl Settler {
                 }
             }
         }
-        ending.into_iter().for_each(|lease| tally.close(lease));
+        for lease in ending {
+            tally.close(lease);
+        }
         write_sums(tx, life, taken.first_seq, tally.finish(), &locked, now).await
     }
 }
@@ -274,76 +269,9 @@ async fn write_sums(
     Ok(Moved { late: sums.late, closed, richer: sums.richer, statements })
 }
 
-fn set_aside(_life: &Life, seq: i64, request: &RequestRecord, reason: &str) -> Quarantined {
+fn set_aside(seq: i64, request: &RequestRecord, reason: &str) -> Quarantined {
     let body = sluice_rpc::usage::encode(&Record::Request(Box::new(request.clone())));
     Quarantined { seq, request_id: request.request_id.to_string(), reason: reason.to_owned(), body: STANDARD.encode(body) }
-}
-
-fn request_of(record: &Incoming) -> Option<&RequestRecord> {
-    match record {
-        Incoming::Record(Record::Request(request)) => Some(request),
-        _ => None,
-    }
-}
-
-fn records_of(batches: &[Batch]) -> impl Iterator<Item = (i64, UnixMillis, &Incoming)> {
-    batches.iter().flat_map(|batch| (batch.first_seq..).zip(&batch.records).map(|(seq, record)| (seq, batch.sent_at, record)))
-}
-
-/// What of the batches is to be settled now.
-struct Taken<'a> {
-    first_seq: i64,
-    next_seq: i64,
-    records: Vec<TakenRecord<'a>>,
-    duplicates: u64,
-    has_gap: bool,
-    ends: bool,
-}
-
-struct TakenRecord<'a> {
-    seq: i64,
-    sent_at: UnixMillis,
-    record: &'a Incoming,
-}
-
-/// Takes the records from the cursor on, up to the first gap.
-fn take(cursor: Cursor, batches: &[Batch]) -> Taken<'_> {
-    let mut taken = Taken {
-        first_seq: cursor.next_seq,
-        next_seq: cursor.next_seq,
-        records: Vec::new(),
-        duplicates: 0,
-        has_gap: false,
-        ends: false,
-    };
-    for batch in batches {
-        if batch.first_seq > taken.next_seq {
-            taken.has_gap = true;
-            break;
-        }
-        for (seq, record) in (batch.first_seq..).zip(&batch.records) {
-            if seq < taken.next_seq {
-                taken.duplicates += 1;
-            } else if taken.records.len() < MAX_RECORDS {
-                taken.records.push(TakenRecord { seq, sent_at: batch.sent_at, record });
-                taken.next_seq = seq + 1;
-            }
-        }
-        let end = batch.first_seq.saturating_add(i64::try_from(batch.records.len()).unwrap_or(i64::MAX));
-        taken.ends |= batch.epoch_ended && end == taken.next_seq && !cursor.ended;
-    }
-    taken
-}
-
-impl<'a> Taken<'a> {
-    fn requests(&self) -> impl Iterator<Item = &'a RequestRecord> + '_ {
-        self.records.iter().filter_map(|taken| request_of(taken.record))
-    }
-
-    fn into_settled(self, cursor: Cursor, counts: Counts, richer: Vec<AccountId>) -> Settled {
-        let counts = Counts { duplicates: self.duplicates, ..counts };
-        Settled { next_seq: cursor.next_seq, has_gap: self.has_gap, counts, richer }
-    }
 }
 
 /// A request that is charged, in the order of the records.

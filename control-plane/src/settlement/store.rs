@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use sea_orm::sea_query::{Expr, ExprTrait, LockType, OnConflict, Order, Query};
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr};
-use sluice_domain::{AccountId, Epoch, RequestRecord, TokenId, UnixMillis, UserId};
+use sluice_domain::{AccountId, ChannelId, RequestRecord, TokenId, UnixMillis, UserId};
 
 use super::explain::explanation;
 use crate::db::{Insert, Tx};
@@ -68,7 +68,7 @@ pub(crate) async fn next_seq(db: &impl ConnectionTrait, life: &Life) -> Result<i
         .column("next_seq")
         .from("usage_cursors")
         .and_where(Expr::col("node_id").eq(life.node.as_str()))
-        .and_where(Expr::col("epoch").eq(Epoch::clone(&life.epoch).0))
+        .and_where(Expr::col("epoch").eq(life.epoch.0))
         .to_owned();
     db.query_one(&select).await?.map_or(Ok(1), |row| row.try_get("", "next_seq"))
 }
@@ -158,7 +158,7 @@ fn request_row(life: &Life, request: &SettledRequest<'_>) -> Vec<sea_orm::Value>
         request.seq.into(),
         record.user_id.get().into(),
         record.token_id.get().into(),
-        record.channel_id.map_or(0, |channel| channel.get()).into(),
+        record.channel_id.map_or(0, ChannelId::get).into(),
         long(usage.input),
         long(usage.output),
         long(usage.reasoning),
@@ -234,7 +234,7 @@ pub(super) async fn add_to_hours(tx: &Tx, requests: &[SettledRequest<'_>]) -> Re
     for request in requests {
         let record = request.record;
         let hour_at = request.finished_at.0.div_euclid(HOUR_MILLIS) * HOUR_MILLIS;
-        let channel = record.channel_id.map_or(0, |channel| channel.get());
+        let channel = record.channel_id.map_or(0, ChannelId::get);
         let hour = hours.entry((hour_at, record.user_id.get(), channel, record.model.as_str())).or_default();
         hour.requests += 1;
         hour.failed += i64::from(record.outcome == sluice_domain::Outcome::Failed);

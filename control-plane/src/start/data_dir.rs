@@ -52,7 +52,7 @@ pub fn is_fleeting(path: &Path) -> bool {
     const TMPFS: i64 = 0x0102_1994;
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let Some(there) = absolute.ancestors().find(|folder| folder.exists()) else { return false };
-    rustix::fs::statfs(there).is_ok_and(|found| [OVERLAYFS, TMPFS].contains(&i64::from(found.f_type)))
+    rustix::fs::statfs(there).is_ok_and(|found| [OVERLAYFS, TMPFS].contains(&found.f_type))
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ async fn a_username_is_closed_for_a_while_after_failures_and_opens_again() {
 
 #[tokio::test]
 async fn sign_ins_are_limited_per_address() {
-    let limits = GateSettings { critical: Some(Rate::new(2, Duration::from_secs(60)).unwrap()), ..no_limits() };
+    let limits = GateSettings { critical: Some(Rate::new(2, Duration::from_mins(1)).unwrap()), ..no_limits() };
     let world = World::on(Engine::Sqlite, limits).await;
     let body = |name: &str| json!({"username": name, "password": "x"});
     let someone = world.anonymous();
@@ -107,7 +107,7 @@ async fn sign_ins_are_limited_per_address() {
 
 #[tokio::test]
 async fn the_api_is_limited_per_address_seen_through_trusted_proxies() {
-    let limits = GateSettings { api: Some(Rate::new(2, Duration::from_secs(60)).unwrap()), ..no_limits() };
+    let limits = GateSettings { api: Some(Rate::new(2, Duration::from_mins(1)).unwrap()), ..no_limits() };
     let world = World::on(Engine::Sqlite, limits).await;
     let behind_proxy = |address: &str| world.anonymous().from("127.0.0.1").with("x-forwarded-for", address);
     for _ in 0..2 {

@@ -25,7 +25,7 @@ pub(crate) async fn start(app: &App) -> anyhow::Result<Demo> {
     let mut path = std::env::current_exe().context("cannot tell where this program is")?;
     path.set_file_name("sluice-simulator");
     if !path.is_file() {
-        bail!("--demo needs the program sluice-simulator beside this one: build it with `make build`");
+        bail!("--demo needs the program sluice-simulator beside this one: build it with `cargo build --workspace --bins`");
     }
     let mut simulator = Command::new(&path)
         .args(["--listen", "127.0.0.1:0", "--pace-ms", "25", "--exit-with-parent"])

@@ -80,7 +80,11 @@ function useColumns(): Column<Channel>[] {
         </span>
       ),
     },
-    { key: "provider", title: t("channels.provider"), cell: row => nameOf(row.provider) },
+    {
+      key: "provider",
+      title: t("channels.provider"),
+      cell: row => <span className="figures">{nameOf(row.provider)}</span>,
+    },
     { key: "status", title: t("status.title"), isCorner: true, cell: row => <ChannelState channel={row} /> },
     { key: "models", title: t("channels.models"), isWide: true, cell: row => <Names names={row.models} most={3} /> },
     { key: "groups", title: t("channels.groups"), cell: row => <Names names={row.groups} most={3} /> },
@@ -104,7 +108,7 @@ function KeyHints({ channel }: { channel: Channel }) {
   const usable = keys.filter(key => key.status === "enabled").length;
   if (keys.length === 1) return <code className="mono muted">{hint}</code>;
   return (
-    <span title={keys.map(key => key.key_hint).join("\n")}>
+    <span className="figures" title={keys.map(key => key.key_hint).join("\n")}>
       {t("channels.keys_usable", { usable, all: keys.length })}
     </span>
   );

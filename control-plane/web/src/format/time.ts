@@ -45,7 +45,7 @@ export function formatRelative(iso: string, locale: string, now: number): string
   return words.format(Math.trunc(gap / DAY), "day");
 }
 
-/** A duration in the unit that keeps it short: `812 ms`, `2.41 s`, `3 min 12 s`. */
+/** A duration in the unit that keeps it short: `812ms`, `2.41s`, `3m 12s`. */
 export function formatDuration(millis: number, locale: string): string {
   if (millis < SECOND) return unit(Math.round(millis), "millisecond", locale, 0);
   if (millis < MINUTE) return unit(millis / SECOND, "second", locale, 2);
@@ -62,6 +62,6 @@ export function zoneName(now: number, timeZone?: string): string {
 }
 
 function unit(value: number, name: string, locale: string, places: number): string {
-  const format = { style: "unit", unit: name, unitDisplay: "short", maximumFractionDigits: places } as const;
+  const format = { style: "unit", unit: name, unitDisplay: "narrow", maximumFractionDigits: places } as const;
   return new Intl.NumberFormat(locale, format).format(value);
 }

@@ -3,10 +3,18 @@ import { useTranslation } from "react-i18next";
 import { openDialog } from "../layout/open-dialog.ts";
 
 /** Opens the form that puts money on one's own balance. */
-export function AddCredit({ type = "default" }: { type?: "default" | "primary" | "link" }) {
+export function AddCredit({ look = "default" }: { look?: "default" | "primary" | "link" }) {
   const { t } = useTranslation();
+  const open = () => openDialog({ form: "credit" });
+  if (look === "link") {
+    return (
+      <button type="button" className="plain-button link-button" onClick={open}>
+        {t("credit.add")}
+      </button>
+    );
+  }
   return (
-    <Button type={type} size={type === "link" ? "small" : "middle"} onClick={() => openDialog({ form: "credit" })}>
+    <Button type={look} onClick={open}>
       {t("credit.add")}
     </Button>
   );

@@ -62,14 +62,15 @@ function Metric({ name, units, isFirst = false }: MetricProps) {
   const help = t(`balance.${name}_help`);
   return (
     <div className={isFirst ? "metric-first" : undefined}>
-      <dt className={isFirst ? "row" : undefined}>
+      <dt>
         {t(`balance.${name}`)}{" "}
         <Tooltip title={help}>
           <button type="button" className="plain-button" aria-label={help}>
             <QuestionCircleOutlined />
           </button>
         </Tooltip>
-        {isFirst && isRoot && <AddCredit type="link" />}
+        {isFirst && isRoot && " · "}
+        {isFirst && isRoot && <AddCredit look="link" />}
       </dt>
       <dd>
         <div className="metric-amount" data-metric={name}>

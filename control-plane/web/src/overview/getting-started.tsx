@@ -122,7 +122,7 @@ function CreditStep() {
   return (
     <>
       <span>{isRoot ? t("start.credit_text") : t("balance.empty_text")}</span>
-      {isRoot && <AddCredit type="primary" />}
+      {isRoot && <AddCredit look="primary" />}
     </>
   );
 }

@@ -5,6 +5,9 @@ import { useCallback } from "react";
 import { useTranslation } from "react-i18next";
 import type { FieldProblem, Problem } from "../api/problem.ts";
 
+/** Problems whose title says everything: what the server adds would say it twice. */
+const SAY_IT_ALL = new Set(["bad_credentials", "not_signed_in", "already_set_up"]);
+
 /** A problem in words. */
 export interface ProblemText {
   title: string;
@@ -21,7 +24,7 @@ export function useProblemText(): (problem: Problem) => ProblemText {
       const title = translated(`problems.${problem.code}`) ?? problem.title;
       const rules = problem.fields.map(field => `${field.field}: ${field.detail}`).join("; ");
       const said = rules || problem.detail;
-      return { title, detail: waits || (said === title ? "" : said), requestId: problem.requestId };
+      return { title, detail: waits || (SAY_IT_ALL.has(problem.code) ? "" : said), requestId: problem.requestId };
     },
     [t],
   );
