@@ -85,7 +85,9 @@ fn main() -> ExitCode {
     let settings = match Settings::read(&cli.process, &cli.control) {
         Ok(settings) => settings,
         Err(problems) => {
-            problems.0.iter().for_each(|problem| complain(&format!("{} {}", problem.setting, problem.rule)));
+            for problem in &problems.0 {
+                complain(&format!("{} {}", problem.setting, problem.rule));
+            }
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -108,7 +110,9 @@ fn print_plan(engine: Engine) -> ExitCode {
     };
     for (name, statements) in sluice_migrations::plan(engine) {
         say(&format!("-- {name}"));
-        statements.iter().for_each(|statement| say(&format!("{statement};")));
+        for statement in statements {
+            say(&format!("{statement};"));
+        }
     }
     ExitCode::SUCCESS
 }
@@ -174,7 +178,9 @@ async fn serve(settings: Settings, logs: &logs::Logs) -> anyhow::Result<ExitCode
     let host = host();
     logs.observe(&host.registry);
     panics::install(host.registry.counter("sluice_control_panics_total", "Panics that were caught."));
-    settings.notices.iter().for_each(|notice| info!("{notice}"));
+    for notice in &settings.notices {
+        info!("{notice}");
+    }
     let mut signals = signals::Signals::listen().context("cannot listen to signals")?;
     let (addresses, drain_timeout) = ((settings.http, settings.grpc, settings.ops), settings.drain_timeout);
     let plane = ControlPlane::build(settings, host.clone()).await?;

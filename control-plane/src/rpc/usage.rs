@@ -117,10 +117,8 @@ impl Rpc {
         match self.settler.settle(life, std::slice::from_ref(batch), self.app.clock.wall()).await {
             Ok(settled) => {
                 self.app.metrics.settled(&settled, begun.elapsed());
-                let reply = match settled.has_gap {
-                    true => Reply::Expect(settled.next_seq),
-                    false => Reply::AckedBelow(settled.next_seq),
-                };
+                let next = settled.next_seq;
+                let reply = if settled.has_gap { Reply::Expect(next) } else { Reply::AckedBelow(next) };
                 self.feed.tell(settled.richer.into_iter().map(|account| Revoked::Credit(account, 0)).collect());
                 pb::UsageReply { epoch, reply: Some(reply), pause_ms: self.report_pause_ms }
             }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
-use sluice_control_plane::db::{self, Db, Dsn, PoolSettings, first_rows};
+use sluice_control_plane::db::{self, Db, Dsn, PoolSettings, Tx, first_rows};
 use sluice_control_plane::leases::{self, Answer, Ask, Granted, Life};
 use sluice_control_plane::nodes::{self, Registration};
 use sluice_control_plane::settlement::rates::Rates;
@@ -71,70 +71,8 @@ impl Ground {
     pub(crate) async fn customer(&self, wallet: i64, cap: i64) -> Customer {
         let tx = self.db.begin().await.unwrap();
         let number = self.references.fetch_add(1, Ordering::Relaxed);
-        let name = format!("user-{number}");
-        let insert = Query::insert()
-            .into_table("users")
-            .columns([
-                "username",
-                "username_key",
-                "display_name",
-                "role",
-                "status",
-                "group_name",
-                "rev",
-                "created_at",
-                "updated_at",
-            ])
-            .values_panic([
-                name.as_str().into(),
-                name.as_str().into(),
-                name.as_str().into(),
-                1.into(),
-                1.into(),
-                "default".into(),
-                1_i64.into(),
-                START.0.into(),
-                START.0.into(),
-            ])
-            .to_owned();
-        let user = UserId::new(db::insert_for_id(&tx, insert).await.unwrap());
-        let columns = [
-            "public_id",
-            "user_id",
-            "account_id",
-            "name",
-            "digest",
-            "sealed_key",
-            "hint",
-            "status",
-            "capped",
-            "models",
-            "ip_allow",
-            "rev",
-            "created_at",
-            "updated_at",
-        ];
-        let token_row = Query::insert()
-            .into_table("tokens")
-            .columns(columns)
-            .values_panic([
-                format!("tok_{number}").into(),
-                user.get().into(),
-                0_i64.into(),
-                "a token".into(),
-                format!("{number:064x}").into(),
-                "sealed".into(),
-                "abcd".into(),
-                1.into(),
-                true.into(),
-                "[]".into(),
-                "[]".into(),
-                1_i64.into(),
-                START.0.into(),
-                START.0.into(),
-            ])
-            .to_owned();
-        let token = TokenId::new(db::insert_for_id(&tx, token_row).await.unwrap());
+        let user = UserId::new(insert_user(&tx, &format!("user-{number}")).await);
+        let token = TokenId::new(insert_token(&tx, number, user).await);
         let wallet_account = wallet::open(&tx, AccountKind::Wallet(user), user, START).await.unwrap();
         let cap_account = wallet::open(&tx, AccountKind::Cap(token), user, START).await.unwrap();
         let point = Query::update()
@@ -273,6 +211,41 @@ impl Ground {
             upstream_request_id: String::new(),
         }
     }
+}
+
+async fn insert_user(tx: &Tx, name: &str) -> i64 {
+    let columns = ["username", "username_key", "display_name", "role", "status", "group_name", "rev", "created_at", "updated_at"];
+    let values = [
+        name.into(),
+        name.into(),
+        name.into(),
+        1.into(),
+        1.into(),
+        "default".into(),
+        1_i64.into(),
+        START.0.into(),
+        START.0.into(),
+    ];
+    let insert = Query::insert().into_table("users").columns(columns).values_panic(values).to_owned();
+    db::insert_for_id(tx, insert).await.unwrap()
+}
+
+async fn insert_token(tx: &Tx, number: i64, user: UserId) -> i64 {
+    let texts = [
+        ("public_id", format!("tok_{number}")),
+        ("name", "a token".into()),
+        ("digest", format!("{number:064x}")),
+        ("sealed_key", "sealed".into()),
+        ("hint", "abcd".into()),
+        ("models", "[]".into()),
+        ("ip_allow", "[]".into()),
+    ];
+    let longs = [("user_id", user.get()), ("account_id", 0), ("rev", 1), ("created_at", START.0), ("updated_at", START.0)];
+    let columns = texts.iter().map(|(name, _)| *name).chain(longs.iter().map(|(name, _)| *name)).chain(["status", "capped"]);
+    let values = texts.iter().map(|(_, text)| text.as_str().into()).chain(longs.iter().map(|(_, long)| (*long).into()));
+    let values = values.chain([1.into(), true.into()]);
+    let insert = Query::insert().into_table("tokens").columns(columns).values_panic(values).to_owned();
+    db::insert_for_id(tx, insert).await.unwrap()
 }
 
 pub(crate) fn ask(life: &Life, grant_seq: i64, account: AccountId, need: i64, want: i64) -> Ask {

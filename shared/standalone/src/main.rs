@@ -78,7 +78,9 @@ fn main() -> ExitCode {
     match read(&cli) {
         Ok((settings, requests)) => run(settings, requests, cli.demo, cli.command.unwrap_or(Command::Serve)),
         Err(lines) => {
-            lines.iter().for_each(|line| complain(line));
+            for line in lines {
+                complain(&line);
+            }
             ExitCode::from(EXIT_USAGE)
         }
     }
@@ -151,7 +153,9 @@ async fn serve(settings: Settings, requests: RequestSettings, demo: bool, logs: 
     let (registry, control_tasks, relay_tasks) = (Registry::new(), Tasks::new(), Tasks::new());
     logs.observe(&registry);
     panics::install(registry.counter("sluice_process_panics_total", "Panics that were caught."));
-    settings.notices.iter().for_each(|notice| info!("{notice}"));
+    for notice in &settings.notices {
+        info!("{notice}");
+    }
     let mut signals = signals::Signals::listen().context("cannot listen to signals")?;
     let (address, ops_address) = (settings.http, SocketAddr::from((Ipv4Addr::LOCALHOST, settings.ops.port())));
     let (database, drain_timeout) = (settings.database.place(), settings.drain_timeout);

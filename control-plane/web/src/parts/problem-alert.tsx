@@ -35,8 +35,11 @@ export function ProblemAlert({ problem, onRetry }: ProblemAlertProps) {
             {detail && <div>{detail}</div>}
             {requestId && (
               <span className="problem-id muted">
-                {t("problem.request_id")} <code className="mono">{requestId}</code>
-                <CopyButton text={requestId} what={t("problem.request_id")} />
+                {t("problem.request_id")}
+                <span className="figures">
+                  <code className="mono">{requestId}</code>
+                  <CopyButton text={requestId} what={t("problem.request_id")} />
+                </span>
               </span>
             )}
           </>

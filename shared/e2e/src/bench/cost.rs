@@ -111,8 +111,11 @@ mod tests {
         let here = Watched::new(std::process::id());
         let before = here.cpu().unwrap();
         let mut sum = 0_u64;
-        while here.cpu().unwrap().since(&before).is_zero() {
+        loop {
             sum = sum.wrapping_add(std::hint::black_box(1));
+            if !here.cpu().unwrap().since(&before).is_zero() {
+                break;
+            }
         }
         assert!(sum > 0);
         assert!(here.rss_bytes().unwrap() > 1 << 20);
