@@ -46,10 +46,12 @@ pub(super) struct ConfigStream<'a> {
     pub(super) heartbeat: Duration,
     pub(super) outgoing: mpsc::Sender<pb::ConfigUp>,
     pub(super) assembly: Assembly,
-    pub(super) repair: Repair,
+    pub(super) repair: &'a mut Repair,
+    /// Whether something came after which a snapshot is not the beginning any more.
+    pub(super) has_begun: bool,
 }
 
-/// What is known of a configuration that went wrong.
+/// What is known of a configuration that went wrong; it outlives connections.
 #[derive(Debug, Default)]
 pub(super) struct Repair {
     /// A snapshot was asked for and is not here yet: deltas are of no use until then.
@@ -72,6 +74,9 @@ impl ConfigStream<'_> {
             state_hash: hash.to_bytes().to_vec().into(),
         };
         self.send(pb::config_up::Message::Hello(hello))?;
+        // what is awaited on this stream only
+        (self.repair.awaits_snapshot, self.repair.behind) = (false, 0);
+        self.view.begin_pages();
         let mut client = pb::config_client::ConfigClient::with_interceptor(self.wire.config.clone(), self.wire.proof.clone())
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .accept_compressed(CompressionEncoding::Zstd);
@@ -93,9 +98,16 @@ impl ConfigStream<'_> {
 
     async fn take(&mut self, message: pb::config_down::Message) -> Result<(), SessionError> {
         use pb::config_down::Message as Down;
+        let is_chunk = matches!(message, Down::Snapshot(_));
+        let had_begun = self.has_begun;
+        self.has_begun |= !is_chunk;
         match message {
             Down::Snapshot(chunk) => match self.assembly.push(chunk) {
-                Ok(Some(assembled)) => self.take_snapshot(assembled).await,
+                Ok(Some(assembled)) => {
+                    self.take_snapshot(assembled).await?;
+                    self.has_begun = true;
+                    if had_begun { Err(SessionError::Replaced) } else { Ok(()) }
+                }
                 Ok(None) => Ok(()),
                 Err(reason) => self.nack(reason),
             },
@@ -122,7 +134,6 @@ impl ConfigStream<'_> {
                 self.metrics.snapshots.increment();
                 self.repair.awaits_snapshot = false;
                 info!(config.seq = now.version.seq, "configuration {} is in force, from a snapshot", now.version.seq);
-                self.view.begin_pages();
                 self.ack(now)
             }
             Err(_) => self.nack("a snapshot that does not decode"),

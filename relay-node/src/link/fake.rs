@@ -67,6 +67,11 @@ impl<U: Send + 'static, D: Send + 'static> Tap<U, D> {
         let _ = down.send(Ok(message)).await;
     }
 
+    /// Whether a stream is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.down.lock().is_some()
+    }
+
     /// Breaks the newest stream.
     pub(crate) async fn cut(&self) {
         let down = self.down.lock().take().expect("no stream is open");

@@ -36,7 +36,7 @@ use tokio::sync::{mpsc, watch};
 use tonic::transport::Channel;
 use tracing::{error, info, warn};
 
-use self::config_stream::ConfigStream;
+use self::config_stream::{ConfigStream, Repair};
 use self::configured::Configured;
 pub use self::endpoint::{ConnectError, ControlEndpoint};
 use self::lease_stream::LeaseStream;
@@ -110,6 +110,7 @@ pub struct Link {
     renewals: mpsc::Receiver<Vec<LeaseId>>,
     renewals_due: mpsc::Sender<Vec<LeaseId>>,
     ending: watch::Receiver<bool>,
+    repair: Repair,
 }
 
 /// Tells a [`Link`] that nothing will be written to the spool any more.
@@ -141,9 +142,9 @@ impl Link {
             standing.clone(),
             parts.clock.clone(),
         ));
-        let (renewals_due, renewals) = mpsc::channel(4);
+        let (renewals_due, renewals) = mpsc::channel(64);
         let (end, ending) = watch::channel(false);
-        let link = Self { parts, standing, configured, restart, renewals, renewals_due, ending };
+        let link = Self { parts, standing, configured, restart, renewals, renewals_due, ending, repair: Repair::default() };
         (link, LinkEnd(end))
     }
 
@@ -192,6 +193,10 @@ impl Link {
         loop {
             let began = tokio::time::Instant::now();
             let Err(ended) = self.session(address).await;
+            if matches!(ended, SessionError::Replaced) {
+                info!("the configuration was replaced, asking for identities anew");
+                continue;
+            }
             if ended.is_fenced() {
                 error!("{ended}; this process ends");
                 return Fenced;
@@ -237,7 +242,8 @@ impl Link {
             heartbeat: Duration::from_millis(u64::try_from(reply.heartbeat_ms).unwrap_or(0).clamp(100, 60_000)),
             outgoing,
             assembly: assembly::Assembly::default(),
-            repair: config_stream::Repair::default(),
+            repair: &mut self.repair,
+            has_begun: false,
         };
         let lease_stream = LeaseStream {
             wire: &wire,

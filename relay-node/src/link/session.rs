@@ -61,6 +61,9 @@ pub(super) enum SessionError {
     Failed { call: Call, status: Box<Status> },
     #[error("{0} ended")]
     Closed(Call),
+    /// A snapshot came in the middle of the stream: changes of identities may have been missed, and only a new stream brings them all.
+    #[error("the configuration was replaced")]
+    Replaced,
     #[error("no heartbeat came in time")]
     Silent,
     #[error("the control plane sent a registration that cannot be used: {0}")]

@@ -316,7 +316,12 @@ async fn deltas_are_applied_and_a_gap_asks_for_a_snapshot() {
     world.say(delta(3, 4, vec![group("vip", "5", 4)])).await;
     assert_eq!(world.nack().await, "a delta that starts elsewhere");
     assert_eq!(world.ratio("vip"), Some("3".into()));
-    world.snapshot(4, vec![group("vip", "5", 4)]).await;
+    world.say(delta(4, 5, vec![group("vip", "6", 5)])).await;
+    for chunk in chunks(4, vec![group("vip", "5", 4)]) {
+        world.say(pb::config_down::Message::Snapshot(chunk)).await;
+    }
+    let hello = world.hello().await;
+    assert_eq!(hello.have, Some(version(4)), "a new stream, because changes of identities may have been missed");
     assert_eq!(world.ratio("vip"), Some("5".into()));
     world.stop().await;
 }
@@ -439,6 +444,55 @@ async fn keys_are_known_from_the_prewarm_from_changes_and_by_asking() {
     world.ack().await;
     let refused = world.view.identify(&digest(1)).await.unwrap_err();
     assert_eq!(refused, IdentifyError::Unknown, "a status of a later version is not served; the fake knows no such key");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn identities_that_a_new_stream_does_not_confirm_are_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.hello().await;
+    world.snapshot(1, vec![group("vip", "2", 1)]).await;
+    let page = |tokens| {
+        let page = pb::IdentityPage { as_of_seq: 1, tokens, users: vec![user()], last: true, complete: true };
+        pb::config_down::Message::Identities(page)
+    };
+    world.say(page(vec![token(1, 1), token(2, 1)])).await;
+    world.until("the prewarm is in", |world| world.view.identity_count() == 2).await;
+    world.fake.config.cut().await;
+    assert_eq!(world.hello().await.have, Some(version(1)));
+    assert_eq!(world.view.identity_count(), 2, "they are served meanwhile");
+    world.until("the stream is open", |world| world.fake.config.is_open()).await;
+    world.say(page(vec![token(2, 1)])).await;
+    world.until("the other one is forgotten", |world| world.view.identity_count() == 1).await;
+    assert_eq!(world.view.identify(&digest(1)).await.unwrap_err(), IdentifyError::Unknown);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_refill_that_is_refused_is_no_verdict_about_a_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.fake.leases.heard_where(|up| up.hello).await;
+    let chain = [(WALLET, Quota::clamped(500))];
+    let play = async {
+        let asked = world.fake.leases.heard_where(|up| up.grants.first().copied()).await;
+        world.fake.leases.say(grant_of(&asked, 1)).await;
+    };
+    let (reserved, ()) = tokio::join!(world.quotas.reserve(USER, &chain), play);
+    reserved.unwrap().settle(Quota::clamped(500), |_| {});
+    let refill = world.fake.leases.heard_where(|up| up.grants.iter().find(|asked| asked.need == 0).copied()).await;
+    let reason = pb::RefusalReason::Exhausted.into();
+    let refusal = pb::Refusal { grant_seq: refill.grant_seq, account_id: 70, reason, need: 0, account_rev: 1 };
+    world.fake.leases.say(pb::LeaseDown { refusals: vec![refusal], ..pb::LeaseDown::default() }).await;
+    world.until("the refusal is in", |world| world.quotas.outstanding().is_empty()).await;
+    let play = async {
+        let asked = world.fake.leases.heard_where(|up| up.grants.iter().find(|asked| asked.need > 0).copied()).await;
+        world.fake.leases.say(grant_of(&asked, 2)).await;
+    };
+    let small = [(WALLET, Quota::clamped(3))];
+    let (reserved, ()) = tokio::join!(world.quotas.reserve(USER, &small), play);
+    assert!(reserved.is_ok());
     world.stop().await;
 }
 

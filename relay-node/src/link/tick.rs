@@ -18,6 +18,8 @@ use crate::view::{LastGood, View};
 const TICK: Duration = Duration::from_secs(1);
 /// A changed configuration is kept on disk at the next tick, but not sooner than so many after the last time.
 const SAVE_TICKS: u32 = 10;
+/// Renewals asked for in one message.
+const MAX_RENEWALS: usize = 1_000;
 /// How often freshness is noted on disk, in ticks.
 const NOTE_TICKS: u32 = 5;
 
@@ -42,6 +44,7 @@ impl Ticker {
             ticks.tick().await;
             count = count.wrapping_add(1);
             self.sweep();
+            self.view.end_overdue_pages();
             self.judge_freshness();
             if count.is_multiple_of(NOTE_TICKS) && self.standing.is_connected() {
                 self.note().await;
@@ -55,9 +58,11 @@ impl Ticker {
 
     fn sweep(&self) {
         let renewals = self.quotas.sweep();
-        if !renewals.is_empty() && self.standing.is_connected() {
-            // a full queue loses nothing: the book asks again
-            let _ = self.renewals_due.try_send(renewals);
+        if self.standing.is_connected() {
+            for part in renewals.chunks(MAX_RENEWALS) {
+                // a full queue loses nothing: the book asks again
+                let _ = self.renewals_due.try_send(part.to_vec());
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use sluice_billing::lease::{self, Claim, LeaseBook, Missing, Shortage, Verdict};
 use sluice_domain::{AccountId, Clock, LeaseCharge, LeaseId, Quota, UserId};
 use smallvec::SmallVec;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use self::shard::{Shard, close};
 pub use self::wire::{Demand, Holdings, Refused};
@@ -89,12 +89,12 @@ impl Quotas {
 
     async fn take(&self, reservation: &mut Reservation, claims: Chain) -> Result<(), ReserveError> {
         let count = |outcome| self.0.metrics.reservations.of(&outcome).increment();
-        let Err(missing) = self.try_take(reservation, &claims) else {
+        if self.try_take(reservation, &claims).is_ok() {
             count(ByReservation::Local);
             return Ok(());
-        };
+        }
         let began = self.0.clock.read().boot_millis;
-        let waited = tokio::time::timeout(GRANT_WAIT, self.wait_and_take(reservation, &claims, missing)).await;
+        let waited = tokio::time::timeout(GRANT_WAIT, self.wait_and_take(reservation, &claims)).await;
         let millis = self.0.clock.read().boot_millis.saturating_sub(began);
         self.0.metrics.wait_seconds.record_time(Duration::from_millis(millis));
         let outcome = waited.unwrap_or(Err(ReserveError::Unavailable));
@@ -107,23 +107,17 @@ impl Quotas {
         outcome
     }
 
-    async fn wait_and_take(
-        &self,
-        reservation: &mut Reservation,
-        claims: &Chain,
-        mut missing: SmallVec<[Missing; 2]>,
-    ) -> Result<(), ReserveError> {
+    async fn wait_and_take(&self, reservation: &mut Reservation, claims: &Chain) -> Result<(), ReserveError> {
         loop {
-            let mut news = self.ask(reservation.user, &missing)?;
-            match self.try_take(reservation, claims) {
-                Ok(()) => return Ok(()),
-                Err(now_missing) => missing = now_missing,
-            }
+            // from before the look at the leases, so that no answer falls between
+            let mut news = self.shard(reservation.user).lock().news();
+            let Err(missing) = self.try_take(reservation, claims) else { return Ok(()) };
             refusal(&missing)?;
+            self.ask(reservation.user, &missing);
             // an answer that could not be given holds for a moment; then it is worth asking again
             let is_unsure = missing.iter().any(|short| short.verdict == Some(Verdict::Unavailable));
             let again = Duration::from_millis(if is_unsure { lease::UNAVAILABLE_MILLIS } else { lease::ASK_AGAIN_MILLIS });
-            // a sender never goes while the accounts are asked for: an error only means that somebody swept, so look again
+            // whether there are news or it was long enough, the leases are looked at again
             let _ = tokio::time::timeout(again, news.changed()).await;
         }
     }
@@ -147,17 +141,14 @@ impl Quotas {
         Ok(())
     }
 
-    /// Asks for what is missing, and returns what tells of answers.
-    fn ask(&self, user: UserId, missing: &[Missing]) -> Result<watch::Receiver<u64>, ReserveError> {
-        refusal(missing)?;
+    /// Asks for what is missing.
+    fn ask(&self, user: UserId, missing: &[Missing]) {
         let now = self.0.clock.read().boot_millis;
         let mut shard = self.shard(user).lock();
-        let news = shard.news();
         for short in missing {
             let demand = shard.book.want(short.account, short.amount, now);
             self.demand(user, demand);
         }
-        Ok(news)
     }
 
     fn demand(&self, user: UserId, request: Option<lease::GrantRequest>) {

@@ -99,6 +99,7 @@ async fn a_request_waits_for_its_first_grant_and_the_next_one_does_not() {
     };
     let (reserved, grant_seq) = tokio::join!(quotas.reserve(USER, &chain), serve);
     let first = reserved.unwrap();
+    assert!(world.demands.try_recv().is_err(), "asked once");
     assert_eq!(first.held(), units(100));
     assert_eq!(first.charges(), [LeaseCharge { lease_id: LeaseId::new(1), account_id: WALLET, amount: units(100) }]);
     assert_eq!(usize::try_from(grant_seq).unwrap() % SHARDS, 7, "the number names the shard");

@@ -15,6 +15,7 @@ use sluice_domain::{KeyDigest, TokenId, UserId};
 use sluice_snapshot::{Token, User};
 
 use super::Identity;
+use super::news::{Answer, Deny, DenyTarget, Held, Page, Taken};
 
 /// Locks for reading. A power of two.
 const SHARDS: usize = 64;
@@ -24,84 +25,10 @@ const MAX_TOKENS: usize = 1_000_000;
 const MAX_FLOORS: usize = 65_536;
 /// Keys remembered as unknown.
 const MAX_UNKNOWN: usize = 10_000;
+/// How long what pages do not confirm is kept while they are awaited, in milliseconds.
+const PAGES_MILLIS: u64 = 60_000;
 /// How long a key stays unknown, in milliseconds.
 const UNKNOWN_MILLIS: u64 = 5_000;
-
-/// A change of a token or a user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken<T> {
-    /// It is like this.
-    Is(T),
-    /// It no longer exists.
-    Gone {
-        /// Its id.
-        id: i64,
-        /// Its last revision.
-        rev: i64,
-    },
-}
-
-/// Identities read at one point of the history.
-#[derive(Debug, Clone, Default)]
-pub struct Page {
-    /// That point.
-    pub as_of_seq: i64,
-    /// Tokens.
-    pub tokens: Vec<Taken<Token>>,
-    /// Users.
-    pub users: Vec<Taken<User>>,
-    /// Whether no more pages follow.
-    pub is_last: bool,
-    /// Whether these pages hold every identity there is.
-    pub is_complete: bool,
-}
-
-/// A revocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deny {
-    /// Sequence of the transaction that revoked it.
-    pub seq: i64,
-    /// Forms with a lower revision are revoked.
-    pub rev: i64,
-    /// Of what.
-    pub target: DenyTarget,
-}
-
-/// What is revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DenyTarget {
-    /// A token.
-    Token(TokenId),
-    /// A user, and with them all their tokens.
-    User(UserId),
-}
-
-/// What the control plane said about a key.
-#[derive(Debug, Clone)]
-pub enum Answer {
-    /// It is this token.
-    Found {
-        /// The token.
-        token: Box<Token>,
-        /// Its owner.
-        user: Box<User>,
-        /// The answer is as of this point of the history.
-        as_of_seq: i64,
-    },
-    /// There is no such token.
-    Unknown,
-}
-
-/// Everything held, for the disk.
-#[derive(Debug, Clone, Default)]
-pub struct Held {
-    /// Tokens.
-    pub tokens: Vec<Arc<Token>>,
-    /// Users.
-    pub users: Vec<Arc<User>>,
-    /// Whether that is every identity there is.
-    pub is_complete: bool,
-}
 
 /// What a look-up led to.
 #[derive(Debug)]
@@ -152,6 +79,8 @@ struct Book {
     least_as_of: i64,
     unknown: Map<KeyDigest, u64>,
     round: u32,
+    /// Since when pages are awaited.
+    pages_since: Option<u64>,
 }
 
 impl Book {
@@ -234,10 +163,24 @@ impl Identities {
     }
 
     /// From here on pages say what is held; what none of them confirms goes at the last.
-    pub(super) fn begin_pages(&self) {
+    pub(super) fn begin_pages(&self, now: u64) {
         let mut book = self.book.lock();
         book.round = book.round.wrapping_add(1);
+        book.pages_since = Some(now);
         self.is_complete.store(false, Ordering::Relaxed);
+    }
+
+    /// No pages will come: what is held stays, for as long as it is fresh enough.
+    pub(super) fn stop_pages(&self) {
+        self.book.lock().pages_since = None;
+    }
+
+    /// Gives up waiting for the last page: what none confirmed goes.
+    pub(super) fn end_overdue_pages(&self, now: u64) {
+        let mut book = self.book.lock();
+        if book.pages_since.is_some_and(|since| now.saturating_sub(since) >= PAGES_MILLIS) {
+            self.end_pages(&mut book);
+        }
     }
 
     pub(super) fn take_page(&self, page: Page) {
@@ -405,6 +348,7 @@ impl Identities {
 
     fn end_pages(&self, book: &mut Book) {
         let round = book.round;
+        book.pages_since = None;
         for shard in &self.tokens {
             shard.write().retain(|_, entry| {
                 let stays = entry.round.load(Ordering::Relaxed) == round;

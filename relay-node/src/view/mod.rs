@@ -9,6 +9,7 @@
 mod config_state;
 mod disk;
 mod identities;
+mod news;
 mod resolver;
 
 use std::sync::Arc;
@@ -23,8 +24,8 @@ use tokio::sync::mpsc;
 
 pub use self::config_state::ConfigState;
 pub use self::disk::LastGood;
-pub use self::identities::{Answer, Deny, DenyTarget, Held, Page, Taken};
 use self::identities::{Identities, Lookup};
+pub use self::news::{Answer, Deny, DenyTarget, Held, Page, Taken};
 use self::resolver::{Resolver, Wait};
 use crate::metrics::{ByAnswer, ViewMetrics};
 
@@ -190,6 +191,9 @@ impl View {
     /// Says whether the control plane can be asked for identities.
     pub fn set_connected(&self, is_connected: bool) {
         self.0.resolver.set_connected(is_connected);
+        if !is_connected {
+            self.0.identities.stop_pages();
+        }
     }
 
     /// Forgets every identity: another history began.
@@ -197,9 +201,15 @@ impl View {
         self.0.identities.clear();
     }
 
-    /// A snapshot replaced the configuration: what pages do not confirm from here on is forgotten at the last one.
+    /// Pages with identities are about to come: what they do not confirm is forgotten at the last one.
     pub fn begin_pages(&self) {
-        self.0.identities.begin_pages();
+        self.0.identities.begin_pages(self.0.clock.read().boot_millis);
+    }
+
+    /// Forgets what pages should have confirmed and did not, because the last one does not come.
+    pub fn end_overdue_pages(&self) {
+        self.0.identities.end_overdue_pages(self.0.clock.read().boot_millis);
+        self.0.metrics.identities.set_count(self.0.identities.len());
     }
 
     /// Takes in a page of identities.

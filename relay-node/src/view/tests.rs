@@ -203,6 +203,26 @@ fn after_a_snapshot_what_the_pages_do_not_confirm_is_forgotten_at_the_last_one()
 }
 
 #[test]
+fn a_last_page_that_does_not_come_is_given_up_unless_the_connection_is_gone() {
+    let World { view, boot_millis, .. } = world();
+    view.take_page(page(vec![token(1, 5), token(2, 5)], false));
+    view.begin_pages();
+    view.set_connected(false);
+    boot_millis.store(NOW + 100_000, Ordering::Relaxed);
+    view.end_overdue_pages();
+    assert_eq!(known(&view, 1), Some(Ok(5)), "nothing can confirm it, so it stays while it is fresh");
+    view.begin_pages();
+    view.take_page(Page { is_last: false, ..page(vec![token(2, 5)], false) });
+    boot_millis.store(NOW + 159_999, Ordering::Relaxed);
+    view.end_overdue_pages();
+    assert_eq!(known(&view, 1), Some(Ok(5)));
+    boot_millis.store(NOW + 160_000, Ordering::Relaxed);
+    view.end_overdue_pages();
+    assert_eq!(known(&view, 1), None);
+    assert_eq!(known(&view, 2), Some(Ok(5)));
+}
+
+#[test]
 fn an_unknown_key_stays_unknown_for_five_seconds_or_until_it_is_made() {
     let World { view, boot_millis, .. } = world();
     assert!(view.answered(&digest(1), Answer::Unknown));
