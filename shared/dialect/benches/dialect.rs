@@ -58,7 +58,7 @@ fn visit_prompt_1_kb(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn read_answer_1_kb(bencher: Bencher<'_, '_>) {
     let body = answer_body();
-    bencher.bench(|| Answer::read(black_box(body.clone()), Surface::ChatCompletions));
+    bencher.bench(|| Answer::read(black_box(body.clone()), Surface::ChatCompletions, &[]));
 }
 
 #[divan::bench]
@@ -75,7 +75,7 @@ fn observe_one_event(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn observe_and_rename_one_event(bencher: Bencher<'_, '_>) {
     let frame = Frame::whole(Bytes::from_static(EVENT.as_bytes()));
-    let settings = StreamSettings { show_usage: false, rename: Some("my-model".into()) };
+    let settings = StreamSettings { rename: Some("my-model".into()), ..StreamSettings::default() };
     let mut meter = StreamMeter::new(Surface::ChatCompletions, &settings);
     bencher.bench_local(|| meter.observe(black_box(&frame), &mut |_| {}));
 }

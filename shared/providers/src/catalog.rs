@@ -211,5 +211,17 @@ mod tests {
             Err(BaseUrlError::HasEndpoint { path: "/chat/completions".into() })
         );
         assert_eq!(parse("custom", "https://x/v1/chat/completions"), Ok("https://x/v1/chat/completions".into()));
+        for (typed, path) in [
+            ("/openai/deployments/gpt-4o/chat/completions", "/openai/deployments/{model}/chat/completions"),
+            ("/openai/deployments/gpt-4o", "/openai/deployments/{model}"),
+            ("/openai/deployments", "/openai/deployments"),
+            ("/openai/v1/", "/openai/v1"),
+            ("/openai/v1/responses", "/openai/v1/responses"),
+        ] {
+            let refused = parse("azure-openai", &format!("https://my.openai.azure.com{typed}"));
+            assert_eq!(refused, Err(BaseUrlError::HasEndpoint { path: path.into() }), "{typed}");
+        }
+        assert_eq!(parse("azure-openai", "https://gateway.example/openai"), Ok("https://gateway.example/openai".into()));
+        assert_eq!(parse("openai", "https://x/v1"), Ok("https://x/v1".into()));
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sluice_dialect::openai::{StreamOptions, Surface};
 
+use crate::base_url::MODEL;
 use crate::{BaseUrl, BaseUrlError, BaseUrlMeaning};
 
 /// One provider: a catalogue file, read.
@@ -27,6 +28,9 @@ pub struct Provider {
     pub keys_page: Option<String>,
     /// What its endpoints do with `stream_options`; a channel may override it.
     pub stream_options: StreamOptions,
+    /// Whether its streams end with `data: [DONE]`. Those of a provider without it end with the last answer asked for.
+    #[serde(default = "yes")]
+    pub sends_done: bool,
     /// Named behaviours beyond data.
     pub hooks: Vec<Hook>,
     /// Models offered when a channel is made; any other may be added.
@@ -43,6 +47,10 @@ pub struct Provider {
     /// Settings of a channel beyond key, base URL and models.
     #[serde(default)]
     pub fields: Vec<FormField>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// What a channel's base URL means, and what it is when a channel has none.
@@ -228,10 +236,24 @@ impl Provider {
         let text = text.trim();
         let text = if text.is_empty() { self.base_url.default.as_deref().ok_or(BaseUrlError::Missing)? } else { text };
         let base = BaseUrl::parse(text, self.base_url.meaning)?;
-        let ends_in_endpoint = |path: &&String| path.len() > 1 && base.path().ends_with(path.as_str());
-        match self.endpoints.values().find(ends_in_endpoint) {
-            Some(path) => Err(BaseUrlError::HasEndpoint { path: path.clone() }),
+        let versioned = self.versions.iter().flat_map(|versions| versions.endpoints.values());
+        match self.endpoints.values().chain(versioned).find_map(|path| end_of(base.path(), path)) {
+            Some(path) => Err(BaseUrlError::HasEndpoint { path }),
             None => Ok(base),
         }
     }
+}
+
+/// The endpoint's path, or the beginning of it, that a base URL's path ends with: at least two steps unless it is the whole, because
+/// one alone (`/v1`) may stand in both. `{model}` is any step.
+fn end_of(base: &str, endpoint: &str) -> Option<String> {
+    let steps: Vec<&str> = endpoint.split('/').filter(|step| !step.is_empty()).collect();
+    let typed: Vec<&str> = base.split('/').filter(|step| !step.is_empty()).collect();
+    let is_end = |steps: &[&str]| {
+        let fits = |(typed, step): (&&str, &&str)| *step == MODEL || typed == step;
+        typed.len() >= steps.len() && typed.iter().rev().zip(steps.iter().rev()).all(fits)
+    };
+    let beginnings = (1..=steps.len()).rev().filter(|count| *count >= 2 || *count == steps.len());
+    let found = beginnings.filter_map(|count| steps.get(..count)).find(|steps| is_end(steps))?;
+    Some(format!("/{}", found.join("/")))
 }

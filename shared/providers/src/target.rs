@@ -84,6 +84,9 @@ pub enum CallError {
     /// The version is empty, too long or has odd characters.
     #[error("the API version must be 1 to {MAX_VERSION_BYTES} letters, digits, dots, dashes and underscores")]
     Version,
+    /// The same of a version that the caller asked for.
+    #[error("the api-version must be 1 to {MAX_VERSION_BYTES} letters, digits, dots, dashes and underscores")]
+    CallerVersion,
     /// The key is empty, or holds characters that no header may have.
     #[error("the channel's key is empty or has characters that cannot be sent")]
     Secret,
@@ -233,10 +236,16 @@ fn version<'a>(versions: &'a Versions, channel: &ChannelAddress<'a>, client: &Cl
     let from_client = client.query.and_then(|query| {
         query.split('&').find_map(|pair| pair.split_once('=').filter(|(name, _)| *name == versions.query).map(|(_, value)| value))
     });
-    let given = [from_client, channel.api_version].into_iter().flatten().map(str::trim).find(|text| !text.is_empty());
-    let version = given.unwrap_or(&versions.default);
-    let fits = version.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-    if fits && version.len() <= MAX_VERSION_BYTES { Ok(version) } else { Err(CallError::Version) }
+    let named = |text: Option<&'a str>| text.map(str::trim).filter(|text| !text.is_empty());
+    let fits = |text: &str| {
+        text.len() <= MAX_VERSION_BYTES
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+    };
+    if let Some(version) = named(from_client) {
+        return if fits(version) { Ok(version) } else { Err(CallError::CallerVersion) };
+    }
+    let version = named(channel.api_version).unwrap_or(&versions.default);
+    if fits(version) { Ok(version) } else { Err(CallError::Version) }
 }
 
 #[cfg(test)]

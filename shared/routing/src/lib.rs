@@ -11,8 +11,20 @@ use std::sync::Arc;
 
 use sluice_domain::{ChannelId, ChannelKeyId};
 use sluice_snapshot::{Channel, ChannelKey, Table};
+use smallvec::SmallVec;
 
 pub use order::{Next, Plan};
+
+/// How a channel and key stand, by what happened to them here lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing speaks against it.
+    Good,
+    /// The upstream refused the key: it is tried after all others.
+    Suspect,
+    /// It kept failing: it is left out, unless everything else is too.
+    Ejected,
+}
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -97,12 +109,12 @@ pub enum NoPlan {
     UnknownPin,
 }
 
-/// Works out who may serve a request. `is_ejected` says which channels failed here lately; when it names all of them, none is left
-/// out for it: the last candidates are never taken away.
+/// Works out who may serve a request. `standing` says how channels and keys did here lately; when every one is ejected, none is left out
+/// for it: the last candidates are never taken away.
 ///
 /// # Errors
 /// When nothing can serve it; the error says whether that is for good or for the moment.
-pub fn plan(table: &Table, ask: Ask<'_>, is_ejected: impl Fn(ChannelId) -> bool) -> Result<Plan, NoPlan> {
+pub fn plan(table: &Table, ask: Ask<'_>, standing: impl Fn(ChannelId, ChannelKeyId) -> Standing) -> Result<Plan, NoPlan> {
     let mut left_out = Vec::new();
     let mut tiers: Vec<Vec<Arc<Channel>>> = Vec::new();
     for tier in members(table, ask)? {
@@ -111,16 +123,58 @@ pub fn plan(table: &Table, ask: Ask<'_>, is_ejected: impl Fn(ChannelId) -> bool)
         let usable = keep(usable, &mut left_out, |channel| (weighted && channel.weight == 0).then_some(Reason::ZeroWeight));
         tiers.push(usable);
     }
-    let all_ejected = tiers.iter().flatten().all(|channel| is_ejected(channel.id));
-    if !all_ejected {
-        let eject = |channel: &Channel| is_ejected(channel.id).then_some(Reason::Ejected);
+    let odd = Odd::among(&tiers, standing);
+    if !odd.ejected.is_empty() {
+        let eject =
+            |channel: &Channel| usable_keys(channel).all(|key| odd.is_ejected(channel.id, key.id)).then_some(Reason::Ejected);
         tiers = tiers.into_iter().map(|tier| keep(tier, &mut left_out, eject)).collect();
     }
     tiers.retain(|tier| !tier.is_empty());
     if tiers.is_empty() {
         return Err(NoPlan::NoneUsable(left_out));
     }
-    Ok(Plan::new(tiers, left_out))
+    Ok(Plan::new(tiers, left_out, odd))
+}
+
+/// Channels and keys that do not stand well.
+#[derive(Debug, Clone, Default)]
+struct Odd {
+    suspect: SmallVec<[(ChannelId, ChannelKeyId); 2]>,
+    ejected: SmallVec<[(ChannelId, ChannelKeyId); 2]>,
+}
+
+impl Odd {
+    fn among(tiers: &[Vec<Arc<Channel>>], standing: impl Fn(ChannelId, ChannelKeyId) -> Standing) -> Self {
+        let (mut odd, mut is_any_left) = (Self::default(), false);
+        for channel in tiers.iter().flatten() {
+            for key in usable_keys(channel) {
+                match standing(channel.id, key.id) {
+                    Standing::Good => is_any_left = true,
+                    Standing::Suspect => {
+                        is_any_left = true;
+                        odd.suspect.push((channel.id, key.id));
+                    }
+                    Standing::Ejected => odd.ejected.push((channel.id, key.id)),
+                }
+            }
+        }
+        if !is_any_left {
+            odd.ejected.clear();
+        }
+        odd
+    }
+
+    fn is_ejected(&self, channel: ChannelId, key: ChannelKeyId) -> bool {
+        self.ejected.contains(&(channel, key))
+    }
+
+    fn is_suspect(&self, channel: ChannelId, key: ChannelKeyId) -> bool {
+        self.suspect.contains(&(channel, key))
+    }
+}
+
+fn usable_keys(channel: &Channel) -> impl Iterator<Item = &ChannelKey> {
+    channel.keys.iter().filter(|key| key.status.is_enabled())
 }
 
 fn members(table: &Table, ask: Ask<'_>) -> Result<Vec<Vec<Arc<Channel>>>, NoPlan> {
@@ -153,7 +207,7 @@ fn unusable(channel: &Channel, pin: Option<ChannelId>) -> Option<Reason> {
         _ if pin.is_some_and(|pin| pin != channel.id) => Some(Reason::NotPinned),
         Status::Disabled => Some(Reason::Disabled),
         Status::AutoDisabled => Some(Reason::AutoDisabled),
-        Status::Enabled if !channel.keys.iter().any(|key| key.status.is_enabled()) => Some(Reason::NoKey),
+        Status::Enabled if usable_keys(channel).next().is_none() => Some(Reason::NoKey),
         Status::Enabled => None,
     }
 }

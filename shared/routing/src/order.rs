@@ -7,7 +7,7 @@ use sluice_domain::{ChannelId, ChannelKeyId};
 use sluice_snapshot::{Channel, ChannelKey};
 use smallvec::SmallVec;
 
-use crate::{Candidate, LeftOut};
+use crate::{Candidate, LeftOut, Odd, usable_keys};
 
 /// Which candidate is wanted next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,12 +23,13 @@ pub enum Next {
 pub struct Plan {
     tiers: Vec<Vec<Arc<Channel>>>,
     left_out: Vec<LeftOut>,
+    odd: Odd,
     tried: SmallVec<[(ChannelId, ChannelKeyId); 4]>,
 }
 
 impl Plan {
-    pub(crate) fn new(tiers: Vec<Vec<Arc<Channel>>>, left_out: Vec<LeftOut>) -> Self {
-        Self { tiers, left_out, tried: SmallVec::new() }
+    pub(crate) fn new(tiers: Vec<Vec<Arc<Channel>>>, left_out: Vec<LeftOut>, odd: Odd) -> Self {
+        Self { tiers, left_out, odd, tried: SmallVec::new() }
     }
 
     /// Channels that serve the model and were left out, with the reasons.
@@ -54,17 +55,18 @@ impl Plan {
     }
 
     fn same_channel(&self, id: ChannelId) -> Option<Arc<Channel>> {
-        self.channels().find(|channel| channel.id == id && self.has_untried_key(channel)).cloned()
+        self.channels().find(|channel| channel.id == id && self.has_sound_key(channel)).cloned()
     }
 
     /// Tier min(k, last) less what was tried; then lower tiers; then from the top again. A channel that was tried with one key comes
-    /// only after every channel that was not tried at all.
+    /// only after every channel that was not tried at all, and keys that an upstream refused come last of all.
     fn by_tier(&self, rng: &mut impl Rng) -> Option<Arc<Channel>> {
         let start = self.tried.len().min(self.tiers.len().saturating_sub(1));
         let order = || (start..self.tiers.len()).chain(0..start);
         let fresh = |channel: &Arc<Channel>| !self.tried.iter().any(|(id, _)| *id == channel.id);
         order()
-            .find_map(|tier| self.pick_channel(tier, fresh, rng))
+            .find_map(|tier| self.pick_channel(tier, |channel| fresh(channel) && self.has_sound_key(channel), rng))
+            .or_else(|| order().find_map(|tier| self.pick_channel(tier, |channel| self.has_sound_key(channel), rng)))
             .or_else(|| order().find_map(|tier| self.pick_channel(tier, |channel| self.has_untried_key(channel), rng)))
     }
 
@@ -86,7 +88,10 @@ impl Plan {
     }
 
     fn pick_key(&self, channel: &Channel, rng: &mut impl Rng) -> Option<ChannelKey> {
-        let fitting: SmallVec<[&ChannelKey; 4]> = self.untried_keys(channel).collect();
+        let mut fitting: SmallVec<[&ChannelKey; 4]> = self.sound_keys(channel).collect();
+        if fitting.is_empty() {
+            fitting = self.untried_keys(channel).collect();
+        }
         pick(&fitting, rng).map(|key| (*key).clone())
     }
 
@@ -96,7 +101,15 @@ impl Plan {
 
     fn untried_keys<'a>(&'a self, channel: &'a Channel) -> impl Iterator<Item = &'a ChannelKey> {
         let tried = |key: &ChannelKey| self.tried.contains(&(channel.id, key.id));
-        channel.keys.iter().filter(move |key| key.status.is_enabled() && !tried(key))
+        usable_keys(channel).filter(move |key| !tried(key) && !self.odd.is_ejected(channel.id, key.id))
+    }
+
+    fn has_sound_key(&self, channel: &Channel) -> bool {
+        self.sound_keys(channel).next().is_some()
+    }
+
+    fn sound_keys<'a>(&'a self, channel: &'a Channel) -> impl Iterator<Item = &'a ChannelKey> {
+        self.untried_keys(channel).filter(move |key| !self.odd.is_suspect(channel.id, key.id))
     }
 }
 

@@ -23,6 +23,7 @@ fn channel(id: i64, priority: i64, weight: u32) -> Channel {
         status: Status::Enabled,
         model_mapping: BTreeMap::new(),
         cache_read_ratio: None,
+        policy: sluice_snapshot::ChannelPolicy::default(),
     }
 }
 
@@ -43,6 +44,10 @@ fn ask() -> Ask<'static> {
     Ask { group: "default", model: "m", pin: None }
 }
 
+fn good(_: ChannelId, _: ChannelKeyId) -> Standing {
+    Standing::Good
+}
+
 fn rng() -> SmallRng {
     SmallRng::seed_from_u64(7)
 }
@@ -56,7 +61,7 @@ fn each_retry_steps_one_tier_down_and_comes_back_for_the_rest() {
     let table = table(vec![channel(1, 10, 1), channel(2, 10, 1), channel(3, 5, 1)]);
     for seed in 0..20 {
         let mut rng = SmallRng::seed_from_u64(seed);
-        let tried = order(&mut plan(&table, ask(), |_| false).unwrap(), &mut rng);
+        let tried = order(&mut plan(&table, ask(), good).unwrap(), &mut rng);
         assert_eq!(tried.len(), 3);
         assert!([1, 2].contains(&tried[0]), "{tried:?}");
         assert_eq!(tried[1], 3, "{tried:?}");
@@ -69,7 +74,7 @@ fn shares_follow_the_weights() {
     let mut rng = rng();
     let mut counts: HashMap<i64, u32> = HashMap::new();
     for _ in 0..4_000 {
-        let first = plan(&table, ask(), |_| false).unwrap().next(Next::Channel, &mut rng).unwrap();
+        let first = plan(&table, ask(), good).unwrap().next(Next::Channel, &mut rng).unwrap();
         *counts.entry(first.channel.id.get()).or_default() += 1;
     }
     assert!((2_800..=3_200).contains(&counts[&1]), "{counts:?}");
@@ -80,7 +85,7 @@ fn shares_follow_the_weights() {
 fn without_any_weights_every_channel_has_the_same_share() {
     let table = table(vec![channel(1, 0, 0), channel(2, 0, 0)]);
     let mut rng = rng();
-    let first = |rng: &mut SmallRng| plan(&table, ask(), |_| false).unwrap().next(Next::Channel, rng).unwrap().channel.id.get();
+    let first = |rng: &mut SmallRng| plan(&table, ask(), good).unwrap().next(Next::Channel, rng).unwrap().channel.id.get();
     let ones = (0..1_000).filter(|_| first(&mut rng) == 1).count();
     assert!((400..=600).contains(&ones), "{ones}");
 }
@@ -91,7 +96,7 @@ fn every_channel_left_out_has_its_reason() {
     let auto = Channel { status: Status::AutoDisabled, ..channel(2, 0, 1) };
     let keyless = Channel { keys: vec![key(1, Status::AutoDisabled)], ..channel(3, 0, 1) };
     let table = table(vec![off, auto, keyless, channel(4, 0, 1), channel(5, 0, 1), channel(6, 0, 0)]);
-    let plan = plan(&table, ask(), |id| id.get() == 4).unwrap();
+    let plan = plan(&table, ask(), |id, _| if id.get() == 4 { Standing::Ejected } else { Standing::Good }).unwrap();
     let reasons: HashMap<i64, Reason> = plan.left_out().iter().map(|left| (left.channel.get(), left.reason)).collect();
     let expected =
         [(1, Reason::Disabled), (2, Reason::AutoDisabled), (3, Reason::NoKey), (4, Reason::Ejected), (6, Reason::ZeroWeight)];
@@ -102,14 +107,14 @@ fn every_channel_left_out_has_its_reason() {
 #[test]
 fn the_last_candidates_are_never_ejected() {
     let table = table(vec![channel(1, 1, 1), channel(2, 0, 1)]);
-    assert_eq!(order(&mut plan(&table, ask(), |_| true).unwrap(), &mut rng()), [1, 2]);
+    assert_eq!(order(&mut plan(&table, ask(), |_, _| Standing::Ejected).unwrap(), &mut rng()), [1, 2]);
 }
 
 #[test]
 fn a_failed_key_is_followed_by_another_key_of_the_same_channel() {
     let two_keys = Channel { keys: vec![key(1, Status::Enabled), key(2, Status::Enabled)], ..channel(1, 0, 1) };
     let table = table(vec![two_keys, channel(2, 0, 0)]);
-    let (mut plan, mut rng) = (plan(&table, ask(), |_| false).unwrap(), rng());
+    let (mut plan, mut rng) = (plan(&table, ask(), good).unwrap(), rng());
     let first = plan.next(Next::Channel, &mut rng).unwrap();
     let second = plan.next(Next::KeyOf(first.channel.id), &mut rng).unwrap();
     assert_eq!(second.channel.id, first.channel.id);
@@ -118,22 +123,49 @@ fn a_failed_key_is_followed_by_another_key_of_the_same_channel() {
 }
 
 #[test]
+fn an_ejected_key_is_left_out_and_its_channel_goes_on_with_the_others() {
+    let two_keys = Channel { keys: vec![key(1, Status::Enabled), key(2, Status::Enabled)], ..channel(1, 0, 1) };
+    let table = table(vec![two_keys]);
+    let standing = |_, key: ChannelKeyId| if key.get() == 1 { Standing::Ejected } else { Standing::Good };
+    let (mut plan, mut rng) = (plan(&table, ask(), standing).unwrap(), rng());
+    assert_eq!(plan.left_out(), []);
+    let keys: Vec<i64> = std::iter::from_fn(|| plan.next(Next::Channel, &mut rng)).map(|found| found.key.id.get()).collect();
+    assert_eq!(keys, [2]);
+}
+
+#[test]
+fn keys_that_an_upstream_refused_are_tried_last() {
+    let two_keys = |id, first| Channel {
+        keys: vec![key(first, Status::Enabled), key(first + 1, Status::Enabled)],
+        ..channel(id, 10 - id, 1)
+    };
+    let table = table(vec![two_keys(1, 10), two_keys(2, 20)]);
+    let standing = |_, key: ChannelKeyId| if [10, 11, 20].contains(&key.get()) { Standing::Suspect } else { Standing::Good };
+    for seed in 0..20 {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let mut plan = plan(&table, ask(), standing).unwrap();
+        let keys: Vec<i64> = std::iter::from_fn(|| plan.next(Next::Channel, &mut rng)).map(|found| found.key.id.get()).collect();
+        assert_eq!((keys.len(), keys[0]), (4, 21), "{keys:?}");
+    }
+}
+
+#[test]
 fn a_pinned_channel_is_the_only_candidate_whatever_its_group() {
     let elsewhere = Channel { groups: vec![GroupName::parse("vip").unwrap()], ..channel(7, 0, 0) };
     let table = table(vec![channel(1, 0, 1), elsewhere]);
     let pinned = Ask { pin: Some(ChannelId::new(7)), ..ask() };
-    assert_eq!(order(&mut plan(&table, pinned, |_| false).unwrap(), &mut rng()), [7]);
+    assert_eq!(order(&mut plan(&table, pinned, good).unwrap(), &mut rng()), [7]);
     let unknown = Ask { pin: Some(ChannelId::new(9)), ..ask() };
-    assert_eq!(plan(&table, unknown, |_| false).unwrap_err(), NoPlan::UnknownPin);
+    assert_eq!(plan(&table, unknown, good).unwrap_err(), NoPlan::UnknownPin);
 }
 
 #[test]
 fn nothing_configured_and_nothing_usable_are_told_apart() {
     let table = table(vec![Channel { status: Status::Disabled, ..channel(1, 0, 1) }]);
     let other = Ask { model: "other", ..ask() };
-    assert_eq!(plan(&table, other, |_| false).unwrap_err(), NoPlan::UnknownModel);
+    assert_eq!(plan(&table, other, good).unwrap_err(), NoPlan::UnknownModel);
     let left_out = vec![LeftOut { channel: ChannelId::new(1), reason: Reason::Disabled }];
-    assert_eq!(plan(&table, ask(), |_| false).unwrap_err(), NoPlan::NoneUsable(left_out));
+    assert_eq!(plan(&table, ask(), good).unwrap_err(), NoPlan::NoneUsable(left_out));
 }
 
 proptest! {
@@ -148,7 +180,7 @@ proptest! {
         };
         let total: i64 = shape.iter().map(|(_, _, keys)| keys).sum();
         let table = table(shape.into_iter().enumerate().map(build).collect());
-        let (mut plan, mut rng) = (plan(&table, ask(), |_| false).unwrap(), SmallRng::seed_from_u64(seed));
+        let (mut plan, mut rng) = (plan(&table, ask(), good).unwrap(), SmallRng::seed_from_u64(seed));
         let tried: Vec<_> = std::iter::from_fn(|| plan.next(Next::Channel, &mut rng)).map(|c| c.id()).collect();
         prop_assert_eq!(tried.len(), usize::try_from(total).unwrap());
         prop_assert_eq!(tried.iter().collect::<HashSet<_>>().len(), tried.len());

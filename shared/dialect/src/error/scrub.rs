@@ -77,8 +77,11 @@ const ENDINGS: &[&str] = &[
 /// `known` are keys that must not show even if they look like words; those under six characters are ignored.
 #[must_use]
 pub fn scrub<'a>(text: &'a str, known: &[&str]) -> Cow<'a, str> {
-    let text = shorten(text);
-    let text = redact(text, known);
+    // Keys go first: the cut must not leave the beginning of one.
+    let text = match redact(text, known) {
+        Cow::Borrowed(text) => Cow::Borrowed(shorten(text)),
+        Cow::Owned(text) => Cow::Owned(shorten(&text).to_owned()),
+    };
     let mut out = String::with_capacity(text.len());
     let mut is_after_bearer = false;
     for piece in text.split_inclusive(is_border) {
@@ -102,7 +105,7 @@ fn shorten(text: &str) -> &str {
     text.get(..end).unwrap_or(text)
 }
 
-fn redact<'a>(text: &'a str, known: &[&str]) -> Cow<'a, str> {
+pub(super) fn redact<'a>(text: &'a str, known: &[&str]) -> Cow<'a, str> {
     let mut text = Cow::Borrowed(text);
     for key in known.iter().filter(|key| key.len() >= 6) {
         if text.contains(key) {

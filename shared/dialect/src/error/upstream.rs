@@ -6,6 +6,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::scrub;
+use super::scrub::redact;
+use crate::json;
 
 /// Bytes of an upstream's body kept for administrators.
 const EXCERPT_BYTES: usize = 512;
@@ -35,7 +37,7 @@ impl UpstreamError {
     /// `known` are keys that must not show, as in [`scrub`].
     #[must_use]
     pub fn read(status: u16, body: &[u8], known: &[&str]) -> Self {
-        let parsed = serde_json::from_slice::<Value>(body).unwrap_or(Value::Null);
+        let parsed = serde_json::from_str::<Value>(&json::mended(body)).unwrap_or(Value::Null);
         // Google wraps the errors of its array streams in an array of one.
         let value = parsed.get(0).unwrap_or(&parsed);
         let inner = value.get("error").filter(|error| error.is_object()).unwrap_or(value);
@@ -45,21 +47,10 @@ impl UpstreamError {
         Self { message, kind: text("type").or_else(|| text("status")), code: text("code"), param: text("param"), metadata }
     }
 
-    /// The same with some keys masked, for an error that was read where they were not known.
-    #[must_use]
-    pub fn redacted(mut self, known: &[&str]) -> Self {
-        self.message = scrub(&self.message, known).into_owned();
-        for text in [&mut self.kind, &mut self.code, &mut self.param].into_iter().flatten() {
-            *text = scrub(text, known).into_owned();
-        }
-        self.metadata = self.metadata.and_then(|raw| RawValue::from_string(scrub(raw.get(), known).into_owned()).ok());
-        self
-    }
-
     /// Whether a parsed `error` field reports an error: `null`, `false`, `""`, `0`, `{}` and `[]` do not.
     #[must_use]
     pub fn is_reported(raw: &[u8]) -> bool {
-        !matches!(raw, b"null" | b"false" | b"\"\"" | b"0") && !crate::json::is_empty_container(raw)
+        !matches!(raw, b"null" | b"false" | b"\"\"" | b"0") && !json::is_empty_container(raw)
     }
 }
 
@@ -73,8 +64,10 @@ impl fmt::Debug for UpstreamError {
 /// The beginning of a body, masked, for the node's log and administrators. Never for callers.
 #[must_use]
 pub fn excerpt(body: &[u8], known: &[&str]) -> String {
-    let start = body.get(..EXCERPT_BYTES).unwrap_or(body);
-    scrub(&String::from_utf8_lossy(start), known).into_owned()
+    let text = String::from_utf8_lossy(body);
+    let text = redact(&text, known);
+    let end = text.floor_char_boundary(EXCERPT_BYTES);
+    scrub(text.get(..end).unwrap_or_default(), known).into_owned()
 }
 
 /// What is said when the upstream says nothing readable. Errors inside a 200 have no status worth naming.
@@ -107,10 +100,11 @@ fn find_message(value: &Value) -> Option<&str> {
 
 fn word(value: &Value, known: &[&str]) -> Option<String> {
     let text = match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => redact(text, known).into_owned(),
         Value::Number(number) => number.to_string(),
         _ => return None,
     };
+    // A key is masked before the cut: the beginning of one is recognised by nobody.
     let end = text.floor_char_boundary(MAX_WORD_BYTES);
     let text = scrub(text.get(..end)?, known).into_owned();
     (!text.is_empty()).then_some(text)

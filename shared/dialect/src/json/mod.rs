@@ -6,10 +6,12 @@
 
 mod document;
 mod edit;
+mod mended;
 mod prescan;
 
 pub use document::Document;
 pub use edit::Edit;
+pub use mended::mended;
 pub use prescan::check;
 
 /// The deepest nesting of arrays and objects that is accepted.

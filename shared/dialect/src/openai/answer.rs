@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::value::RawValue;
 
 use super::output::{self, Calls};
 use super::usage::{Reported, normalise};
@@ -33,20 +34,19 @@ pub enum Content {
 }
 
 impl Answer {
-    /// Reads a body.
+    /// Reads a body. `known` are keys that must not show in an error it holds.
     ///
     /// # Errors
-    /// When it is not JSON. JSON of another kind than an object is an empty answer.
-    pub fn read(body: Bytes, surface: Surface) -> Result<Self, JsonError> {
-        json::check(&body)?;
+    /// When it is not JSON; what its strings hold is never a reason. JSON of another kind than an object is an empty answer.
+    pub fn read(body: Bytes, surface: Surface, known: &[&str]) -> Result<Self, JsonError> {
+        let text = json::mended(&body);
+        json::check(text.as_bytes())?;
         let mut calls = Calls::default();
-        let found = output::read(&body, &mut calls, &mut |_| {}).map_err(|error| JsonError::from_parser(&error))?;
+        let found = output::read(&text, &mut calls, &mut |_| {}).map_err(|error| JsonError::from_parser(&error))?;
         if let Some((line, column)) = found.more_at {
             return Err(JsonError::Trailing { line, column });
         }
-        let raw = |value: Option<&'_ serde_json::value::RawValue>| value.and_then(|raw| span_in(&body, raw.get().as_bytes()));
-        let bytes = |value| raw(value).and_then(|span| body.get(span));
-        let usage = normalise(bytes(found.usage), bytes(found.choice_usage));
+        let usage = normalise(found.usage.map(bytes_of), found.choice_usage.map(bytes_of));
         let has_reasoning = matches!(usage, Reported::Counted(usage) if usage.reasoning > 0);
         let has_output = match surface {
             Surface::Embeddings => found.data > 0,
@@ -54,12 +54,12 @@ impl Answer {
         };
         let content = match found.error {
             Some(error) if UpstreamError::is_reported(error.get().as_bytes()) => {
-                Content::Error(Box::new(UpstreamError::read(200, &body, &[])))
+                Content::Error(Box::new(UpstreamError::read(200, &body, known)))
             }
             _ if has_output => Content::Output,
             _ => Content::Empty,
         };
-        let (model, finish) = (raw(found.model), found.finish);
+        let (model, finish) = (found.model.and_then(|raw| span_in(text.as_bytes(), bytes_of(raw))), found.finish);
         Ok(Self { body, model, usage, finish, content })
     }
 
@@ -81,11 +81,17 @@ impl Answer {
         &self.content
     }
 
+    /// The length of its body, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.body.len()
+    }
+
     /// Shows every generated text, piece by piece, for an estimate where usage is missing.
     pub fn visit_output(&self, text: &mut dyn FnMut(&str)) -> OutputCounts {
         let mut calls = Calls::default();
         // It was read before; a second reading of the same bytes cannot fail.
-        let _ = output::read(&self.body, &mut calls, text);
+        let _ = output::read(&json::mended(&self.body), &mut calls, text);
         calls.counts()
     }
 
@@ -111,6 +117,10 @@ impl fmt::Debug for Answer {
             .field("content", &self.content)
             .finish_non_exhaustive()
     }
+}
+
+fn bytes_of(raw: &RawValue) -> &[u8] {
+    raw.get().as_bytes()
 }
 
 #[cfg(test)]

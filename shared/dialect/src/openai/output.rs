@@ -59,7 +59,7 @@ pub(super) struct Found<'de> {
 }
 
 /// The tool calls seen so far, by choice and index: fragments of one call count once.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Calls {
     seen: Vec<(u32, u64)>,
 }
@@ -77,9 +77,9 @@ impl Calls {
     }
 }
 
-/// Reads one JSON text. Generated text goes to `text`, piece by piece.
-pub(super) fn read<'de>(json: &'de [u8], calls: &mut Calls, text: &mut dyn FnMut(&str)) -> Result<Found<'de>, serde_json::Error> {
-    let mut parser = serde_json::Deserializer::from_slice(json);
+/// Reads one JSON text, mended. Generated text goes to `text`, piece by piece.
+pub(super) fn read<'de>(json: &'de str, calls: &mut Calls, text: &mut dyn FnMut(&str)) -> Result<Found<'de>, serde_json::Error> {
+    let mut parser = serde_json::Deserializer::from_str(json);
     let mut sink = Sink { found: Found::default(), text, calls, choice: 0, call: 0 };
     Walk { place: Place::Top, sink: &mut sink }.deserialize(&mut parser)?;
     sink.found.more_at = parser.end().err().map(|error| (error.line(), error.column()));

@@ -1,12 +1,16 @@
 //! Watching a stream go by: what each frame means, what it adds to the bill, and whether the caller gets it as it is.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use bytes::{BufMut, Bytes, BytesMut};
+use serde::de::IgnoredAny;
 
 use super::output::{self, Calls, Found};
 use super::usage::{Fault, Reported, normalise};
 use super::{Finish, OutputCounts, Surface};
 use crate::error::UpstreamError;
-use crate::json::{self, span_in};
+use crate::json::{self, Shape, span_in};
 use crate::sse::Frame;
 
 /// What the caller of a stream is to see.
@@ -16,6 +20,8 @@ pub struct StreamSettings {
     pub show_usage: bool,
     /// The caller's name of the model, when the channel maps it to another one.
     pub rename: Option<Box<str>>,
+    /// For a provider that is known to send no `[DONE]`: how many answers were asked for, whose ends are the stream's.
+    pub ends_after: Option<u32>,
 }
 
 /// What to do with a frame.
@@ -29,8 +35,10 @@ pub enum Verdict {
     Withhold,
     /// The terminal event: the caller gets the frame's own bytes, and nothing after it.
     Done,
-    /// The upstream reports an error. The caller gets it in our own words.
-    Error(Box<UpstreamError>),
+    /// The frame was several events run together. Each of these is to be observed in its place.
+    Several(Vec<Frame>),
+    /// The upstream reports an error with this data ([`UpstreamError::read`]). The caller gets it in our own words.
+    Error(Bytes),
 }
 
 /// What a stream was, when it is over.
@@ -44,7 +52,7 @@ pub struct Summary {
     pub finish: Option<Finish>,
     /// Any text, tool call, reasoning or media came.
     pub saw_output: bool,
-    /// The stream ended as it should: with its terminal event, or with an end for every answer that was begun.
+    /// The stream ended as it should: with its terminal event or, where there is none, with an end for every answer asked for.
     pub is_complete: bool,
     /// `[DONE]` came.
     pub saw_done: bool,
@@ -55,15 +63,16 @@ pub struct Summary {
 }
 
 /// Watches one stream of one upstream answer. It holds no bytes of it beyond the names it may need for a usage frame.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct StreamMeter {
     surface: Surface,
     show_usage: bool,
     /// The caller's model name as JSON.
     rename: Option<String>,
+    ends_after: Option<u32>,
     head: Option<Head>,
     calls: Calls,
-    usage: Reported,
+    usage: Latest,
     fault: Option<Fault>,
     finish: Option<Finish>,
     started: u128,
@@ -73,8 +82,16 @@ pub struct StreamMeter {
     unreadable: u32,
 }
 
+/// The usage reported last.
+#[derive(Debug, Clone, Default)]
+struct Latest {
+    reported: Reported,
+    /// It is of all that came, and nothing was left to come.
+    is_final: bool,
+}
+
 /// What all chunks of a stream share, as JSON.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Head {
     id: Box<str>,
     created: Box<str>,
@@ -83,6 +100,8 @@ struct Head {
 
 /// Longest value kept for [`Head`], in bytes.
 const MAX_HEAD_BYTES: usize = 512;
+/// Events run together that are taken apart; more of them are passed on as they are.
+const MAX_TOGETHER: usize = 64;
 
 impl StreamMeter {
     /// A meter at the start of a stream.
@@ -92,9 +111,10 @@ impl StreamMeter {
             surface,
             show_usage: settings.show_usage,
             rename: settings.rename.as_deref().map(json::quoted),
+            ends_after: settings.ends_after,
             head: None,
             calls: Calls::default(),
-            usage: Reported::Missing,
+            usage: Latest::default(),
             fault: None,
             finish: None,
             started: 0,
@@ -109,30 +129,39 @@ impl StreamMeter {
     ///
     /// Comments and events without data are forwarded; so are events that are no JSON, unless the stream broke off inside them.
     pub fn observe(&mut self, frame: &Frame, text: &mut dyn FnMut(&str)) -> Verdict {
+        let as_it_is = if frame.is_terminated() { Verdict::Forward } else { Verdict::Withhold };
         let event = frame.event();
-        let Some(data) = event.data else { return Verdict::Forward };
+        let Some(data) = event.data else { return as_it_is };
         if data.trim_ascii() == b"[DONE]" {
             self.saw_done = true;
             return Verdict::Done;
         }
-        if event.name == Some(b"error") {
-            return Verdict::Error(Box::new(UpstreamError::read(200, &data, &[])));
+        if let Cow::Owned(lines) = &data
+            && let Some(events) = taken_apart(frame, event.name, lines)
+        {
+            return Verdict::Several(events);
         }
-        let Ok(found) = output::read(&data, &mut self.calls, text) else {
+        if event.name == Some(b"error") {
+            return Verdict::Error(data.into_owned().into());
+        }
+        let json = json::mended(&data);
+        let Ok(found) = output::read(&json, &mut self.calls, text) else {
             self.unreadable = self.unreadable.saturating_add(1);
-            return if frame.is_terminated() { Verdict::Forward } else { Verdict::Withhold };
+            return as_it_is;
         };
-        // Careless servers put two events into one: the first counts, and all of it is passed on.
+        // Of two events in one line the first counts, and all of it is passed on.
         self.unreadable = self.unreadable.saturating_add(u32::from(found.more_at.is_some()));
         self.take(&found);
         if found.error.is_some_and(|raw| UpstreamError::is_reported(raw.get().as_bytes())) {
-            return Verdict::Error(Box::new(UpstreamError::read(200, &data, &[])));
+            return Verdict::Error(Bytes::copy_from_slice(&data));
         }
-        if found.usage.is_some() && found.choices == 0 && !found.has_output && !self.show_usage {
+        let is_usage_alone = found.usage.is_some() && found.choices == 0 && !found.has_output && found.more_at.is_none();
+        if is_usage_alone && !self.show_usage {
             return Verdict::Withhold;
         }
-        match (&self.rename, found.model) {
-            (Some(name), Some(model)) => renamed(frame, event.name, &data, model.get(), name),
+        let model = found.model.and_then(|model| span_in(json.as_bytes(), model.get().as_bytes()));
+        match (&self.rename, model) {
+            (Some(name), Some(model)) => renamed(frame, event.name, &data, model, name),
             _ => Verdict::Forward,
         }
     }
@@ -146,7 +175,13 @@ impl StreamMeter {
     /// The last usage reported so far.
     #[must_use]
     pub fn usage(&self) -> Reported {
-        self.usage
+        self.usage.reported
+    }
+
+    /// Whether that usage is of all that came: nothing was left to come when it was sent, and nothing came after it.
+    #[must_use]
+    pub fn is_usage_final(&self) -> bool {
+        self.usage.is_final
     }
 
     /// What the output held so far beside its text.
@@ -191,9 +226,12 @@ impl StreamMeter {
     /// What the stream was.
     #[must_use]
     pub fn finish(&self) -> Summary {
-        let all_ended = self.started != 0 && self.started & !self.finished == 0;
+        let all_ended = self.ends_after.is_some_and(|answers| {
+            let all = u128::MAX >> u128::BITS.saturating_sub(answers.clamp(1, u128::BITS));
+            self.finished & all == all
+        });
         Summary {
-            usage: self.usage,
+            usage: self.usage.reported,
             fault: self.fault,
             finish: self.finish,
             saw_output: self.saw_output,
@@ -209,6 +247,7 @@ impl StreamMeter {
         self.started |= found.started;
         self.finished |= found.finished;
         self.finish = found.finish.or(self.finish);
+        self.usage.is_final &= !found.has_output;
         if found.usage.is_some() || found.choice_usage.is_some() {
             self.take_usage(found);
         }
@@ -229,22 +268,23 @@ impl StreamMeter {
             Reported::Missing => {}
             Reported::Implausible(fault) => {
                 self.fault = Some(fault);
-                if self.usage == Reported::Missing {
-                    self.usage = Reported::Implausible(fault);
+                if self.usage.reported == Reported::Missing {
+                    self.usage.reported = Reported::Implausible(fault);
                 }
             }
             counted @ Reported::Counted(usage) => {
                 self.saw_output |= usage.reasoning > 0;
-                self.usage = counted;
+                let has_ended = self.started != 0 && self.started & !self.finished == 0;
+                let is_final = (found.choices == 0 && !found.has_output) || has_ended;
+                self.usage = Latest { reported: counted, is_final };
             }
         }
     }
 }
 
 /// The frame with another model name. One line of data keeps every other byte; several are written anew.
-fn renamed(frame: &Frame, name: Option<&[u8]>, data: &[u8], model: &str, new: &str) -> Verdict {
-    let Some(span) = span_in(data, model.as_bytes()) else { return Verdict::Forward };
-    let (front, back) = (data.get(..span.start).unwrap_or_default(), data.get(span.end..).unwrap_or_default());
+fn renamed(frame: &Frame, name: Option<&[u8]>, data: &[u8], model: Range<usize>, new: &str) -> Verdict {
+    let (front, back) = (data.get(..model.start).unwrap_or_default(), data.get(model.end..).unwrap_or_default());
     let mut out = BytesMut::with_capacity(frame.bytes().len() + new.len());
     if let Some(at) = span_in(frame.bytes(), data) {
         out.put_slice(frame.bytes().get(..at.start).unwrap_or_default());
@@ -266,6 +306,24 @@ fn renamed(frame: &Frame, name: Option<&[u8]>, data: &[u8], model: &str, new: &s
     }
     out.put_u8(b'\n');
     Verdict::Rewritten(out.freeze())
+}
+
+/// Careless servers leave out the blank line between two events, so that each line of data is an event of its own. `None` when they
+/// are the lines of one event, as they should be.
+fn taken_apart(frame: &Frame, name: Option<&[u8]>, data: &[u8]) -> Option<Vec<Frame>> {
+    let mut lines = data.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).peekable();
+    let is_event =
+        |line: &&[u8]| Shape::of(line.trim_ascii_start()) == Shape::Object && serde_json::from_slice::<IgnoredAny>(line).is_ok();
+    if !lines.peek().is_some_and(is_event) || !(2..=MAX_TOGETHER).contains(&lines.clone().take(MAX_TOGETHER + 1).count()) {
+        return None;
+    }
+    let name = name.map(|name| [b"event: ", name, b"\n"].concat()).unwrap_or_default();
+    let mut events = Vec::new();
+    while let Some(line) = lines.next() {
+        let is_terminated = frame.is_terminated() || lines.peek().is_some();
+        events.push(Frame::made([name.as_slice(), b"data: ", line, b"\n\n"].concat().into(), is_terminated));
+    }
+    Some(events)
 }
 
 #[cfg(test)]

@@ -213,6 +213,22 @@ impl Frame {
         Self { bytes, skip: 0, is_terminated: true }
     }
 
+    /// A frame with its blank line, which may yet be the torn end of a stream.
+    pub(crate) fn made(bytes: Bytes, is_terminated: bool) -> Self {
+        Self { bytes, skip: 0, is_terminated }
+    }
+
+    /// The same with its blank line put in where the stream ended without: what follows must not become a part of it.
+    #[must_use]
+    pub fn closed(mut self) -> Self {
+        if !self.is_terminated {
+            // A line end may be there, and a CR may be half of one: an LF completes both.
+            let end: &[u8] = if self.bytes.ends_with(b"\n") { b"\n" } else { b"\n\n" };
+            self.bytes = [&self.bytes, end].concat().into();
+        }
+        self
+    }
+
     /// The frame as it came, its terminator included.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {

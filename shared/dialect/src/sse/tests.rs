@@ -185,3 +185,21 @@ proptest! {
         prop_assert_eq!(events, by_the_standard(&stream));
     }
 }
+
+#[test]
+fn a_closed_frame_keeps_what_follows_out_wherever_the_stream_was_cut() {
+    for stream in STREAMS {
+        for cut in 0..=stream.len() {
+            let mut splitter = Splitter::new(DEFAULT_MAX_FRAME_BYTES);
+            splitter.push(Bytes::copy_from_slice(&stream[..cut]));
+            let mut sent = Vec::new();
+            while let Some(frame) = splitter.next_frame().unwrap() {
+                sent.extend_from_slice(frame.bytes());
+            }
+            sent.extend(splitter.finish().map(Frame::closed).into_iter().flat_map(Frame::into_bytes));
+            sent.extend_from_slice(b"data: end\n\n");
+            let last = by_the_standard(&sent).pop();
+            assert_eq!(last, Some((None, Some(b"end".to_vec()))), "{:?} cut at {cut}", String::from_utf8_lossy(stream));
+        }
+    }
+}

@@ -117,7 +117,7 @@ fn names_that_would_change_the_address_cannot() {
         azure.url(Capability::Chat, "d", Some("api-version=1&api-version=2")).map(|url| url.ends_with("version=1")),
         Ok(true)
     );
-    assert_eq!(azure.url(Capability::Chat, "d", Some("api-version=%26x%3D1")), Err(CallError::Version));
+    assert_eq!(azure.url(Capability::Chat, "d", Some("api-version=%26x%3D1")), Err(CallError::CallerVersion));
 }
 
 #[test]

@@ -3,7 +3,7 @@ use sluice_domain::Usage;
 use super::*;
 
 fn read(surface: Surface, body: &str) -> Answer {
-    Answer::read(Bytes::copy_from_slice(body.as_bytes()), surface).unwrap()
+    Answer::read(Bytes::copy_from_slice(body.as_bytes()), surface, &[]).unwrap()
 }
 
 const CHAT: &str = r#"{"id":"c1","model" : "up","choices":[{"index":0,"message":{"role":"assistant","content":"Hi","tool_calls":[{"id":"1","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":2},"x":1.0}"#;
@@ -22,7 +22,7 @@ fn usage_end_and_text_of_an_answer_are_read() {
 #[test]
 fn the_body_is_the_very_same_bytes_unless_the_model_was_mapped() {
     let body = Bytes::from_static(CHAT.as_bytes());
-    let same = Answer::read(body.clone(), Surface::ChatCompletions).unwrap().into_body(None);
+    let same = Answer::read(body.clone(), Surface::ChatCompletions, &[]).unwrap().into_body(None);
     assert_eq!(same.as_ptr(), body.as_ptr());
     let renamed = read(Surface::ChatCompletions, CHAT).into_body(Some("mine"));
     assert_eq!(renamed, CHAT.replace("\"up\"", "\"mine\""));
@@ -68,9 +68,39 @@ fn what_is_worth_paying_for_is_told_from_what_is_not() {
 }
 
 #[test]
+fn half_a_character_in_an_answer_is_no_reason_to_refuse_it() {
+    let body = r#"{"id":"\ud83d","model":"up","choices":[{"message":{"content":"Hi \ud83d","reasoning":"hm\ude00","x":"\ud83d"},"finish_reason":"stop"}],"\ud83d":1,"usage":{"prompt_tokens":9,"completion_tokens":2}}"#;
+    let answer = read(Surface::ChatCompletions, body);
+    assert!(matches!(answer.content(), Content::Output));
+    assert_eq!(answer.usage(), Reported::Counted(Usage { input: 9, output: 2, ..Usage::default() }));
+    assert_eq!(answer.finish(), Some(Finish::Stop));
+    let mut text = String::new();
+    answer.visit_output(&mut |piece| text.push_str(piece));
+    assert_eq!(text, "Hi \u{fffd}hm\u{fffd}");
+    assert_eq!(answer.clone().into_body(None), body);
+    assert_eq!(answer.into_body(Some("mine")), body.replace("\"up\"", "\"mine\""));
+}
+
+#[test]
+fn bytes_cut_out_of_a_character_pass_as_they_came() {
+    let body = Bytes::from_static(b"{\"model\":\"up\",\"choices\":[{\"message\":{\"content\":\"Hi \xF0\x9F\"}}]}");
+    let answer = Answer::read(body.clone(), Surface::ChatCompletions, &[]).unwrap();
+    assert!(matches!(answer.content(), Content::Output));
+    assert_eq!(answer.into_body(None), body);
+}
+
+#[test]
+fn an_error_in_an_answer_does_not_show_the_key() {
+    let body = br#"{"error":{"message":"no such key 0b6f2a1c-7d43-4e9a-9f10-5c2e8d7a6b31"}}"#;
+    let answer = Answer::read(Bytes::from_static(body), Surface::ChatCompletions, &["0b6f2a1c-7d43-4e9a-9f10-5c2e8d7a6b31"]);
+    let Content::Error(error) = answer.unwrap().content().clone() else { panic!("an error") };
+    assert_eq!(error.message, "no such key ***");
+}
+
+#[test]
 fn a_body_that_is_no_json_is_refused() {
     for body in ["<html></html>", "", "{\"choices\":[", "{} trailing"] {
-        assert!(Answer::read(Bytes::copy_from_slice(body.as_bytes()), Surface::ChatCompletions).is_err(), "{body}");
+        assert!(Answer::read(Bytes::copy_from_slice(body.as_bytes()), Surface::ChatCompletions, &[]).is_err(), "{body}");
     }
 }
 

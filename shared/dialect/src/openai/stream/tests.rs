@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use proptest::prelude::*;
 use sluice_domain::Usage;
 
@@ -17,13 +19,15 @@ fn run(settings: &StreamSettings, chunks: &[&[u8]]) -> (String, String, Vec<Stri
             frames.push(frame);
         }
     }
-    frames.extend(splitter.finish());
-    for frame in frames {
+    frames.extend(splitter.finish().map(Frame::closed));
+    let mut frames = VecDeque::from(frames);
+    while let Some(frame) = frames.pop_front() {
         match meter.observe(&frame, &mut |text| counted.push_str(text)) {
             Verdict::Forward | Verdict::Done => seen.extend_from_slice(frame.bytes()),
             Verdict::Rewritten(bytes) => seen.extend_from_slice(&bytes),
             Verdict::Withhold => {}
-            Verdict::Error(error) => errors.push(error.message),
+            Verdict::Several(events) => events.into_iter().rev().for_each(|event| frames.push_front(event)),
+            Verdict::Error(data) => errors.push(UpstreamError::read(200, &data, &[]).message),
         }
     }
     (String::from_utf8(seen).unwrap(), counted, errors, meter.finish())
@@ -31,6 +35,10 @@ fn run(settings: &StreamSettings, chunks: &[&[u8]]) -> (String, String, Vec<Stri
 
 fn hidden() -> StreamSettings {
     StreamSettings::default()
+}
+
+fn showing() -> StreamSettings {
+    StreamSettings { show_usage: true, ..StreamSettings::default() }
 }
 
 const PLAIN: &str = concat!(
@@ -68,7 +76,7 @@ fn usage_is_read_and_its_frame_hidden_from_callers_who_did_not_ask() {
 #[test]
 fn usage_is_shown_to_callers_who_asked() {
     let stream = [PLAIN, USAGE, DONE].concat();
-    let (seen, ..) = run(&StreamSettings { show_usage: true, rename: None }, &[stream.as_bytes()]);
+    let (seen, ..) = run(&showing(), &[stream.as_bytes()]);
     assert_eq!(seen, stream);
 }
 
@@ -132,21 +140,57 @@ fn hidden_reasoning_and_media_are_output() {
 }
 
 #[test]
-fn a_stream_is_complete_when_every_choice_ended_even_without_done() {
-    let start =
-        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}},{\"index\":1,\"delta\":{\"content\":\"y\"}}]}\n\n";
+fn only_its_terminal_event_completes_a_stream() {
+    assert!(run(&hidden(), &[DONE.as_bytes()]).3.is_complete);
+    assert!(run(&hidden(), &[[PLAIN, DONE].concat().as_bytes()]).3.is_complete);
+    assert!(!run(&hidden(), &[PLAIN.as_bytes()]).3.is_complete, "every answer ended, and still something may be missing");
+    assert!(!run(&hidden(), &[]).3.is_complete);
+}
+
+#[test]
+fn without_a_terminal_event_a_stream_is_complete_when_every_answer_asked_for_has_ended() {
+    let start = |n| format!("data: {{\"choices\":[{{\"index\":{n},\"delta\":{{\"content\":\"x\"}}}}]}}\n\n");
     let end = |n| format!("data: {{\"choices\":[{{\"index\":{n},\"delta\":{{}},\"finish_reason\":\"length\"}}]}}\n\n");
-    let complete = |stream: String| run(&hidden(), &[stream.as_bytes()]).3.is_complete;
-    assert!(!complete(start.to_owned()));
-    assert!(!complete(start.to_owned() + &end(0)));
-    assert!(complete(start.to_owned() + &end(1) + &end(0)));
-    assert!(!complete(String::new()));
-    assert!(complete(DONE.to_owned()));
+    let complete = |answers, stream: String| {
+        let settings = StreamSettings { ends_after: Some(answers), ..hidden() };
+        run(&settings, &[stream.as_bytes()]).3.is_complete
+    };
+    assert!(!complete(1, String::new()));
+    assert!(!complete(1, start(0)));
+    assert!(complete(1, start(0) + &end(0)));
+    assert!(!complete(2, start(0) + &end(0)), "the other one never began");
+    assert!(!complete(2, start(0) + &start(1) + &end(0)));
+    assert!(complete(2, start(0) + &start(1) + &end(1) + &end(0)));
+    assert!(complete(128, (0..128).map(end).collect()));
+    assert!(!complete(128, (0..127).map(end).collect()));
+    assert!(complete(2, start(0) + DONE));
+}
+
+#[test]
+fn usage_is_final_when_nothing_is_left_to_come() {
+    let with =
+        |choices: &str| format!("data: {{\"choices\":{choices},\"usage\":{{\"prompt_tokens\":3,\"completion_tokens\":1}}}}\n\n");
+    let delta = |finish: &str| format!("[{{\"index\":0,\"delta\":{{\"content\":\"x\"}},\"finish_reason\":{finish}}}]");
+    let is_final = |stream: String| {
+        let mut splitter = Splitter::new(DEFAULT_MAX_FRAME_BYTES);
+        let mut meter = StreamMeter::new(Surface::ChatCompletions, &hidden());
+        splitter.push(stream.into());
+        while let Some(frame) = splitter.next_frame().unwrap() {
+            meter.observe(&frame, &mut |_| {});
+        }
+        meter.is_usage_final()
+    };
+    assert!(is_final(PLAIN.to_owned() + USAGE));
+    assert!(is_final(with("[]")));
+    assert!(is_final(with(&delta("\"stop\""))));
+    assert!(!is_final(with(&delta("null"))), "sent with every chunk");
+    assert!(!is_final(with("[]") + PLAIN), "sent first");
+    assert!(!is_final(PLAIN.to_owned()), "not sent");
 }
 
 #[test]
 fn the_callers_model_name_replaces_the_upstreams_byte_for_byte() {
-    let settings = StreamSettings { show_usage: true, rename: Some("my \"model\"".into()) };
+    let settings = StreamSettings { rename: Some("my \"model\"".into()), ..showing() };
     let stream =
         ["event: x\r\ndata:{\"a\" : 1.0, \"model\" : \"up\" ,\"choices\":[]}\r\n\r\n", USAGE, ": note\n\n", DONE].concat();
     let (seen, ..) = run(&settings, &[stream.as_bytes()]);
@@ -155,7 +199,7 @@ fn the_callers_model_name_replaces_the_upstreams_byte_for_byte() {
 
 #[test]
 fn a_model_name_in_several_data_lines_is_replaced_too() {
-    let settings = StreamSettings { show_usage: false, rename: Some("mine".into()) };
+    let settings = StreamSettings { rename: Some("mine".into()), ..hidden() };
     let (seen, ..) = run(&settings, &[b"event: x\ndata: {\"model\":\ndata: \"up\"}\n\n"]);
     assert_eq!(seen, "event: x\ndata: {\"model\":\ndata: \"mine\"}\n\n");
 }
@@ -183,10 +227,50 @@ fn comments_and_unknown_events_pass_and_a_torn_end_does_not() {
 }
 
 #[test]
-fn of_two_events_run_together_the_first_counts() {
-    let stream = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"prompt_tokens\":1}}\ndata: {\"a\":1}\n\n";
-    let (seen, text, _, summary) = run(&hidden(), &[stream.as_bytes()]);
-    assert_eq!((seen.as_str(), text.as_str(), summary.usage, summary.unreadable), (stream, "x", usage(1, 0), 1));
+fn events_run_together_are_each_an_event() {
+    let text = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}";
+    let shown = [text, "\n\n", DONE].concat();
+    for stream in [
+        [text, "\n", USAGE.trim_end(), "\n", DONE].concat(),
+        [text, "\n\n", USAGE.trim_end(), "\r\n", DONE].concat(),
+        [text, "\n", USAGE.trim_end(), "\ndata: [DONE]"].concat(),
+    ] {
+        let (seen, counted, _, summary) = run(&hidden(), &[stream.as_bytes()]);
+        assert_eq!((seen.as_str(), counted.as_str(), summary.usage, summary.saw_done), (shown.as_str(), "x", usage(3, 2), true));
+        assert_eq!(run(&showing(), &[stream.as_bytes()]).0, [text, "\n\n", USAGE, DONE].concat());
+    }
+    let failing = [text, "\ndata: {\"error\":{\"message\":\"boom\"}}\n\n"].concat();
+    let (seen, _, errors, _) = run(&hidden(), &[failing.as_bytes()]);
+    assert_eq!((seen, errors), ([text, "\n\n"].concat(), vec!["boom".to_owned()]));
+    let torn = [text, "\ndata: {\"choi"].concat();
+    assert_eq!(run(&hidden(), &[torn.as_bytes()]).0, [text, "\n\n"].concat());
+}
+
+#[test]
+fn lines_of_one_event_stay_together() {
+    let stream = "data: {\"choices\":\ndata: [{\"delta\":{\"content\":\"x\"}}]}\n\n";
+    let (seen, text, ..) = run(&hidden(), &[stream.as_bytes()]);
+    assert_eq!((seen.as_str(), text.as_str()), (stream, "x"));
+}
+
+#[test]
+fn of_two_events_in_one_line_the_first_counts_and_neither_is_lost() {
+    let stream = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}{\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n";
+    let (seen, _, _, summary) = run(&hidden(), &[stream.as_bytes()]);
+    assert_eq!((seen.as_str(), summary.usage, summary.unreadable), (stream, usage(1, 0), 1));
+}
+
+#[test]
+fn half_a_character_costs_nothing_else_of_its_event() {
+    let settings = StreamSettings { rename: Some("mine".into()), ..showing() };
+    for half in ["\\ud83d", "\\ude00"] {
+        let stream = format!(
+            "data: {{\"id\":\"{half}\",\"choices\":[{{\"delta\":{{\"content\":\"a{half}\",\"x\":\"{half}\"}},\"finish_reason\":\"stop\"}}],\"model\":\"up\",\"usage\":{{\"prompt_tokens\":3,\"completion_tokens\":2}}}}\n\n"
+        );
+        let (seen, text, _, summary) = run(&settings, &[stream.as_bytes()]);
+        assert_eq!((seen, text.as_str()), (stream.replace("\"up\"", "\"mine\""), "a\u{fffd}"));
+        assert_eq!((summary.usage, summary.finish, summary.unreadable), (usage(3, 2), Some(Finish::Stop), 0));
+    }
 }
 
 #[test]
@@ -197,7 +281,7 @@ fn a_last_event_without_its_blank_line_still_counts() {
 
 #[test]
 fn a_usage_frame_of_our_own_looks_like_the_streams_other_chunks() {
-    let settings = StreamSettings { show_usage: true, rename: Some("mine".into()) };
+    let settings = StreamSettings { rename: Some("mine".into()), ..showing() };
     let mut meter = StreamMeter::new(Surface::ChatCompletions, &settings);
     let first = PLAIN.split_inclusive("\n\n").next().unwrap();
     meter.observe(&Frame::whole(Bytes::from_static(first.as_bytes())), &mut |_| {});
@@ -221,6 +305,6 @@ fn every_cut_gives_the_same_result() {
 proptest! {
     #[test]
     fn any_data_is_observed_without_panic(data in "[\\[\\]{}:,\"a-z0-9 ]{0,60}") {
-        run(&StreamSettings { show_usage: false, rename: Some("x".into()) }, &[format!("data: {data}\n\n").as_bytes()]);
+        run(&StreamSettings { rename: Some("x".into()), ..hidden() }, &[format!("data: {data}\n\n").as_bytes()]);
     }
 }
