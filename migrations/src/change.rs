@@ -2,7 +2,7 @@
 
 use sea_orm::{DatabaseBackend, DbErr};
 use sea_orm_migration::prelude::async_trait::async_trait;
-use sea_orm_migration::prelude::{IndexCreateStatement, TableCreateStatement};
+use sea_orm_migration::prelude::{ColumnDef, ColumnType, IndexCreateStatement, TableAlterStatement, TableCreateStatement};
 use sea_orm_migration::sea_query::{Index, MysqlQueryBuilder, PostgresQueryBuilder, SqliteQueryBuilder, Table};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
 
@@ -15,6 +15,15 @@ pub enum Change {
         name: &'static str,
         /// The statement without the engine's table options.
         create: Box<TableCreateStatement>,
+    },
+    /// Adds a column to a table of an earlier migration. It has a default, because the previous release does not write it.
+    Column {
+        /// The table.
+        table: &'static str,
+        /// Its name.
+        name: String,
+        /// The statement.
+        alter: Box<TableAlterStatement>,
     },
     /// Creates an index.
     Index {
@@ -32,6 +41,13 @@ pub(crate) fn table(name: &'static str, fill: impl FnOnce(&mut TableCreateStatem
     let mut create = Table::create().table(name).if_not_exists().to_owned();
     fill(&mut create);
     Change::Table { name, create: Box::new(create) }
+}
+
+/// One more column of a table that is there.
+pub(crate) fn column(table: &'static str, column: ColumnDef) -> Change {
+    let name = column.get_column_name();
+    let alter = Table::alter().table(table).add_column(column).to_owned();
+    Change::Column { table, name, alter: Box::new(alter) }
 }
 
 /// An index over columns; its name says where it is and what is in it.
@@ -72,7 +88,7 @@ impl Scripted {
     pub(crate) fn tables(&self) -> Vec<String> {
         let named = |change: &Change| match change {
             Change::Table { name, .. } => Some((*name).to_owned()),
-            Change::Index { .. } => None,
+            Change::Column { .. } | Change::Index { .. } => None,
         };
         self.changes.iter().filter_map(named).collect()
     }
@@ -87,19 +103,37 @@ fn render(change: &Change, engine: DatabaseBackend) -> String {
         (Change::Table { create, .. }, DatabaseBackend::MySql) => for_engine(create, engine).to_string(MysqlQueryBuilder),
         (Change::Table { create, .. }, DatabaseBackend::Postgres) => create.to_string(PostgresQueryBuilder),
         (Change::Table { create, .. }, _) => create.to_string(SqliteQueryBuilder),
+        (Change::Column { alter, .. }, DatabaseBackend::MySql) => alter.to_string(MysqlQueryBuilder),
+        (Change::Column { alter, .. }, DatabaseBackend::Postgres) => alter.to_string(PostgresQueryBuilder),
+        (Change::Column { alter, .. }, _) => alter.to_string(SqliteQueryBuilder),
         (Change::Index { create, .. }, DatabaseBackend::MySql) => create.to_string(MysqlQueryBuilder),
         (Change::Index { create, .. }, DatabaseBackend::Postgres) => create.to_string(PostgresQueryBuilder),
         (Change::Index { create, .. }, _) => create.to_string(SqliteQueryBuilder),
     }
 }
 
-/// MySQL compares text without regard to case unless told otherwise; names and digests need the bytes compared.
+/// MySQL compares text without regard to case unless told otherwise; names and digests need the bytes compared. Its TEXT ends at
+/// 65,535 bytes, which a channel of many models is longer than.
 fn for_engine(create: &TableCreateStatement, engine: DatabaseBackend) -> TableCreateStatement {
-    let mut create = create.clone();
-    if engine == DatabaseBackend::MySql {
-        create.engine("InnoDB").character_set("utf8mb4").collate("utf8mb4_bin");
+    if engine != DatabaseBackend::MySql {
+        return create.clone();
     }
-    create
+    let mut wide = Table::create().if_not_exists().to_owned();
+    if let Some(name) = create.get_table_name() {
+        wide.table(name.clone());
+    }
+    for column in create.get_columns() {
+        let mut column = column.clone();
+        if column.get_column_type() == Some(&ColumnType::Text) {
+            column.custom("mediumtext");
+        }
+        wide.col(column);
+    }
+    for index in create.get_indexes() {
+        wide.index(&mut index.clone());
+    }
+    wide.engine("InnoDB").character_set("utf8mb4").collate("utf8mb4_bin");
+    wide
 }
 
 impl MigrationName for Scripted {
@@ -115,6 +149,11 @@ impl MigrationTrait for Scripted {
         for change in &self.changes {
             match change {
                 Change::Table { create, .. } => manager.create_table(for_engine(create, engine)).await?,
+                Change::Column { table, name, alter } => {
+                    if !manager.has_column(*table, name).await? {
+                        manager.alter_table(*alter.clone()).await?;
+                    }
+                }
                 Change::Index { table, name, create } => {
                     if !manager.has_index(*table, name).await? {
                         manager.create_index(*create.clone()).await?;

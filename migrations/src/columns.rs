@@ -52,12 +52,12 @@ pub(crate) fn text_null(name: &'static str, chars: u32) -> ColumnDef {
     ColumnDef::new(name).string_len(chars).null().to_owned()
 }
 
-/// Text without a set length: lists and maps as JSON, sealed secrets.
+/// Text of at most 16 million bytes, the least of what the engines take: lists and maps as JSON, sealed secrets.
 pub(crate) fn long_text(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).text().not_null().to_owned()
 }
 
-/// Text without a set length, or nothing.
+/// The same, or nothing.
 pub(crate) fn long_text_null(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).text().null().to_owned()
 }

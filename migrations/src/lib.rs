@@ -14,6 +14,7 @@ mod m0002_people;
 mod m0003_channels;
 mod m0004_money;
 mod m0005_usage;
+mod m0006_fleet;
 
 use sea_orm::DatabaseBackend;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -50,6 +51,7 @@ fn scripts() -> Vec<Scripted> {
         Scripted::new("m0003_channels", m0003_channels::changes()),
         Scripted::new("m0004_money", m0004_money::changes()),
         Scripted::new("m0005_usage", m0005_usage::changes()),
+        Scripted::new("m0006_fleet", m0006_fleet::changes()),
     ]
 }
 

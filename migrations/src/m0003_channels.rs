@@ -29,6 +29,8 @@ pub(crate) fn changes() -> Vec<Change> {
                 .col(long("channel_id"))
                 .col(int("position"))
                 .col(long_text("sealed_key"))
+                // what it is sealed to: a random name, known before the row has an id
+                .col(text("seal_name", 32))
                 .col(text("hint", 16))
                 .col(int("status"));
         }),

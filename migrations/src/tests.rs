@@ -45,6 +45,28 @@ fn mysql_compares_text_by_its_bytes() {
 }
 
 #[test]
+fn mysql_takes_as_much_text_as_a_channel_of_many_models_has() {
+    let (mut wide, mut others) = (0, 0);
+    for sql in all_sql(DatabaseBackend::MySql) {
+        assert!(!sql.contains(" text"), "65,535 bytes are too few: {sql}");
+        wide += sql.matches(" mediumtext").count();
+    }
+    for sql in all_sql(DatabaseBackend::Postgres) {
+        others += sql.matches(" text").count();
+    }
+    assert!(wide > 10 && wide == others, "{wide}, {others}");
+}
+
+#[test]
+fn a_table_is_the_same_on_mysql_but_for_its_long_texts() {
+    let of = |engine| all_sql(engine).into_iter().filter(|sql| sql.starts_with("CREATE TABLE"));
+    for (mysql, postgres) in of(DatabaseBackend::MySql).zip(of(DatabaseBackend::Postgres)) {
+        let shape = |sql: &str| ["PRIMARY KEY", "NOT NULL", "DEFAULT 0", "IF NOT EXISTS"].map(|words| sql.matches(words).count());
+        assert_eq!(shape(&mysql), shape(&postgres), "{mysql}");
+    }
+}
+
+#[test]
 fn index_names_are_unique_and_fit_mysql() {
     let mut names: Vec<String> = scripts()
         .iter()

@@ -50,7 +50,7 @@ fn price_with_long_ratios(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn hold_of_a_chat(bencher: Bencher<'_, '_>) {
     let rate = rate("1.25", "4", "0.5");
-    bencher.bench(|| hold(black_box(&rate), 1234, 4096, LEAST_HELD_PROMPT));
+    bencher.bench(|| hold(black_box(&rate), 1234, 4096, LEAST_HELD_PROMPT, &[]));
 }
 
 #[divan::bench]
@@ -77,7 +77,7 @@ fn estimate_a_prompt_of_10_kb(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn reserve_and_settle_on_two_accounts(bencher: Bencher<'_, '_>) {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     let accounts = [AccountId::new(1), AccountId::new(2)];
     for account in accounts {
         let grant_seq = book.ask_with_identity(0);

@@ -3,12 +3,15 @@
 //! Pure: operations take the time (`CLOCK_BOOTTIME`, milliseconds) and return what to send or to record. The life of a request:
 //! [`LeaseBook::reserve`] → on a [`Shortage`], [`LeaseBook::want`], send, wait for [`LeaseBook::granted`], reserve again →
 //! [`LeaseBook::settle`] or [`LeaseBook::release`]. Once a second: [`LeaseBook::sweep`] and [`LeaseBook::renewals`].
-//! After a reconnect: list [`LeaseBook::held`], send [`LeaseBook::outstanding`] again. Rules: protocol.md B3 and rulings R1–R4.
+//! After a reconnect: list [`LeaseBook::held`], send [`LeaseBook::outstanding`] again. When the control plane asks money back:
+//! [`LeaseBook::recall`], see `recall.rs`. Rules: protocol.md B3 and rulings R1–R4, R17.
 
 mod account;
 mod grant;
+mod recall;
 mod spend;
 mod terms;
+mod times;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -20,29 +23,15 @@ use self::account::Account;
 pub use self::grant::{LOW_BALANCE_REQUESTS, grant_size, is_low};
 use self::terms::Hold;
 pub use self::terms::{
-    Charge, Claim, Closing, Grant, GrantRequest, HeldLease, Missing, Reservation, Settlement, Shortage, Verdict,
+    Charge, Claim, Closing, GivenBack, Grant, GrantRequest, HeldLease, Inherited, Missing, Recalled, Reservation, Returned,
+    Settlement, Shortage, Verdict, Waiter,
 };
-
-/// A lease is sized for the spending of this long.
-pub const HORIZON_MILLIS: u64 = 600_000;
-/// The same when the balance is low.
-pub const LOW_HORIZON_MILLIS: u64 = 60_000;
-/// A lease that was not used for this long is closed, so that its money is not stranded here.
-pub const IDLE_MILLIS: u64 = 600_000;
-/// The same when the balance is low.
-pub const LOW_IDLE_MILLIS: u64 = 60_000;
-/// A verdict about an account holds this long, or until money comes in (ruling R1).
-pub const VERDICT_MILLIS: u64 = 2_000;
-/// "Could not be found out" holds this long: enough to keep a crowd from asking at once.
-pub const UNAVAILABLE_MILLIS: u64 = 500;
-/// A request without an answer is sent again, with the same number, after this long.
-pub const ASK_AGAIN_MILLIS: u64 = 2_000;
-/// The same for a renewal.
-pub const RENEW_AGAIN_MILLIS: u64 = 10_000;
+pub use self::times::Terms;
 
 /// The leases of one relay.
 #[derive(Debug, Default)]
 pub struct LeaseBook {
+    terms: Terms,
     accounts: HashMap<AccountId, Account>,
     /// Which account a lease is of.
     homes: HashMap<LeaseId, AccountId>,
@@ -50,6 +39,9 @@ pub struct LeaseBook {
     asked: BTreeMap<i64, Asked>,
     last_seq: i64,
     is_draining: bool,
+    /// Who waits for money, in the order they came, and for how much.
+    waiters: BTreeMap<Waiter, SmallVec<[Claim; 3]>>,
+    last_waiter: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,8 +55,14 @@ struct Asked {
 impl LeaseBook {
     /// An empty book.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(terms: Terms) -> Self {
+        Self { terms, ..Self::default() }
+    }
+
+    /// The times it goes by.
+    #[must_use]
+    pub const fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     /// Sets money aside on every account of a chain, or on none.
@@ -106,7 +104,8 @@ impl LeaseBook {
 
     /// Ends a request: charges the actual amounts and frees the rest.
     ///
-    /// An account pays from the reserved leases, oldest first, then from its other free money here, then into debt of its last lease.
+    /// An account pays from the reserved leases, oldest first, then from its other free money here. What that does not cover its balance
+    /// pays: debt.
     /// Accounts of the reservation that are not in `actual` pay nothing.
     pub fn settle(&mut self, reservation: Reservation, actual: &[Claim], now: u64) -> Settlement {
         let Reservation { holds } = reservation;
@@ -122,6 +121,7 @@ impl LeaseBook {
             let its_holds: SmallVec<[Hold; 3]> = holds.iter().filter(|hold| hold.account == id).copied().collect();
             let account = self.accounts.entry(id).or_default();
             account.settle(id, its_holds, due, now, &mut settlement);
+            account.spent(due, &self.terms, now);
             account.close_finished(id, now, |closing| {
                 self.homes.remove(&closing.lease);
                 settlement.closings.push(closing);
@@ -140,6 +140,18 @@ impl LeaseBook {
     /// `None`: nothing to ask; or a request that covers it is under way; or a verdict answers it already; or the relay drains.
     #[must_use = "the request has to be sent"]
     pub fn want(&mut self, account: AccountId, need: Quota, now: u64) -> Option<GrantRequest> {
+        self.ask(account, need, None, now)
+    }
+
+    /// The request to send so that as much as there is becomes available: at least `least`, better `most`.
+    ///
+    /// `None`: as for [`LeaseBook::want`].
+    #[must_use = "the request has to be sent"]
+    pub fn want_up_to(&mut self, account: AccountId, least: Quota, most: Quota, now: u64) -> Option<GrantRequest> {
+        self.ask(account, least, Some(most), now)
+    }
+
+    fn ask(&mut self, account: AccountId, need: Quota, most: Option<Quota>, now: u64) -> Option<GrantRequest> {
         if self.is_draining {
             return None;
         }
@@ -150,21 +162,21 @@ impl LeaseBook {
             return None;
         }
         if let Some(asked) = known.asked.and_then(|seq| self.asked.get_mut(&seq)) {
-            if now.saturating_sub(asked.last_sent) >= ASK_AGAIN_MILLIS {
+            if now.saturating_sub(asked.last_sent) >= self.terms.ask_again_millis {
                 asked.last_sent = now;
                 return asked.request;
             }
-            if asked.request.is_some_and(|request| need <= request.need) {
+            if asked.request.is_some_and(|request| need <= request.need && request.up_to_want == most.is_some()) {
                 known.waiting = known.waiting.saturating_plus(need);
                 return None;
             }
         }
-        let want = known.wish(need, now);
+        let want = most.unwrap_or_else(|| known.wish(need, &self.terms, now));
         if want.is_zero() {
             return None;
         }
         self.last_seq += 1;
-        let request = GrantRequest { grant_seq: self.last_seq, account, need, want };
+        let request = GrantRequest { grant_seq: self.last_seq, account, need, want, up_to_want: most.is_some() };
         self.asked.insert(self.last_seq, Asked { request: Some(request), first_sent: now, last_sent: now });
         (known.asked, known.waiting) = (Some(self.last_seq), Quota::ZERO);
         Some(request)
@@ -209,7 +221,8 @@ impl LeaseBook {
             Verdict::Exhausted { .. } if request.need.is_zero() => Verdict::Exhausted { need: Quota::MAX },
             verdict => verdict,
         };
-        let holds_for = if verdict == Verdict::Unavailable { UNAVAILABLE_MILLIS } else { VERDICT_MILLIS };
+        let Terms { unavailable_millis, verdict_millis, .. } = self.terms;
+        let holds_for = if verdict == Verdict::Unavailable { unavailable_millis } else { verdict_millis };
         self.accounts.entry(request.account).or_default().judge(verdict, now.saturating_add(holds_for));
     }
 
@@ -225,9 +238,9 @@ impl LeaseBook {
     pub fn sweep(&mut self, now: u64) -> Vec<Closing> {
         let mut closings = Vec::new();
         self.accounts.retain(|id, account| {
-            account.mark_idle(now);
+            account.mark_idle(&self.terms, now);
             account.close_finished(*id, now, |closing| closings.push(closing));
-            !account.is_blank(now)
+            !account.is_blank(&self.terms, now)
         });
         self.forget_homes(&closings);
         closings
@@ -252,7 +265,7 @@ impl LeaseBook {
     pub fn renewals(&mut self, now: u64) -> Vec<LeaseId> {
         let mut due = Vec::new();
         for account in self.accounts.values_mut() {
-            account.due_renewals(now, |lease| due.push(lease));
+            account.due_renewals(&self.terms, now, |lease| due.push(lease));
         }
         due
     }

@@ -18,6 +18,7 @@ mod naming;
 mod price;
 mod ratio;
 mod seed;
+mod standing;
 
 pub use book::{PriceBook, Unpriced};
 pub use completion::default_completion_ratio;
@@ -28,4 +29,5 @@ pub use naming::normalise;
 pub use price::{Class, Factor, LEAST_HELD_PROMPT, ModelPrice, Multiplier, PriceError, Rate, Surcharge, Surcharged, hold, price};
 pub use ratio::{Ratio, RatioError};
 pub use seed::{SeedError, ShippedPrice, shipped_prices};
+pub use standing::standing_surcharge;
 pub use tokenizer::Tokenizer;

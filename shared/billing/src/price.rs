@@ -239,16 +239,23 @@ pub fn price(rate: &Rate, usage: &Usage, surcharges: &[Surcharge]) -> Result<Quo
 }
 
 /// What is held before the request is sent: `max_output` at the output price and at least `least_prompt` tokens of prompt
-/// ([`LEAST_HELD_PROMPT`] unless the site says otherwise), rounded up; a price per call exactly; nothing when it is free.
+/// ([`LEAST_HELD_PROMPT`] unless the site says otherwise), rounded up; a price per call exactly; nothing when it is free. The
+/// surcharges are those that are known beforehand.
 ///
 /// # Errors
 /// When the model has no price or the amount is out of range.
-pub fn hold(rate: &Rate, prompt_estimate: u64, max_output: u64, least_prompt: u64) -> Result<Quota, PriceError> {
+pub fn hold(
+    rate: &Rate,
+    prompt_estimate: u64,
+    max_output: u64,
+    least_prompt: u64,
+    surcharges: &[Surcharge],
+) -> Result<Quota, PriceError> {
     if rate.model.per_call_usd.is_some() {
-        return price(rate, &Usage::default(), &[]);
+        return price(rate, &Usage::default(), surcharges);
     }
     let usage = Usage { input: prompt_estimate.max(least_prompt), output: max_output, ..Usage::default() };
-    let exact = usage_cost(rate, &usage, &mut |_| ())?;
+    let exact = usage_cost(rate, &usage, &mut |_| ())?.plus(surcharge_cost(rate, surcharges, &mut |_| ()));
     units(&exact, Rounding::Up)
 }
 

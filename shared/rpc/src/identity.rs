@@ -30,7 +30,8 @@ pub fn token_to_pb(token: &Token) -> pb::Token {
         rev: token.rev,
         digest: token.digest.0.to_vec().into(),
         status: token.status.code(),
-        expires_at_ms: token.expires_at.map_or(0, |end| end.0),
+        // 0 says never, and a token that ended in 1970 has ended
+        expires_at_ms: token.expires_at.map_or(0, |end| end.0.max(1)),
         name: token.name.to_string(),
         group: token.group.as_ref().map(ToString::to_string).unwrap_or_default(),
         models_limited: token.models.is_some(),
@@ -38,6 +39,7 @@ pub fn token_to_pb(token: &Token) -> pb::Token {
         ip_allow: token.ip_allow.iter().map(ToString::to_string).collect(),
         account_id: token.account_id.get(),
         capped: token.capped,
+        uses_account_id: token.uses_account_id.map_or(0, AccountId::get),
         deleted: false,
     }
 }
@@ -71,6 +73,7 @@ pub fn token_from_pb(token: pb::Token) -> Result<Change<Token, TokenId>, Malform
         ip_allow: token.ip_allow.iter().map(|net| net.parse().map_err(Malformed::at("ip_allow"))).collect::<Result<_, _>>()?,
         account_id: AccountId::new(token.account_id),
         capped: token.capped,
+        uses_account_id: (token.uses_account_id != 0).then(|| AccountId::new(token.uses_account_id)),
     }))
 }
 
@@ -126,9 +129,8 @@ mod tests {
     use super::*;
     use sluice_domain::{GroupName, ModelName, Status};
 
-    #[test]
-    fn tokens_and_users_read_back_as_they_were() {
-        let token = Token {
+    fn token() -> Token {
+        Token {
             id: TokenId::new(7),
             user_id: UserId::new(3),
             rev: 12,
@@ -141,9 +143,15 @@ mod tests {
             ip_allow: vec!["10.0.0.0/8".parse().unwrap()],
             account_id: AccountId::new(8),
             capped: true,
-        };
+            uses_account_id: Some(AccountId::new(9)),
+        }
+    }
+
+    #[test]
+    fn tokens_and_users_read_back_as_they_were() {
+        let token = token();
         assert_eq!(token_from_pb(token_to_pb(&token)), Ok(Change::Is(token.clone())));
-        let open = Token { models: None, group: None, expires_at: None, ip_allow: vec![], ..token };
+        let open = Token { models: None, group: None, expires_at: None, ip_allow: vec![], uses_account_id: None, ..token };
         assert_eq!(token_from_pb(token_to_pb(&open)), Ok(Change::Is(open)));
         let user = User {
             id: UserId::new(3),
@@ -154,6 +162,13 @@ mod tests {
             account_id: AccountId::new(1),
         };
         assert_eq!(user_from_pb(&user_to_pb(&user)), Ok(Change::Is(user)));
+    }
+
+    #[test]
+    fn a_token_that_ended_at_the_very_beginning_of_time_has_ended() {
+        let sent = token_to_pb(&Token { expires_at: Some(UnixMillis(0)), ..token() });
+        let Ok(Change::Is(read)) = token_from_pb(sent) else { panic!("not read") };
+        assert!(read.is_expired_at(UnixMillis(1_000)));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Routing resources: domain ⇄ bytes of one [`pb::Resource`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost::Message;
 use secrecy::{ExposeSecret, SecretString};
 use sluice_billing::{ModelPrice, Ratio};
 use sluice_domain::{ChannelId, ChannelKeyId, GroupName, ModelName, Status};
-use sluice_snapshot::{Channel, ChannelKey, Delta, Group, Price, Resource, ResourceKey, Setting, StateHash, Upsert, Version};
+use sluice_snapshot::{
+    Channel, ChannelKey, ChannelPolicy, Delta, Group, Price, Resource, ResourceKey, Setting, StateHash, Upsert, Version,
+};
 
 use crate::error::Malformed;
 use crate::pb;
@@ -145,6 +148,9 @@ fn channel_to_pb(channel: &Channel) -> pb::Channel {
         model_mapping: channel.model_mapping.clone().into_iter().collect(),
         cache_read_ratio: channel.cache_read_ratio.as_ref().map(ToString::to_string).unwrap_or_default(),
         api_version: channel.api_version.clone().unwrap_or_default(),
+        first_output_ms: channel.policy.first_output.map_or(0, |wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)),
+        keeps_empty: channel.policy.keeps_empty,
+        drains: channel.policy.drains,
     }
 }
 
@@ -170,6 +176,11 @@ fn channel_from_pb(channel: pb::Channel) -> Result<Channel, Malformed> {
         status: status("status", channel.status)?,
         model_mapping: channel.model_mapping.into_iter().collect(),
         cache_read_ratio: ratio("cache_read_ratio", &channel.cache_read_ratio)?,
+        policy: ChannelPolicy {
+            first_output: u64::try_from(channel.first_output_ms).ok().filter(|millis| *millis > 0).map(Duration::from_millis),
+            keeps_empty: channel.keeps_empty,
+            drains: channel.drains,
+        },
     })
 }
 

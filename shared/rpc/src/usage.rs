@@ -16,6 +16,13 @@ pub fn encode(record: &Record) -> Vec<u8> {
     to_pb(record).encode_to_vec()
 }
 
+/// The record of a request as bytes, the same as [`encode`] makes of it.
+#[must_use]
+pub fn encode_request(request: &RequestRecord) -> Vec<u8> {
+    use pb::usage_record::Record as Form;
+    pb::UsageRecord { record: Some(Form::Settled(request_to_pb(request))) }.encode_to_vec()
+}
+
 /// Reads a record from bytes.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use rand::Rng;
 #[must_use]
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
+    #[expect(clippy::disallowed_methods, reason = "the one place where chance may not be frozen")]
     rand::rng().fill_bytes(&mut bytes);
     bytes
 }

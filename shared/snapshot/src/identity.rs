@@ -33,6 +33,8 @@ pub struct Token {
     pub account_id: AccountId,
     /// Whether the cap limits anything; when not, the account only counts.
     pub capped: bool,
+    /// The account that counts how often it may be used; `None`: as often as one likes.
+    pub uses_account_id: Option<AccountId>,
 }
 
 impl Token {
@@ -92,6 +94,7 @@ mod tests {
             ip_allow: vec![],
             account_id: AccountId::new(1),
             capped: false,
+            uses_account_id: None,
         }
     }
 

@@ -16,7 +16,7 @@ pub mod table;
 
 pub use hash::StateHash;
 pub use identity::{Token, User};
-pub use resource::{Channel, ChannelKey, Group, Price, Resource, ResourceKey, Setting};
+pub use resource::{Channel, ChannelKey, ChannelPolicy, Group, Price, Resource, ResourceKey, Setting};
 pub use settings::RelaySettings;
 pub use snapshot::{Delta, Entry, Gap, Rejected, Snapshot, Upsert, Version};
 pub use table::{Route, Table, Tier};

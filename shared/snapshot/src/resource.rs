@@ -1,6 +1,7 @@
 //! The things that are pushed to relays.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sluice_billing::{ModelPrice, Ratio};
@@ -98,6 +99,19 @@ pub struct Channel {
     pub model_mapping: BTreeMap<String, String>,
     /// Price of cached input relative to input, when it differs from the model's.
     pub cache_read_ratio: Option<Ratio>,
+    /// What it may do differently from others.
+    pub policy: ChannelPolicy,
+}
+
+/// What a channel may do differently from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ChannelPolicy {
+    /// The longest wait for the first output of a stream; `None`: as everywhere.
+    pub first_output: Option<Duration>,
+    /// An empty answer is passed on, instead of being tried elsewhere.
+    pub keeps_empty: bool,
+    /// When a caller leaves inside a stream, it is read on for its usage for a while, instead of being cancelled.
+    pub drains: bool,
 }
 
 impl Channel {
@@ -183,6 +197,7 @@ mod tests {
             status: Status::Enabled,
             model_mapping: mapping.iter().map(|(from, to)| ((*from).into(), (*to).into())).collect(),
             cache_read_ratio: None,
+            policy: crate::ChannelPolicy::default(),
         }
     }
 

@@ -147,6 +147,7 @@ mod tests {
             status,
             model_mapping: BTreeMap::new(),
             cache_read_ratio: None,
+            policy: crate::ChannelPolicy::default(),
         })
     }
 

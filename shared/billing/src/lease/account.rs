@@ -4,10 +4,10 @@ use sluice_domain::{AccountId, LeaseId, Quota};
 use smallvec::SmallVec;
 
 use super::spend::SpendRate;
-use super::terms::{Closing, Grant, HeldLease, Hold, Settlement, Verdict};
-use super::{HORIZON_MILLIS, IDLE_MILLIS, LOW_HORIZON_MILLIS, LOW_IDLE_MILLIS, RENEW_AGAIN_MILLIS};
+use super::terms::{Closing, Grant, HeldLease, Hold, Inherited, Returned, Settlement, Verdict};
+use super::times::Terms;
 
-/// Amounts always obey `granted = free + reserved + charged − debt`, and free and reserved are never below zero.
+/// Amounts always obey `granted = free + reserved + charged + returned`, and none is below zero.
 #[derive(Debug)]
 pub(super) struct Lease {
     id: LeaseId,
@@ -15,7 +15,7 @@ pub(super) struct Lease {
     free: Quota,
     reserved: Quota,
     charged: Quota,
-    debt: Quota,
+    returned: Quota,
     life_millis: u64,
     expires_at: u64,
     used_at: u64,
@@ -48,15 +48,19 @@ impl Lease {
         self.used_at = now;
     }
 
-    /// Pays from its free money, beyond that into debt.
-    fn pay(&mut self, amount: Quota, now: u64) -> Paid {
-        let covered = amount.min(self.free);
-        let debt = amount.saturating_minus(covered);
-        self.free = self.free.saturating_minus(covered);
+    /// Pays from its free money, which covers it.
+    fn pay(&mut self, amount: Quota, now: u64) {
+        self.free = self.free.saturating_minus(amount);
         self.charged = self.charged.saturating_plus(amount);
-        self.debt = self.debt.saturating_plus(debt);
         self.used_at = now;
-        Paid { amount, debt }
+    }
+
+    /// Gives back at most so much of its free money, and says how much.
+    fn give_back(&mut self, most: Quota) -> Quota {
+        let part = most.min(self.free);
+        self.free = self.free.saturating_minus(part);
+        self.returned = self.returned.saturating_plus(part);
+        part
     }
 
     const fn is_finished(&self, now: u64) -> bool {
@@ -64,17 +68,12 @@ impl Lease {
     }
 
     /// Whether to ask for more life: half of it is over and it is in use.
-    const fn is_renewal_due(&self, idle_millis: u64, now: u64) -> bool {
+    const fn is_renewal_due(&self, terms: &Terms, idle_millis: u64, now: u64) -> bool {
         let is_used = !self.reserved.is_zero() || now.saturating_sub(self.used_at) < idle_millis;
         let is_half_over = self.expires_at.saturating_sub(now) <= self.life_millis / 2;
-        let is_asked = matches!(self.renewal_asked, Some(asked) if now.saturating_sub(asked.last) < RENEW_AGAIN_MILLIS);
+        let is_asked = matches!(self.renewal_asked, Some(asked) if now.saturating_sub(asked.last) < terms.renew_again_millis);
         self.is_usable(now) && is_used && is_half_over && !is_asked
     }
-}
-
-struct Paid {
-    amount: Quota,
-    debt: Quota,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +89,8 @@ pub(super) struct Account {
     /// Needs of those who wait for that request, beyond its own.
     pub(super) waiting: Quota,
     pub(super) seen_at: u64,
+    /// The last recall, and until when what becomes free is given back.
+    recall: Option<(i64, u64)>,
 }
 
 impl Account {
@@ -113,7 +114,7 @@ impl Account {
             free: grant.amount,
             reserved: Quota::ZERO,
             charged: Quota::ZERO,
-            debt: Quota::ZERO,
+            returned: Quota::ZERO,
             life_millis: grant.life_millis,
             expires_at: asked_at.saturating_add(grant.life_millis),
             used_at: asked_at,
@@ -127,13 +128,36 @@ impl Account {
         self.seen_at = self.seen_at.max(asked_at);
     }
 
-    fn free(&self, now: u64) -> Quota {
+    /// Takes in a lease of an earlier life. One of which nothing is left, or that is over, closes at the next sweep.
+    pub(super) fn inherit(&mut self, left: &Inherited, now: u64) {
+        let granted = left.granted.max(Quota::ZERO);
+        let charged = left.charged.min(granted).max(Quota::ZERO);
+        self.leases.push(Lease {
+            id: left.lease,
+            granted,
+            free: granted.saturating_minus(charged),
+            reserved: Quota::ZERO,
+            charged,
+            returned: Quota::ZERO,
+            life_millis: left.life_millis_left,
+            expires_at: now.saturating_add(left.life_millis_left),
+            used_at: now,
+            renewal_asked: None,
+            is_low: false,
+            is_closing: false,
+        });
+        self.seen_at = now;
+    }
+
+    /// What can be reserved.
+    pub(super) fn free(&self, now: u64) -> Quota {
         self.leases.iter().filter(|lease| lease.is_usable(now)).map(|lease| lease.free).sum()
     }
 
     /// What to wish for beside a need; zero: nothing. Half of what the horizon takes is the mark for a refill.
-    pub(super) fn wish(&mut self, need: Quota, now: u64) -> Quota {
-        let target = self.spend.within(if self.is_low { LOW_HORIZON_MILLIS } else { HORIZON_MILLIS }, now);
+    pub(super) fn wish(&mut self, need: Quota, terms: &Terms, now: u64) -> Quota {
+        let horizon_millis = if self.is_low { terms.low_horizon_millis } else { terms.horizon_millis };
+        let target = self.spend.within(horizon_millis, terms.low_horizon_millis, now);
         let free = self.free(now);
         if need.is_zero() && free.get() >= target.get() / 2 {
             return Quota::ZERO;
@@ -167,7 +191,7 @@ impl Account {
         }
     }
 
-    /// Pays `actual`: from the reserved leases oldest first, then from free money of the account, then into debt of the last lease.
+    /// Pays `actual`: from the reserved leases oldest first, then from free money of the account, then as debt of the balance.
     pub(super) fn settle(
         &mut self,
         id: AccountId,
@@ -190,11 +214,14 @@ impl Account {
             self.pay(id, Some(lease), part, now, out);
             due = due.saturating_minus(part);
         }
-        let last = holds.last().map(|hold| hold.lease).or_else(|| self.leases.last().map(|lease| lease.id));
-        self.pay(id, last, due, now, out);
+        self.pay(id, None, due, now, out);
         self.give_up_leftovers(&holds);
-        self.spend.spent(actual, now);
         self.seen_at = now;
+    }
+
+    /// Remembers spending, for the size of leases to come.
+    pub(super) fn spent(&mut self, amount: Quota, terms: &Terms, now: u64) {
+        self.spend.spent(amount, terms.low_horizon_millis, now);
     }
 
     /// What is left of leases from a low balance goes back at once: another relay may be waiting for it.
@@ -211,8 +238,11 @@ impl Account {
             return;
         }
         let held = self.leases.iter_mut().find(|held| Some(held.id) == lease);
-        let paid = held.map_or(Paid { amount, debt: amount }, |held| held.pay(amount, now));
-        out.charge(id, lease, paid.amount, paid.debt);
+        let debt = if held.is_some() { Quota::ZERO } else { amount };
+        if let Some(held) = held {
+            held.pay(amount, now);
+        }
+        out.charge(id, lease, amount, debt);
     }
 
     /// Takes out the leases that are used up, over or to be closed, and have nothing set aside.
@@ -226,8 +256,51 @@ impl Account {
         });
     }
 
-    pub(super) fn mark_idle(&mut self, now: u64) {
-        let idle_millis = self.idle_millis();
+    /// What was asked back last, while what becomes free still goes back for it.
+    pub(super) fn recall_at(&self, now: u64) -> Option<i64> {
+        self.recall.filter(|(_, until)| now < *until).map(|(seq, _)| seq)
+    }
+
+    pub(super) fn recall(&mut self, seq: i64, until: u64) {
+        let newest = self.recall.map_or(seq, |(known, _)| known.max(seq));
+        self.recall = Some((newest, until));
+    }
+
+    /// Gives back everything that is free, but for so much of what can be reserved. Says how much that was.
+    pub(super) fn give_back(&mut self, kept: Quota, now: u64) -> Quota {
+        let mut given = self.give_up_stranded(now);
+        let mut most = self.free(now).saturating_minus(kept).max(Quota::ZERO);
+        // from the newest: the oldest are to be used up
+        for lease in self.leases.iter_mut().rev().filter(|lease| lease.is_usable(now)) {
+            let part = lease.give_back(most);
+            most = most.saturating_minus(part);
+            given = given.saturating_plus(part);
+        }
+        given
+    }
+
+    /// Gives back what can neither be reserved nor closed yet, because a running request has a part of the same lease.
+    pub(super) fn give_up_stranded(&mut self, now: u64) -> Quota {
+        let stranded = |lease: &&mut Lease| !lease.is_usable(now) && !lease.reserved.is_zero();
+        self.leases.iter_mut().filter(stranded).map(|lease| lease.give_back(Quota::MAX)).sum()
+    }
+
+    /// The totals of what was given back.
+    pub(super) fn returns(&self) -> impl Iterator<Item = Returned> {
+        let returned = |lease: &&Lease| lease.returned.is_positive();
+        self.leases.iter().filter(returned).map(|lease| Returned { lease: lease.id, total: lease.returned })
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = LeaseId> {
+        self.leases.iter().map(|lease| lease.id)
+    }
+
+    pub(super) fn forget_leases(&mut self) {
+        self.leases.clear();
+    }
+
+    pub(super) fn mark_idle(&mut self, terms: &Terms, now: u64) {
+        let idle_millis = self.idle_millis(terms);
         for lease in &mut self.leases {
             lease.is_closing |= lease.reserved.is_zero() && now.saturating_sub(lease.used_at) >= idle_millis;
         }
@@ -239,13 +312,13 @@ impl Account {
         }
     }
 
-    const fn idle_millis(&self) -> u64 {
-        if self.is_low { LOW_IDLE_MILLIS } else { IDLE_MILLIS }
+    const fn idle_millis(&self, terms: &Terms) -> u64 {
+        if self.is_low { terms.low_idle_millis } else { terms.idle_millis }
     }
 
-    pub(super) fn due_renewals(&mut self, now: u64, mut ask: impl FnMut(LeaseId)) {
-        let idle_millis = self.idle_millis();
-        for lease in self.leases.iter_mut().filter(|lease| lease.is_renewal_due(idle_millis, now)) {
+    pub(super) fn due_renewals(&mut self, terms: &Terms, now: u64, mut ask: impl FnMut(LeaseId)) {
+        let idle_millis = self.idle_millis(terms);
+        for lease in self.leases.iter_mut().filter(|lease| lease.is_renewal_due(terms, idle_millis, now)) {
             let first = lease.renewal_asked.map_or(now, |asked| asked.first);
             lease.renewal_asked = Some(RenewalAsked { first, last: now });
             ask(lease.id);
@@ -265,9 +338,10 @@ impl Account {
     }
 
     /// Whether nothing would be lost by forgetting the account.
-    pub(super) fn is_blank(&self, now: u64) -> bool {
-        let is_quiet = now.saturating_sub(self.seen_at) >= IDLE_MILLIS;
-        self.leases.is_empty() && self.asked.is_none() && self.verdict_at(now).is_none() && is_quiet
+    pub(super) fn is_blank(&self, terms: &Terms, now: u64) -> bool {
+        let is_quiet = now.saturating_sub(self.seen_at) >= terms.idle_millis;
+        let is_answered = self.verdict_at(now).is_none() && self.recall_at(now).is_none();
+        self.leases.is_empty() && self.asked.is_none() && is_answered && is_quiet
     }
 
     pub(super) fn held(&self, account: AccountId) -> impl Iterator<Item = HeldLease> {
@@ -278,7 +352,7 @@ impl Account {
             free: lease.free,
             reserved: lease.reserved,
             charged: lease.charged,
-            debt: lease.debt,
+            returned: lease.returned,
             expires_at: lease.expires_at,
         })
     }

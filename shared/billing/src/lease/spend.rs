@@ -2,38 +2,37 @@
 
 use sluice_domain::Quota;
 
-/// One step of the average, in milliseconds.
-const STEP_MILLIS: u64 = 60_000;
 /// After this many empty steps an average of any size is nothing.
 const FORGOTTEN_STEPS: u64 = 64;
 
-/// An exponentially weighted average of spending per minute; a minute weighs a quarter. Whole units, so that replays agree.
+/// An exponentially weighted average of spending per step, a minute unless time is scaled; a step weighs a quarter. Whole units, so that
+/// replays agree.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct SpendRate {
-    /// Average of the minutes that are over.
+    /// Average of the steps that are over.
     average: i64,
-    /// Spent in the running minute.
+    /// Spent in the running step.
     running: i64,
-    /// Number of the running minute since the machine started.
+    /// Number of the running step since the machine started.
     step: u64,
 }
 
 impl SpendRate {
-    pub(super) fn spent(&mut self, amount: Quota, now: u64) {
-        self.advance(now);
+    pub(super) fn spent(&mut self, amount: Quota, step_millis: u64, now: u64) {
+        self.advance(step_millis, now);
         self.running = self.running.saturating_add(amount.get().max(0));
     }
 
     /// What is likely spent within `horizon_millis`.
-    pub(super) fn within(&mut self, horizon_millis: u64, now: u64) -> Quota {
-        self.advance(now);
+    pub(super) fn within(&mut self, horizon_millis: u64, step_millis: u64, now: u64) -> Quota {
+        self.advance(step_millis, now);
         let per_step = self.average.max(self.running);
-        let steps = i64::try_from(horizon_millis / STEP_MILLIS).unwrap_or(i64::MAX);
+        let steps = i64::try_from(horizon_millis / step_millis.max(1)).unwrap_or(i64::MAX);
         Quota::clamped(per_step.saturating_mul(steps))
     }
 
-    fn advance(&mut self, now: u64) {
-        let step = now / STEP_MILLIS;
+    fn advance(&mut self, step_millis: u64, now: u64) {
+        let step = now / step_millis.max(1);
         let passed = step.saturating_sub(self.step);
         if passed == 0 {
             return;
@@ -57,26 +56,26 @@ fn fold(average: i64, step: i64) -> i64 {
 mod tests {
     use super::*;
 
-    const MINUTE: u64 = STEP_MILLIS;
+    const MINUTE: u64 = 60_000;
 
     #[test]
     fn a_first_burst_counts_at_once_and_steady_spending_settles_at_its_rate() {
         let mut rate = SpendRate::default();
-        rate.spent(Quota::clamped(100), 5 * MINUTE);
-        assert_eq!(rate.within(10 * MINUTE, 5 * MINUTE).get(), 1000);
+        rate.spent(Quota::clamped(100), MINUTE, 5 * MINUTE);
+        assert_eq!(rate.within(10 * MINUTE, MINUTE, 5 * MINUTE).get(), 1000);
         for minute in 6..60 {
-            rate.spent(Quota::clamped(100), minute * MINUTE);
+            rate.spent(Quota::clamped(100), MINUTE, minute * MINUTE);
         }
-        let expected = rate.within(10 * MINUTE, 60 * MINUTE).get();
+        let expected = rate.within(10 * MINUTE, MINUTE, 60 * MINUTE).get();
         assert!((900..=1000).contains(&expected), "{expected}");
     }
 
     #[test]
     fn an_account_that_is_not_used_is_forgotten() {
         let mut rate = SpendRate::default();
-        rate.spent(Quota::MAX, 0);
-        assert_eq!(rate.within(10 * MINUTE, 0), Quota::MAX);
-        assert!(rate.within(10 * MINUTE, 20 * MINUTE) < Quota::MAX);
-        assert_eq!(rate.within(10 * MINUTE, 100 * MINUTE), Quota::ZERO);
+        rate.spent(Quota::MAX, MINUTE, 0);
+        assert_eq!(rate.within(10 * MINUTE, MINUTE, 0), Quota::MAX);
+        assert!(rate.within(10 * MINUTE, MINUTE, 20 * MINUTE) < Quota::MAX);
+        assert_eq!(rate.within(10 * MINUTE, MINUTE, 100 * MINUTE), Quota::ZERO);
     }
 }

@@ -1,6 +1,6 @@
 //! The words of the lease book: what goes in and what comes out.
 
-use sluice_domain::{AccountId, LeaseId, Quota};
+use sluice_domain::{AccountId, LeaseId, Quota, UserId};
 use smallvec::SmallVec;
 
 /// An amount asked of, or charged to, one account. Below zero counts as zero.
@@ -96,6 +96,8 @@ pub struct GrantRequest {
     pub need: Quota,
     /// Better this much.
     pub want: Quota,
+    /// The caller makes do with whatever there is between the two: it is worth the last unit of the account.
+    pub up_to_want: bool,
 }
 
 /// Received: money of one account, taken from its balance and handed to this relay.
@@ -120,11 +122,11 @@ pub struct Grant {
 pub struct Charge {
     /// The account.
     pub account: AccountId,
-    /// The lease. `None` only if the account has none here; the balance then pays.
+    /// The lease. `None`: no money here covers it, so the balance pays, which blocks the account as soon as it is settled.
     pub lease: Option<LeaseId>,
     /// How much, debt included.
     pub amount: Quota,
-    /// The part of it that no money here covered: it becomes debt of the account when the lease closes.
+    /// The part of it that no money here covered.
     pub debt: Quota,
 }
 
@@ -169,7 +171,62 @@ impl Settlement {
     }
 }
 
-/// A lease as it stands: `granted = free + reserved + charged − debt`.
+/// To send: everything that was given back of one lease so far. Saying it twice gives it back once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Returned {
+    /// The lease.
+    pub lease: LeaseId,
+    /// What was given back in its whole life.
+    pub total: Quota,
+}
+
+/// To send: what a relay gives back of an account, in answer to a recall or of its own accord.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[must_use = "money that was given back here has to be said"]
+pub struct GivenBack {
+    /// Totals of every lease of the account of which something was given back.
+    pub returns: Vec<Returned>,
+    /// The recall it answers.
+    pub recalled: Option<Recalled>,
+    /// To record: leases that ended with it.
+    pub closings: SmallVec<[Closing; 2]>,
+    /// Those who wait here go on waiting, for their whole need.
+    pub again: Option<GrantRequest>,
+}
+
+/// Nothing of these leases is free that nobody here waits for, beyond what is given back in the same message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recalled {
+    /// The account.
+    pub account: AccountId,
+    /// The recall that is answered.
+    pub recall_seq: i64,
+    /// Every lease of the account held here.
+    pub leases: Vec<LeaseId>,
+}
+
+/// A lease that an earlier life of this relay left behind, as its journal tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inherited {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Its account.
+    pub account: AccountId,
+    /// The user whose account it is: all accounts of a user are kept in one book.
+    pub owner: UserId,
+    /// What it was granted, less what was given back.
+    pub granted: Quota,
+    /// What finished and cut-off requests charged to it.
+    pub charged: Quota,
+    /// What is left of its life.
+    pub life_millis_left: u64,
+}
+
+/// Somebody who waits for money, as the book knows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Waiter(pub(super) u64);
+
+/// A lease as it stands: `granted = free + reserved + charged + returned`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldLease {
     /// The lease.
@@ -182,10 +239,10 @@ pub struct HeldLease {
     pub free: Quota,
     /// What is set aside for running requests.
     pub reserved: Quota,
-    /// What it paid, debt included.
+    /// What it paid.
     pub charged: Quota,
-    /// What it paid beyond its money.
-    pub debt: Quota,
+    /// What was given back of it.
+    pub returned: Quota,
     /// End of its life, in milliseconds since the machine started.
     pub expires_at: u64,
 }

@@ -3,6 +3,11 @@ use super::*;
 const WALLET: AccountId = AccountId::new(1);
 const TOKEN: AccountId = AccountId::new(2);
 const LIFE: u64 = 600_000;
+const IDLE_MILLIS: u64 = 600_000;
+const LOW_IDLE_MILLIS: u64 = 60_000;
+const ASK_AGAIN_MILLIS: u64 = 2_000;
+const RENEW_AGAIN_MILLIS: u64 = 10_000;
+const UNAVAILABLE_MILLIS: u64 = 500;
 
 fn quota(units: i64) -> Quota {
     Quota::clamped(units)
@@ -34,7 +39,7 @@ fn closed(closings: &[Closing]) -> Vec<i64> {
 
 #[test]
 fn a_chain_is_reserved_on_every_account_or_on_none() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     lease(&mut book, WALLET, 1, 100, 0);
     lease(&mut book, TOKEN, 2, 50, 0);
     let shortage = book.reserve(&[claim(WALLET, 60), claim(TOKEN, 60)], 1).unwrap_err();
@@ -50,7 +55,7 @@ fn a_chain_is_reserved_on_every_account_or_on_none() {
 
 #[test]
 fn a_request_pays_from_its_oldest_lease_and_the_rest_is_free_again() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     lease(&mut book, WALLET, 1, 30, 0);
     lease(&mut book, WALLET, 2, 100, 0);
     let reservation = book.reserve(&[claim(WALLET, 80)], 1).unwrap();
@@ -61,13 +66,17 @@ fn a_request_pays_from_its_oldest_lease_and_the_rest_is_free_again() {
 }
 
 #[test]
-fn what_exceeds_the_hold_takes_free_money_and_then_becomes_debt() {
-    let mut book = LeaseBook::new();
+fn what_exceeds_the_hold_takes_free_money_and_then_becomes_debt_of_the_balance() {
+    let mut book = LeaseBook::default();
     lease(&mut book, WALLET, 1, 30, 0);
     lease(&mut book, WALLET, 2, 10, 0);
     let reservation = book.reserve(&[claim(WALLET, 20)], 1).unwrap();
     let settlement = book.settle(reservation, &[claim(WALLET, 100)], 2);
-    assert_eq!(charges(&settlement), [(1, 90, 60), (2, 10, 0)]);
+    assert_eq!(
+        charges(&settlement),
+        [(1, 30, 0), (2, 10, 0), (0, 60, 60)],
+        "the balance pays it, which blocks the account at once"
+    );
     assert_eq!(settlement.debt(), quota(60));
     assert_eq!(closed(&settlement.closings), [1, 2]);
     assert_eq!(book.held().count(), 0);
@@ -75,7 +84,7 @@ fn what_exceeds_the_hold_takes_free_money_and_then_becomes_debt() {
 
 #[test]
 fn an_account_without_a_lease_here_is_charged_without_one() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     let nothing = book.reserve(&[claim(WALLET, 0)], 0).unwrap();
     let settlement = book.settle(nothing, &[claim(WALLET, 7)], 0);
     assert_eq!(charges(&settlement), [(0, 7, 7)]);
@@ -83,7 +92,7 @@ fn an_account_without_a_lease_here_is_charged_without_one() {
 
 #[test]
 fn an_expired_lease_reserves_nothing_but_pays_for_what_it_holds() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     lease(&mut book, WALLET, 1, 100, 0);
     let reservation = book.reserve(&[claim(WALLET, 10)], LIFE - 1).unwrap();
     assert!(book.reserve(&[claim(WALLET, 10)], LIFE).is_err());
@@ -95,7 +104,7 @@ fn an_expired_lease_reserves_nothing_but_pays_for_what_it_holds() {
 
 #[test]
 fn life_counts_from_the_moment_the_request_was_sent() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     let request = book.want(WALLET, quota(5), 1_000).unwrap();
     let again = book.want(WALLET, quota(5), 1_000 + ASK_AGAIN_MILLIS).unwrap();
     assert_eq!(again, request, "asked again under the same number");
@@ -107,7 +116,7 @@ fn life_counts_from_the_moment_the_request_was_sent() {
 
 #[test]
 fn idle_money_goes_back_after_ten_minutes_or_after_one_when_the_balance_is_low() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     lease(&mut book, WALLET, 1, 100, 0);
     let grant_seq = book.ask_with_identity(0);
     let low = Grant { grant_seq, lease: LeaseId::new(2), account: TOKEN, amount: quota(9), life_millis: 2 * LIFE, low: true };
@@ -119,7 +128,7 @@ fn idle_money_goes_back_after_ten_minutes_or_after_one_when_the_balance_is_low()
 
 #[test]
 fn what_is_left_of_a_lease_from_a_low_balance_goes_back_with_its_request() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     let grant_seq = book.ask_with_identity(0);
     let low = Grant { grant_seq, lease: LeaseId::new(1), account: WALLET, amount: quota(10), life_millis: LIFE, low: true };
     assert_eq!(book.granted(low, 0), None);
@@ -132,7 +141,7 @@ fn what_is_left_of_a_lease_from_a_low_balance_goes_back_with_its_request() {
 
 #[test]
 fn a_refused_refill_is_no_verdict_about_needs() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     lease(&mut book, WALLET, 1, 100, 0);
     let reservation = book.reserve(&[claim(WALLET, 90)], 0).unwrap();
     let _ = book.settle(reservation, &[claim(WALLET, 90)], 0);
@@ -144,7 +153,7 @@ fn a_refused_refill_is_no_verdict_about_needs() {
 
 #[test]
 fn one_request_is_under_way_until_a_larger_need_comes() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     let first = book.want(WALLET, quota(10), 0).unwrap();
     assert_eq!(book.want(WALLET, quota(10), 1), None);
     let larger = book.want(WALLET, quota(11), 2).unwrap();
@@ -155,7 +164,7 @@ fn one_request_is_under_way_until_a_larger_need_comes() {
 
 #[test]
 fn the_next_request_thinks_of_everybody_who_waited() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     let first = book.want(WALLET, quota(10), 0).unwrap();
     for _ in 0..9 {
         assert_eq!(book.want(WALLET, quota(10), 0), None);
@@ -177,7 +186,7 @@ fn grant_of(book: &mut LeaseBook, request: GrantRequest, units: i64) -> Grant {
 
 #[test]
 fn a_verdict_answers_equal_and_larger_needs_for_two_seconds_or_until_money_comes() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     let exhausted = Verdict::Exhausted { need: quota(10) };
     let request = book.want(WALLET, quota(10), 0).unwrap();
     book.refused(request.grant_seq, exhausted, 0);
@@ -194,7 +203,7 @@ fn a_verdict_answers_equal_and_larger_needs_for_two_seconds_or_until_money_comes
 
 #[test]
 fn not_knowing_is_soon_asked_again() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     let request = book.want(WALLET, quota(10), 0).unwrap();
     book.refused(request.grant_seq, Verdict::Unavailable, 0);
     assert_eq!(book.want(WALLET, quota(1), UNAVAILABLE_MILLIS - 1), None);
@@ -203,7 +212,7 @@ fn not_knowing_is_soon_asked_again() {
 
 #[test]
 fn a_lease_is_refilled_when_half_of_what_the_horizon_takes_is_gone() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     lease(&mut book, WALLET, 1, 1_000, 0);
     assert_eq!(book.want(WALLET, Quota::ZERO, 0), None, "nothing was spent yet");
     for _ in 0..5 {
@@ -222,7 +231,7 @@ fn a_lease_is_refilled_when_half_of_what_the_horizon_takes_is_gone() {
 
 #[test]
 fn a_grant_nobody_waits_for_is_closed_and_a_repeated_one_is_ignored() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     let request = book.want(WALLET, quota(5), 0).unwrap();
     let grant = grant_of(&mut book, request, 5);
     assert_eq!(book.granted(grant, 0), None, "the same grant again changes nothing");
@@ -239,7 +248,7 @@ fn a_grant_nobody_waits_for_is_closed_and_a_repeated_one_is_ignored() {
 
 #[test]
 fn a_lease_in_use_is_renewed_from_when_that_was_first_asked() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     lease(&mut book, WALLET, 1, 100, 0);
     assert!(book.renewals(LIFE / 2 - 1).is_empty());
     assert_eq!(book.renewals(LIFE / 2), [LeaseId::new(1)]);
@@ -253,7 +262,7 @@ fn a_lease_in_use_is_renewed_from_when_that_was_first_asked() {
 
 #[test]
 fn on_drain_nothing_is_reserved_and_each_lease_closes_with_its_last_request() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     lease(&mut book, WALLET, 1, 100, 0);
     lease(&mut book, TOKEN, 2, 100, 0);
     let reservation = book.reserve(&[claim(WALLET, 10)], 0).unwrap();
@@ -268,7 +277,7 @@ fn on_drain_nothing_is_reserved_and_each_lease_closes_with_its_last_request() {
 
 #[test]
 fn a_voided_lease_is_forgotten_and_still_charged() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     lease(&mut book, WALLET, 1, 100, 0);
     let reservation = book.reserve(&[claim(WALLET, 10)], 0).unwrap();
     book.void(LeaseId::new(1));
@@ -280,7 +289,7 @@ fn a_voided_lease_is_forgotten_and_still_charged() {
 
 #[test]
 fn a_running_request_may_reserve_more_or_keeps_what_it_has() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     lease(&mut book, WALLET, 1, 100, 0);
     let mut reservation = book.reserve(&[claim(WALLET, 40)], 0).unwrap();
     book.extend(&mut reservation, &[claim(WALLET, 50)], 1).unwrap();
@@ -291,11 +300,125 @@ fn a_running_request_may_reserve_more_or_keeps_what_it_has() {
 
 #[test]
 fn quiet_accounts_are_forgotten() {
-    let mut book = LeaseBook::new();
+    let mut book = LeaseBook::default();
     let request = book.want(WALLET, quota(1), 0).unwrap();
     book.refused(request.grant_seq, Verdict::Frozen, 0);
     let _ = book.sweep(IDLE_MILLIS - 1);
     assert_eq!(book.accounts.len(), 1);
     let _ = book.sweep(IDLE_MILLIS);
     assert_eq!(book.accounts.len(), 0);
+}
+
+fn given(returned: &GivenBack) -> Vec<(i64, i64)> {
+    returned.returns.iter().map(|one| (one.lease.get(), one.total.get())).collect()
+}
+
+#[test]
+fn a_recall_gives_back_what_nobody_uses_and_names_every_lease_it_speaks_for() {
+    let mut book = LeaseBook::default();
+    lease(&mut book, WALLET, 1, 100, 0);
+    lease(&mut book, WALLET, 2, 50, 0);
+    let reservation = book.reserve(&[claim(WALLET, 30)], 0).unwrap();
+    assert_eq!(book.give_back(WALLET, 1), GivenBack::default(), "nobody asked for it");
+    book.recall(WALLET, 7, 1);
+    let answer = book.give_back(WALLET, 1);
+    assert_eq!(given(&answer), [(1, 70), (2, 50)]);
+    assert_eq!(
+        answer.recalled,
+        Some(Recalled { account: WALLET, recall_seq: 7, leases: vec![LeaseId::new(1), LeaseId::new(2)] })
+    );
+    assert_eq!(closed(&answer.closings), [2], "nothing is left of it");
+    assert_eq!((held(&book, 1).free, held(&book, 1).reserved, held(&book, 1).returned), (Quota::ZERO, quota(30), quota(70)));
+    let settlement = book.settle(reservation, &[claim(WALLET, 10)], 2);
+    assert_eq!(charges(&settlement), [(1, 10, 0)]);
+    assert_eq!(given(&book.give_back(WALLET, 3)), [(1, 90)], "totals of its whole life, as long as the recall is remembered");
+    assert!(!book.is_recalled(WALLET, 2_001));
+}
+
+#[test]
+fn what_somebody_waits_for_is_not_given_back_until_they_stop() {
+    let mut book = LeaseBook::default();
+    let waiter = book.wait(&[claim(WALLET, 10)]);
+    let request = book.want(WALLET, quota(10), 0).unwrap();
+    book.recall(WALLET, 7, 0);
+    grant_of(&mut book, request, 25);
+    assert_eq!(given(&book.give_back(WALLET, 1)), [(101, 15)], "ten are claimed");
+    book.stop_waiting(waiter);
+    assert_eq!(given(&book.give_back(WALLET, 1)), [(101, 25)]);
+}
+
+#[test]
+fn who_waits_for_an_earlier_account_of_the_chain_holds_nothing_of_a_later_one() {
+    let mut book = LeaseBook::default();
+    lease(&mut book, WALLET, 1, 10, 0);
+    let _waiter = book.wait(&[claim(TOKEN, 10), claim(WALLET, 10)]);
+    book.recall(WALLET, 7, 0);
+    assert_eq!(given(&book.give_back(WALLET, 0)), [(1, 10)]);
+
+    let mut book = LeaseBook::default();
+    lease(&mut book, TOKEN, 1, 10, 0);
+    let _waiter = book.wait(&[claim(TOKEN, 10), claim(WALLET, 10)]);
+    book.recall(TOKEN, 7, 0);
+    assert_eq!(given(&book.give_back(TOKEN, 0)), [], "it is first in the chain, and covered");
+}
+
+#[test]
+fn who_waits_with_a_part_in_hand_gives_it_back_and_asks_for_the_whole() {
+    let mut book = LeaseBook::default();
+    lease(&mut book, WALLET, 1, 3, 0);
+    let _waiter = book.wait(&[claim(WALLET, 5)]);
+    let first = book.want(WALLET, quota(2), 0).unwrap();
+    book.recall(WALLET, 7, 1);
+    let answer = book.give_back(WALLET, 1);
+    assert_eq!(given(&answer), [(1, 3)]);
+    let again = answer.again.unwrap();
+    assert_eq!((again.need, again.grant_seq), (quota(5), first.grant_seq + 1));
+    assert_eq!(book.give_back(WALLET, 2).again, None, "once");
+}
+
+#[test]
+fn money_in_a_lease_that_is_over_goes_back_while_a_request_still_has_a_part_of_it() {
+    let mut book = LeaseBook::default();
+    lease(&mut book, WALLET, 1, 100, 0);
+    let reservation = book.reserve(&[claim(WALLET, 40)], 0).unwrap();
+    assert_eq!(book.give_up_stranded(LIFE - 1), []);
+    assert_eq!(book.give_up_stranded(LIFE), [WALLET]);
+    assert_eq!(given(&book.give_back(WALLET, LIFE)), [(1, 60)]);
+    assert_eq!(charges(&book.settle(reservation, &[claim(WALLET, 40)], LIFE)), [(1, 40, 0)]);
+}
+
+#[test]
+fn an_earlier_lifes_leases_go_on_with_what_is_left_of_them() {
+    let mut book = LeaseBook::default();
+    let left = |lease, granted, charged, life_millis_left| Inherited {
+        lease: LeaseId::new(lease),
+        account: WALLET,
+        owner: sluice_domain::UserId::new(7),
+        granted: quota(granted),
+        charged: quota(charged),
+        life_millis_left,
+    };
+    book.restore([left(1, 100, 40, 500), left(2, 50, 70, 500), left(3, 9, 0, 0), left(1, 100, 0, 500)].into_iter(), 1_000);
+    assert_eq!(book.available(WALLET, 1_000), quota(60), "charged more than it had, over, and named twice");
+    assert_eq!(closed(&book.sweep(1_000)), [2, 3]);
+    assert!(book.reserve(&[claim(WALLET, 1)], 1_500).is_err(), "its life did not begin anew");
+}
+
+#[test]
+fn another_history_voids_every_lease() {
+    let mut book = LeaseBook::default();
+    lease(&mut book, WALLET, 1, 100, 0);
+    let reservation = book.reserve(&[claim(WALLET, 10)], 0).unwrap();
+    book.void_all();
+    assert_eq!((book.held().count(), book.available(WALLET, 0)), (0, Quota::ZERO));
+    assert_eq!(charges(&book.settle(reservation, &[claim(WALLET, 10)], 1)), [(1, 10, 10)]);
+}
+
+#[test]
+fn as_much_as_there_is_can_be_asked_for() {
+    let mut book = LeaseBook::default();
+    let request = book.want_up_to(WALLET, quota(5), quota(80), 0).unwrap();
+    assert_eq!((request.need, request.want, request.up_to_want), (quota(5), quota(80), true));
+    assert_eq!(book.want_up_to(WALLET, quota(5), quota(80), 1), None, "it is under way");
+    assert!(book.want(WALLET, quota(5), 1).is_some(), "a plain need is another question");
 }

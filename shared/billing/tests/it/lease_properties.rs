@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
-use sluice_billing::lease::{Charge, Claim, Closing, Grant, GrantRequest, Verdict};
+use sluice_billing::lease::{Charge, Claim, Closing, GivenBack, Grant, GrantRequest, Verdict, Waiter};
 use sluice_billing::{LeaseBook, Reservation};
 use sluice_domain::{AccountId, LeaseId, Quota};
 
@@ -19,6 +19,9 @@ enum Step {
     Settle { which: usize, actual: Vec<(i64, i64)> },
     Release { which: usize },
     Pass { millis: u64 },
+    Wait { chain: Vec<(i64, i64)> },
+    StopWaiting { which: usize },
+    Recall { account: i64 },
     Renew { is_answered: bool },
     Drain,
 }
@@ -37,6 +40,9 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => (any::<usize>(), account(), 0_i64..80).prop_map(|(which, account, amount)| Step::Extend { which, account, amount }),
         6 => (any::<usize>(), claims(200)).prop_map(|(which, actual)| Step::Settle { which, actual }),
         2 => any::<usize>().prop_map(|which| Step::Release { which }),
+        2 => claims(200).prop_map(|chain| Step::Wait { chain }),
+        1 => any::<usize>().prop_map(|which| Step::StopWaiting { which }),
+        4 => account().prop_map(|account| Step::Recall { account }),
         4 => (0_u64..400_000).prop_map(|millis| Step::Pass { millis }),
         2 => any::<bool>().prop_map(|is_answered| Step::Renew { is_answered }),
         1 => proptest::bool::weighted(0.2).prop_map(|is_drain| if is_drain { Step::Drain } else { Step::Pass { millis: 1 } }),
@@ -48,7 +54,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 struct Recorded {
     granted: i64,
     charged: i64,
-    debt: i64,
+    returned: i64,
     is_closed: bool,
 }
 
@@ -60,6 +66,8 @@ struct World {
     requests: Vec<GrantRequest>,
     answered: Vec<Grant>,
     running: Vec<Reservation>,
+    waiters: Vec<(Waiter, Vec<Claim>)>,
+    recalls: i64,
     leases: HashMap<LeaseId, Recorded>,
     is_drained: bool,
 }
@@ -114,7 +122,21 @@ impl World {
                 self.now += millis;
                 let closings = self.book.sweep(self.now);
                 self.close(&closings);
+                for account in self.book.give_up_stranded(self.now) {
+                    let given = self.book.give_back(account, self.now);
+                    self.take_back(&given);
+                }
             }
+            Step::Wait { chain } => {
+                let chain = claims(&chain);
+                self.waiters.push((self.book.wait(&chain), chain));
+            }
+            Step::StopWaiting { which } => {
+                if let Some((waiter, _)) = pick(&mut self.waiters, which) {
+                    self.book.stop_waiting(waiter);
+                }
+            }
+            Step::Recall { account } => self.recall(AccountId::new(account)),
             Step::Renew { is_answered } => {
                 for lease in self.book.renewals(self.now).into_iter().filter(|_| is_answered) {
                     self.book.renewed(lease, 600_000);
@@ -183,16 +205,48 @@ impl World {
         self.close(&settlement.closings);
     }
 
+    /// Of an account that is asked back, nothing stays but what its first waiters are about to reserve.
+    fn recall(&mut self, account: AccountId) {
+        self.recalls += 1;
+        let (knew, before) = (self.book.knows(account), self.book.available(account, self.now));
+        self.book.recall(account, self.recalls, self.now);
+        let given = self.book.give_back(account, self.now);
+        assert_eq!(given.recalled.as_ref().map(|recalled| recalled.recall_seq), knew.then_some(self.recalls));
+        self.take_back(&given);
+        let after = self.book.available(account, self.now);
+        let on = |claims: &Vec<Claim>| {
+            claims.iter().filter(|claim| claim.account == account).map(|claim| claim.amount.get()).sum::<i64>()
+        };
+        let waited_for: i64 = self.waiters.iter().map(|(_, claims)| on(claims)).sum();
+        assert!(after.get() <= waited_for, "kept {after} and only {waited_for} are waited for");
+        if let Some((_, first)) = self.waiters.iter().min_by_key(|(waiter, _)| *waiter) {
+            let covered = first.len() == 1 && first[0].account == account && first[0].amount <= before;
+            assert!(!covered || after >= first[0].amount, "what the first waiter can have at once is not taken away");
+        }
+        if let Some(again) = given.again {
+            self.requests.push(again);
+        }
+    }
+
+    fn take_back(&mut self, given: &GivenBack) {
+        for one in &given.returns {
+            let recorded = self.leases.get_mut(&one.lease).unwrap();
+            assert!(one.total.get() >= recorded.returned, "totals never shrink");
+            recorded.returned = one.total.get();
+        }
+        self.close(&given.closings);
+    }
+
     fn record(&mut self, charge: &Charge) {
-        assert!(charge.amount.is_positive() && charge.debt <= charge.amount);
+        assert!(charge.amount.is_positive());
         let Some(lease) = charge.lease else {
             assert_eq!(charge.debt, charge.amount);
             return;
         };
+        assert!(charge.debt.is_zero(), "a lease that is held pays from its money");
         let recorded = self.leases.get_mut(&lease).unwrap();
         assert!(!recorded.is_closed, "nothing is charged to a closed lease");
         recorded.charged += charge.amount.get();
-        recorded.debt += charge.debt.get();
     }
 
     fn close(&mut self, closings: &[Closing]) {
@@ -210,9 +264,9 @@ impl World {
             let recorded = &self.leases[&held.lease];
             assert!(!recorded.is_closed && open.insert(held.lease));
             assert!(held.free >= Quota::ZERO && held.reserved >= Quota::ZERO);
-            assert_eq!((held.charged.get(), held.debt.get()), (recorded.charged, recorded.debt));
-            let parts = held.free.get() + held.reserved.get() + held.charged.get() - held.debt.get();
-            assert_eq!(parts, recorded.granted, "granted = free + reserved + charged - debt");
+            assert_eq!((held.charged.get(), held.returned.get()), (recorded.charged, recorded.returned));
+            let parts = held.free.get() + held.reserved.get() + held.charged.get() + held.returned.get();
+            assert_eq!(parts, recorded.granted, "granted = free + reserved + charged + returned");
             *reserved.entry(held.account).or_default() += held.reserved.get();
         }
         for account in (1..=3).map(AccountId::new) {
@@ -221,7 +275,10 @@ impl World {
         }
         for (lease, recorded) in &self.leases {
             assert!(recorded.is_closed || open.contains(lease), "a lease is held or was closed");
-            assert!(recorded.charged - recorded.debt <= recorded.granted, "a lease never pays more than it has");
+            assert!(
+                recorded.charged + recorded.returned <= recorded.granted,
+                "a lease never pays or gives back more than it has"
+            );
         }
     }
 }

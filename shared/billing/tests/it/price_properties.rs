@@ -181,10 +181,12 @@ proptest! {
     }
 
     #[test]
-    fn a_hold_covers_every_answer_within_it(rate in any_rate(), prompt in 0_u64..100_000, output in 0_u64..100_000) {
+    fn a_hold_covers_every_answer_within_it(
+        rate in any_rate(), prompt in 0_u64..100_000, output in 0_u64..100_000, surcharge in any_surcharge()
+    ) {
         let usage = Usage { input: prompt, output, ..Usage::default() };
-        if let Ok(held) = hold(&rate, prompt, output, 500) {
-            prop_assert!(price(&rate, &usage, &[]).unwrap() <= held);
+        if let Ok(held) = hold(&rate, prompt, output, 500, &[surcharge]) {
+            prop_assert!(price(&rate, &usage, &[surcharge]).unwrap() <= held);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sluice_billing::{
     Factor, LEAST_HELD_PROMPT, ModelPrice, Multiplier, PriceBook, Rate, Ratio, Surcharge, Surcharged, Unpriced, explain, hold,
-    price,
+    price, standing_surcharge,
 };
 use sluice_domain::Usage;
 
@@ -208,14 +208,26 @@ fn every_hold_example_of_the_specification_holds() {
     ];
     for (id, model_ratio, completion_ratio, group, prompt, max_output, quota) in rows {
         let rate = Rate::new(Arc::new(tokens(model_ratio, completion_ratio)), ratio(group));
-        assert_eq!(hold(&rate, prompt, max_output, LEAST_HELD_PROMPT).unwrap().get(), quota, "{id}");
+        assert_eq!(hold(&rate, prompt, max_output, LEAST_HELD_PROMPT, &[]).unwrap().get(), quota, "{id}");
     }
+}
+
+#[test]
+fn a_search_model_costs_its_search_in_the_hold_the_bill_and_the_explanation() {
+    let rate = Rate::new(Arc::new(tokens("1.25", "4")), Ratio::ONE);
+    let searching = standing_surcharge("/v1/chat/completions", "gpt-4o-search-preview");
+    let surcharges = searching.as_slice();
+    assert_eq!(price(&rate, &text(50, 300), surcharges).unwrap().get(), 14_063, "V52");
+    assert_eq!(explain(&rate, &text(50, 300), surcharges).unwrap().total.get(), 14_063);
+    assert_eq!(hold(&rate, 50, 300, LEAST_HELD_PROMPT, surcharges).unwrap().get(), 625 + 1_500 + 12_500);
+    let free = Rate::new(Arc::new(tokens("0", "1")), Ratio::ONE);
+    assert_eq!(hold(&free, 50, 300, LEAST_HELD_PROMPT, surcharges).unwrap().get(), 12_500, "only the usage is free");
 }
 
 #[test]
 fn free_requests_hold_nothing_and_calls_hold_their_exact_price() {
     let held = |model: ModelPrice, group| {
-        hold(&Rate::new(Arc::new(model), ratio(group)), 10_000, 10_000, LEAST_HELD_PROMPT).unwrap().get()
+        hold(&Rate::new(Arc::new(model), ratio(group)), 10_000, 10_000, LEAST_HELD_PROMPT, &[]).unwrap().get()
     };
     assert_eq!(held(tokens("1.25", "4"), "0"), 0);
     assert_eq!(held(tokens("0", "1"), "1"), 0);

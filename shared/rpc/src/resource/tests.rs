@@ -15,6 +15,7 @@ fn channel() -> Channel {
         status: Status::AutoDisabled,
         model_mapping: [("gpt-4o".to_owned(), "gpt-4o-2024".to_owned())].into(),
         cache_read_ratio: Some("0.25".parse().unwrap()),
+        policy: ChannelPolicy { first_output: Some(Duration::from_secs(90)), keeps_empty: true, drains: true },
     }
 }
 

@@ -45,6 +45,7 @@ fn records_read_back_as_they_were() {
     {
         assert_eq!(decode(&encode(&record)), Ok(record));
     }
+    assert_eq!(encode_request(&request()), encode(&Record::Request(Box::new(request()))));
 }
 
 #[test]
