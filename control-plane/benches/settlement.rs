@@ -12,11 +12,11 @@ mod ground;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use sluice_control_plane::leases::{self, Answer, Granted, Life};
+use sluice_control_plane::leases::{Answer, Granted, Life};
 use sluice_control_plane::settlement::{Batch, MAX_RECORDS};
 use sluice_domain::{LeaseCharge, Record};
 
-use crate::ground::{Customer, Ground, START, ask, batch, grounds, pays};
+use crate::ground::{Customer, Ground, START, batch, grounds, pays};
 
 /// Customers whose requests are mixed.
 const CUSTOMERS: usize = 200;
@@ -78,8 +78,7 @@ async fn measure(ground: &Ground) -> (u64, u64, u64, Duration) {
 }
 
 async fn lease(ground: &Ground, relay: &Life, grant_seq: i64, customer: Customer) -> Granted {
-    let ask = ask(relay, grant_seq, customer.wallet, 1_000_000_000, 1_000_000_000);
-    match leases::grant(&ground.db, &[ask], START).await.unwrap()[0] {
+    match ground.ask(relay, grant_seq, customer.wallet, 1_000_000_000, 1_000_000_000).await {
         Some(Answer::Granted(granted)) => granted,
         other => panic!("{other:?}"),
     }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use sea_orm::DbErr;
-use sluice_domain::{AccountId, UnixMillis};
+use sluice_billing::lease::Terms;
+use sluice_domain::{AccountId, LeaseId, UnixMillis};
 
+use super::State;
 use super::store::{self, Lease};
-use super::{GRACE_MILLIS, IN_DOUBT_HOLD_MILLIS, State};
 use crate::db::{Db, Tx, Urgency, retried};
 use crate::nodes;
 use crate::wallet::moves::{self, Shift, Shifts};
@@ -29,43 +30,59 @@ pub struct Report {
 ///
 /// # Errors
 /// When the database refuses or is away. What was done until then stays done.
-pub async fn run(db: &Db, now: UnixMillis) -> Result<Report, DbErr> {
+pub async fn run(db: &Db, terms: &Terms, now: UnixMillis) -> Result<Report, DbErr> {
     let mut report = Report::default();
-    loop {
-        let (looked_at, doubted) = doubt(db, now).await?;
-        report.doubted += doubted;
-        if looked_at < AT_ONCE || doubted == 0 {
-            break;
-        }
+    let expired = now.plus_millis(-millis(terms.grace_millis));
+    doubt(db, expired, now, &mut report).await?;
+    release(db, expired.plus_millis(-millis(terms.in_doubt_hold_millis)), now, &mut report).await?;
+    Ok(report)
+}
+
+/// Closes every lease there is, whoever holds it: the database was restored to an earlier state, its history goes on under another
+/// lineage, and relays forget what they hold (ruling R7). What they used meanwhile is charged to the balances when they report it.
+///
+/// # Errors
+/// When the database refuses or is away. Doing it again does the rest.
+pub async fn void_all(db: &Db, now: UnixMillis) -> Result<Report, DbErr> {
+    let mut report = Report::default();
+    for state in [State::Open, State::InDoubt] {
+        close_expired(db, state, UnixMillis(i64::MAX), now, &mut report).await?;
     }
-    loop {
-        let (released, richer) = release(db, now).await?;
-        report.released += released;
-        report.richer.extend(richer);
-        if released < AT_ONCE {
-            return Ok(report);
-        }
-    }
+    Ok(report)
+}
+
+fn millis(unsigned: u64) -> i64 {
+    i64::try_from(unsigned).unwrap_or(i64::MAX)
 }
 
 /// Expired leases whose relay has not been seen since, or lives another life: their money is neither here nor there. A relay that is
 /// alive closes its leases itself, however late.
-async fn doubt(db: &Db, now: UnixMillis) -> Result<(u64, u64), DbErr> {
-    let before = now.plus_millis(-GRACE_MILLIS);
-    let expired = store::expired(db.read(), State::Open, before, AT_ONCE).await?;
-    let looked_at = u64::try_from(expired.len()).unwrap_or(AT_ONCE);
-    let lives = expired.iter().map(|lease| lease.life.clone()).collect();
-    let alive = nodes::alive(db.read(), &lives, before).await?;
-    let lost: Vec<Lease> = expired.into_iter().filter(|lease| !alive.contains(&lease.life)).collect();
-    let moved = move_all(db, &lost, State::Open, State::InDoubt, now).await?;
-    Ok((looked_at, moved))
+async fn doubt(db: &Db, before: UnixMillis, now: UnixMillis, report: &mut Report) -> Result<(), DbErr> {
+    let mut last = LeaseId::new(0);
+    loop {
+        let expired = store::expired(db.read(), State::Open, before, last, AT_ONCE).await?;
+        let Some(newest) = expired.last() else { return Ok(()) };
+        last = newest.id;
+        let lives = expired.iter().map(|lease| lease.life.clone()).collect();
+        let alive = nodes::alive(db.read(), &lives, before).await?;
+        let lost: Vec<Lease> = expired.into_iter().filter(|lease| !alive.contains(&lease.life)).collect();
+        report.doubted += move_all(db, &lost, State::Open, State::InDoubt, now).await?;
+    }
 }
 
-async fn release(db: &Db, now: UnixMillis) -> Result<(u64, BTreeSet<AccountId>), DbErr> {
-    let before = now.plus_millis(-GRACE_MILLIS - IN_DOUBT_HOLD_MILLIS);
-    let held = store::expired(db.read(), State::InDoubt, before, AT_ONCE).await?;
-    let released = move_all(db, &held, State::InDoubt, State::Closed, now).await?;
-    Ok((released, held.into_iter().map(|lease| lease.account).collect()))
+async fn release(db: &Db, before: UnixMillis, now: UnixMillis, report: &mut Report) -> Result<(), DbErr> {
+    close_expired(db, State::InDoubt, before, now, report).await
+}
+
+async fn close_expired(db: &Db, state: State, before: UnixMillis, now: UnixMillis, report: &mut Report) -> Result<(), DbErr> {
+    let mut last = LeaseId::new(0);
+    loop {
+        let held = store::expired(db.read(), state, before, last, AT_ONCE).await?;
+        let Some(newest) = held.last() else { return Ok(()) };
+        last = newest.id;
+        report.released += move_all(db, &held, state, State::Closed, now).await?;
+        report.richer.extend(held.into_iter().map(|lease| lease.account));
+    }
 }
 
 /// Moves leases from one state to the next, with their money, if they still are in the former once their accounts are locked.
@@ -84,7 +101,7 @@ async fn try_move_all(db: &Db, leases: &[Lease], from: State, to: State, now: Un
     let current: Vec<Lease> = store::by_ids(&tx, &ids).await?.into_values().filter(|lease| lease.state == from).collect();
     shift_all(&tx, &current, to, now).await?;
     tx.commit().await?;
-    Ok(u64::try_from(current.len()).unwrap_or(AT_ONCE))
+    Ok(u64::try_from(current.len()).unwrap_or_default())
 }
 
 async fn shift_all(tx: &Tx, leases: &[Lease], to: State, now: UnixMillis) -> Result<(), DbErr> {
@@ -98,7 +115,8 @@ async fn shift_all(tx: &Tx, leases: &[Lease], to: State, now: UnixMillis) -> Res
 }
 
 /// Where a lease's remainder goes when its state changes.
-pub(crate) const fn transition(from: State, to: State, remainder: i64) -> Shift {
+#[must_use]
+pub const fn transition(from: State, to: State, remainder: i64) -> Shift {
     let (balance, leased, in_doubt) = match (from, to) {
         (State::Open, State::InDoubt) => (0, -remainder, remainder),
         (State::Open, State::Closed) => (remainder, -remainder, 0),

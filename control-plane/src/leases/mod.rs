@@ -2,25 +2,31 @@
 //!
 //! A lease is taken from the account first and handed out after the commit, so the same unit is never in two places. Whoever changes a
 //! lease holds the lock of its account; the one exception is its expiry, which moves no money. Start reading at [`grant`].
+//!
+//! An account that cannot pay a need may have money at other relays that nobody uses there. Then the answer waits: a recall goes to every
+//! relay, each gives back what it can and says so, and only when all that could matter have answered is the account exhausted.
 
+mod doubted;
 mod grant;
 pub mod jobs;
-mod rules;
+mod recall;
+pub(crate) mod rules;
 pub(crate) mod store;
 mod upkeep;
 
+use sluice_billing::lease::Terms;
 use sluice_domain::{AccountId, Epoch, LeaseId, NodeId, Quota};
 
+pub use doubted::{Doubted, in_doubt};
 pub use grant::grant;
+pub use recall::{Said, recall, take_back};
 pub use rules::Refused;
-pub use upkeep::{Greeting, greet, renew, take_returns};
+pub use upkeep::{Greeting, greet, renew};
 
-/// How long a relay may use a lease after asking for it, in milliseconds.
-pub const LIFE_MILLIS: i64 = 600_000;
-/// What the control plane waits beyond that before it doubts a lease, for clocks and messages under way.
-pub const GRACE_MILLIS: i64 = 30_000;
-/// How long a lease stays in doubt before its remainder goes back.
-pub const IN_DOUBT_HOLD_MILLIS: i64 = 3_600_000;
+/// How long a lease may be used, as the database counts.
+pub(crate) fn life_millis(terms: &Terms) -> i64 {
+    i64::try_from(terms.life_millis).unwrap_or(i64::MAX)
+}
 
 /// A relay in one of its lives.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +50,27 @@ pub struct Ask {
     pub need: Quota,
     /// Better this much.
     pub want: Quota,
+    /// Whatever there is between the two will do, the last unit included.
+    pub up_to_want: bool,
+}
+
+/// An [`Ask`], and how far its wait has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// What is asked.
+    pub ask: Ask,
+    /// The recall it waits for. `None`: nothing was asked back yet. Leases that answered it or a later one have nothing more to give.
+    pub recall_seq: Option<i64>,
+    /// It has waited long enough: what is not known by now is not known.
+    pub is_over: bool,
+}
+
+impl Pending {
+    /// One that just came.
+    #[must_use]
+    pub const fn new(ask: Ask) -> Self {
+        Self { ask, recall_seq: None, is_over: false }
+    }
 }
 
 /// Money that was handed out.
@@ -70,6 +97,13 @@ pub enum Answer {
     Refused(Refused),
     /// It was granted before, and that lease is closed by now: forget it, and ask under a new number.
     Closed(LeaseId),
+    /// Relays may have what is missing: ask it back, and look again.
+    Waits {
+        /// Revision of the account this is true of.
+        rev: i64,
+    },
+    /// It waited, and some relay that may have what is missing did not answer. Not a verdict about money.
+    Unknown,
 }
 
 /// What a lease is doing.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sluice_billing::lease::{LOW_BALANCE_REQUESTS, grant_size, is_low};
 use sluice_domain::{AccountId, NodeId, Quota};
 
-use super::Ask;
+use super::store::OpenLease;
+use super::{Answer, Ask, Pending};
 use crate::wallet::moves::LockedAccount;
 
 /// Why nothing was granted. Only these are verdicts about an account; "not known" is an error of the whole batch.
@@ -29,13 +30,18 @@ pub enum Refused {
 
 /// What to hand out for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size {
-    pub(super) amount: Quota,
-    pub(super) low: bool,
+pub struct Size {
+    /// How much.
+    pub amount: Quota,
+    /// The account runs low.
+    pub low: bool,
 }
 
 /// Decides requests one after the other, each on what the earlier ones left. Changes the accounts and holders accordingly.
-pub(super) fn decide(
+///
+/// # Errors
+/// When the account cannot pay the need, is frozen, or is not there.
+pub fn decide(
     ask: &Ask,
     accounts: &mut BTreeMap<AccountId, LockedAccount>,
     holders: &mut BTreeMap<AccountId, BTreeSet<NodeId>>,
@@ -51,13 +57,49 @@ pub(super) fn decide(
     let low = is_low(available, mean_request(ask));
     // what one relay holds beyond its need of a low balance, another one lacks
     let want = if low { ask.need } else { ask.want };
-    let Some(amount) = grant_size(available, ask.need, want, others) else {
+    let size = if ask.up_to_want { up_to(available, ask) } else { grant_size(available, ask.need, want, others) };
+    let Some(amount) = size else {
         return Err(Refused::Exhausted { need: ask.need, rev: account.rev });
     };
     account.balance -= amount.get();
     account.leased += amount.get();
     holding.insert(ask.life.node.clone());
     Ok(Size { amount, low })
+}
+
+/// All there is, between the need and the wish.
+fn up_to(available: Quota, ask: &Ask) -> Option<Quota> {
+    let amount = ask.want.min(available);
+    (amount >= ask.need && amount.is_positive()).then_some(amount)
+}
+
+/// What to do about a request: hand money out, refuse it, or wait for what relays may give back. `open` are the open leases of its
+/// account.
+///
+/// The account is exhausted only when that is certain: nothing that a relay might still give back would make up the need. Leases whose
+/// relay has answered the recall, or a later one, have given what they had.
+pub fn decide_or_wait(
+    pending: &Pending,
+    accounts: &mut BTreeMap<AccountId, LockedAccount>,
+    holders: &mut BTreeMap<AccountId, BTreeSet<NodeId>>,
+    open: &[OpenLease],
+) -> Result<Size, Answer> {
+    let ask = &pending.ask;
+    let Some(account) = accounts.get(&ask.account) else { return Err(Answer::Refused(Refused::UnknownAccount)) };
+    let (available, rev) = (account.available(), account.rev);
+    let has_answered = |lease: &&OpenLease| pending.recall_seq.is_some_and(|recall_seq| lease.recall_seq >= recall_seq);
+    let unanswered = open.iter().filter(|lease| !has_answered(lease)).map(|lease| lease.remainder.max(0));
+    let may_come: i64 = unanswered.fold(0, i64::saturating_add);
+    let goal = if ask.up_to_want { ask.want } else { ask.need };
+    let is_short = available < goal.get() && goal.is_positive() && !account.frozen;
+    let could_be_met = available.saturating_add(may_come) >= ask.need.get() && may_come > 0;
+    if is_short && could_be_met && !pending.is_over {
+        return Err(Answer::Waits { rev });
+    }
+    match decide(ask, accounts, holders) {
+        Err(Refused::Exhausted { .. }) if is_short && could_be_met => Err(Answer::Unknown),
+        decided => decided.map_err(Answer::Refused),
+    }
 }
 
 /// What a request of this account costs about, for judging whether its balance is low: what it needed, or, for a refill, the part of
@@ -87,6 +129,62 @@ mod tests {
         }
     }
 
+    fn pending(ask: Ask, recall_seq: Option<i64>, is_over: bool) -> Pending {
+        Pending { ask, recall_seq, is_over }
+    }
+
+    fn held(remainder: i64, recall_seq: i64) -> OpenLease {
+        OpenLease { account: AccountId::new(1), node: NodeId::parse("z").unwrap(), remainder, recall_seq }
+    }
+
+    fn judge(balance: i64, pending: &Pending, open: &[OpenLease]) -> Result<i64, Answer> {
+        let mut accounts = BTreeMap::from([(AccountId::new(1), account(balance, 0, false))]);
+        decide_or_wait(pending, &mut accounts, &mut BTreeMap::new(), open).map(|size| size.amount.get())
+    }
+
+    const EXHAUSTED: Answer = Answer::Refused(Refused::Exhausted { need: Quota::clamped(10), rev: 7 });
+    const WAITS: Answer = Answer::Waits { rev: 7 };
+
+    #[test]
+    fn an_account_is_exhausted_only_when_nothing_that_may_come_back_would_do() {
+        let fresh = pending(ask("a", 10, 10), None, false);
+        assert_eq!(judge(10, &fresh, &[]), Ok(10));
+        assert_eq!(judge(4, &fresh, &[held(5, 0)]), Err(EXHAUSTED), "all of it would not do");
+        assert_eq!(judge(4, &fresh, &[held(6, 0)]), Err(WAITS));
+        assert_eq!(judge(4, &fresh, &[held(-3, 0), held(6, 9)]), Err(WAITS), "an overdrawn lease takes nothing from the others");
+        assert_eq!(judge(4, &fresh, &[]), Err(EXHAUSTED));
+        let recalled = pending(ask("a", 10, 10), Some(5), false);
+        assert_eq!(judge(4, &recalled, &[held(6, 4)]), Err(WAITS), "it answered an earlier recall");
+        assert_eq!(judge(4, &recalled, &[held(6, 5), held(6, 8)]), Err(EXHAUSTED), "both have answered");
+        assert_eq!(judge(4, &recalled, &[held(6, 5), held(5, 0)]), Err(EXHAUSTED));
+    }
+
+    #[test]
+    fn who_waited_in_vain_is_told_that_nobody_knows() {
+        let over = pending(ask("a", 10, 10), Some(5), true);
+        assert_eq!(judge(4, &over, &[held(6, 4)]), Err(Answer::Unknown));
+        assert_eq!(judge(4, &over, &[held(5, 4)]), Err(EXHAUSTED), "the silent one has too little");
+        assert_eq!(judge(10, &over, &[held(6, 4)]), Ok(10));
+    }
+
+    #[test]
+    fn a_refill_waits_for_nobody() {
+        let refill = pending(ask("a", 0, 100), None, false);
+        let refused = Answer::Refused(Refused::Exhausted { need: Quota::ZERO, rev: 7 });
+        assert_eq!(judge(0, &refill, &[held(1_000, 0)]), Err(refused));
+    }
+
+    #[test]
+    fn who_makes_do_with_less_gets_all_there_is_once_it_is_known() {
+        let asked = Ask { up_to_want: true, ..ask("a", 10, 50) };
+        assert_eq!(judge(90, &pending(asked.clone(), None, false), &[]), Ok(50), "and no more than that");
+        assert_eq!(judge(20, &pending(asked.clone(), None, false), &[]), Ok(20));
+        assert_eq!(judge(20, &pending(asked.clone(), None, false), &[held(5, 0)]), Err(WAITS));
+        assert_eq!(judge(20, &pending(asked.clone(), Some(5), false), &[held(5, 5)]), Ok(20));
+        assert_eq!(judge(20, &pending(asked.clone(), Some(5), true), &[held(5, 0)]), Ok(20));
+        assert_eq!(judge(9, &pending(asked, Some(5), false), &[held(5, 5)]), Err(EXHAUSTED));
+    }
+
     fn ask(node: &str, need: i64, want: i64) -> Ask {
         Ask {
             life: Life { node: NodeId::parse(node).unwrap(), epoch: Epoch(1) },
@@ -94,6 +192,7 @@ mod tests {
             account: AccountId::new(1),
             need: Quota::clamped(need),
             want: Quota::clamped(want),
+            up_to_want: false,
         }
     }
 

@@ -14,20 +14,29 @@ const IDS_AT_ONCE: usize = 1_000;
 
 /// A lease as it stands in its table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lease {
-    pub(crate) id: LeaseId,
-    pub(crate) account: AccountId,
-    pub(crate) life: Life,
-    pub(crate) grant_seq: i64,
-    pub(crate) granted: i64,
-    pub(crate) settled: i64,
-    pub(crate) returned: i64,
-    pub(crate) state: State,
+pub struct Lease {
+    /// Its id.
+    pub id: LeaseId,
+    /// The account it was taken from.
+    pub account: AccountId,
+    /// Who holds it.
+    pub life: Life,
+    /// The request it was granted for.
+    pub grant_seq: i64,
+    /// How much.
+    pub granted: i64,
+    /// What of it requests were charged.
+    pub settled: i64,
+    /// What of it came back.
+    pub returned: i64,
+    /// What it is doing.
+    pub state: State,
 }
 
 impl Lease {
     /// What is neither settled nor returned; below zero when more was charged than there was.
-    pub(crate) const fn remainder(&self) -> i64 {
+    #[must_use]
+    pub const fn remainder(&self) -> i64 {
         self.granted.saturating_sub(self.settled).saturating_sub(self.returned)
     }
 }
@@ -95,47 +104,100 @@ pub(crate) async fn not_closed(db: &impl ConnectionTrait, life: &Life) -> Result
     db.query_all(&select).await?.iter().map(lease_of).collect()
 }
 
-/// Leases in a state that expired before a moment, oldest first.
+/// Leases in a state that expired before a moment, with ids above `after`, by id.
 pub(super) async fn expired(
     db: &impl ConnectionTrait,
     state: State,
     before: UnixMillis,
+    after: LeaseId,
     limit: u64,
 ) -> Result<Vec<Lease>, DbErr> {
     let select = select()
         .and_where(Expr::col("state").eq(state.as_str()))
         .and_where(Expr::col("expires_at").lt(before.0))
-        .order_by("expires_at", Order::Asc)
+        .and_where(Expr::col("id").gt(after.get()))
         .order_by("id", Order::Asc)
         .limit(limit)
         .to_owned();
     db.query_all(&select).await?.iter().map(lease_of).collect()
 }
 
-/// Which nodes hold open leases of these accounts.
-pub(super) async fn holders(
-    db: &impl ConnectionTrait,
-    accounts: &BTreeSet<AccountId>,
-) -> Result<BTreeMap<AccountId, BTreeSet<NodeId>>, DbErr> {
+/// An open lease, as far as it matters to who else needs money of the same account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenLease {
+    /// The account.
+    pub account: AccountId,
+    /// Who holds it.
+    pub node: NodeId,
+    /// What is neither settled nor returned.
+    pub remainder: i64,
+    /// The newest recall its relay has answered.
+    pub recall_seq: i64,
+}
+
+/// The open leases of these accounts.
+pub(super) async fn open_of(db: &impl ConnectionTrait, accounts: &BTreeSet<AccountId>) -> Result<Vec<OpenLease>, DbErr> {
     let select = Query::select()
-        .distinct()
-        .columns(["account_id", "node_id"])
+        .columns(["account_id", "node_id", "granted", "settled", "returned", "recall_seq"])
         .from("leases")
         .and_where(Expr::col("account_id").is_in(accounts.iter().map(|account| account.get())))
         .and_where(Expr::col("state").eq(State::Open.as_str()))
         .to_owned();
-    let mut holders: BTreeMap<AccountId, BTreeSet<NodeId>> = BTreeMap::new();
+    let mut open = Vec::new();
     for row in db.query_all(&select).await? {
         let node: String = row.try_get("", "node_id")?;
-        if let Ok(node) = NodeId::parse(&node) {
-            holders.entry(AccountId::new(row.try_get("", "account_id")?)).or_default().insert(node);
-        }
+        let Ok(node) = NodeId::parse(&node) else { continue };
+        let amount = |column: &str| row.try_get::<i64>("", column);
+        open.push(OpenLease {
+            account: AccountId::new(row.try_get("", "account_id")?),
+            node,
+            remainder: amount("granted")?.saturating_sub(amount("settled")?).saturating_sub(amount("returned")?),
+            recall_seq: row.try_get("", "recall_seq")?,
+        });
     }
-    Ok(holders)
+    Ok(open)
+}
+
+/// Writes down that a life has answered a recall for these leases of an account, which this transaction has locked.
+pub(super) async fn answered(tx: &Tx, life: &Life, account: AccountId, leases: &[LeaseId], recall_seq: i64) -> Result<(), DbErr> {
+    for chunk in leases.chunks(IDS_AT_ONCE) {
+        let update = Query::update()
+            .table("leases")
+            .value("recall_seq", recall_seq)
+            .and_where(Expr::col("id").is_in(chunk.iter().map(|id| id.get())))
+            .and_where(Expr::col("account_id").eq(account.get()))
+            .and_where(Expr::col("node_id").eq(life.node.as_str()))
+            .and_where(Expr::col("epoch").eq(life.epoch.0))
+            .and_where(Expr::col("state").eq(State::Open.as_str()))
+            .and_where(Expr::col("recall_seq").lt(recall_seq))
+            .to_owned();
+        tx.execute(&update).await?;
+    }
+    Ok(())
+}
+
+/// Leases in doubt with their times, by id from above `after`.
+pub(super) async fn doubted(
+    db: &impl ConnectionTrait,
+    after: LeaseId,
+    limit: u64,
+) -> Result<Vec<(Lease, UnixMillis, UnixMillis)>, DbErr> {
+    let mut select = select();
+    select
+        .columns(["created_at", "expires_at"])
+        .and_where(Expr::col("state").eq(State::InDoubt.as_str()))
+        .and_where(Expr::col("id").gt(after.get()))
+        .order_by("id", Order::Asc)
+        .limit(limit);
+    let read = |row: &QueryResult| {
+        let moment = |column: &str| row.try_get("", column).map(UnixMillis);
+        Ok((lease_of(row)?, moment("created_at")?, moment("expires_at")?))
+    };
+    db.query_all(&select).await?.iter().map(read).collect()
 }
 
 /// Writes new leases.
-pub(super) async fn insert(tx: &Tx, grants: &[(&Ask, Quota)], now: UnixMillis) -> Result<(), DbErr> {
+pub(super) async fn insert(tx: &Tx, grants: &[(&Ask, Quota)], now: UnixMillis, end: UnixMillis) -> Result<(), DbErr> {
     let mut insert = Insert::into("leases")
         .longs(&["account_id", "epoch", "grant_seq", "granted", "created_at", "expires_at"])
         .texts(&["node_id", "state"]);
@@ -146,7 +208,7 @@ pub(super) async fn insert(tx: &Tx, grants: &[(&Ask, Quota)], now: UnixMillis) -
             ask.grant_seq.into(),
             amount.get().into(),
             now.0.into(),
-            now.plus_millis(super::LIFE_MILLIS).0.into(),
+            end.0.into(),
             ask.life.node.as_str().into(),
             State::Open.as_str().into(),
         ]);
@@ -178,10 +240,10 @@ pub(crate) async fn set_state(tx: &Tx, leases: &[LeaseId], state: State, now: Un
 }
 
 /// Lets open leases of one life live on.
-pub(super) async fn renew(tx: &Tx, life: &Life, leases: &[LeaseId], now: UnixMillis) -> Result<(), DbErr> {
+pub(super) async fn renew(tx: &Tx, life: &Life, leases: &[LeaseId], end: UnixMillis) -> Result<(), DbErr> {
     let update = Query::update()
         .table("leases")
-        .value("expires_at", now.plus_millis(super::LIFE_MILLIS).0)
+        .value("expires_at", end.0)
         .and_where(Expr::col("id").is_in(leases.iter().map(|id| id.get())))
         .and_where(Expr::col("node_id").eq(life.node.as_str()))
         .and_where(Expr::col("epoch").eq(life.epoch.0))

@@ -1,14 +1,14 @@
-//! What happens to leases between grant and closing: they are listed again after a reconnect, renewed, and partly given back.
+//! What happens to leases between grant and closing: they are listed again after a reconnect, inherited, and renewed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use sea_orm::DbErr;
-use sluice_domain::{AccountId, LeaseId, Quota, UnixMillis};
+use sluice_billing::lease::Terms;
+use sluice_domain::{LeaseId, Quota, UnixMillis};
 
 use super::store::{self, Lease};
 use super::{Granted, Life, State};
 use crate::db::{Db, Urgency, retried};
-use crate::wallet::moves::{self, Shift, Shifts};
 
 /// What a relay that connects has to know about leases.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,7 +44,8 @@ pub async fn greet(db: &Db, life: &Life, held: &[LeaseId]) -> Result<Greeting, D
 async fn try_inherit(db: &Db, life: &Life, brought: &[LeaseId]) -> Result<(), DbErr> {
     let tx = db.begin_as(Urgency::Grant).await?;
     store::inherit(&tx, life, brought).await?;
-    tx.commit().await
+    tx.commit().await?;
+    Ok(())
 }
 
 fn resent(lease: &Lease) -> Granted {
@@ -61,65 +62,19 @@ fn resent(lease: &Lease) -> Granted {
 ///
 /// # Errors
 /// When the database refuses or is away.
-pub async fn renew(db: &Db, life: &Life, leases: &[LeaseId], now: UnixMillis) -> Result<Vec<LeaseId>, DbErr> {
+pub async fn renew(db: &Db, terms: &Terms, life: &Life, leases: &[LeaseId], now: UnixMillis) -> Result<Vec<LeaseId>, DbErr> {
     if leases.is_empty() {
         return Ok(Vec::new());
     }
-    retried(|| try_renew(db, life, leases, now)).await
+    let end = now.plus_millis(super::life_millis(terms));
+    retried(|| try_renew(db, life, leases, end)).await
 }
 
-async fn try_renew(db: &Db, life: &Life, leases: &[LeaseId], now: UnixMillis) -> Result<Vec<LeaseId>, DbErr> {
+async fn try_renew(db: &Db, life: &Life, leases: &[LeaseId], end: UnixMillis) -> Result<Vec<LeaseId>, DbErr> {
     let tx = db.begin_as(Urgency::Grant).await?;
-    store::renew(&tx, life, leases, now).await?;
+    store::renew(&tx, life, leases, end).await?;
     let after = store::by_ids(&tx, leases).await?;
     tx.commit().await?;
     let lives = |id: &&LeaseId| after.get(id).is_some_and(|lease| lease.life == *life && lease.state == State::Open);
     Ok(leases.iter().filter(lives).copied().collect())
-}
-
-/// Takes money back from leases. Each total is everything given back from that lease so far, so saying it twice takes it once.
-/// Answers the accounts that have more to lease now.
-///
-/// # Errors
-/// When the database refuses or is away; the relay says the same again.
-pub async fn take_returns(db: &Db, life: &Life, returns: &[(LeaseId, Quota)]) -> Result<Vec<AccountId>, DbErr> {
-    let mut totals: BTreeMap<LeaseId, i64> = BTreeMap::new();
-    for (lease, total) in returns {
-        let highest = totals.entry(*lease).or_default();
-        *highest = total.get().max(*highest);
-    }
-    if totals.is_empty() {
-        return Ok(Vec::new());
-    }
-    retried(|| try_take_returns(db, life, &totals)).await
-}
-
-async fn try_take_returns(db: &Db, life: &Life, totals: &BTreeMap<LeaseId, i64>) -> Result<Vec<AccountId>, DbErr> {
-    let ids: Vec<LeaseId> = totals.keys().copied().collect();
-    let tx = db.begin_as(Urgency::Grant).await?;
-    let accounts: BTreeSet<AccountId> = store::by_ids(&tx, &ids).await?.values().map(|lease| lease.account).collect();
-    moves::lock(&tx, accounts).await?;
-    let (mut shifts, mut changes) = (Shifts::new(), Vec::new());
-    for lease in store::by_ids(&tx, &ids).await?.values().filter(|lease| lease.life == *life) {
-        let total = totals.get(&lease.id).copied().unwrap_or_default();
-        // no more can come back than was handed out and is not charged
-        let back = (total - lease.returned).min(lease.remainder());
-        if back <= 0 {
-            continue;
-        }
-        let shift = match lease.state {
-            State::Open => Shift { balance: back, leased: -back, ..Shift::default() },
-            State::InDoubt => Shift { balance: back, in_doubt: -back, ..Shift::default() },
-            State::Closed => continue,
-        };
-        moves::add(&mut shifts, lease.account, shift);
-        changes.push((lease.id, 0, back));
-    }
-    if changes.is_empty() {
-        return Ok(Vec::new());
-    }
-    moves::write(&tx, &shifts).await?;
-    store::add(&tx, &changes).await?;
-    tx.commit().await?;
-    Ok(shifts.into_keys().collect())
 }

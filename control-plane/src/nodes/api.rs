@@ -58,7 +58,8 @@ impl View {
             registered_at: Moment(relay.registered_at),
             last_seen_at: Moment(relay.last_seen_at),
             config_seq: status.config_seq,
-            staleness_secs: seconds(status.staleness_ms),
+            // it says -1 before it ever was up to date
+            staleness_secs: seconds(status.staleness_ms.max(0)),
             in_flight: status.in_flight,
             leases_held: status.leases_held,
             quota_leased: status.leased_quota,

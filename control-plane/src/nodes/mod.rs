@@ -100,7 +100,7 @@ pub async fn register(db: &Db, registration: &Registration, now: UnixMillis) -> 
         }
         Some(_) => store::update(&tx, registration, now).await?,
     }
-    tx.commit().await?;
+    tx.commit().await.map_err(sea_orm::DbErr::from)?;
     Ok(())
 }
 

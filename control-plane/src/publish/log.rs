@@ -29,6 +29,8 @@ pub enum Changed {
     User(UserId),
     /// An account that money came into: relays forget that it was exhausted.
     Account(AccountId),
+    /// Nothing changed: money of an account that relays hold and nobody uses is needed elsewhere.
+    Recall(AccountId),
 }
 
 impl Changed {
@@ -43,6 +45,7 @@ impl Changed {
             Self::Token(_) => "token",
             Self::User(_) => "user",
             Self::Account(_) => "account",
+            Self::Recall(_) => "recall",
         }
     }
 
@@ -56,7 +59,7 @@ impl Changed {
             Self::Setting(name) => name.clone(),
             Self::Token(id) => id.to_string(),
             Self::User(id) => id.to_string(),
-            Self::Account(id) => id.to_string(),
+            Self::Account(id) | Self::Recall(id) => id.to_string(),
         }
     }
 
@@ -71,6 +74,7 @@ impl Changed {
             "token" => name.parse().ok().map(|id| Self::Token(TokenId::new(id))),
             "user" => name.parse().ok().map(|id| Self::User(UserId::new(id))),
             "account" => name.parse().ok().map(|id| Self::Account(AccountId::new(id))),
+            "recall" => name.parse().ok().map(|id| Self::Recall(AccountId::new(id))),
             _ => None,
         }
     }

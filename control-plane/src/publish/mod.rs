@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use sea_orm::DbErr;
 use sluice_domain::{KeyDigest, UnixMillis};
-use sluice_snapshot::{Token, User};
+use sluice_snapshot::{Token, User, Version};
 use tokio::sync::Notify;
 
 pub use state::{Change, Revoked, State, Versioned};
@@ -48,10 +48,18 @@ pub struct Resolved {
     pub as_of: i64,
 }
 
-/// Looks a key up by its digest.
+/// How far the configuration is by the database, which may be further than this replica has seen.
 ///
 /// # Errors
 /// When the database is away.
+pub async fn head(app: &App) -> Result<Version, DbErr> {
+    store::head(app.db.read()).await
+}
+
+/// Looks a key up by its digest.
+///
+/// # Errors
+/// When the database is away, or what it holds cannot be read: then it is not known whose key it is.
 pub async fn resolve(app: &App, digest: &KeyDigest) -> Result<Resolved, DbErr> {
     let tx = app.db.begin_snapshot().await?;
     let as_of = store::head(&tx).await?.seq;

@@ -1,6 +1,7 @@
 //! Rows of the database as the resources and identities relays know. A row that breaks a rule is left out and named.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use sea_orm::QueryResult;
 use secrecy::SecretString;
@@ -9,8 +10,10 @@ use sluice_billing::{ModelPrice, Ratio};
 use sluice_domain::{
     AccountId, ChannelId, ChannelKeyId, GroupName, KeyDigest, ModelName, Role, Status, TokenId, UnixMillis, UserId,
 };
-use sluice_sealed::{Keyring, Place};
-use sluice_snapshot::{Channel, ChannelKey, Group, Price, Setting, Token, User};
+use sluice_sealed::Keyring;
+use sluice_snapshot::{Channel, ChannelKey, ChannelPolicy, Group, Price, Setting, Token, User};
+
+use crate::channels::place_of_key;
 
 /// Why a row cannot be sent to relays. Names the column, never its content.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,14 @@ pub(super) fn channel(row: &QueryResult) -> Read<(Channel, i64)> {
         status: status(row, "status")?,
         model_mapping: json::<BTreeMap<String, String>>(row, "model_mapping")?,
         cache_read_ratio: cache_read_ratio.map(|text| ratio("cache_read_ratio", &text)).transpose()?,
+        policy: ChannelPolicy {
+            first_output: u64::try_from(get::<i64>(row, "first_output_ms")?)
+                .ok()
+                .filter(|millis| *millis > 0)
+                .map(Duration::from_millis),
+            keeps_empty: get(row, "keeps_empty")?,
+            drains: get(row, "drains")?,
+        },
     };
     Ok((channel, get(row, "rev")?))
 }
@@ -73,7 +84,8 @@ pub(super) fn channel(row: &QueryResult) -> Read<(Channel, i64)> {
 pub(super) fn channel_key(row: &QueryResult, keyring: &Keyring) -> Read<(ChannelId, ChannelKey)> {
     let id: i64 = get(row, "id")?;
     let sealed: String = get(row, "sealed_key")?;
-    let opened = keyring.open_text(&Place::row("channel_keys", "sealed_key", id), &sealed);
+    let seal_name: String = get(row, "seal_name")?;
+    let opened = keyring.open_text(&place_of_key(&seal_name), &sealed);
     let secret: SecretString = opened.map_err(bad("sealed_key"))?;
     let key = ChannelKey { id: ChannelKeyId::new(id), secret, status: status(row, "status")? };
     Ok((ChannelId::new(get(row, "channel_id")?), key))
@@ -100,6 +112,7 @@ pub(super) fn token(row: &QueryResult) -> Read<(Token, bool)> {
         <[u8; 32]>::try_from(hex::decode(digest).unwrap_or_default()).map_err(|_| bad("digest")("is not 64 hex digits"))?;
     let group: Option<String> = get(row, "group_name")?;
     let models_limited: bool = get(row, "models_limited")?;
+    let (uses_limited, uses_account_id): (bool, i64) = (get(row, "uses_limited")?, get(row, "uses_account_id")?);
     let models: Vec<ModelName> = json(row, "models")?;
     let token = Token {
         id: TokenId::new(get(row, "id")?),
@@ -114,6 +127,7 @@ pub(super) fn token(row: &QueryResult) -> Read<(Token, bool)> {
         ip_allow: json(row, "ip_allow")?,
         account_id: AccountId::new(get(row, "account_id")?),
         capped: get(row, "capped")?,
+        uses_account_id: uses_limited.then(|| AccountId::new(uses_account_id)),
     };
     Ok((token, get::<Option<i64>>(row, "deleted_at")?.is_some()))
 }

@@ -45,6 +45,8 @@ pub enum Revoked {
     Channel(ChannelId, i64),
     /// Money came into the account: not a revocation, but as urgent.
     Credit(AccountId, i64),
+    /// Money of the account that nobody uses is asked back: as urgent.
+    Recall(AccountId),
 }
 
 /// Everything between two versions.

@@ -58,17 +58,29 @@ pub(super) async fn head(db: &impl ConnectionTrait) -> Result<Version, DbErr> {
     Ok(Version { lineage: row.try_get::<String>("", "lineage")?.into(), seq: row.try_get("", "seq")? })
 }
 
-/// What was logged above a sequence number, oldest first, and how many sequence numbers that were.
-pub(super) async fn logged_above(db: &impl ConnectionTrait, seq: i64) -> Result<(BTreeSet<Changed>, usize), DbErr> {
+/// What was logged between two sequence numbers.
+pub(super) struct Logged {
+    /// What changed, each once.
+    pub(super) changes: BTreeSet<Changed>,
+    /// How many sequence numbers there were.
+    pub(super) seqs: usize,
+    /// Whether there may be more than was asked for.
+    pub(super) is_cut: bool,
+}
+
+/// What was logged above a sequence number: at most so many changes, the oldest.
+pub(super) async fn logged_above(db: &impl ConnectionTrait, seq: i64, most: u64) -> Result<Logged, DbErr> {
     let select = Query::select()
         .columns(["seq", "kind", "name"])
         .from("config_log")
         .and_where(Expr::col("seq").gt(seq))
         .order_by("seq", Order::Asc)
         .order_by("ordinal", Order::Asc)
+        .limit(most)
         .to_owned();
     let (mut changes, mut seqs) = (BTreeSet::new(), BTreeSet::new());
-    for row in db.query_all(&select).await? {
+    let rows = db.query_all(&select).await?;
+    for row in &rows {
         seqs.insert(row.try_get::<i64>("", "seq")?);
         let (kind, name): (String, String) = (row.try_get("", "kind")?, row.try_get("", "name")?);
         let change = Changed::from_row(&kind, &name);
@@ -78,7 +90,8 @@ pub(super) async fn logged_above(db: &impl ConnectionTrait, seq: i64) -> Result<
         }
         changes.extend(change);
     }
-    Ok((changes, seqs.len()))
+    let is_cut = u64::try_from(rows.len()).is_ok_and(|count| count >= most);
+    Ok(Logged { changes, seqs: seqs.len(), is_cut })
 }
 
 /// Channels with their keys. Deleted ones are not there.
@@ -98,6 +111,9 @@ pub(super) async fn channels(db: &impl ConnectionTrait, keyring: &Keyring, which
         "status",
         "model_mapping",
         "cache_read_ratio",
+        "first_output_ms",
+        "keeps_empty",
+        "drains",
         "rev",
     ];
     let mut select = Query::select().columns(columns).from("channels").and_where(Expr::col("deleted_at").is_null()).to_owned();
@@ -115,7 +131,7 @@ async fn channel_keys(
     which: &Which<'_>,
 ) -> Result<HashMap<ChannelId, Vec<ChannelKey>>, DbErr> {
     let mut select = Query::select();
-    select.columns(["id", "channel_id", "sealed_key", "status"]).from("channel_keys");
+    select.columns(["id", "channel_id", "sealed_key", "seal_name", "status"]).from("channel_keys");
     select.order_by("channel_id", Order::Asc).order_by("position", Order::Asc);
     apply(&mut select, filter("channel_id", which));
     let mut keys: HashMap<ChannelId, Vec<ChannelKey>> = HashMap::new();
@@ -153,6 +169,9 @@ pub(super) async fn settings(db: &impl ConnectionTrait, which: Which<'_>) -> Res
 
 /// Tokens as they are, or that they are gone.
 pub(super) async fn tokens(db: &impl ConnectionTrait, ids: &[TokenId]) -> Result<Vec<identity::Change<Token, TokenId>>, DbErr> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
     let values: Vec<sea_orm::Value> = ids.iter().map(|id| id.get().into()).collect();
     let mut select = select_tokens();
     apply(&mut select, filter("id", &Which::These(&values)));
@@ -186,7 +205,9 @@ pub(super) async fn user(db: &impl ConnectionTrait, id: UserId) -> Result<Option
 pub(super) async fn token_by_digest(db: &impl ConnectionTrait, digest: &KeyDigest) -> Result<Option<Token>, DbErr> {
     let mut select = select_tokens();
     select.and_where(Expr::col("digest").eq(hex::encode(digest.0))).and_where(Expr::col("deleted_at").is_null());
-    Ok(read(db, &select, "tokens", rows::token).await?.pop().map(|(token, _)| token))
+    let Some(row) = db.query_one(&select).await? else { return Ok(None) };
+    // a key that is there and cannot be read is not unknown
+    rows::token(&row).map(|(token, _)| Some(token)).map_err(|reason| DbErr::Custom(format!("a row of tokens: {reason}")))
 }
 
 /// Tokens by ascending id, and their owners.
@@ -200,6 +221,8 @@ pub struct IdentityPage {
     pub users: Vec<User>,
     /// The id to go on after; `None`: this was the last page.
     pub next: Option<i64>,
+    /// Whether every row could be read.
+    pub is_whole: bool,
 }
 
 /// The next page of the tokens used (or made) since a moment.
@@ -217,12 +240,14 @@ pub(super) async fn identity_page(
         .and_where(Expr::col("last_used_at").gte(since.0).or(Expr::col("created_at").gte(since.0)))
         .order_by("id", Order::Asc)
         .limit(limit);
-    let tokens: Vec<Token> = read(db, &select, "tokens", rows::token).await?.into_iter().map(|(token, _)| token).collect();
+    let rows = db.query_all(&select).await?;
+    let is_full = u64::try_from(rows.len()).is_ok_and(|count| count >= limit);
+    let next = rows.last().filter(|_| is_full).map(|row| row.try_get("", "id")).transpose()?;
+    let tokens: Vec<Token> = parse_all(&rows, "tokens", rows::token).into_iter().map(|(token, _)| token).collect();
+    let is_whole = tokens.len() == rows.len();
     let owners: Vec<UserId> = tokens.iter().map(|token| token.user_id).collect::<BTreeSet<_>>().into_iter().collect();
     let users = users_by_id(db, &owners).await?.into_values().filter(|(_, deleted)| !deleted).map(|(user, _)| user).collect();
-    let is_full = tokens.len() as u64 >= limit;
-    let next = tokens.last().filter(|_| is_full).map(|token| token.id.get());
-    Ok(IdentityPage { as_of, tokens, users, next })
+    Ok(IdentityPage { as_of, tokens, users, next, is_whole })
 }
 
 /// Whether there are at most so many tokens. Looks at the one behind them, and counts nothing.
@@ -275,6 +300,8 @@ fn select_tokens() -> SelectStatement {
         "status",
         "group_name",
         "capped",
+        "uses_account_id",
+        "uses_limited",
         "expires_at",
         "models_limited",
         "models",
@@ -305,12 +332,16 @@ async fn read<T>(
     table: &'static str,
     parse: impl Fn(&QueryResult) -> Result<T, BadRow>,
 ) -> Result<Vec<T>, DbErr> {
-    let mut parsed = Vec::new();
-    for row in db.query_all(select).await? {
-        match parse(&row) {
+    Ok(parse_all(&db.query_all(select).await?, table, parse))
+}
+
+fn parse_all<T>(rows: &[QueryResult], table: &'static str, parse: impl Fn(&QueryResult) -> Result<T, BadRow>) -> Vec<T> {
+    let mut parsed = Vec::with_capacity(rows.len());
+    for row in rows {
+        match parse(row) {
             Ok(value) => parsed.push(value),
             Err(reason) => error!(table, %reason, "a row of {table} cannot be sent to relays and is left out"),
         }
     }
-    Ok(parsed)
+    parsed
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::DbErr;
 use sluice_domain::{Status, TokenId, UserId};
@@ -10,7 +10,7 @@ use sluice_rpc::identity;
 use sluice_snapshot::{Resource, ResourceKey};
 use sluice_telemetry::drain::Drain;
 use tokio::sync::{broadcast, watch};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::log::Changed;
 use super::state::{Change, Revoked, State, Versioned};
@@ -20,10 +20,15 @@ use crate::db::Tx;
 
 /// How often the log is looked at without being poked: other replicas write, too.
 pub const POLL: Duration = Duration::from_millis(200);
+/// How often after money was asked back: whoever asked waits for the answers, and the next question is likely near.
+const RECALL_POLL: Duration = Duration::from_millis(50);
+/// How long it is looked that often.
+const RECALLING: Duration = Duration::from_secs(1);
 /// Changes a listener may be behind; one that is further behind starts over from the state.
 const BACKLOG: usize = 256;
-/// Above this many sequence numbers at once, or when some are gone from the log, everything is read anew.
-const MOST_AT_ONCE: i64 = 10_000;
+/// Above this many sequence numbers or changes at once, or when some are gone from the log, everything is read anew. No statement may
+/// name more rows: SQLite takes 32,766 values, PostgreSQL and MySQL 65,535.
+const MOST_AT_ONCE: u64 = 10_000;
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -86,15 +91,20 @@ impl Feed {
         let closing = drain.closing();
         tokio::pin!(closing);
         let mut failing = false;
+        let mut recalled: Option<Instant> = None;
         loop {
+            let is_recalling = recalled.is_some_and(|at| at.elapsed() < RECALLING);
             tokio::select! {
                 () = &mut closing => return,
                 () = app.poke.wait() => {}
-                () = tokio::time::sleep(POLL) => {}
+                () = tokio::time::sleep(if is_recalling { RECALL_POLL } else { POLL }) => {}
             }
             let looked = self.look(&app).await;
+            if matches!(looked, Ok(Looked::Recalled)) {
+                recalled = Some(Instant::now());
+            }
             match looked {
-                Ok(()) if failing => info!("the log of changes is followed again"),
+                Ok(_) if failing => info!("the log of changes is followed again"),
                 Err(ref error) if !failing => warn!(%error, "cannot follow the log of changes, trying again"),
                 _ => {}
             }
@@ -102,37 +112,53 @@ impl Feed {
         }
     }
 
-    async fn look(&self, app: &App) -> Result<(), DbErr> {
+    async fn look(&self, app: &App) -> Result<Looked, DbErr> {
         let state = self.state();
         let here = state.version();
         if store::head(app.db.read()).await? == *here {
-            return Ok(());
+            return Ok(Looked::Seen);
         }
         let tx = app.db.begin_snapshot().await?;
         let head = store::head(&tx).await?;
-        let behind = head.seq - here.seq;
-        if head.lineage != here.lineage || !(0..=MOST_AT_ONCE).contains(&behind) {
+        if head.lineage == here.lineage && head.seq < here.seq {
+            error!(
+                "the database went back from configuration {} to {}: it was restored without starting a new history",
+                here.seq, head.seq
+            );
+        }
+        let behind = u64::try_from(head.seq.saturating_sub(here.seq)).ok();
+        let Some(behind) = behind.filter(|behind| head.lineage == here.lineage && *behind <= MOST_AT_ONCE) else {
+            return self.reload(app).await;
+        };
+        let logged = store::logged_above(&tx, here.seq, MOST_AT_ONCE).await?;
+        if logged.is_cut || u64::try_from(logged.seqs).ok() != Some(behind) {
             return self.reload(app).await;
         }
-        let (logged, seqs) = store::logged_above(&tx, here.seq).await?;
-        if i64::try_from(seqs).unwrap_or(i64::MAX) != behind {
-            return self.reload(app).await;
-        }
-        let mut change = read_change(&tx, app, &state, &logged).await?;
+        let mut change = read_change(&tx, app, &state, &logged.changes).await?;
         (change.from, change.to) = (here.clone(), head);
+        let is_recall = change.urgent.iter().any(|urgent| matches!(urgent, Revoked::Recall(_)));
         self.state.send_replace(Arc::new(state.after(&change)));
         // nobody listening is no failure
         let _ = self.news.send(News::Change(Arc::new(change)));
-        Ok(())
+        Ok(if is_recall { Looked::Recalled } else { Looked::Seen })
     }
 
-    async fn reload(&self, app: &App) -> Result<(), DbErr> {
+    async fn reload(&self, app: &App) -> Result<Looked, DbErr> {
         let state = load(app).await?;
         warn!(seq = state.version().seq, "the configuration is read anew as a whole");
         self.state.send_replace(Arc::new(state));
         let _ = self.news.send(News::Reload);
-        Ok(())
+        Ok(Looked::Seen)
     }
+}
+
+/// What a look at the log found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looked {
+    /// Whatever there is, it is told.
+    Seen,
+    /// Money was asked back, and somebody waits for it.
+    Recalled,
 }
 
 async fn load(app: &App) -> Result<State, DbErr> {
@@ -145,9 +171,9 @@ async fn load(app: &App) -> Result<State, DbErr> {
     Ok(State::new(version, resources))
 }
 
-/// What was logged, as it is by now.
+/// What was logged, by kind.
 #[derive(Default)]
-struct Logged {
+struct Sorted {
     channels: Vec<sea_orm::Value>,
     groups: Vec<sea_orm::Value>,
     prices: Vec<sea_orm::Value>,
@@ -156,10 +182,11 @@ struct Logged {
     tokens: Vec<TokenId>,
     users: Vec<UserId>,
     accounts: Vec<sluice_domain::AccountId>,
+    recalls: Vec<sluice_domain::AccountId>,
 }
 
-impl Logged {
-    fn sort(changes: &BTreeSet<Changed>) -> Self {
+impl Sorted {
+    fn new(changes: &BTreeSet<Changed>) -> Self {
         let mut logged = Self::default();
         for change in changes {
             match change {
@@ -182,6 +209,7 @@ impl Logged {
                 Changed::Token(id) => logged.tokens.push(*id),
                 Changed::User(id) => logged.users.push(*id),
                 Changed::Account(id) => logged.accounts.push(*id),
+                Changed::Recall(id) => logged.recalls.push(*id),
             }
         }
         logged
@@ -189,7 +217,7 @@ impl Logged {
 }
 
 async fn read_change(tx: &Tx, app: &App, state: &State, changes: &BTreeSet<Changed>) -> Result<Change, DbErr> {
-    let mut logged = Logged::sort(changes);
+    let mut logged = Sorted::new(changes);
     let mut upserts = Vec::new();
     if !logged.channels.is_empty() {
         upserts.extend(store::channels(tx, &app.keyring, Which::These(&logged.channels)).await?);
@@ -218,6 +246,7 @@ async fn read_change(tx: &Tx, app: &App, state: &State, changes: &BTreeSet<Chang
         let revs = store::account_revs(tx, &logged.accounts).await?;
         urgent.extend(revs.into_iter().map(|(id, rev)| Revoked::Credit(id, rev)));
     }
+    urgent.extend(logged.recalls.into_iter().map(Revoked::Recall));
     let upserts = upserts.into_iter().map(Arc::new).collect();
     Ok(Change { upserts, deletes, tokens, users, urgent, ..Change::default() })
 }

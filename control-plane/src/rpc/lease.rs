@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::gate::life;
 use super::grants::{Replies, grant};
 use super::{Answers, QUEUE, Rpc, superseded, unavailable};
-use crate::leases::{self, Ask, LIFE_MILLIS, Life};
+use crate::leases::{self, Ask, Life, Said};
 use crate::publish::{News, Revoked};
 
 /// Requests, returns and renewals in one message.
@@ -35,7 +35,7 @@ impl Leases for Rpc {
         let greeting = greeting.map_err(|error| unavailable("cannot compare leases", &error))?;
         let (down, answers) = mpsc::channel(QUEUE);
         let first_answer = pb::LeaseDown {
-            grants: greeting.resend.iter().map(grant).collect(),
+            grants: greeting.resend.iter().map(|granted| grant(granted, &self.app.terms)).collect(),
             void_leases: greeting.void.iter().map(|lease| lease.get()).collect(),
             ..pb::LeaseDown::default()
         };
@@ -95,30 +95,50 @@ impl Rpc {
     }
 
     async fn take_message(&self, life: &Life, message: pb::LeaseUp, down: &Replies) -> Result<(), Status> {
-        if message.grants.len().max(message.returns.len()).max(message.renew.len()) > MOST_IN_MESSAGE {
+        let counts = [message.grants.len(), message.returns.len(), message.renew.len(), message.recalled.len()];
+        if counts.into_iter().any(|count| count > MOST_IN_MESSAGE) {
             return Err(Status::invalid_argument(format!("a message holds at most {MOST_IN_MESSAGE} of each")));
+        }
+        // who gives back first may ask for it again in the same breath
+        if !message.returns.is_empty() || !message.recalled.is_empty() {
+            self.take_back(life, &message).await?;
         }
         if !message.grants.is_empty() {
             let asks = message.grants.iter().map(|request| ask(life, request)).collect::<Result<Vec<Ask>, Status>>()?;
             self.granter.ask(asks, down.clone()).await;
         }
-        if !message.returns.is_empty() {
-            let total = |one: &pb::LeaseReturn| Ok((LeaseId::new(one.lease_id), amount("returned_total", one.returned_total)?));
-            let returns = message.returns.iter().map(total).collect::<Result<Vec<_>, Status>>()?;
-            let richer = leases::take_returns(&self.app.db, life, &returns).await;
-            let richer = richer.map_err(|error| unavailable("cannot take returns", &error))?;
-            self.feed.tell(richer.into_iter().map(|account| Revoked::Credit(account, 0)).collect());
-        }
         if !message.renew.is_empty() {
             let renew: Vec<LeaseId> = message.renew.iter().copied().map(LeaseId::new).collect();
-            let renewed = leases::renew(&self.app.db, life, &renew, self.app.clock.wall()).await;
+            let renewed = leases::renew(&self.app.db, &self.app.terms, life, &renew, self.app.clock.wall()).await;
             let renewed = renewed.map_err(|error| unavailable("cannot renew leases", &error))?;
-            let renewal = |lease: LeaseId| pb::Renewal { lease_id: lease.get(), life_ms: LIFE_MILLIS };
+            let life_ms = leases::life_millis(&self.app.terms);
+            let renewal = |lease: LeaseId| pb::Renewal { lease_id: lease.get(), life_ms };
             let renewals = renewed.into_iter().map(renewal).collect();
             let _ = down.send(Ok(pb::LeaseDown { renewals, ..pb::LeaseDown::default() })).await;
         }
         Ok(())
     }
+
+    async fn take_back(&self, life: &Life, message: &pb::LeaseUp) -> Result<(), Status> {
+        let total = |one: &pb::LeaseReturn| Ok((LeaseId::new(one.lease_id), amount("returned_total", one.returned_total)?));
+        let said = Said {
+            returns: message.returns.iter().map(total).collect::<Result<_, Status>>()?,
+            recalled: message.recalled.iter().map(recalled).collect(),
+        };
+        if said.recalled.iter().map(|(.., leases)| leases.len()).sum::<usize>() > MOST_IN_MESSAGE {
+            return Err(Status::invalid_argument(format!("a message speaks for at most {MOST_IN_MESSAGE} leases")));
+        }
+        let richer = leases::take_back(&self.app.db, life, &said).await;
+        let richer = richer.map_err(|error| unavailable("cannot take returns", &error))?;
+        self.feed.tell(richer.into_iter().map(|account| Revoked::Credit(account, 0)).collect());
+        self.granter.look();
+        Ok(())
+    }
+}
+
+fn recalled(answer: &pb::Recalled) -> (AccountId, i64, Vec<LeaseId>) {
+    let leases = answer.lease_ids.iter().copied().map(LeaseId::new).collect();
+    (AccountId::new(answer.account_id), answer.recall_seq, leases)
 }
 
 fn ask(life: &Life, request: &pb::GrantRequest) -> Result<Ask, Status> {
@@ -129,6 +149,7 @@ fn ask(life: &Life, request: &pb::GrantRequest) -> Result<Ask, Status> {
         account: AccountId::new(request.account_id),
         need,
         want: want.max(need),
+        up_to_want: request.up_to_want,
     })
 }
 
@@ -152,6 +173,10 @@ fn urgent_message(news: &News) -> Option<pb::LeaseDown> {
             Revoked::Channel(id, rev) => (rev, Target::ChannelId(id.get())),
             Revoked::Credit(id, account_rev) => {
                 down.credits.push(pb::Credit { account_id: id.get(), account_rev });
+                continue;
+            }
+            Revoked::Recall(id) => {
+                down.recalls.push(pb::Recall { account_id: id.get(), recall_seq: seq });
                 continue;
             }
         };

@@ -34,6 +34,7 @@ use self::gate::JoinGate;
 use self::grants::Granter;
 use self::presence::Presence;
 use crate::app::App;
+use crate::channels::{SuccessRate, Watch};
 use crate::publish::Feed;
 use crate::settlement::Settler;
 
@@ -56,6 +57,7 @@ pub(crate) struct Rpc {
     encodings: Encodings,
     settler: Settler,
     report_pause_ms: i64,
+    watch: Watch,
 }
 
 impl Rpc {
@@ -66,10 +68,11 @@ impl Rpc {
             feed: feed.clone(),
             tasks: tasks.clone(),
             presence: Presence::default(),
-            granter: Granter::new(app, tasks),
+            granter: Granter::new(app, feed, tasks),
             encodings: Encodings::default(),
             settler,
             report_pause_ms: 0,
+            watch: Watch::default(),
         }
     }
 
@@ -77,6 +80,11 @@ impl Rpc {
     pub(crate) fn pausing_reports(self, pause: Option<Duration>) -> Self {
         let report_pause_ms = pause.map_or(0, |pause| i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
         Self { report_pause_ms, ..self }
+    }
+
+    /// Has channels switched off whose success rate is too low; `None`: none.
+    pub(crate) fn watching(self, success_rate: Option<SuccessRate>) -> Self {
+        Self { watch: Watch::new(success_rate), ..self }
     }
 
     /// Starts what runs beside the services.

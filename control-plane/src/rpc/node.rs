@@ -1,5 +1,6 @@
-//! Registration.
+//! Registration, and what relays see of channels.
 
+use sluice_domain::{ChannelId, ChannelKeyId};
 use sluice_rpc::auth::presented_node;
 use sluice_rpc::pb;
 use sluice_rpc::pb::nodes_server::Nodes;
@@ -8,10 +9,17 @@ use tracing::info;
 
 use super::gate::life;
 use super::{HEARTBEAT, Rpc, unavailable};
+use crate::channels::{Evidence, Observed};
 use crate::nodes::{self, RegisterError, Registration};
 
 /// Characters of what relays say about themselves for people.
 const MOST_CHARS: usize = 64;
+/// Channels and keys of one observation that are looked at.
+const MOST_OBSERVED: usize = 500;
+/// Errors of one channel and key that are looked at.
+const MOST_EVIDENCE: usize = 8;
+/// Characters of an error's message that are looked at.
+const MOST_MESSAGE_CHARS: usize = 256;
 
 #[tonic::async_trait]
 impl Nodes for Rpc {
@@ -40,6 +48,32 @@ impl Nodes for Rpc {
             heartbeat_ms: i64::try_from(HEARTBEAT.as_millis()).unwrap_or(i64::MAX),
             fleet_size: i32::try_from(fleet.max(1)).unwrap_or(i32::MAX),
         }))
+    }
+
+    async fn observe(&self, request: Request<pb::Observations>) -> Result<Response<pb::ObserveReply>, Status> {
+        let caller = presented_node(&request)?;
+        let message = request.into_inner();
+        life(&caller, &message.node_id, message.epoch)?;
+        for channel in message.channels.into_iter().take(MOST_OBSERVED) {
+            self.watch.observe(&self.app, observed(channel)).await;
+        }
+        Ok(Response::new(pb::ObserveReply {}))
+    }
+}
+
+fn observed(channel: pb::ChannelObservation) -> Observed {
+    let evidence = |evidence: pb::Evidence| Evidence {
+        status: u16::try_from(evidence.status).unwrap_or(0),
+        kind: evidence.r#type,
+        code: evidence.code,
+        message: evidence.message.chars().take(MOST_MESSAGE_CHARS).collect(),
+    };
+    Observed {
+        channel: ChannelId::new(channel.channel_id),
+        key: ChannelKeyId::new(channel.key_id),
+        attempts: u64::try_from(channel.attempts).unwrap_or(0),
+        successes: u64::try_from(channel.successes).unwrap_or(0),
+        evidence: channel.evidence.into_iter().take(MOST_EVIDENCE).map(evidence).collect(),
     }
 }
 

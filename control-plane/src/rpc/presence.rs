@@ -69,9 +69,6 @@ impl Presence {
                 () = tokio::time::sleep(WRITE_EVERY) => {}
             }
             let said: Vec<(Life, NodeStatus)> = std::mem::take(&mut *self.0.said.lock()).into_iter().collect();
-            if said.is_empty() {
-                continue;
-            }
             match write(&app, &said).await {
                 Ok(fleet) => {
                     self.0.fleet.store(fleet, Ordering::Relaxed);
@@ -86,9 +83,11 @@ impl Presence {
 /// Answers how many relays there are.
 async fn write(app: &App, said: &[(Life, NodeStatus)]) -> Result<usize, sea_orm::DbErr> {
     let now = app.clock.wall();
-    let tx = app.db.begin().await?;
-    nodes::touch(&tx, said, now).await?;
-    tx.commit().await?;
+    if !said.is_empty() {
+        let tx = app.db.begin().await?;
+        nodes::touch(&tx, said, now).await?;
+        tx.commit().await?;
+    }
     nodes::fleet(app.db.read(), now).await
 }
 

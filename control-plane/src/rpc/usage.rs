@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use prost::Message;
-use sluice_domain::{NodeId, UnixMillis};
+use sluice_domain::{NodeId, Record, UnixMillis};
 use sluice_rpc::auth::presented_node;
 use sluice_rpc::pb::usage_reply::Reply;
 use sluice_rpc::pb::usage_server::Usage;
@@ -113,10 +113,12 @@ impl Rpc {
 
     async fn settle_one(&self, Report { life, batch }: &Report) -> pb::UsageReply {
         let epoch = life.epoch.0;
-        let begun = Instant::now();
+        let (begun, oldest) = (Instant::now(), oldest_end(batch));
         match self.settler.settle(life, std::slice::from_ref(batch), self.app.clock.wall()).await {
             Ok(settled) => {
-                self.app.metrics.settled(&settled, begun.elapsed());
+                let lag = oldest.filter(|_| settled.counts.requests > 0).map(|end| self.app.clock.wall().millis_since(end));
+                let lag = lag.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+                self.app.metrics.settled(&settled, begun.elapsed(), lag);
                 let next = settled.next_seq;
                 let reply = if settled.has_gap { Reply::Expect(next) } else { Reply::AckedBelow(next) };
                 self.feed.tell(settled.richer.into_iter().map(|account| Revoked::Credit(account, 0)).collect());
@@ -130,6 +132,17 @@ impl Rpc {
             }
         }
     }
+}
+
+/// When the request of a batch that ended first did, by its relay's clock.
+fn oldest_end(batch: &Batch) -> Option<UnixMillis> {
+    let end = |incoming: &Incoming| match incoming {
+        Incoming::Record(Record::Request(request)) => {
+            Some(request.started_at.plus_millis(i64::try_from(request.total_millis).unwrap_or(i64::MAX)))
+        }
+        _ => None,
+    };
+    batch.records.iter().filter_map(end).min()
 }
 
 async fn take(put_aside: &mut Option<Report>, reports: &mut mpsc::Receiver<Report>) -> Option<Report> {

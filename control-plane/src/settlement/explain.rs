@@ -4,7 +4,7 @@
 
 use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
-use sluice_billing::{Formula, explain};
+use sluice_billing::{Formula, explain, standing_surcharge};
 use sluice_domain::{ChannelId, RequestRecord, Usage};
 
 use super::rates::Rates;
@@ -58,6 +58,8 @@ pub struct Priced<'a> {
     pub config_seq: i64,
     /// The model asked for.
     pub model: &'a str,
+    /// The path of the interface.
+    pub path: &'a str,
     /// The group.
     pub group: &'a str,
     /// The channel that answered.
@@ -73,5 +75,6 @@ pub struct Priced<'a> {
 pub async fn formula(db: &Db, rates: &Rates, request: Priced<'_>) -> Result<Option<Formula>, DbErr> {
     rates.load(db, request.config_seq).await?;
     let rate = rates.rate(request.config_seq, request.model, request.group, request.channel).ok();
-    Ok(rate.and_then(|rate| explain(&rate, &request.usage, &[]).ok()))
+    let surcharge = standing_surcharge(request.path, request.model);
+    Ok(rate.and_then(|rate| explain(&rate, &request.usage, surcharge.as_slice()).ok()))
 }

@@ -1,6 +1,6 @@
 //! What one record costs, or why it cannot be settled: pure.
 
-use sluice_billing::{PriceError, price};
+use sluice_billing::{PriceError, price, standing_surcharge};
 use sluice_domain::{AccountId, Outcome, Quota, RequestRecord, UnixMillis};
 
 use super::rates::{NoRate, Rates};
@@ -12,16 +12,16 @@ const OLDEST_MILLIS: i64 = 35 * 24 * 3_600_000;
 
 /// What is known about the batch a record came in.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Received {
+pub struct Received {
     /// When it was received.
-    pub(super) at: UnixMillis,
+    pub at: UnixMillis,
     /// What the relay's clock said when it sent it.
-    pub(super) sent_at: UnixMillis,
+    pub sent_at: UnixMillis,
 }
 
 /// What a record comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// To be charged.
     Charge {
         /// The price.
@@ -37,21 +37,32 @@ pub(super) enum Verdict {
 
 /// The accounts that pay for a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Chain {
+pub struct Chain {
     /// The user's wallet; `None`: there is no such user, or the token is not theirs.
-    pub(super) wallet: Option<AccountId>,
+    pub wallet: Option<AccountId>,
     /// The token's cap; `None`: there is no such token any more.
-    pub(super) cap: Option<AccountId>,
+    pub cap: Option<AccountId>,
+    /// The account of its number of uses; `None`: they were never counted.
+    pub uses: Option<AccountId>,
 }
 
 impl Chain {
-    pub(super) fn accounts(self) -> impl Iterator<Item = AccountId> {
-        self.wallet.into_iter().chain(self.cap)
+    /// Those there are.
+    pub fn accounts(self) -> impl Iterator<Item = AccountId> {
+        self.wallet.into_iter().chain(self.cap).chain(self.uses)
+    }
+
+    /// What each of them pays for a record of this price: quota, and one use if somebody answered.
+    pub fn dues(self, quota: Quota, is_answered: bool) -> impl Iterator<Item = (AccountId, Quota)> {
+        let use_of_one = Quota::clamped(i64::from(is_answered));
+        let in_quota = self.wallet.into_iter().chain(self.cap).map(move |account| (account, quota));
+        in_quota.chain(self.uses.map(|account| (account, use_of_one))).filter(|(_, due)| !due.is_zero())
     }
 }
 
 /// Judges one record. `lineage` is the history the database is in: rates of another one cannot be compared, so the newest apply.
-pub(super) fn judge(record: &RequestRecord, chain: Chain, rates: &Rates, lineage: &str, received: Received) -> Verdict {
+#[must_use]
+pub fn judge(record: &RequestRecord, chain: Chain, rates: &Rates, lineage: &str, received: Received) -> Verdict {
     if !record.usage.is_plausible() {
         return Verdict::Quarantine("implausible_usage");
     }
@@ -73,14 +84,14 @@ pub(super) fn judge(record: &RequestRecord, chain: Chain, rates: &Rates, lineage
     Verdict::Charge { quota, repriced: quota != record.quota, finished_at }
 }
 
-/// Whether something was produced that has to be paid for. An error before the first byte costs nothing.
-pub(super) fn is_billable(record: &RequestRecord) -> bool {
+/// Whether something was produced that has to be paid for. What broke off before an answer began reports no usage, and costs nothing
+/// even at a price per call.
+#[must_use]
+pub fn is_billable(record: &RequestRecord) -> bool {
     match record.outcome {
         Outcome::Completed => true,
         Outcome::Failed => false,
-        Outcome::Truncated | Outcome::Aborted | Outcome::Orphaned => {
-            record.first_byte_millis.is_some() || !record.usage.is_empty()
-        }
+        Outcome::Truncated | Outcome::Aborted | Outcome::Orphaned => !record.usage.is_empty(),
     }
 }
 
@@ -94,7 +105,8 @@ fn cost(record: &RequestRecord, rates: &Rates, lineage: &str) -> Result<Quota, &
         NoRate::Model => "unpriced_model",
         NoRate::Group => "unknown_group",
     })?;
-    price(&rate, &record.usage, &[]).map_err(|error| match error {
+    let surcharge = standing_surcharge(&record.path, record.model.as_str());
+    price(&rate, &record.usage, surcharge.as_slice()).map_err(|error| match error {
         PriceError::Unpriced => "unpriced_model",
         PriceError::OutOfRange => "price_out_of_range",
     })

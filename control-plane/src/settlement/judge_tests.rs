@@ -6,13 +6,14 @@ use super::*;
 
 const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
 const RECEIVED: Received = Received { at: NOW, sent_at: NOW };
-const CHAIN: Chain = Chain { wallet: Some(AccountId::new(1)), cap: Some(AccountId::new(2)) };
+const CHAIN: Chain = Chain { wallet: Some(AccountId::new(1)), cap: Some(AccountId::new(2)), uses: None };
 
 fn rates() -> Rates {
     Rates::of_rows([
         ("group", "default", 1, Some("1")),
         ("price", "gpt-4o", 1, Some(r#"{"model_ratio":"1.25","completion_ratio":"4"}"#)),
         ("price", "gpt-4o", 5, Some(r#"{"model_ratio":"2.5","completion_ratio":"4"}"#)),
+        ("price", "gpt-4o-search-preview", 1, Some(r#"{"model_ratio":"1.25","completion_ratio":"4"}"#)),
         ("price", "dall-e-3", 1, Some(r#"{"per_call_usd":"0.04"}"#)),
     ])
 }
@@ -79,13 +80,28 @@ fn what_failed_is_free_and_what_broke_off_costs_what_it_produced() {
     assert_eq!(charged(&RequestRecord { outcome: Outcome::Failed, ..call() }).0, 0);
     assert_eq!(charged(&RequestRecord { outcome: Outcome::Failed, ..record() }).0, 0);
     for outcome in [Outcome::Aborted, Outcome::Truncated, Outcome::Orphaned] {
-        assert_eq!(charged(&RequestRecord { outcome, ..call() }).0, 20_000, "{outcome:?}");
-        assert_eq!(charged(&RequestRecord { outcome, first_byte_millis: None, ..call() }).0, 0, "{outcome:?}");
-        assert_eq!(charged(&RequestRecord { outcome, first_byte_millis: None, ..record() }).0, 3_750, "{outcome:?}");
+        let began = Usage { input: 10, ..Usage::default() };
+        assert_eq!(charged(&RequestRecord { outcome, usage: began, ..call() }).0, 20_000, "{outcome:?}");
+        assert_eq!(charged(&RequestRecord { outcome, ..call() }).0, 0, "{outcome:?}");
+        assert_eq!(charged(&RequestRecord { outcome, ..record() }).0, 3_750, "{outcome:?}");
     }
     // a failure needs no price to cost nothing
     let unpriced = RequestRecord { model: ModelName::parse("unheard-of").unwrap(), outcome: Outcome::Failed, ..record() };
     assert_eq!(charged(&unpriced).0, 0);
+}
+
+#[test]
+fn a_search_model_costs_its_search_on_top() {
+    let searched = || RequestRecord {
+        model: ModelName::parse("gpt-4o-search-preview").unwrap(),
+        path: "/v1/chat/completions".to_owned(),
+        usage: Usage { input: 50, output: 300, ..Usage::default() },
+        quota: Quota::clamped(14_063),
+        ..record()
+    };
+    assert_eq!(charged(&searched()), (14_063, false), "V52");
+    assert_eq!(charged(&RequestRecord { path: "/v1/completions".to_owned(), ..searched() }), (1_563, true));
+    assert_eq!(charged(&RequestRecord { outcome: Outcome::Failed, ..searched() }).0, 0);
 }
 
 #[test]
@@ -103,7 +119,7 @@ fn what_cannot_be_believed_is_set_aside() {
     ] {
         assert_eq!(verdict(&record), Verdict::Quarantine(reason));
     }
-    let nobody = Chain { wallet: None, cap: None };
+    let nobody = Chain { wallet: None, cap: None, uses: None };
     assert_eq!(judge(&record(), nobody, &rates(), "l", RECEIVED), Verdict::Quarantine("unknown_payer"));
 }
 
@@ -122,4 +138,15 @@ fn the_day_is_by_the_relays_clock_while_it_is_about_right() {
     assert_eq!(finished(hour, hour.plus_millis(-2_000)), Some(NOW));
     // a right clock does not excuse a time of tomorrow
     assert_eq!(finished(NOW, hour), None);
+}
+
+#[test]
+fn a_use_is_paid_when_somebody_answered_whatever_the_price() {
+    let chain = Chain { uses: Some(AccountId::new(3)), ..CHAIN };
+    let dues = |quota, is_answered| {
+        chain.dues(Quota::clamped(quota), is_answered).map(|(account, due)| (account.get(), due.get())).collect::<Vec<_>>()
+    };
+    assert_eq!(dues(70, true), [(1, 70), (2, 70), (3, 1)]);
+    assert_eq!(dues(0, true), [(3, 1)]);
+    assert_eq!(dues(0, false), []);
 }

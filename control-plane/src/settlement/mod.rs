@@ -8,12 +8,12 @@
 //! [`Settler::settle`].
 
 pub mod explain;
-mod judge;
+pub(crate) mod judge;
 pub mod rates;
 mod settler;
-mod store;
-mod take;
-mod tally;
+pub(crate) mod store;
+pub(crate) mod take;
+pub(crate) mod tally;
 
 use sluice_domain::{AccountId, Record, UnixMillis};
 

@@ -1,22 +1,22 @@
 //! What prices, groups and channels' cache ratios were at each config version, remembered in memory.
 
+mod store;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use sea_orm::sea_query::{Expr, ExprTrait, Order, Query};
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 use sluice_billing::{ModelPrice, PriceBook, Rate, Ratio, Unpriced};
 use sluice_domain::ChannelId;
 use tracing::warn;
 
+use self::store::Row;
 use crate::db::Db;
 use crate::publish::log::RateKind;
 
 /// Price books of different versions kept ready. Relays use one or two versions at a time.
 const MAX_BOOKS: usize = 16;
-/// Rows read at once.
-const PAGE: u64 = 10_000;
 
 /// The rates of every config version. Clones are the same memory.
 #[derive(Clone, Default)]
@@ -54,9 +54,10 @@ impl Rates {
         Self::default()
     }
 
-    /// Rates of these rows: kind, name, version, body.
-    #[cfg(test)]
-    pub(super) fn of_rows<const N: usize>(rows: [(&str, &str, i64, Option<&str>); N]) -> Self {
+    /// Rates of these rows: kind, name, version, body. For tests and the simulation.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of_rows<const N: usize>(rows: [(&str, &str, i64, Option<&str>); N]) -> Self {
         let rates = Self::new();
         for (kind, name, seq, body) in rows {
             let mut history = rates.0.write();
@@ -75,13 +76,13 @@ impl Rates {
             return Ok(());
         }
         let tx = db.begin_snapshot().await?;
-        let head = head(&tx).await?;
+        let head = store::head(&tx).await?;
         let mut after = (self.0.read().loaded_to, String::new(), String::new());
         let from = after.0;
         let mut rows = Vec::new();
         loop {
-            let page = page(&tx, from, &after, head).await?;
-            let is_last = u64::try_from(page.len()).is_ok_and(|len| len < PAGE);
+            let page = store::page(&tx, from, &after, head).await?;
+            let is_last = u64::try_from(page.len()).is_ok_and(|len| len < store::PAGE);
             if let Some(last) = page.last() {
                 after = (last.seq, last.kind.clone(), last.name.clone());
             }
@@ -175,44 +176,6 @@ fn at<'a, K: std::hash::Hash + Eq + std::borrow::Borrow<Q>, Q: std::hash::Hash +
 
 fn latest<V>(changes: &BTreeMap<i64, Option<V>>, seq: i64) -> Option<&V> {
     changes.range(..=seq).next_back().and_then(|(_, value)| value.as_ref())
-}
-
-struct Row {
-    seq: i64,
-    kind: String,
-    name: String,
-    body: Option<String>,
-}
-
-async fn head(db: &impl ConnectionTrait) -> Result<i64, DbErr> {
-    let select = Query::select().column("seq").from("config_head").and_where(Expr::col("id").eq(1)).to_owned();
-    db.query_one(&select).await?.map_or(Ok(0), |row| row.try_get("", "seq"))
-}
-
-/// Changes above `from` and up to `head`, those after a row of the page before.
-async fn page(db: &impl ConnectionTrait, from: i64, after: &(i64, String, String), head: i64) -> Result<Vec<Row>, DbErr> {
-    let name = Expr::tuple([Expr::col("seq"), Expr::col("kind"), Expr::col("name")]);
-    let last = Expr::tuple([Expr::val(after.0), Expr::val(after.1.as_str()), Expr::val(after.2.as_str())]);
-    let select = Query::select()
-        .columns(["seq", "kind", "name", "body"])
-        .from("rate_history")
-        .and_where(Expr::col("seq").gt(from))
-        .and_where(Expr::col("seq").lte(head))
-        .and_where(name.gt(last))
-        .order_by("seq", Order::Asc)
-        .order_by("kind", Order::Asc)
-        .order_by("name", Order::Asc)
-        .limit(PAGE)
-        .to_owned();
-    let row = |row: &sea_orm::QueryResult| {
-        Ok(Row {
-            seq: row.try_get("", "seq")?,
-            kind: row.try_get("", "kind")?,
-            name: row.try_get("", "name")?,
-            body: row.try_get("", "body")?,
-        })
-    };
-    db.query_all(&select).await?.iter().map(row).collect()
 }
 
 #[cfg(test)]

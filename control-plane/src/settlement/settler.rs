@@ -7,9 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use moka::sync::Cache;
 use sea_orm::DbErr;
-use sluice_domain::{AccountId, LeaseId, Record, RequestRecord, TokenId, UnixMillis, UserId};
+use sluice_domain::{AccountId, LeaseId, Quota, Record, RequestRecord, TokenId, UnixMillis, UserId};
 
-use super::judge::{Chain, Received, Verdict, judge};
+use super::judge::{Chain, Received, Verdict, is_billable, judge};
 use super::rates::Rates;
 use super::store::{self, Cursor, Payer, Quarantined, SettledRequest};
 use super::take::{Taken, TakenRecord, records_of, request_of, take};
@@ -118,8 +118,9 @@ impl Settler {
     /// Who pays for each request. Looked up once per token and user, then remembered.
     async fn chains(&self, tx: &Tx, taken: &Taken<'_>) -> Result<HashMap<(UserId, TokenId), Chain>, DbErr> {
         let names: BTreeSet<(UserId, TokenId)> = taken.requests().map(|request| (request.user_id, request.token_id)).collect();
-        let unknown_tokens: Vec<TokenId> =
-            names.iter().map(|(_, token)| *token).filter(|token| !self.payers.contains_key(token)).collect();
+        let unknown_tokens: BTreeSet<TokenId> =
+            taken.requests().filter(|request| !self.knows_payer(request)).map(|request| request.token_id).collect();
+        let unknown_tokens: Vec<TokenId> = unknown_tokens.into_iter().collect();
         for (token, payer) in store::payers(tx, &unknown_tokens).await? {
             self.payers.insert(token, payer);
         }
@@ -134,10 +135,18 @@ impl Settler {
             let chain = Chain {
                 wallet: self.wallets.get(&user).filter(|_| is_theirs),
                 cap: payer.filter(|_| is_theirs).map(|payer| payer.cap),
+                uses: payer.filter(|_| is_theirs).and_then(|payer| payer.uses),
             };
             ((user, token), chain)
         };
         Ok(names.into_iter().map(chain).collect())
+    }
+
+    /// Whether the payers of a request are known. Uses may have begun to be counted since they were looked up.
+    fn knows_payer(&self, request: &RequestRecord) -> bool {
+        let Some(payer) = self.payers.get(&request.token_id) else { return false };
+        let own = [Some(payer.cap), payer.uses, self.wallets.get(&request.user_id)];
+        payer.uses.is_some() || request.charges.iter().all(|charge| own.contains(&Some(charge.account_id)))
     }
 
     fn judge_all<'a>(&self, taken: &Taken<'a>, chains: &HashMap<(UserId, TokenId), Chain>, now: UnixMillis) -> Judged<'a> {
@@ -149,7 +158,7 @@ impl Settler {
                 Incoming::Record(Record::LeaseClosed(lease)) => judged.steps.push(Step::Close(*lease)),
                 Incoming::Record(Record::Request(request)) => {
                     let chain = chains.get(&(request.user_id, request.token_id)).copied();
-                    let chain = chain.unwrap_or(Chain { wallet: None, cap: None });
+                    let chain = chain.unwrap_or(Chain { wallet: None, cap: None, uses: None });
                     match judge(request, chain, &self.rates, &self.lineage, received) {
                         Verdict::Charge { quota, repriced, finished_at } => {
                             judged.counts.requests += 1;
@@ -194,8 +203,8 @@ impl Settler {
             named.extend(lease_store::not_closed(tx, life).await?.into_iter().map(|lease| lease.id));
         }
         let named: Vec<LeaseId> = named.into_iter().collect();
-        let paying = judged.charged.iter().filter(|charged| !charged.quota.is_zero());
-        let mut accounts: BTreeSet<AccountId> = paying.flat_map(|charged| charged.chain.accounts()).collect();
+        let mut accounts: BTreeSet<AccountId> =
+            judged.charged.iter().flat_map(Charged::dues).map(|(account, _)| account).collect();
         accounts.extend(lease_store::by_ids(tx, &named).await?.values().map(|lease| lease.account));
         let locked = moves::lock(tx, accounts).await?;
         // read again: until their accounts were locked, leases could still change
@@ -209,8 +218,8 @@ impl Settler {
                 Step::Charge(place) => {
                     let Some(charged) = judged.charged.get(*place) else { continue };
                     let are_ours = *charged.record.config_lineage == *self.lineage;
-                    for account in charged.chain.accounts() {
-                        tally.charge(account, charged.quota, &charged.record.charges, are_ours);
+                    for (account, due) in charged.dues() {
+                        tally.charge(account, due, &charged.record.charges, are_ours);
                     }
                 }
             }
@@ -279,12 +288,17 @@ struct Charged<'a> {
     seq: i64,
     record: &'a RequestRecord,
     chain: Chain,
-    quota: sluice_domain::Quota,
+    quota: Quota,
     repriced: bool,
     finished_at: UnixMillis,
 }
 
 impl<'a> Charged<'a> {
+    /// What each account pays.
+    fn dues(&self) -> impl Iterator<Item = (AccountId, Quota)> + use<> {
+        self.chain.dues(self.quota, is_billable(self.record))
+    }
+
     fn to_row(&self) -> SettledRequest<'a> {
         SettledRequest {
             seq: self.seq,

@@ -13,12 +13,16 @@ use crate::leases::Life;
 /// Ids in one statement.
 const IDS_AT_ONCE: usize = 1_000;
 const HOUR_MILLIS: i64 = 3_600_000;
+/// Characters kept of a record that is set aside.
+const MOST_QUARANTINED: usize = 65_535;
 
 /// How far a life's reports are settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cursor {
-    pub(super) next_seq: i64,
-    pub(super) ended: bool,
+pub struct Cursor {
+    /// Everything below it is settled.
+    pub next_seq: i64,
+    /// The life is over, and everything of it is settled.
+    pub ended: bool,
 }
 
 /// Locks the cursor of a life; makes it when the life reports for the first time. Answers also how many statements wrote.
@@ -73,11 +77,12 @@ pub(crate) async fn next_seq(db: &impl ConnectionTrait, life: &Life) -> Result<i
     db.query_one(&select).await?.map_or(Ok(1), |row| row.try_get("", "next_seq"))
 }
 
-/// Whose a token is, and the account of its cap. Neither ever changes.
+/// Whose a token is, and the accounts of its cap and its uses. None ever changes, except that uses may begin to be counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Payer {
     pub(super) user: UserId,
     pub(super) cap: AccountId,
+    pub(super) uses: Option<AccountId>,
 }
 
 /// The payers behind tokens. Unknown ones are left out.
@@ -85,13 +90,17 @@ pub(super) async fn payers(db: &impl ConnectionTrait, tokens: &[TokenId]) -> Res
     let mut found = HashMap::new();
     for chunk in tokens.chunks(IDS_AT_ONCE) {
         let select = Query::select()
-            .columns(["id", "user_id", "account_id"])
+            .columns(["id", "user_id", "account_id", "uses_account_id"])
             .from("tokens")
             .and_where(Expr::col("id").is_in(chunk.iter().map(|token| token.get())))
             .to_owned();
         for row in db.query_all(&select).await? {
-            let payer =
-                Payer { user: UserId::new(row.try_get("", "user_id")?), cap: AccountId::new(row.try_get("", "account_id")?) };
+            let uses: i64 = row.try_get("", "uses_account_id")?;
+            let payer = Payer {
+                user: UserId::new(row.try_get("", "user_id")?),
+                cap: AccountId::new(row.try_get("", "account_id")?),
+                uses: (uses != 0).then(|| AccountId::new(uses)),
+            };
             found.insert(TokenId::new(row.try_get("", "id")?), payer);
         }
     }
@@ -283,7 +292,7 @@ pub(super) struct Quarantined {
     pub(super) body: String,
 }
 
-/// Sets records aside for people.
+/// Sets records aside for people. What is longer than a record of ours ever is, is cut.
 pub(super) async fn insert_quarantine(tx: &Tx, life: &Life, records: Vec<Quarantined>, now: UnixMillis) -> Result<u64, DbErr> {
     let mut insert =
         Insert::into("quarantine").longs(&["epoch", "seq", "at"]).texts(&["node_id", "request_id", "reason", "body"]);
@@ -295,7 +304,7 @@ pub(super) async fn insert_quarantine(tx: &Tx, life: &Life, records: Vec<Quarant
             life.node.as_str().into(),
             clip(&record.request_id, 64),
             clip(&record.reason, 64),
-            record.body.into(),
+            clip(&record.body, MOST_QUARANTINED),
         ]);
     }
     insert.run(tx).await

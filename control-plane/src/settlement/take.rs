@@ -6,23 +6,34 @@ use super::store::Cursor;
 use super::{Batch, Counts, Incoming, MAX_RECORDS, Settled};
 
 /// What of the batches is to be settled now.
-pub(super) struct Taken<'a> {
-    pub(super) first_seq: i64,
-    pub(super) next_seq: i64,
-    pub(super) records: Vec<TakenRecord<'a>>,
-    pub(super) duplicates: u64,
-    pub(super) has_gap: bool,
-    pub(super) ends: bool,
+pub struct Taken<'a> {
+    /// Where it starts.
+    pub first_seq: i64,
+    /// Where the cursor is after it.
+    pub next_seq: i64,
+    /// The records.
+    pub records: Vec<TakenRecord<'a>>,
+    /// Records that were settled before.
+    pub duplicates: u64,
+    /// Whether something follows a gap.
+    pub has_gap: bool,
+    /// Whether the life ends with it.
+    pub ends: bool,
 }
 
-pub(super) struct TakenRecord<'a> {
-    pub(super) seq: i64,
-    pub(super) sent_at: UnixMillis,
-    pub(super) record: &'a Incoming,
+/// One record of it.
+pub struct TakenRecord<'a> {
+    /// Its number.
+    pub seq: i64,
+    /// The relay's clock when it sent it.
+    pub sent_at: UnixMillis,
+    /// The record.
+    pub record: &'a Incoming,
 }
 
 /// Takes the records from the cursor on, up to the first gap.
-pub(super) fn take(cursor: Cursor, batches: &[Batch]) -> Taken<'_> {
+#[must_use]
+pub fn take(cursor: Cursor, batches: &[Batch]) -> Taken<'_> {
     let mut taken = Taken {
         first_seq: cursor.next_seq,
         next_seq: cursor.next_seq,
@@ -55,7 +66,9 @@ impl<'a> Taken<'a> {
         self.records.iter().filter_map(|taken| request_of(taken.record))
     }
 
-    pub(super) fn into_settled(self, cursor: Cursor, counts: Counts, richer: Vec<AccountId>) -> Settled {
+    /// The answer to the relay.
+    #[must_use]
+    pub fn into_settled(self, cursor: Cursor, counts: Counts, richer: Vec<AccountId>) -> Settled {
         let counts = Counts { duplicates: self.duplicates, ..counts };
         Settled { next_seq: cursor.next_seq, has_gap: self.has_gap, counts, richer }
     }

@@ -11,7 +11,7 @@ use crate::wallet::moves::{self, Shift, Shifts};
 
 /// Accounts and leases while their locks are held, and what is to be written.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub struct Tally {
     node: NodeId,
     leases: BTreeMap<LeaseId, Lease>,
     settled: BTreeMap<LeaseId, i64>,
@@ -24,7 +24,8 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Nothing charged yet. `leases` are all that the batch may name.
-    pub(super) fn new(node: NodeId, leases: BTreeMap<LeaseId, Lease>) -> Self {
+    #[must_use]
+    pub fn new(node: NodeId, leases: BTreeMap<LeaseId, Lease>) -> Self {
         Self {
             node,
             leases,
@@ -39,7 +40,7 @@ impl Tally {
 
     /// Charges one account of a request's chain. The relay said which leases pay what; where the price differs from their sum, the
     /// last of them pays the difference, and without any the balance does.
-    pub(super) fn charge(&mut self, account: AccountId, price: Quota, said: &[LeaseCharge], are_leases_ours: bool) {
+    pub fn charge(&mut self, account: AccountId, price: Quota, said: &[LeaseCharge], are_leases_ours: bool) {
         let own: Vec<&LeaseCharge> = said.iter().filter(|charge| charge.account_id == account).collect();
         let mut left = price.get();
         for (place, charge) in own.iter().enumerate() {
@@ -85,7 +86,7 @@ impl Tally {
     }
 
     /// Closes a lease: what is left of it goes back, and what was charged beyond it becomes debt. A closed or unknown one stays so.
-    pub(super) fn close(&mut self, lease: LeaseId) {
+    pub fn close(&mut self, lease: LeaseId) {
         let Some(known) = self.leases.get_mut(&lease) else { return };
         if known.state == State::Closed || known.life.node != self.node {
             return;
@@ -99,7 +100,8 @@ impl Tally {
     }
 
     /// What is to be written.
-    pub(super) fn finish(self) -> Sums {
+    #[must_use]
+    pub fn finish(self) -> Sums {
         Sums {
             shifts: self.shifts,
             charged: self.charged,
@@ -113,19 +115,19 @@ impl Tally {
 
 /// What a settlement writes about money.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Sums {
+pub struct Sums {
     /// Changes of accounts.
-    pub(super) shifts: Shifts,
+    pub shifts: Shifts,
     /// What each account paid, for the ledger.
-    pub(super) charged: BTreeMap<AccountId, i64>,
+    pub charged: BTreeMap<AccountId, i64>,
     /// What was charged to each lease; nothing is returned here.
-    pub(super) settled: Vec<(LeaseId, i64, i64)>,
+    pub settled: Vec<(LeaseId, i64, i64)>,
     /// Leases that are over.
-    pub(super) closed: Vec<LeaseId>,
+    pub closed: Vec<LeaseId>,
     /// Accounts to which they gave something back.
-    pub(super) richer: Vec<AccountId>,
+    pub richer: Vec<AccountId>,
     /// Charges that named a lease which was over.
-    pub(super) late: u64,
+    pub late: u64,
 }
 
 #[cfg(test)]

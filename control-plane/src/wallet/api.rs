@@ -15,7 +15,7 @@ use crate::http::{
 };
 use crate::users::UserRef;
 
-const SORTS: [SortKey; 1] = [SortKey { word: "id", column: "id" }];
+const SORTS: [SortKey; 1] = [SortKey::number("id", "id")];
 
 /// What a wallet holds, in quota units.
 #[derive(Debug, Serialize, ToSchema)]
@@ -166,6 +166,7 @@ async fn balance(
     params(
         ("id" = String, Path, description = "A user id, or `me`."),
         ("Idempotency-Key" = Option<String>, Header, description = "Makes sending it twice do it once, for 24 hours."),
+        Shown,
     ),
     request_body = NewBody, responses(
     (status = 201, body = EntryView),
@@ -175,6 +176,7 @@ async fn create_adjustment(
     State(app): State<App>,
     asking: Asking,
     Path(id): Path<UserRef>,
+    Query(shown): Query<Shown>,
     Json(body): Json<NewBody>,
 ) -> Result<Answer<EntryView>, ApiError> {
     let user = id.for_actor(&asking.actor);
@@ -185,8 +187,8 @@ async fn create_adjustment(
         kind: EntryKind::AdminAdjust.as_str().to_owned(),
         amount: amount.get(),
         balance_after: balance_after.get(),
-        amount_usd: None,
-        balance_after_usd: None,
+        amount_usd: twin(shown.currency, amount.get()),
+        balance_after_usd: twin(shown.currency, balance_after.get()),
         reference,
         actor_id: Some(asking.actor.user_id.get()),
         reason,

@@ -10,6 +10,8 @@ pub enum AccountKind {
     Wallet(UserId),
     /// What a token may still spend. An uncapped token has one too; it only counts.
     Cap(TokenId),
+    /// How often a token may still be used: its unit is the request, not quota.
+    Uses(TokenId),
 }
 
 impl AccountKind {
@@ -19,6 +21,7 @@ impl AccountKind {
         match self {
             Self::Wallet(_) => "wallet",
             Self::Cap(_) => "cap",
+            Self::Uses(_) => "uses",
         }
     }
 
@@ -27,7 +30,7 @@ impl AccountKind {
     pub const fn owner_id(self) -> i64 {
         match self {
             Self::Wallet(user) => user.get(),
-            Self::Cap(token) => token.get(),
+            Self::Cap(token) | Self::Uses(token) => token.get(),
         }
     }
 
@@ -37,6 +40,7 @@ impl AccountKind {
         match kind {
             "wallet" => Some(Self::Wallet(UserId::new(owner_id))),
             "cap" => Some(Self::Cap(TokenId::new(owner_id))),
+            "uses" => Some(Self::Uses(TokenId::new(owner_id))),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! Accounts and the ledger: the only code that writes balances.
 //!
-//! An account is a user's wallet or a token's cap. Its total is `balance + leased + in_doubt`; it changes only together with a row of
+//! An account is a user's wallet, a token's cap, or a token's number of uses. Its total is `balance + leased + in_doubt`; it changes only together with a row of
 //! the ledger. [`post`] is the way for every movement but usage; leases and settlement move money in sets, through [`moves`].
 
 mod adjust;

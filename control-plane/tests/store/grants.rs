@@ -1,10 +1,21 @@
 //! Leases: granted, returned, renewed, doubted, closed.
 
-use sluice_control_plane::leases::{self, Answer, GRACE_MILLIS, IN_DOUBT_HOLD_MILLIS, LIFE_MILLIS, Refused, jobs};
+use std::collections::BTreeSet;
+
+use sluice_billing::lease::Terms;
+use sluice_control_plane::leases::{self, Answer, Life, Pending, Refused, Said, jobs};
 use sluice_control_plane::nodes;
 use sluice_domain::{LeaseId, Quota};
 
-use crate::ground::{START, ask, grounds, pays};
+use crate::ground::{Ground, START, ask, grounds, pays};
+
+const LIFE_MILLIS: i64 = 600_000;
+const GRACE_MILLIS: i64 = 30_000;
+const IN_DOUBT_HOLD_MILLIS: i64 = 3_600_000;
+
+fn terms() -> Terms {
+    Terms::default()
+}
 
 #[tokio::test]
 async fn a_grant_takes_from_the_balance_and_is_never_all_of_it() {
@@ -25,7 +36,7 @@ async fn asking_again_with_the_same_number_gets_the_same_grant() {
         let again = ground.grant(&relay, 1, customer.wallet, 100, 1_000).await;
         assert_eq!((again.lease, again.amount), (first.lease, first.amount));
         let asks = [ask(&relay, 2, customer.wallet, 1, 1), ask(&relay, 2, customer.wallet, 1, 1)];
-        let twice = leases::grant(&ground.db, &asks, START).await.unwrap();
+        let twice = ground.decide(&asks.map(Pending::new)).await;
         assert_eq!(twice[0], twice[1]);
         assert_eq!(ground.figures(customer.wallet).await, [8_999, 1_001, 0, 0]);
         ground.assert_conservation().await;
@@ -87,7 +98,7 @@ async fn a_batch_of_many_relays_and_accounts_is_answered_in_order() {
             ask(&fenced, 1, rich.wallet, 1, 1),
             ask(&one, 2, poor.wallet, 5, 5),
         ];
-        let answers = leases::grant(&ground.db, &asks, START).await.unwrap();
+        let answers = ground.decide(&asks.map(Pending::new)).await;
         assert!(matches!(answers[0], Some(Answer::Granted(grant)) if grant.amount.get() == 10 && grant.account == rich.wallet));
         assert!(matches!(answers[1], Some(Answer::Refused(Refused::Exhausted { .. }))), "{answers:?}");
         assert_eq!(answers[2], Some(Answer::Refused(Refused::UnknownAccount)));
@@ -103,9 +114,9 @@ async fn returns_are_totals_so_saying_them_twice_returns_once() {
         let (relay, customer) = (ground.relay("relay-1", 1).await, ground.customer(10_000, 0).await);
         let granted = ground.grant(&relay, 1, customer.wallet, 4_000, 4_000).await;
         let give_back = |total| {
-            let returns = [(granted.lease, Quota::clamped(total))];
+            let said = Said { returns: vec![(granted.lease, Quota::clamped(total))], ..Said::default() };
             let (db, relay) = (ground.db.clone(), relay.clone());
-            async move { leases::take_returns(&db, &relay, &returns).await.unwrap() }
+            async move { leases::take_back(&db, &relay, &said).await.unwrap() }
         };
         assert_eq!(give_back(1_000).await, [customer.wallet]);
         assert_eq!(give_back(1_000).await, []);
@@ -124,8 +135,8 @@ async fn a_relay_gives_back_only_its_own() {
         let (one, two) = (ground.relay("relay-1", 1).await, ground.relay("relay-2", 1).await);
         let customer = ground.customer(10_000, 0).await;
         let granted = ground.grant(&one, 1, customer.wallet, 4_000, 4_000).await;
-        assert_eq!(leases::take_returns(&ground.db, &two, &[(granted.lease, Quota::clamped(4_000))]).await.unwrap(), []);
-        assert_eq!(leases::renew(&ground.db, &two, &[granted.lease], START).await.unwrap(), []);
+        assert_eq!(leases::take_back(&ground.db, &two, &returning(granted.lease, 4_000)).await.unwrap(), []);
+        assert_eq!(leases::renew(&ground.db, &terms(), &two, &[granted.lease], START).await.unwrap(), []);
         assert_eq!(ground.figures(customer.wallet).await, [6_000, 4_000, 0, 0]);
     }
 }
@@ -159,7 +170,7 @@ async fn a_relay_restarted_on_its_disk_goes_on_with_its_leases() {
         // the end of the earlier life does not take the lease away from the heir
         ground.report_at(&before, 1, vec![], true, START).await;
         assert_eq!(ground.figures(customer.wallet).await, [8_500, 1_500, 0, 0]);
-        let renewed = leases::renew(&ground.db, &after, &[granted.lease], START).await.unwrap();
+        let renewed = leases::renew(&ground.db, &terms(), &after, &[granted.lease], START).await.unwrap();
         assert_eq!(renewed, [granted.lease]);
         ground.assert_conservation().await;
     }
@@ -173,14 +184,14 @@ async fn leases_of_a_lost_relay_are_doubted_and_given_back_after_the_hold() {
         ground.report(&relay, 1, vec![ground.request("r1", customer, vec![pays(granted, 3_750)])]).await;
 
         let expired = START.plus_millis(LIFE_MILLIS + GRACE_MILLIS);
-        assert_eq!(jobs::run(&ground.db, expired).await.unwrap(), jobs::Report::default(), "not a moment early");
-        assert_eq!(jobs::run(&ground.db, expired.plus_millis(1)).await.unwrap().doubted, 1);
+        assert_eq!(jobs::run(&ground.db, &terms(), expired).await.unwrap(), jobs::Report::default(), "not a moment early");
+        assert_eq!(jobs::run(&ground.db, &terms(), expired.plus_millis(1)).await.unwrap().doubted, 1);
         assert_eq!(ground.figures(customer.wallet).await, [6_000, 0, 250, 3_750]);
         ground.assert_conservation().await;
 
         let over = expired.plus_millis(IN_DOUBT_HOLD_MILLIS + 1);
-        assert_eq!(jobs::run(&ground.db, over.plus_millis(-1)).await.unwrap(), jobs::Report::default());
-        assert_eq!(jobs::run(&ground.db, over).await.unwrap().released, 1);
+        assert_eq!(jobs::run(&ground.db, &terms(), over.plus_millis(-1)).await.unwrap(), jobs::Report::default());
+        assert_eq!(jobs::run(&ground.db, &terms(), over).await.unwrap().released, 1);
         assert_eq!(ground.figures(customer.wallet).await, [6_250, 0, 0, 3_750]);
         assert!(
             matches!(ground.ask(&relay, 1, customer.wallet, 4_000, 4_000).await, Some(Answer::Closed(lease)) if lease == granted.lease)
@@ -204,7 +215,7 @@ async fn a_living_relay_keeps_its_expired_lease_until_it_closes_it_but_an_earlie
             .await
             .unwrap();
         tx.commit().await.unwrap();
-        assert_eq!(jobs::run(&ground.db, expired).await.unwrap().doubted, 1);
+        assert_eq!(jobs::run(&ground.db, &terms(), expired).await.unwrap().doubted, 1);
         assert_eq!(ground.figures(customer.wallet).await, [7_000, 1_000, 2_000, 0]);
         ground.assert_conservation().await;
     }
@@ -216,9 +227,9 @@ async fn a_renewed_lease_lives_on() {
         let (relay, customer) = (ground.relay("relay-1", 1).await, ground.customer(10_000, 0).await);
         let granted = ground.grant(&relay, 1, customer.wallet, 1_000, 1_000).await;
         let later = START.plus_millis(LIFE_MILLIS / 2);
-        assert_eq!(leases::renew(&ground.db, &relay, &[granted.lease], later).await.unwrap(), [granted.lease]);
+        assert_eq!(leases::renew(&ground.db, &terms(), &relay, &[granted.lease], later).await.unwrap(), [granted.lease]);
         let expired = START.plus_millis(LIFE_MILLIS + GRACE_MILLIS + 1);
-        assert_eq!(jobs::run(&ground.db, expired).await.unwrap(), jobs::Report::default());
+        assert_eq!(jobs::run(&ground.db, &terms(), expired).await.unwrap(), jobs::Report::default());
     }
 }
 
@@ -238,5 +249,140 @@ async fn a_frozen_account_hands_out_nothing() {
         tx.commit().await.unwrap();
         let answer = ground.ask(&relay, 1, customer.wallet, 1, 1).await;
         assert!(matches!(answer, Some(Answer::Refused(Refused::Frozen { .. }))), "{answer:?}");
+    }
+}
+
+fn returning(lease: LeaseId, total: i64) -> Said {
+    Said { returns: vec![(lease, Quota::clamped(total))], ..Said::default() }
+}
+
+/// One look at a request that waits for a recall.
+async fn look(ground: &Ground, relay: &Life, wallet: sluice_domain::AccountId, recall_seq: Option<i64>) -> Option<Answer> {
+    let pending = Pending { recall_seq, ..Pending::new(ask(relay, 50, wallet, 1_000, 1_000)) };
+    ground.decide(&[pending]).await.remove(0)
+}
+
+#[tokio::test]
+async fn an_account_is_exhausted_only_after_every_relay_that_could_help_has_answered() {
+    for ground in grounds().await {
+        let customer = ground.customer(1_000, 0).await;
+        let (poor, one, two) = (ground.relay("poor", 1).await, ground.relay("one", 1).await, ground.relay("two", 1).await);
+        let first = ground.grant(&one, 1, customer.wallet, 600, 600).await;
+        let second = ground.grant(&two, 1, customer.wallet, 400, 400).await;
+        assert!(matches!(look(&ground, &poor, customer.wallet, None).await, Some(Answer::Waits { .. })));
+
+        let recall_seq = leases::recall(&ground.db, &BTreeSet::from([customer.wallet]), START).await.unwrap();
+        let answer = |lease, total| Said {
+            returns: vec![(lease, Quota::clamped(total))],
+            recalled: vec![(customer.wallet, recall_seq, vec![lease])],
+        };
+        // one has 550 of its 600 left, two uses everything
+        assert_eq!(leases::take_back(&ground.db, &one, &answer(first.lease, 550)).await.unwrap(), [customer.wallet]);
+        let waits = look(&ground, &poor, customer.wallet, Some(recall_seq)).await;
+        assert!(matches!(waits, Some(Answer::Refused(Refused::Exhausted { .. }))), "550 and 400 are never 1,000: {waits:?}");
+        assert_eq!(leases::take_back(&ground.db, &two, &answer(second.lease, 0)).await.unwrap(), []);
+        assert_eq!(ground.figures(customer.wallet).await, [550, 450, 0, 0]);
+        let small = Pending { recall_seq: Some(recall_seq), ..Pending::new(ask(&poor, 51, customer.wallet, 600, 600)) };
+        let refused = ground.decide(&[small]).await.remove(0);
+        assert!(matches!(refused, Some(Answer::Refused(Refused::Exhausted { .. }))), "all have answered: {refused:?}");
+        ground.assert_conservation().await;
+    }
+}
+
+#[tokio::test]
+async fn who_waits_gets_what_comes_back_and_silence_is_no_verdict() {
+    for ground in grounds().await {
+        let customer = ground.customer(1_000, 0).await;
+        let (poor, one) = (ground.relay("poor", 1).await, ground.relay("one", 1).await);
+        let held = ground.grant(&one, 1, customer.wallet, 1_000, 1_000).await;
+        let recall_seq = leases::recall(&ground.db, &BTreeSet::from([customer.wallet]), START).await.unwrap();
+        let over = Pending { recall_seq: Some(recall_seq), is_over: true, ..Pending::new(ask(&poor, 50, customer.wallet, 1, 1)) };
+        assert_eq!(ground.decide(&[over]).await, [Some(Answer::Unknown)]);
+        let all = Said {
+            returns: vec![(held.lease, Quota::clamped(1_000))],
+            recalled: vec![(customer.wallet, recall_seq, vec![held.lease])],
+        };
+        leases::take_back(&ground.db, &one, &all).await.unwrap();
+        let granted = look(&ground, &poor, customer.wallet, Some(recall_seq)).await;
+        assert!(matches!(granted, Some(Answer::Granted(grant)) if grant.amount.get() == 1_000), "{granted:?}");
+        ground.assert_conservation().await;
+    }
+}
+
+#[tokio::test]
+async fn a_lease_granted_after_a_recall_or_answered_by_somebody_else_still_counts() {
+    for ground in grounds().await {
+        let customer = ground.customer(1_000, 0).await;
+        let (poor, one) = (ground.relay("poor", 1).await, ground.relay("one", 1).await);
+        let recall_seq = leases::recall(&ground.db, &BTreeSet::from([customer.wallet]), START).await.unwrap();
+        let later = ground.grant(&one, 1, customer.wallet, 1_000, 1_000).await;
+        assert!(matches!(look(&ground, &poor, customer.wallet, Some(recall_seq)).await, Some(Answer::Waits { .. })));
+        let claimed = Said { recalled: vec![(customer.wallet, recall_seq, vec![later.lease])], ..Said::default() };
+        leases::take_back(&ground.db, &poor, &claimed).await.unwrap();
+        assert!(
+            matches!(look(&ground, &poor, customer.wallet, Some(recall_seq)).await, Some(Answer::Waits { .. })),
+            "a relay speaks for its own leases only"
+        );
+        let early = Said { recalled: vec![(customer.wallet, recall_seq, vec![])], ..Said::default() };
+        leases::take_back(&ground.db, &one, &early).await.unwrap();
+        assert!(
+            matches!(look(&ground, &poor, customer.wallet, Some(recall_seq)).await, Some(Answer::Waits { .. })),
+            "it had not got the lease yet when it answered"
+        );
+    }
+}
+
+#[tokio::test]
+async fn leases_in_doubt_are_listed_with_their_release_and_do_not_count_as_held() {
+    for ground in grounds().await {
+        let (relay, customer) = (ground.relay("relay-1", 1).await, ground.customer(10_000, 0).await);
+        let granted = ground.grant(&relay, 1, customer.wallet, 4_000, 4_000).await;
+        assert_eq!(leases::in_doubt(&ground.db, &terms(), LeaseId::new(0), 10).await.unwrap(), []);
+        let expired = START.plus_millis(LIFE_MILLIS + GRACE_MILLIS + 1);
+        jobs::run(&ground.db, &terms(), expired).await.unwrap();
+        let doubted = leases::in_doubt(&ground.db, &terms(), LeaseId::new(0), 10).await.unwrap();
+        let [only] = doubted.as_slice() else { panic!("{doubted:?}") };
+        assert_eq!((only.lease, only.account, only.remainder.get()), (granted.lease, customer.wallet, 4_000));
+        assert_eq!((&only.life, only.granted_at), (&relay, START));
+        assert_eq!(only.released_at, START.plus_millis(LIFE_MILLIS + GRACE_MILLIS + IN_DOUBT_HOLD_MILLIS));
+        assert_eq!(leases::in_doubt(&ground.db, &terms(), granted.lease, 10).await.unwrap(), [], "pages go on after an id");
+        let more = Pending::new(ask(&relay, 2, customer.wallet, 6_001, 6_001));
+        let refused = ground.decide(&[more]).await.remove(0);
+        assert!(matches!(refused, Some(Answer::Refused(Refused::Exhausted { .. }))), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn another_history_takes_every_lease_back_and_late_usage_becomes_debt_if_it_must() {
+    for ground in grounds().await {
+        let (relay, customer) = (ground.relay("relay-1", 1).await, ground.customer(4_000, 0).await);
+        let granted = ground.grant(&relay, 1, customer.wallet, 4_000, 4_000).await;
+        assert_eq!(jobs::void_all(&ground.db, START).await.unwrap().released, 1);
+        assert_eq!(ground.figures(customer.wallet).await, [4_000, 0, 0, 0]);
+        assert_eq!(jobs::void_all(&ground.db, START).await.unwrap().released, 0);
+        let settled = ground.report(&relay, 1, vec![ground.request("r1", customer, vec![pays(granted, 3_750)])]).await;
+        assert_eq!(settled.counts.late, 1);
+        assert_eq!(ground.figures(customer.wallet).await, [250, 0, 0, 3_750]);
+        ground.assert_conservation().await;
+    }
+}
+
+#[tokio::test]
+async fn uses_are_counted_in_requests_and_those_nobody_answered_cost_none() {
+    use sluice_domain::{Outcome, Usage};
+    for ground in grounds().await {
+        let relay = ground.relay("relay-1", 1).await;
+        let (customer, uses) = ground.limited_customer(100_000, 2).await;
+        let one = ground.grant(&relay, 1, uses, 1, 1).await;
+        let two = ground.grant(&relay, 2, uses, 1, 1).await;
+        let answered = ground.request("r1", customer, vec![pays(one, 1)]);
+        let mut failed = ground.plain("r2", customer, vec![pays(two, 0)]);
+        (failed.outcome, failed.usage) = (Outcome::Failed, Usage::default());
+        let records = vec![answered, sluice_domain::Record::Request(Box::new(failed)), crate::ground::closes(two.lease)];
+        let settled = ground.report(&relay, 1, records).await;
+        assert_eq!(settled.counts.quarantined, 0);
+        assert_eq!(ground.figures(uses).await, [1, 0, 0, 1]);
+        assert_eq!(ground.figures(customer.wallet).await, [96_250, 0, 0, 3_750], "the wallet has no lease and pays at once");
+        ground.assert_conservation().await;
     }
 }

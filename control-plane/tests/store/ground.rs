@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sluice_billing::lease::Terms;
 use sluice_control_plane::db::{self, Db, Dsn, PoolSettings, Tx, first_rows};
-use sluice_control_plane::leases::{self, Answer, Ask, Granted, Life};
+use sluice_control_plane::leases::{self, Answer, Ask, Granted, Life, Pending};
 use sluice_control_plane::nodes::{self, Registration};
 use sluice_control_plane::settlement::rates::Rates;
 use sluice_control_plane::settlement::{Batch, Incoming, Settled, Settler};
@@ -90,6 +91,23 @@ impl Ground {
         Customer { user, token, wallet: wallet_account, cap: cap_account }
     }
 
+    /// A customer whose token may be used so many times, and the account that counts them.
+    pub(crate) async fn limited_customer(&self, wallet: i64, uses: i64) -> (Customer, AccountId) {
+        let customer = self.customer(wallet, 0).await;
+        let tx = self.db.begin().await.unwrap();
+        let account = wallet::open(&tx, AccountKind::Uses(customer.token), customer.user, START).await.unwrap();
+        wallet::post(&tx, self.entry(account, uses), START).await.unwrap();
+        let point = Query::update()
+            .table("tokens")
+            .value("uses_account_id", account.get())
+            .value("uses_limited", true)
+            .and_where(Expr::col("id").eq(customer.token.get()))
+            .to_owned();
+        tx.execute(&point).await.unwrap();
+        tx.commit().await.unwrap();
+        (customer, account)
+    }
+
     /// A correction by an administrator, with a reference of its own.
     pub(crate) fn entry(&self, account: AccountId, amount: i64) -> Entry {
         Entry {
@@ -126,7 +144,14 @@ impl Ground {
     /// Asks for money.
     pub(crate) async fn ask(&self, life: &Life, grant_seq: i64, account: AccountId, need: i64, want: i64) -> Option<Answer> {
         let ask = ask(life, grant_seq, account, need, want);
-        leases::grant(&self.db, &[ask], START).await.unwrap().remove(0)
+        // nobody is waited for: what relays hold counts as used
+        let pending = Pending { recall_seq: Some(0), ..Pending::new(ask) };
+        self.decide(&[pending]).await.remove(0)
+    }
+
+    /// Asks for money, and may be told to wait.
+    pub(crate) async fn decide(&self, asks: &[Pending]) -> Vec<Option<Answer>> {
+        leases::grant(&self.db, &Terms::default(), asks, START).await.unwrap()
     }
 
     /// Reports records, as one batch.
@@ -213,7 +238,7 @@ impl Ground {
     }
 }
 
-async fn insert_user(tx: &Tx, name: &str) -> i64 {
+pub(crate) async fn insert_user(tx: &Tx, name: &str) -> i64 {
     let columns = ["username", "username_key", "display_name", "role", "status", "group_name", "rev", "created_at", "updated_at"];
     let values = [
         name.into(),
@@ -230,7 +255,7 @@ async fn insert_user(tx: &Tx, name: &str) -> i64 {
     db::insert_for_id(tx, insert).await.unwrap()
 }
 
-async fn insert_token(tx: &Tx, number: i64, user: UserId) -> i64 {
+pub(crate) async fn insert_token(tx: &Tx, number: i64, user: UserId) -> i64 {
     let texts = [
         ("public_id", format!("tok_{number}")),
         ("name", "a token".into()),
@@ -249,7 +274,7 @@ async fn insert_token(tx: &Tx, number: i64, user: UserId) -> i64 {
 }
 
 pub(crate) fn ask(life: &Life, grant_seq: i64, account: AccountId, need: i64, want: i64) -> Ask {
-    Ask { life: life.clone(), grant_seq, account, need: Quota::clamped(need), want: Quota::clamped(want) }
+    Ask { life: life.clone(), grant_seq, account, need: Quota::clamped(need), want: Quota::clamped(want), up_to_want: false }
 }
 
 pub(crate) fn batch(first_seq: i64, records: Vec<Record>, epoch_ended: bool) -> Batch {

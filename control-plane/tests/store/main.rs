@@ -7,10 +7,12 @@
 )]
 
 mod changes;
+mod failing;
 mod grants;
 mod ground;
 mod opening;
 mod publishing;
 mod settling;
+mod streaming;
 mod upkeep;
 mod wallets;

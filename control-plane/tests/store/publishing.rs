@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sluice_control_plane::app::App;
 use sluice_control_plane::config::{ControlOptions, ProcessOptions, Settings};
 use sluice_control_plane::publish::log::{self, Changed};
-use sluice_control_plane::publish::{Change, Feed, News};
+use sluice_control_plane::publish::{self, Change, Feed, News};
 use sluice_control_plane::start::{ControlPlane, Host};
-use sluice_domain::{Clock, GroupName, Now};
+use sluice_control_plane::wallet::{self, AccountKind};
+use sluice_domain::{Clock, GroupName, KeyDigest, Now, TokenId, UnixMillis, UserId};
 use sluice_snapshot::ResourceKey;
 use sluice_telemetry::drain::Drain;
 use sluice_telemetry::metrics::Registry;
@@ -19,7 +21,7 @@ use tempfile::TempDir;
 use tokio::sync::broadcast::Receiver;
 use tokio::task::JoinSet;
 
-use crate::ground::START;
+use crate::ground::{START, insert_token, insert_user};
 
 /// Longer than this nobody waits for a change.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -59,6 +61,21 @@ async fn next_change(news: &mut Receiver<News>) -> std::sync::Arc<Change> {
             News::Reload => panic!("everything was read anew"),
         }
     }
+}
+
+/// Adds a user with so many tokens, and answers the tokens' ids.
+pub(crate) async fn add_tokens(app: &App, count: i64) -> Vec<TokenId> {
+    let tx = app.db.begin().await.unwrap();
+    let user = UserId::new(insert_user(&tx, "ana").await);
+    wallet::open(&tx, AccountKind::Wallet(user), user, START).await.unwrap();
+    let mut tokens = Vec::new();
+    for number in 0..count {
+        let token = TokenId::new(insert_token(&tx, number, user).await);
+        wallet::open(&tx, AccountKind::Cap(token), user, START).await.unwrap();
+        tokens.push(token);
+    }
+    tx.commit().await.unwrap();
+    tokens
 }
 
 /// Adds a group, in a transaction of its own.
@@ -134,5 +151,47 @@ async fn changes_of_sixteen_writers_follow_each_other_without_gap_and_lead_to_wh
         assert_eq!(upserts.len(), 48);
         let (followed, read) = (site.feed.state(), Feed::start(site.plane.app()).await.unwrap().state());
         assert_eq!((followed.version(), followed.hash()), (read.version(), read.hash()));
+    }
+}
+
+#[tokio::test]
+async fn more_changes_than_a_statement_can_name_are_read_anew_as_a_whole() {
+    for site in sites().await {
+        let (state, mut news) = site.feed.listen();
+        let tx = site.plane.app().db.begin().await.unwrap();
+        for transaction in 0..140 {
+            let changes: Vec<Changed> = (0..500).map(|n| Changed::Token(TokenId::new(1 + transaction * 500 + n))).collect();
+            log::record(&tx, START, &changes).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        site.plane.app().poke.look();
+        let told = tokio::time::timeout(PATIENCE, news.recv()).await.expect("nothing was told").unwrap();
+        assert!(matches!(told, News::Reload), "{told:?}");
+        assert_eq!(site.feed.state().version().seq, state.version().seq + 140);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_read_ends_no_page_and_is_not_called_unknown() {
+    for site in sites().await {
+        let app = site.plane.app();
+        let tokens = add_tokens(app, 3).await;
+        let broken = Query::update()
+            .table("tokens")
+            .value("ip_allow", "[\"nowhere\"]")
+            .and_where(Expr::col("id").eq(tokens[1].get()))
+            .to_owned();
+        let tx = app.db.begin().await.unwrap();
+        tx.execute(&broken).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let first = publish::identities(app, 0, 2, UnixMillis(0)).await.unwrap();
+        assert_eq!((first.tokens.len(), first.is_whole, first.next), (1, false, Some(tokens[1].get())));
+        let second = publish::identities(app, tokens[1].get(), 2, UnixMillis(0)).await.unwrap();
+        assert_eq!((second.tokens.len(), second.is_whole, second.next), (1, true, None));
+        let digest = |number: u8| KeyDigest(std::array::from_fn(|place| if place == 31 { number } else { 0 }));
+        assert!(publish::resolve(app, &digest(0)).await.unwrap().identity.is_some());
+        assert!(publish::resolve(app, &digest(1)).await.is_err(), "whose key it is cannot be said");
+        assert!(publish::resolve(app, &digest(9)).await.unwrap().identity.is_none());
     }
 }

@@ -163,13 +163,13 @@ async fn s9_what_a_lost_disk_took_with_it_comes_back_uncharged_and_late_usage_is
     for ground in grounds().await {
         let (relay, customer) = (ground.relay("relay-1", 1).await, ground.customer(10_000, 0).await);
         let wallet = ground.grant(&relay, 1, customer.wallet, 6_500, 6_500).await;
-        jobs::run(&ground.db, START.plus_millis(640_000)).await.unwrap();
+        jobs::run(&ground.db, &sluice_billing::lease::Terms::default(), START.plus_millis(640_000)).await.unwrap();
         assert_eq!(ground.figures(customer.wallet).await, [3_500, 0, 6_500, 0]);
         // usage that arrives while the lease is in doubt is charged to it
         let in_doubt = ground.report(&relay, 1, vec![ground.request("s9-1", customer, vec![pays(wallet, 3_750)])]).await;
         assert_eq!(in_doubt.counts.late, 0);
         assert_eq!(ground.figures(customer.wallet).await, [3_500, 0, 2_750, 3_750]);
-        jobs::run(&ground.db, START.plus_millis(640_000 + 3_600_000)).await.unwrap();
+        jobs::run(&ground.db, &sluice_billing::lease::Terms::default(), START.plus_millis(640_000 + 3_600_000)).await.unwrap();
         assert_eq!(ground.figures(customer.wallet).await, [6_250, 0, 0, 3_750]);
         // and after it was given back, to the balance
         let late = ground
@@ -382,12 +382,18 @@ async fn the_log_the_hours_and_the_explanation_tell_the_same_story() {
         let priced = Priced {
             config_seq: 1,
             model: "gpt-4o",
+            path: "/v1/chat/completions",
             group: "default",
             channel: None,
             usage: Usage { input: 1_000, output: 500, ..Usage::default() },
         };
         let told = formula(&ground.db, &Rates::new(), priced).await.unwrap().unwrap();
         assert_eq!(told.total.get(), 3_750);
+        let price = r#"{"model_ratio":"1.25","completion_ratio":"4"}"#;
+        let config_seq = set_price(&ground, "gpt-4o-search-preview", Some(price)).await;
+        let usage = Usage { input: 50, output: 300, ..Usage::default() };
+        let searched = Priced { config_seq, model: "gpt-4o-search-preview", usage, ..priced };
+        assert_eq!(formula(&ground.db, &Rates::new(), searched).await.unwrap().unwrap().total.get(), 14_063, "V52");
 
         let select =
             Query::select().column("last_used_at").from("tokens").and_where(Expr::col("id").eq(customer.token.get())).to_owned();
@@ -436,7 +442,9 @@ async fn grants_settlements_postings_and_the_reaper_at_once_neither_lose_nor_mak
         let works = (0..4).map(|n| bank_clerk(&ground, n, customers));
         let reaper = async {
             for round in 0..20 {
-                jobs::run(&ground.db, START.plus_millis(round * 250_000)).await.unwrap();
+                jobs::run(&ground.db, &sluice_billing::lease::Terms::default(), START.plus_millis(round * 250_000))
+                    .await
+                    .unwrap();
                 tokio::task::yield_now().await;
             }
         };
