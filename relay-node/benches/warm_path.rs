@@ -13,7 +13,7 @@ use sluice_domain::{
     RequestRecord, Role, Status, TokenId, UnixMillis, Usage, UserId,
 };
 use sluice_relay_node::metrics::Metrics;
-use sluice_relay_node::quota::Quotas;
+use sluice_relay_node::quota::{Chain, Due, Quotas};
 use sluice_relay_node::spool::{Spool, SpoolSettings};
 use sluice_relay_node::view::{Page, Taken, View};
 use sluice_snapshot::{Token, User};
@@ -89,7 +89,7 @@ fn reserve_and_settle_on_two_accounts(bencher: Bencher<'_, '_>) {
     let folder = tempfile::tempdir().expect("a folder");
     let (quotas, mut demands) = Quotas::new(spool(&folder), clock(), Metrics::declare(&Registry::new()).quota);
     let (user, amount) = (UserId::new(1), Quota::clamped(10));
-    let chain = [(AccountId::new(1), amount), (AccountId::new(2), amount)];
+    let chain = Chain { wallet: Some(AccountId::new(1)), cap: Some(AccountId::new(2)), uses: None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let serve = async {
@@ -108,11 +108,12 @@ fn reserve_and_settle_on_two_accounts(bencher: Bencher<'_, '_>) {
                 });
             }
         };
-        let _ = tokio::time::timeout(Duration::from_secs(5), async { tokio::join!(quotas.reserve(user, &chain), serve) }).await;
+        let _ = tokio::time::timeout(Duration::from_secs(5), async { tokio::join!(quotas.reserve(user, chain, amount), serve) })
+            .await;
     });
     bencher.bench_local(|| {
-        let reservation = quotas.reserve(user, &chain).now_or_never().expect("local").expect("covered");
-        reservation.settle(Quota::clamped(1), |charges| {
+        let reservation = quotas.reserve(user, chain, amount).now_or_never().expect("local").expect("covered");
+        reservation.settle(Due { quota: Quota::clamped(1), is_answered: true }, |charges| {
             divan::black_box(charges);
         });
     });
@@ -137,6 +138,7 @@ fn identify(bencher: Bencher<'_, '_>, tokens: u32) {
         ip_allow: vec![],
         account_id: AccountId::new(2),
         capped: false,
+        uses_account_id: None,
     };
     let user = User {
         id: UserId::new(1),

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use axum::Router;
 use parking_lot::Mutex;
+use secrecy::SecretString;
 use sluice_domain::{Clock, Epoch, NodeId, UnixMillis};
-use sluice_sealed::{NodeKey, SecretFile};
+use sluice_sealed::{NodeKey, SecretFile, SecretFileError};
 use sluice_telemetry::drain::Drain;
 use sluice_telemetry::health::Ops;
 use sluice_telemetry::metrics::Registry;
@@ -23,10 +24,10 @@ use crate::chance::Chance;
 use crate::config::{RequestSettings, Settings};
 use crate::forward::{Engine, Timing};
 use crate::health::{self, Load};
-use crate::link::{ControlEndpoint, Link, LinkEnd, LinkParts, Node, Standing};
+use crate::link::{ControlEndpoint, Link, LinkEnd, LinkParts, Node, NodeError, Standing};
 use crate::metrics::{Metrics, SpoolMetrics};
 use crate::quota::Quotas;
-use crate::spool::{Spool, SpoolError, SpoolSettings};
+use crate::spool::{Claim, Spool, SpoolError, SpoolSettings};
 use crate::view::{LastGood, View};
 
 /// The smallest segment of the spool.
@@ -122,7 +123,7 @@ pub struct Relay {
 pub enum StartError {
     /// The data folder cannot be used.
     #[error(
-        "the data folder {} cannot be used by uid {uid}: give it to that user (chown -R {uid}), run as its owner{owner}, or name another \
+        "SLUICE_DATA_DIR: the data folder {} cannot be used by uid {uid}: give it to that user (chown -R {uid}), run as its owner{owner}, or name another \
          one in SLUICE_DATA_DIR", folder.display()
     )]
     DataFolder {
@@ -137,8 +138,11 @@ pub enum StartError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The spool is in use by another process.
-    #[error("another process uses the data folder")]
+    #[error("SLUICE_DATA_DIR: another process uses the data folder")]
     InUse(#[source] SpoolError),
+    /// The folder does not say which node this is.
+    #[error(transparent)]
+    Name(NodeError),
     /// A part cannot be made.
     #[error("cannot prepare {what}")]
     Part {
@@ -154,7 +158,7 @@ impl StartError {
     /// Whether a person has to change a setting or a folder: the process should exit with [`crate::config::EXIT_USAGE`].
     #[must_use]
     pub const fn is_setting(&self) -> bool {
-        matches!(self, Self::DataFolder { .. } | Self::InUse(_))
+        matches!(self, Self::DataFolder { .. } | Self::InUse(_) | Self::Name(_))
     }
 }
 
@@ -178,8 +182,9 @@ impl Relay {
         };
         let Disk { node, spool, node_key } = disk.await.map_err(part("the data folder"))??;
         let (view, questions) = View::new(around.clock.clone(), metrics.view.clone());
-        let (quotas, demands) = Quotas::new(spool.clone(), around.clock.clone(), metrics.quota.clone());
+        let (quotas, demands) = Quotas::with_terms(spool.clone(), around.clock.clone(), metrics.quota.clone(), settings.terms);
         let load = Load::default();
+        let engine = engine(&settings, around.clock.clone())?;
         let (link, link_end) = Link::new(LinkParts {
             endpoint,
             node: node.clone(),
@@ -196,12 +201,13 @@ impl Relay {
             identity_max_stale: settings.requests.identity_max_stale,
             demands,
             questions,
+            seen: engine.seen.clone(),
         });
         let app = RelayApp::new(Parts {
             view,
             quotas,
             spool,
-            engine: engine(&settings, around.clock.clone())?,
+            engine,
             load,
             bytes: ByteBudget::new(settings.requests.byte_budget),
             started_at: around.clock.wall(),
@@ -217,6 +223,18 @@ impl Relay {
         let standing = link.standing();
         let link_stop = CancellationToken::new();
         Ok(Self { app, standing, link: Mutex::new(Some(link)), link_end, link_stop, registry: around.registry })
+    }
+
+    /// Sees whether the data folder can be used, and leaves it as it is: for a process that has something else to open first.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn try_folder(settings: &Settings) -> Result<(), StartError> {
+        let folder = std::path::absolute(&settings.data_dir).map_err(unusable(&settings.data_dir))?;
+        let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(&folder);
+        let probe = there.join(format!(".probe-{}", std::process::id()));
+        let tried = std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe));
+        tried.map_err(unusable(&settings.data_dir))
     }
 
     /// What every request has at hand.
@@ -308,22 +326,41 @@ fn engine(settings: &Settings, clock: Clock) -> Result<Engine, StartError> {
 fn open_disk(settings: &Settings, clock: Clock, metrics: SpoolMetrics) -> Result<Disk, StartError> {
     let folder = &settings.data_dir;
     let spool_folder = folder.join("spool");
+    // before anything is written: the folder's files belong to one process
+    let claim = match Claim::take(&spool_folder) {
+        Err(error @ SpoolError::InUse { .. }) => return Err(StartError::InUse(error)),
+        taken => taken.map_err(unusable(folder))?,
+    };
     let newest = Spool::newest_epoch(&spool_folder).map_err(unusable(folder))?;
-    let node = Node::begin(folder, settings.node_name.as_ref(), newest, clock.wall()).map_err(unusable(folder))?;
+    let node = match Node::begin(folder, settings.node_name.as_ref(), newest, clock.wall()) {
+        Err(error @ NodeError::Name { .. }) => return Err(StartError::Name(error)),
+        begun => begun.map_err(unusable(folder))?,
+    };
     let max_bytes = settings.requests.spool_max_bytes;
     // sixteen segments at most, so that settled ones can go one by one
     let segment_bytes = (max_bytes / 16).clamp(MIN_SEGMENT_BYTES, SpoolSettings::default().segment_bytes);
     let spool_settings = SpoolSettings { segment_bytes, max_bytes, ..SpoolSettings::default() };
-    let spool = match Spool::open(&spool_folder, node.epoch, spool_settings, clock, metrics) {
-        Err(error @ SpoolError::InUse { .. }) => return Err(StartError::InUse(error)),
-        opened => opened.map_err(unusable(folder))?,
-    };
+    let spool = claim.open(node.epoch, spool_settings, clock, metrics).map_err(unusable(folder))?;
     let node_key = match &settings.join_secret {
         Some(secret) => NodeKey::new(secret, &node.id),
         // without a join secret the control plane is on this machine; its files are still not left readable
-        None => NodeKey::new(&SecretFile::load_or_create(&folder.join("node.key")).map_err(unusable(folder))?.secret, &node.id),
+        None => NodeKey::new(&own_secret(&folder.join("node.key")).map_err(unusable(folder))?, &node.id),
     };
     Ok(Disk { node, spool, node_key })
+}
+
+/// The secret that seals the last good configuration where there is no join secret. One that is damaged opens nothing any more; it is
+/// made anew, and the configuration comes from the control plane.
+fn own_secret(path: &Path) -> Result<SecretString, SecretFileError> {
+    match SecretFile::load_or_create(path) {
+        Err(SecretFileError::Damaged { .. }) => {
+            let create = |source| SecretFileError::Create { path: path.to_owned(), source };
+            warn!("{} is damaged and is made anew: what it sealed is fetched from the control plane again", path.display());
+            std::fs::remove_file(path).map_err(create)?;
+            SecretFile::load_or_create(path).map(|made| made.secret)
+        }
+        found => found.map(|found| found.secret),
+    }
 }
 
 fn unusable<E: std::error::Error + Send + Sync + 'static>(folder: &Path) -> impl FnOnce(E) -> StartError {

@@ -7,18 +7,23 @@ mod memory;
 mod problems;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 use http::Uri;
 use ipnet::IpNet;
 use secrecy::SecretString;
+use sluice_billing::lease::Terms;
 use sluice_domain::NodeId;
 use sluice_telemetry::logs::LogFormat;
 use url::Url;
 
 pub use self::problems::Problems;
+
+/// What is told when a folder for vocabularies is given, as the family's images do.
+pub const VOCABULARIES_ARE_INSIDE: &str =
+    "TIKTOKEN_CACHE_DIR has no effect: vocabularies are inside the binary, nothing is downloaded";
 
 /// The exit status for bad settings (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
@@ -36,6 +41,28 @@ pub struct Options {
     /// How requests are served.
     #[command(flatten)]
     pub requests: RequestOptions,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What `sluice-relay` is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Runs the relay; what happens without a subcommand.
+    Serve,
+    /// Asks the relay on this machine whether it is ready; for probes.
+    Healthcheck,
+    /// Looks at settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// What can be done with settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum ConfigCommand {
+    /// Prints every setting with where it came from, secrets masked, and whatever is wrong with them.
+    Check,
 }
 
 /// Settings of a relay that is a process of its own.
@@ -51,6 +78,10 @@ pub struct NodeOptions {
     /// Addresses of the control plane's gRPC port, separated by commas: http://control:3001
     #[arg(long, env = "SLUICE_CONTROL_URL", value_name = "URLS")]
     pub control_url: Option<String>,
+    /// true allows http addresses beyond this machine: provider keys then travel in clear text, so only on a private network.
+    /// Default false
+    #[arg(long, env = "SLUICE_CONTROL_PLAINTEXT", value_name = "BOOL")]
+    pub control_plaintext: Option<String>,
     /// The PEM file with the authority that signed the control plane's certificate, for https addresses
     #[arg(long, env = "SLUICE_CONTROL_CA_FILE", value_name = "FILE")]
     pub control_ca_file: Option<PathBuf>,
@@ -73,7 +104,7 @@ pub struct NodeOptions {
     #[arg(long, env = "FRONTEND_BASE_URL", value_name = "URL")]
     pub frontend_base_url: Option<String>,
     /// The folder for log files. Default: standard output only
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, env = "SLUICE_LOG_DIR", value_name = "FOLDER")]
     pub log_dir: Option<PathBuf>,
     /// How log lines look: auto, json or pretty. Default auto
     #[arg(long, env = "SLUICE_LOG_FORMAT", value_name = "FORMAT")]
@@ -87,6 +118,9 @@ pub struct NodeOptions {
     /// How long requests in flight may take to end after SIGTERM, in seconds. Default 600
     #[arg(long, env = "DRAIN_TIMEOUT", value_name = "SECONDS")]
     pub drain_timeout: Option<String>,
+    /// How many times faster leases live and end, for tests; the same for every process of an installation. Default 1
+    #[arg(long, env = "SLUICE_TEST_LEASE_TIME_SCALE", value_name = "DIVISOR", hide = true)]
+    pub lease_time_scale: Option<String>,
     /// Ignored by relays
     #[arg(long, env = "SQL_DSN", hide = true, hide_env_values = true)]
     pub sql_dsn: Option<SecretString>,
@@ -164,6 +198,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// How requests are served.
     pub requests: RequestSettings,
+    /// How long leases live, and what else takes its time between relays and ledger.
+    pub terms: Terms,
     /// What to tell people once logging has begun.
     pub notices: Notices,
 }
@@ -272,19 +308,27 @@ impl NodeOptions {
         Settings {
             listen: port(problems, "PORT", &self.port, 3000),
             ops_listen: port(problems, "SLUICE_OPS_PORT", &self.ops_port, 9090),
-            control: problems.control_urls(self.control_url.as_deref()),
-            control_ca: self.control_ca_file.as_deref().and_then(|path| problems.file("SLUICE_CONTROL_CA_FILE", path)),
-            join_secret: problems.secret("SLUICE_JOIN_SECRET", self.join_secret.as_ref(), self.join_secret_file.as_deref()),
-            data_dir: self.data_dir.clone().unwrap_or_else(|| "./data/relay".into()),
+            control: problems.control_urls(self.control_url.as_deref(), self.control_plaintext.as_deref()),
+            control_ca: filled(self.control_ca_file.as_ref())
+                .and_then(|path| problems.certificates("SLUICE_CONTROL_CA_FILE", path)),
+            join_secret: problems.secret("SLUICE_JOIN_SECRET", self.join_secret.as_ref(), filled(self.join_secret_file.as_ref())),
+            data_dir: filled(self.data_dir.as_ref()).unwrap_or(Path::new("./data/relay")).to_owned(),
             node_name: problems.parsed("SLUICE_NODE_NAME", self.node_name.as_deref(), NodeId::parse),
             trusted_proxies: problems.nets("TRUSTED_PROXIES", self.trusted_proxies.as_deref()),
             frontend_base_url: problems.parsed("FRONTEND_BASE_URL", self.frontend_base_url.as_deref(), page_url),
-            log_dir: self.log_dir.clone(),
+            log_dir: filled(self.log_dir.as_ref()).map(Path::to_owned),
             log_format: problems.parsed("SLUICE_LOG_FORMAT", self.log_format.as_deref(), str::parse).unwrap_or_default(),
-            log_filter: self.log.clone().unwrap_or_else(|| "info".into()),
+            log_filter: self.log.clone().filter(|text| !text.trim().is_empty()).unwrap_or_else(|| "info".into()),
             leave_notice: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(problems.number("DRAIN_TIMEOUT", self.drain_timeout.as_deref(), 600, 0, 86_400)),
             requests,
+            terms: Terms::default().scaled(problems.number(
+                "SLUICE_TEST_LEASE_TIME_SCALE",
+                self.lease_time_scale.as_deref(),
+                1,
+                1,
+                1_000,
+            )),
             notices: Notices { ignored: self.ignored(), vocabularies_are_inside: false },
         }
     }
@@ -297,6 +341,11 @@ impl NodeOptions {
         ];
         given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
     }
+}
+
+/// A path that is set to nothing is not set: compose files write them so.
+fn filled(path: Option<&PathBuf>) -> Option<&Path> {
+    path.map(PathBuf::as_path).filter(|path| !path.as_os_str().is_empty())
 }
 
 fn page_url(text: &str) -> Result<Url, &'static str> {

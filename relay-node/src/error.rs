@@ -70,6 +70,8 @@ pub enum Kind {
     UserQuota,
     /// The token's quota does not cover the request.
     TokenQuota,
+    /// The token's number of requests is used up.
+    TokenUses,
     /// The account is frozen.
     AccountFrozen,
     /// Nothing is configured for this model and group.
@@ -118,7 +120,7 @@ const THEIRS: &str = "upstream_error";
 
 impl Kind {
     /// Every kind, for metrics that start at zero.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::MissingKey,
         Self::UnknownKey,
         Self::TokenExpired,
@@ -142,6 +144,7 @@ impl Kind {
         Self::Unpriced,
         Self::UserQuota,
         Self::TokenQuota,
+        Self::TokenUses,
         Self::AccountFrozen,
         Self::ModelNotFound,
         Self::NoChannel,
@@ -188,6 +191,7 @@ impl Kind {
             Self::Unpriced => Facts(400, CALLER_ERROR, "model_price_error", "model_price_error", Caller),
             Self::UserQuota => Facts(403, "insufficient_quota", "insufficient_user_quota", "user_quota", Caller),
             Self::TokenQuota => Facts(403, "insufficient_quota", "token_quota_exhausted", "token_quota", Caller),
+            Self::TokenUses => Facts(403, "insufficient_quota", "token_uses_exhausted", "token_uses", Caller),
             Self::AccountFrozen => Facts(403, DENIED, "access_denied", "account_frozen", Caller),
             Self::ModelNotFound => Facts(404, CALLER_ERROR, "model_not_found", "model_not_found", Caller),
             Self::NoChannel => Facts(503, OURS, "no_available_channel", "no_available_channel", Us),

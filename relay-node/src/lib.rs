@@ -11,6 +11,7 @@ pub mod admin;
 pub mod app;
 pub mod budget;
 pub mod chance;
+pub mod command;
 pub mod config;
 pub mod health;
 pub mod link;

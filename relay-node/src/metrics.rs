@@ -98,6 +98,8 @@ pub struct QuotaMetrics {
     pub leased_quota: Gauge,
     /// Charges beyond what was reserved and leased.
     pub shortfall_quota: Counter,
+    /// Recalls of unused quota that were answered.
+    pub recalls: Counter,
     /// Time a request waited for a grant.
     pub wait_seconds: Histogram,
 }
@@ -144,6 +146,7 @@ impl QuotaMetrics {
             grants: registry.counter("sluice_relay_grants_total", "Grants received from the control plane."),
             leases: registry.gauge("sluice_relay_leases", "Leases held."),
             leased_quota: registry.gauge("sluice_relay_leased_quota", "Quota in leases, reserved or free."),
+            recalls: registry.counter("sluice_relay_recalls_answered_total", "Recalls of unused quota that were answered."),
             shortfall_quota: registry.counter(
                 "sluice_relay_reserve_shortfall_quota_total",
                 "Quota charged beyond what leases covered; it becomes debt of the account.",

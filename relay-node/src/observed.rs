@@ -116,6 +116,11 @@ impl Observed {
         self.first_byte.get_or_insert_with(|| self.began.elapsed());
     }
 
+    /// The answer that had begun is not used.
+    pub fn forget_first_byte(&mut self) {
+        self.first_byte = None;
+    }
+
     /// It is settled.
     pub fn settled(&mut self, record: &RequestRecord) {
         self.end = Some(End::Of(record.outcome));

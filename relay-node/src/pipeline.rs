@@ -68,7 +68,7 @@ async fn prepare(
     let table = app.view.table();
     let caller = auth::identify(&app.view, call.presented_key().as_deref()).await?;
     seen.caller(&caller);
-    let admitted = admit::check(caller, &table, call.client, call.started.wall)?;
+    let admitted = admit::check(caller, &table, call.client, app.view.corrected(call.started.wall))?;
     let payload = body::read(body, &call.head.headers, Bounds::of(app), &app.bytes).await?;
     let asked = request::read(payload.bytes.clone(), surface).await?;
     seen.asked(asked.request.facts());
@@ -91,7 +91,7 @@ fn open(app: &RelayApp, call: &Call<'_>, ready: Ready, observed: Observed) -> Re
     let (rate, prompt, clock) = (planned.rate, asked.prompt, app.clock.clone());
     let bill = Bill::open(Opening { intent, reservation, permit, rate, prompt, started: call.started, clock }, observed)?;
     let settings = (table.settings, admitted.may_know_channels());
-    let journey = Journey::new(app, call, settings, (asked.request, payload), (planned.plan, rng));
+    let journey = Journey::new(app, call, settings, (asked.request, payload), (planned.plan, rng), bill.commitment());
     Ok((journey, first, bill))
 }
 

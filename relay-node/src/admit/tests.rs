@@ -33,6 +33,7 @@ fn table() -> Table {
             status,
             model_mapping: BTreeMap::new(),
             cache_read_ratio: None,
+            policy: sluice_snapshot::ChannelPolicy::default(),
         })
     };
     let resources = [
@@ -64,6 +65,7 @@ fn token() -> Token {
         ip_allow: vec![],
         account_id: AccountId::new(2),
         capped: false,
+        uses_account_id: None,
     }
 }
 

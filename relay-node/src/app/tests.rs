@@ -15,13 +15,13 @@ use crate::link::fake::{DEADLINE, Fake};
 
 fn settings(folder: &Path) -> Settings {
     let node = NodeOptions {
-        control_url: Some("http://unused:1".into()),
+        control_url: Some("https://unused:1".into()),
         join_secret: Some("join".into()),
         data_dir: Some(folder.to_owned()),
         ..NodeOptions::default()
     };
     let requests = RequestOptions { spool_max_mb: Some("256".into()), ..RequestOptions::default() };
-    Options { version: false, node, requests }.read().unwrap()
+    Options { version: false, command: None, node, requests }.read().unwrap()
 }
 
 fn surroundings() -> Surroundings {
@@ -64,6 +64,7 @@ fn channel(id: i64, status: Status) -> pb::Resource {
         status,
         model_mapping: std::collections::BTreeMap::new(),
         cache_read_ratio: None,
+        policy: sluice_snapshot::ChannelPolicy::default(),
     };
     resource::encode(&Resource::Channel(channel), 1)
 }

@@ -12,6 +12,10 @@ use sluice_upstream::{Client, ClientSettings};
 use tokio::net::TcpListener;
 use url::Url;
 
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Sends every request on to one server: no token, no price, no record.
 #[derive(Debug, Parser)]
 struct Flags {

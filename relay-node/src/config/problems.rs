@@ -10,8 +10,12 @@ use http::Uri;
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::link::endpoint;
+
 /// Bytes beyond which a settings file is refused.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
+/// How every certificate in a PEM file begins.
+const BEGIN_CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// Everything that is wrong with the settings, one line each. Values are never quoted: they may be secrets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,22 +63,48 @@ impl Problems {
         parse(given(text)?).map_err(|rule| self.add(setting, rule)).ok()
     }
 
-    pub(super) fn control_urls(&mut self, text: Option<&str>) -> Vec<Uri> {
+    /// Addresses of the control plane; `plaintext` says whether provider keys may travel to them in clear text.
+    pub(super) fn control_urls(&mut self, text: Option<&str>, plaintext: Option<&str>) -> Vec<Uri> {
         let setting = "SLUICE_CONTROL_URL";
+        let is_plaintext_allowed = self.flag("SLUICE_CONTROL_PLAINTEXT", plaintext);
         let Some(text) = given(text) else {
             self.add(setting, "must be set: the control plane's gRPC address, for example http://control:3001");
             return Vec::new();
         };
-        let is_usable =
-            |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some() && uri.path() == "/";
+        let is_usable = |uri: &Uri| {
+            let is_place = uri.authority().is_some_and(|place| !place.as_str().contains('@'));
+            matches!(uri.scheme_str(), Some("http" | "https")) && is_place && uri.path() == "/" && uri.query().is_none()
+        };
         let mut urls = Vec::new();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             match part.parse::<Uri>() {
                 Ok(uri) if is_usable(&uri) => urls.push(uri),
-                _ => self.add(setting, "must be http or https addresses without path, separated by commas"),
+                _ => self.add(setting, "must be http or https addresses without user and path, separated by commas"),
             }
         }
+        if !is_plaintext_allowed && urls.iter().any(endpoint::is_unprotected) {
+            self.add(
+                setting,
+                "must be https beyond this machine, because provider keys travel on it; on a private network, set \
+                 SLUICE_CONTROL_PLAINTEXT=true to allow http",
+            );
+        }
         urls
+    }
+
+    fn flag(&mut self, setting: &str, text: Option<&str>) -> bool {
+        let rule = |text: &str| text.parse::<bool>().map_err(|_| "must be true or false");
+        self.parsed(setting, text, rule).unwrap_or_default()
+    }
+
+    /// A file of certificates in PEM form.
+    pub(super) fn certificates(&mut self, setting: &str, path: &Path) -> Option<Vec<u8>> {
+        let bytes = self.file(setting, path)?;
+        let is_pem = bytes.windows(BEGIN_CERTIFICATE.len()).any(|window| window == BEGIN_CERTIFICATE);
+        if !is_pem {
+            self.add(setting, format_args!("names {}, which holds no certificate in PEM form", path.display()));
+        }
+        is_pem.then_some(bytes)
     }
 
     pub(super) fn nets(&mut self, setting: &str, text: Option<&str>) -> Vec<IpNet> {

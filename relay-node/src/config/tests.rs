@@ -2,9 +2,9 @@ use super::*;
 use clap::CommandFactory;
 
 fn node(set: impl FnOnce(&mut NodeOptions)) -> Options {
-    let mut node = NodeOptions { control_url: Some("http://control:3001".into()), ..NodeOptions::default() };
+    let mut node = NodeOptions { control_url: Some("https://control:3001".into()), ..NodeOptions::default() };
     set(&mut node);
-    Options { version: false, node, requests: RequestOptions::default() }
+    Options { version: false, node, requests: RequestOptions::default(), command: None }
 }
 
 #[test]
@@ -18,7 +18,7 @@ fn a_control_plane_address_is_enough() {
     assert_eq!(settings.listen.port(), 3000);
     assert_eq!(settings.ops_listen.port(), 9090);
     assert_eq!(settings.data_dir, PathBuf::from("./data/relay"));
-    assert_eq!(settings.control, ["http://control:3001"]);
+    assert_eq!(settings.control, ["https://control:3001"]);
     assert_eq!(settings.requests.max_body_bytes, 32 << 20);
     assert_eq!(settings.requests.stream_idle, Duration::from_mins(5));
     assert_eq!(settings.requests.answer_timeout, Some(Duration::from_mins(10)));
@@ -31,7 +31,7 @@ fn a_control_plane_address_is_enough() {
 fn every_problem_is_told_at_once_and_no_value_with_it() {
     let mut options = node(|node| {
         node.port = Some("70000".into());
-        node.control_url = Some("postgres://user:hunter2@db/x, http://good:1".into());
+        node.control_url = Some("postgres://user:hunter2@db/x, https://good:1".into());
         node.join_secret = Some("hunter2".into());
         node.join_secret_file = Some("/nowhere".into());
         node.node_name = Some("Relay_1".into());
@@ -60,6 +60,37 @@ fn every_problem_is_told_at_once_and_no_value_with_it() {
         assert!(line.starts_with(name), "{line}");
     }
     assert!(!problems.to_string().contains("hunter2"));
+}
+
+#[test]
+fn clear_text_beyond_this_machine_has_to_be_allowed() {
+    let read = |url: &str, allowed: Option<&str>| {
+        let settings = node(|node| {
+            node.control_url = Some(url.into());
+            node.control_plaintext = allowed.map(Into::into);
+        });
+        settings.read().map_err(|problems| problems.to_string())
+    };
+    for url in ["http://localhost:3001", "http://127.0.0.1:3001,http://[::1]:3001", "https://control:3001"] {
+        assert!(read(url, None).is_ok(), "{url}");
+    }
+    for allowed in [None, Some("false"), Some("")] {
+        let problem = read("https://control:3001,http://control:3001", allowed).unwrap_err();
+        assert!(problem.starts_with("SLUICE_CONTROL_URL must be https") && problem.lines().count() == 1, "{problem}");
+        assert!(problem.contains("SLUICE_CONTROL_PLAINTEXT=true"), "{problem}");
+    }
+    assert!(read("http://control:3001", Some("true")).is_ok());
+    assert!(read("http://control:3001", Some("yes")).unwrap_err().starts_with("SLUICE_CONTROL_PLAINTEXT must be"));
+    assert!(read("https://user:hunter2@control:3001", None).unwrap_err().starts_with("SLUICE_CONTROL_URL must be"));
+}
+
+#[test]
+fn an_authority_has_to_be_a_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    std::fs::write(&path, "-----BEGIN PRIVATE KEY-----\n").unwrap();
+    let problems = node(|node| node.control_ca_file = Some(path)).read().unwrap_err();
+    assert!(problems.to_string().starts_with("SLUICE_CONTROL_CA_FILE names "), "{problems}");
 }
 
 #[test]

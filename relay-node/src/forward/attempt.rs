@@ -6,7 +6,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode};
 use secrecy::ExposeSecret;
-use sluice_dialect::error::UpstreamError;
+use sluice_dialect::error::{UpstreamError, excerpt};
+use sluice_dialect::json::JsonError;
 use sluice_dialect::openai::{self, Content, Finish, StreamOptions, StreamSettings};
 use sluice_domain::ChannelId;
 use sluice_providers::{CallError, Capability, ChannelAddress};
@@ -19,12 +20,15 @@ use super::address::Place;
 use super::failure::Failure;
 use super::wire::{Form, Pieces, announced_bytes, passed_headers, read_some, upstream_request_id};
 use crate::budget::HeldBytes;
-use crate::error::Kind;
+use crate::error::{Kind, Refusal};
 use crate::meter::Bill;
-use crate::stream::{Reader, Step};
+use crate::stream::{Drains, Reader, Step};
 
 /// Frames without output that are held back, in bytes; beyond it the stream is given to the caller as it is.
 const HELD_BYTES: usize = 1 << 20;
+
+/// Longer documents are read away from the threads that serve requests: it takes milliseconds.
+const LONG_BYTES: usize = 256 << 10;
 
 /// An answer that can be given to the caller.
 #[derive(Debug)]
@@ -67,8 +71,12 @@ pub struct Opened {
     pub frames: VecDeque<Bytes>,
     /// How it ended, if it did while it was opened.
     pub end: Option<Step>,
+    /// The headers the caller gets to see.
+    pub headers: HeaderMap,
     /// Who answered.
     pub channel: ChannelId,
+    /// Where it is read on without its caller, if its channel wants that.
+    pub drains: Option<Drains>,
 }
 
 impl Journey {
@@ -109,8 +117,9 @@ impl Journey {
             .provider
             .call(&channel, capability, model, is_stream, &self.hints.borrowed())
             .map_err(|error| not_made(&error))?;
+        let began = Instant::now();
         let body = self.request.upstream_body(Some(model), self.stream_options(place));
-        let sent = self.app.engine.client.send(&self.app.engine.route, target, body, self.timeouts(is_stream)).await;
+        let sent = self.app.engine.client.send(&self.app.engine.route, target, body, self.timeouts(candidate, is_stream)).await;
         let answer = sent.map_err(|error| Failure::not_sent(&error))?;
         let status = answer.status;
         if !status.is_success() {
@@ -119,7 +128,8 @@ impl Journey {
         let requested = self.request.facts().model.as_str();
         let rename: Option<Box<str>> = (model != requested).then(|| requested.into());
         let good = if is_stream {
-            Good::Stream(Box::new(self.open(candidate, answer, rename, bill).await?))
+            let settings = self.stream_settings(place, rename);
+            Good::Stream(Box::new(self.open((candidate, began), answer, &settings, bill).await?))
         } else {
             Good::Whole(Box::new(self.read_whole(candidate, answer, rename, bill).await?))
         };
@@ -133,11 +143,18 @@ impl Journey {
         }
     }
 
-    fn timeouts(&self, is_stream: bool) -> Timeouts {
+    fn stream_settings(&self, place: &Place, rename: Option<Box<str>>) -> StreamSettings {
+        let facts = self.request.facts();
+        let show_usage = facts.include_usage || self.settings.enforce_include_usage;
+        StreamSettings { show_usage, rename, ends_after: (!place.provider.sends_done).then_some(facts.choices) }
+    }
+
+    fn timeouts(&self, candidate: &Candidate, is_stream: bool) -> Timeouts {
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let timing = &self.app.engine.timing;
         if is_stream {
-            let first_byte = left.map_or(timing.first_byte, |left| left.min(timing.first_byte));
+            let first_byte = candidate.channel.policy.first_output.unwrap_or(timing.first_byte);
+            let first_byte = left.map_or(first_byte, |left| left.min(first_byte));
             return Timeouts::streamed(first_byte, timing.stream_idle);
         }
         Timeouts { total: left, ..Timeouts::default() }
@@ -147,31 +164,34 @@ impl Journey {
         let secret = candidate.key.secret.expose_secret();
         let body = read_some(answer.body, self.app.engine.timing.error_body).await;
         let error = UpstreamError::read(answer.status.as_u16(), &body, &[secret]);
-        Failure::refused(answer.status, &answer.headers, error)
+        Failure::refused(answer.status, &answer.headers, error).with_detail(|| excerpt(&body, &[secret]))
     }
 
     /// Reads a stream up to its first useful event.
     async fn open(
         &self,
-        candidate: &Candidate,
+        (candidate, began): (&Candidate, Instant),
         answer: upstream::Answer,
-        rename: Option<Box<str>>,
+        settings: &StreamSettings,
         bill: &mut Bill,
     ) -> Result<Opened, Failure> {
         let status = answer.status;
         match Form::of(&answer.headers) {
-            Form::Page => return Err(page(status)),
-            Form::Document => return Err(self.document_for_stream(answer, bill).await),
+            Form::Page => return Err(self.page(candidate, answer).await),
+            Form::Document => return Err(self.document_for_stream(candidate, answer, bill).await),
             Form::Events | Form::Other => {}
         }
-        let show_usage = self.request.facts().include_usage || self.settings.enforce_include_usage;
-        let settings = StreamSettings { show_usage, rename };
         let max_bytes = self.app.engine.max_answer_bytes;
-        let reader = Reader::new(answer.body, self.request.surface(), &settings, max_bytes, self.app.bytes.clone());
-        let mut opened = Opened { reader, frames: VecDeque::new(), end: None, channel: candidate.channel.id };
+        let source = (answer.body, candidate.key.secret.clone());
+        let (passed, request_id) = (passed_headers(&answer.headers), upstream_request_id(&answer.headers));
+        let reader = Reader::new(source, self.request.surface(), settings, max_bytes, self.app.bytes.clone());
+        let (channel, policy) = (candidate.channel.id, candidate.channel.policy);
+        let first_output = policy.first_output.map(|wait| began + wait);
+        let drains = policy.drains.then(|| Drains::of(&self.app));
+        let mut opened = Opened { reader, frames: VecDeque::new(), end: None, headers: HeaderMap::new(), channel, drains };
         let mut held_bytes = 0;
         while opened.end.is_none() && !opened.reader.saw_output() && held_bytes <= HELD_BYTES {
-            match self.in_time(opened.reader.step(bill.tally())).await {
+            match self.in_time(first_output, opened.reader.step(bill.tally())).await {
                 Step::Forward(frame) => {
                     held_bytes += frame.len();
                     opened.frames.push_back(frame);
@@ -181,6 +201,7 @@ impl Journey {
                 Step::TooLong => {
                     return Err(Failure::unusable(Kind::BadResponseBody, "the upstream's answer is too large", status));
                 }
+                Step::NoMemory => return Err(Failure::no_memory(status)),
                 end @ (Step::Done(_) | Step::Ended) => opened.end = Some(end),
             }
         }
@@ -189,28 +210,36 @@ impl Journey {
             if !summary.is_complete {
                 return Err(Failure::unreadable(ReadError::Reset, status));
             }
-            if !self.may_be_empty(summary.finish) {
+            if !self.may_be_empty(summary.finish) && !policy.keeps_empty {
                 return Err(Failure::empty(status));
             }
         }
-        bill.first_byte(upstream_request_id(&answer.headers));
+        bill.first_byte(request_id);
+        opened.headers = passed;
         Ok(opened)
     }
 
     /// A step of a stream that has to come before the deadline: one that only ever sends comments must end too.
-    async fn in_time(&self, step: impl Future<Output = Step>) -> Step {
-        let Some(deadline) = self.deadline else { return step.await };
-        timeout_at(deadline, step).await.unwrap_or(Step::Broken(ReadError::TotalTimeout))
+    /// A channel may have a limit of its own.
+    async fn in_time(&self, first_output: Option<Instant>, step: impl Future<Output = Step>) -> Step {
+        let late = match (first_output, self.deadline) {
+            (Some(own), all) if all.is_none_or(|all| own <= all) => Some((own, ReadError::FirstByteTimeout)),
+            (_, all) => all.map(|all| (all, ReadError::TotalTimeout)),
+        };
+        match late {
+            None => step.await,
+            Some((at, error)) => timeout_at(at, step).await.unwrap_or(Step::Broken(error)),
+        }
     }
 
     /// A document where a stream was asked for: an error in disguise, or an upstream that cannot stream.
-    async fn document_for_stream(&self, answer: upstream::Answer, bill: &mut Bill) -> Failure {
+    async fn document_for_stream(&self, candidate: &Candidate, answer: upstream::Answer, bill: &mut Bill) -> Failure {
         let status = answer.status;
         let body = match self.collect(answer, bill).await {
             Ok((body, _held)) => body,
             Err(failure) => return failure,
         };
-        match openai::Answer::read(body, self.request.surface()) {
+        match self.parse(candidate, body).await {
             Ok(document) => match document.content() {
                 Content::Error(error) => Failure::reported(status, (**error).clone()),
                 Content::Empty => Failure::empty(status),
@@ -220,7 +249,7 @@ impl Journey {
                     status,
                 ),
             },
-            Err(_) => Failure::unusable(Kind::BadResponseBody, "the upstream's answer could not be read", status),
+            Err(error) => not_read(&error, status),
         }
     }
 
@@ -233,7 +262,7 @@ impl Journey {
     ) -> Result<Whole, Failure> {
         let status = answer.status;
         match Form::of(&answer.headers) {
-            Form::Page => return Err(page(status)),
+            Form::Page => return Err(self.page(candidate, answer).await),
             Form::Events => {
                 return Err(Failure::unusable(Kind::BadResponse, "the upstream answered with a stream nobody asked for", status));
             }
@@ -245,15 +274,42 @@ impl Journey {
         if body.is_empty() {
             return Err(Failure::empty(status));
         }
-        let answer = openai::Answer::read(body, self.request.surface())
-            .map_err(|_| Failure::unusable(Kind::BadResponseBody, "the upstream's answer could not be read", status))?;
+        let answer = self.parse(candidate, body).await.map_err(|error| not_read(&error, status))?;
         match answer.content() {
             Content::Error(error) => return Err(Failure::reported(status, (**error).clone())),
-            Content::Empty if !self.may_be_empty(answer.finish()) => return Err(Failure::empty(status)),
+            Content::Empty if !self.may_be_empty(answer.finish()) && !candidate.channel.policy.keeps_empty => {
+                return Err(Failure::empty(status));
+            }
             Content::Empty | Content::Output => {}
         }
-        bill.tally().reported = answer.usage();
+        let tally = bill.tally();
+        tally.reported = answer.usage();
+        tally.is_final = true;
+        tally.saw_output = matches!(answer.content(), Content::Output);
         Ok(Whole { status, headers, answer, rename, channel: candidate.channel.id, held })
+    }
+
+    /// Reads a document; a long one away from the threads that serve requests.
+    async fn parse(&self, candidate: &Candidate, body: Bytes) -> Result<openai::Answer, Unread> {
+        let (surface, secret) = (self.request.surface(), candidate.key.secret.clone());
+        let is_short = body.len() <= LONG_BYTES;
+        let read = move || openai::Answer::read(body, surface, &[secret.expose_secret()]);
+        if is_short {
+            return read().map_err(Unread::NotJson);
+        }
+        tokio::task::spawn_blocking(read).await.map_err(|_| Unread::GaveUp)?.map_err(Unread::NotJson)
+    }
+
+    /// A web page where an answer should be. Its beginning often says whose it is.
+    async fn page(&self, candidate: &Candidate, answer: upstream::Answer) -> Failure {
+        let secret = candidate.key.secret.expose_secret();
+        let body = read_some(answer.body, self.app.engine.timing.error_body).await;
+        Failure::unusable(
+            Kind::BadResponse,
+            "the upstream answered with a web page: its address, a proxy or a block is likely the cause",
+            answer.status,
+        )
+        .with_detail(|| excerpt(&body, &[secret]))
     }
 
     /// Reads a whole body within its bound and the byte budget.
@@ -289,19 +345,29 @@ impl Journey {
     }
 }
 
-fn page(status: StatusCode) -> Failure {
-    Failure::unusable(
-        Kind::BadResponse,
-        "the upstream answered with a web page: its address, a proxy or a block is likely the cause",
-        status,
-    )
+/// Why a document could not be read.
+enum Unread {
+    NotJson(JsonError),
+    GaveUp,
+}
+
+fn not_read(unread: &Unread, status: StatusCode) -> Failure {
+    let failure = Failure::unusable(Kind::BadResponseBody, "the upstream's answer could not be read", status);
+    match unread {
+        Unread::NotJson(error) => failure.with_detail(|| error.to_string()),
+        Unread::GaveUp => failure,
+    }
 }
 
 fn not_made(error: &CallError) -> Failure {
+    if *error == CallError::CallerVersion {
+        let refusal = Refusal::new(Kind::InvalidRequest, error.to_string());
+        return Failure::callers(refusal.with_param("api-version"));
+    }
     Failure::not_made(match error {
         CallError::NotServed { .. } => "the channel's provider does not serve this interface",
         CallError::Model => "the model's name cannot be sent to the channel",
-        CallError::Version => "the API version cannot be sent to the channel",
+        CallError::Version | CallError::CallerVersion => "the API version cannot be sent to the channel",
         CallError::Secret | CallError::Organization | CallError::Url => "the channel's settings do not make a request",
     })
 }

@@ -7,8 +7,11 @@ use sluice_domain::{ChannelId, Clock};
 use sluice_limits::{KeyedLimiter, Rate, RateError};
 use sluice_providers::Catalog;
 use sluice_upstream::{Client, Route};
+use tokio::sync::Semaphore;
 
 use super::address::Addresses;
+use super::budget::RetryBudget;
+use super::seen::Seen;
 use super::timing::Timing;
 use crate::meter::Counter;
 use crate::plan::ejection::Ejections;
@@ -17,6 +20,8 @@ use crate::plan::ejection::Ejections;
 const NOTICE_EVERY: Duration = Duration::from_secs(10);
 /// Channels whose failures are told apart in the log.
 const NOTICED_CHANNELS: usize = 10_000;
+/// Streams without a caller that are read on at once. More are cancelled.
+const MAX_DRAINS: usize = 256;
 
 /// What all requests share on the way to upstreams. Clones are the same engine.
 #[derive(Debug, Clone)]
@@ -32,6 +37,12 @@ pub struct Parts {
     pub(super) addresses: Addresses,
     /// Which channels are left out for a while.
     pub ejections: Ejections,
+    /// How many retries may be made.
+    pub(super) retries: RetryBudget,
+    /// What is seen of channels, to be told.
+    pub seen: Seen,
+    /// Streams without a caller that are read on.
+    pub drains: Arc<Semaphore>,
     /// Counts tokens where no usage is reported.
     pub counter: Counter,
     /// How long things may take.
@@ -65,6 +76,9 @@ impl Engine {
             route: Route::default(),
             addresses: Addresses::new(catalog),
             ejections: Ejections::default(),
+            retries: RetryBudget::default(),
+            seen: Seen::default(),
+            drains: Arc::new(Semaphore::new(MAX_DRAINS)),
             counter: Counter::default(),
             timing,
             max_answer_bytes,

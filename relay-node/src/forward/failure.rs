@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode};
 use sluice_dialect::error::UpstreamError;
 use sluice_upstream::{Failure as SendFailure, ReadError, SendError};
 
+use super::seen::{Evidence, MESSAGE_CHARS};
 use crate::error::{Kind, Passed, Refusal};
 
 /// What to do after a failed attempt.
@@ -38,6 +39,10 @@ pub(super) struct Failure {
     pub(super) retry: Retry,
     /// Whether the channel is at fault in a way that passes: such failures in a row eject it.
     pub(super) counts: bool,
+    /// What the upstream answered with, for whoever decides about the channel.
+    pub(super) evidence: Option<Evidence>,
+    /// What the layer below or the upstream said, masked and short, for the node's log. Empty when the caller is told anyway.
+    pub(super) detail: String,
 }
 
 /// Words of providers that mean: this key cannot be used.
@@ -62,6 +67,8 @@ impl Failure {
             word: failure.as_str(),
             retry: Retry::NextChannel,
             counts: !matches!(failure, SendFailure::InvalidTarget | SendFailure::InvalidRoute),
+            evidence: None,
+            detail: error.cause().to_owned(),
         }
     }
 
@@ -92,19 +99,34 @@ impl Failure {
     #[must_use]
     pub(super) fn no_memory(status: StatusCode) -> Self {
         let refusal = Refusal::new(Kind::MemoryFull, "the relay has no memory left for the answer, try again");
-        Self { refusal, status: status.as_u16(), word: Kind::MemoryFull.as_str(), retry: Retry::Never, counts: false }
+        Self { status: status.as_u16(), ..Self::told(refusal) }
+    }
+
+    /// What the caller asked for cannot be sent anywhere.
+    #[must_use]
+    pub(super) fn callers(refusal: Refusal) -> Self {
+        Self::told(refusal)
+    }
+
+    /// The same, with what was said. It is made only where it will be of use: a caller reads its own errors.
+    #[must_use]
+    pub(super) fn with_detail(mut self, detail: impl FnOnce() -> String) -> Self {
+        if self.retry != Retry::Never || self.counts {
+            self.detail = detail();
+        }
+        self
+    }
+
+    /// Nobody at fault but the request, or this relay: the caller is told, and that is it.
+    fn told(refusal: Refusal) -> Self {
+        let word = refusal.kind.as_str();
+        Self { refusal, status: 0, word, retry: Retry::Never, counts: false, evidence: None, detail: String::new() }
     }
 
     /// The request for this channel could not be made.
     #[must_use]
     pub(super) fn not_made(message: &'static str) -> Self {
-        Self {
-            refusal: Refusal::new(Kind::ConvertRequest, message),
-            status: 0,
-            word: Kind::ConvertRequest.as_str(),
-            retry: Retry::NextChannel,
-            counts: false,
-        }
+        Self { retry: Retry::NextChannel, detail: message.to_owned(), ..Self::told(Refusal::new(Kind::ConvertRequest, message)) }
     }
 
     /// The upstream answered with an error status.
@@ -116,7 +138,8 @@ impl Failure {
     /// The upstream answered 200, and its body or first event is an error.
     #[must_use]
     pub(super) fn reported(status: StatusCode, error: UpstreamError) -> Self {
-        Self::judged(status.as_u16(), meant_status(&error), None, error)
+        let said: String = error.message.chars().take(MESSAGE_CHARS).collect();
+        Self::judged(status.as_u16(), meant_status(&error), None, error).with_detail(|| said)
     }
 
     /// `answered` is what the upstream sent, `meant` what it should have sent.
@@ -129,6 +152,7 @@ impl Failure {
             500..=502 | 505..=523 | 525..=599 => Retry::NextChannel,
             _ => Retry::Never,
         };
+        let evidence = (400..600).contains(&meant).then(|| evidence(meant, &error));
         let refusal = if is_key {
             Refusal::new(Kind::UpstreamAuth, "the upstream refused the channel's credentials")
         } else if (400..600).contains(&meant) {
@@ -144,26 +168,45 @@ impl Failure {
             status: answered,
             word: if is_key { Kind::UpstreamAuth.as_str() } else { Kind::UpstreamRefused.as_str() },
             retry,
-            counts: matches!(meant, 429 | 500..),
+            counts: !is_key && matches!(meant, 429 | 500..),
+            evidence,
+            detail: String::new(),
         }
     }
 
     fn of_answer(kind: Kind, message: &'static str, status: StatusCode, word: &'static str) -> Self {
-        Self { refusal: Refusal::new(kind, message), status: status.as_u16(), word, retry: Retry::NextChannel, counts: true }
+        let refusal = Refusal::new(kind, message);
+        let detail = message.to_owned();
+        Self { refusal, status: status.as_u16(), word, retry: Retry::NextChannel, counts: true, evidence: None, detail }
     }
+}
+
+/// What a caller is told of an error that came inside its answer, after the beginning.
+#[must_use]
+pub fn refusal_inside(error: UpstreamError) -> Refusal {
+    Failure::reported(StatusCode::OK, error).refusal
 }
 
 /// Whether an error is about our key, so that another one may do and the caller must not read it as being about theirs.
 fn is_key_fault(status: u16, error: &UpstreamError) -> bool {
-    let named = |words: &[&str], word: Option<&str>| word.is_some_and(|word| words.contains(&word));
-    let is_named = named(&KEY_CODES, error.code.as_deref())
-        || named(&KEY_TYPES, error.kind.as_deref())
-        || named(&KEY_TYPES, error.code.as_deref());
     match status {
         401 | 402 => true,
-        403 | 429 => is_named,
+        403 | 429 => names_the_key(error),
         _ => false,
     }
+}
+
+fn evidence(status: u16, error: &UpstreamError) -> Evidence {
+    let word = |word: &Option<String>| word.clone().unwrap_or_default();
+    let message = error.message.chars().take(MESSAGE_CHARS).collect();
+    Evidence { status, kind: word(&error.kind), code: word(&error.code), message }
+}
+
+fn names_the_key(error: &UpstreamError) -> bool {
+    let named = |words: &[&str], word: Option<&str>| word.is_some_and(|word| words.contains(&word));
+    named(&KEY_CODES, error.code.as_deref())
+        || named(&KEY_TYPES, error.kind.as_deref())
+        || named(&KEY_TYPES, error.code.as_deref())
 }
 
 fn is_unknown_model(error: &UpstreamError) -> bool {
@@ -187,6 +230,8 @@ fn meant_status(error: &UpstreamError) -> u16 {
         429
     } else if says(&["invalid_api_key", "authentication"]) {
         401
+    } else if names_the_key(error) {
+        403
     } else if says(&["model_not_found", "not_found"]) {
         404
     } else if says(&["invalid_request", "context_length_exceeded", "content_filter", "invalid_prompt"]) {
@@ -293,6 +338,27 @@ mod tests {
         assert_eq!(status(r#"{"error":{"message":"x","code":429}}"#), 429);
         assert_eq!(status(r#"{"error":{"message":"x","type":"rate_limit_error"}}"#), 429);
         assert_eq!(status(r#"{"error":{"message":"x","code":"invalid_api_key","type":"invalid_request_error"}}"#), 401);
+        assert_eq!(status(r#"{"error":{"message":"x","type":"permission_error"}}"#), 403);
+        assert_eq!(status(r#"{"error":{"message":"x","code":"account_deactivated"}}"#), 403);
         assert_eq!(status(r#"{"error":"boom"}"#), 502);
+    }
+
+    #[test]
+    fn an_error_about_our_key_is_never_told_in_the_providers_words() {
+        for words in [
+            r#""type":"invalid_request_error","code":"invalid_api_key""#,
+            r#""type":"authentication_error""#,
+            r#""type":"permission_error""#,
+            r#""type":"insufficient_quota","code":"insufficient_quota""#,
+            r#""code":"account_deactivated""#,
+            r#""code":401"#,
+        ] {
+            let body = format!(r#"{{"error":{{"message":"your key is no good",{words}}}}}"#);
+            let told = refusal_inside(UpstreamError::read(200, body.as_bytes(), &[]));
+            assert_eq!((told.kind, told.code()), (Kind::UpstreamAuth, Some("upstream_auth_failed")), "{words}");
+            assert!(!told.message.contains("your key"), "{words}: {}", told.message);
+        }
+        let told = refusal_inside(UpstreamError::read(200, br#"{"error":{"message":"too busy","type":"server_error"}}"#, &[]));
+        assert_eq!((told.message.as_ref(), told.error_type()), ("too busy", "server_error"));
     }
 }

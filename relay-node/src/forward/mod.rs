@@ -5,8 +5,10 @@
 
 mod address;
 mod attempt;
+mod budget;
 mod engine;
 mod failure;
+mod seen;
 mod timing;
 mod wire;
 
@@ -18,7 +20,6 @@ use http::HeaderValue;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use sluice_dialect::openai::Request;
-use sluice_domain::ChannelId;
 use sluice_providers::ClientHints;
 use sluice_routing::{Candidate, Next, Plan};
 use sluice_snapshot::RelaySettings;
@@ -27,7 +28,9 @@ use tracing::warn;
 
 pub use self::attempt::{Good, Opened, Whole};
 pub use self::engine::Engine;
+pub use self::failure::refusal_inside;
 use self::failure::{Failure, Retry};
+pub use self::seen::{Evidence, Seen, Told};
 pub use self::timing::Timing;
 use crate::app::RelayApp;
 use crate::error::Refusal;
@@ -52,7 +55,9 @@ pub struct Journey {
     pub plan: Plan,
     /// Chance, for choices and waits.
     pub rng: SmallRng,
-    /// When all attempts must be over.
+    /// The upstream that was waited for is asked again once.
+    has_waited: bool,
+    /// When all attempts must be over; of a stream, when its first output must be there.
     pub deadline: Option<Instant>,
     /// The caller has a status already: no further attempt.
     pub is_committed: Arc<AtomicBool>,
@@ -100,8 +105,11 @@ impl Journey {
         (settings, shows_channel): (RelaySettings, bool),
         (request, payload): (Arc<Request>, Payload),
         (plan, rng): (Plan, SmallRng),
+        is_committed: Arc<AtomicBool>,
     ) -> Self {
-        let deadline = app.engine.timing.answer.map(|limit| Instant::now() + limit);
+        let timing = &app.engine.timing;
+        let limit = if request.facts().stream { Some(timing.first_output) } else { timing.answer };
+        let deadline = limit.map(|limit| Instant::now() + limit);
         Self {
             app: app.clone(),
             request,
@@ -110,8 +118,9 @@ impl Journey {
             settings,
             plan,
             rng,
+            has_waited: false,
             deadline,
-            is_committed: Arc::default(),
+            is_committed,
             shows_channel,
         }
     }
@@ -120,10 +129,13 @@ impl Journey {
     pub async fn run(mut self, first: Candidate, mut bill: Box<Bill>) -> Answered {
         let mut candidate = first;
         let mut retries = 0;
+        self.app.engine.retries.earn();
         loop {
+            self.app.engine.ejections.begins(candidate.id(), self.model(), self.now());
             let failure = match self.attempt(&candidate, &mut bill).await {
                 Ok(good) => {
-                    self.app.engine.ejections.succeeded(candidate.channel.id);
+                    self.app.engine.ejections.succeeded(candidate.id(), self.model());
+                    self.app.engine.seen.succeeded(candidate.id());
                     return Answered { outcome: Ok(good), bill };
                 }
                 Err(failure) => failure,
@@ -147,9 +159,12 @@ impl Journey {
             Retry::NextKey => Next::KeyOf(failed.channel.id),
             Retry::NextChannel | Retry::NextAfter(_) => Next::Channel,
         };
-        let next = self.plan.next(wanted, &mut self.rng)?;
+        let next = self.plan.next(wanted, &mut self.rng).or_else(|| self.the_same(failed, failure.retry))?;
         let wait = self.wait_before(&next, failed, failure.retry, retries);
         if self.deadline.is_some_and(|deadline| Instant::now() + wait >= deadline) {
+            return None;
+        }
+        if !self.app.engine.retries.take(self.now()) {
             return None;
         }
         if !wait.is_zero() {
@@ -157,6 +172,21 @@ impl Journey {
         }
         // The caller may have been given its status while we waited.
         (!self.is_committed.load(Ordering::Relaxed)).then_some(next)
+    }
+
+    /// Nobody else is left: an upstream that is busy for a moment, and says so, is worth that moment once.
+    fn the_same(&mut self, failed: &Candidate, retry: Retry) -> Option<Candidate> {
+        let Retry::NextAfter(Some(wait)) = retry else { return None };
+        let is_worth_it = wait <= self.app.engine.timing.longest_wait && !std::mem::replace(&mut self.has_waited, true);
+        is_worth_it.then(|| failed.clone())
+    }
+
+    fn model(&self) -> &str {
+        self.request.facts().model.as_str()
+    }
+
+    fn now(&self) -> u64 {
+        self.app.clock.read().boot_millis
     }
 
     /// Busy upstreams of one tier are not asked one right after the other. A channel that says when to come back is asked again only
@@ -176,16 +206,23 @@ impl Journey {
 
     /// Remembers a failure: for the choice of later requests, and in the log.
     fn note(&self, candidate: &Candidate, failure: &Failure, retries: u32) {
-        let id: ChannelId = candidate.channel.id;
+        let (id, ejections, now) = (candidate.channel.id, &self.app.engine.ejections, self.now());
+        let wait = match failure.retry {
+            Retry::NextAfter(wait) => wait,
+            _ => None,
+        };
+        let mut is_ejected = false;
         if failure.counts {
-            let wait = match failure.retry {
-                Retry::NextAfter(wait) => wait,
-                _ => None,
-            };
-            if self.app.engine.ejections.failed(id, wait, self.app.clock.read().boot_millis) {
-                self.app.metrics.requests.ejections.increment();
-                warn!(channel.id = %id, "channel {id} keeps failing and is left out for a while");
-            }
+            is_ejected = ejections.failed(candidate.id(), self.model(), wait, now);
+        } else if failure.retry == Retry::NextKey {
+            ejections.refused(candidate.id(), now);
+        } else {
+            ejections.undecided(candidate.id(), self.model());
+        }
+        let is_to_blame = failure.counts || failure.retry == Retry::NextKey;
+        self.app.engine.seen.failed(candidate.id(), is_to_blame, failure.evidence.clone());
+        if is_ejected {
+            self.app.metrics.requests.ejections.increment();
         }
         if self.app.engine.may_notice(id) {
             warn!(
@@ -194,6 +231,8 @@ impl Journey {
                 attempt = retries + 1,
                 status = failure.status,
                 error = failure.word,
+                detail = failure.detail,
+                left_out = is_ejected,
                 "channel {id} did not answer a request: {}",
                 failure.word
             );

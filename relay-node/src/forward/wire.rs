@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName};
 use sluice_upstream::Body;
 use tokio::time::timeout;
@@ -14,7 +14,8 @@ const ERROR_BYTES: usize = 64 << 10;
 /// The longest name an upstream may give to a request.
 const REQUEST_ID_BYTES: usize = 128;
 /// Headers of a good answer that callers get to see.
-const PASSED_HEADERS: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_DISPOSITION, HeaderName::from_static("openai-processing-ms")];
+const PASSED_HEADERS: [HeaderName; 4] =
+    [CONTENT_TYPE, CONTENT_DISPOSITION, RETRY_AFTER, HeaderName::from_static("openai-processing-ms")];
 /// Where upstreams tell their own name for a request.
 const REQUEST_ID_HEADERS: [&str; 3] = ["x-request-id", "request-id", "x-oneapi-request-id"];
 

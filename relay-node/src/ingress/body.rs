@@ -12,6 +12,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT}
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::Instant;
 
 use crate::app::RelayApp;
 use crate::budget::{ByteBudget, HeldBytes, OverBudget};
@@ -22,7 +23,7 @@ use crate::error::{Kind, Refusal};
 pub struct Bounds {
     /// The most bytes, packed and unpacked.
     pub max_bytes: usize,
-    /// The longest silence of the caller while it sends.
+    /// The longest silence of the caller while it sends; also how long it may be slower than [`LEAST_RATE`].
     pub idle: Duration,
 }
 
@@ -60,6 +61,8 @@ const FREE_EXPANSION_BYTES: usize = 1 << 20;
 const STEP_BYTES: usize = 32 << 10;
 /// The largest window a zstd frame may ask for, as a power of two: 8 MiB, as RFC 9659 demands of HTTP.
 const ZSTD_WINDOW_LOG: u32 = 23;
+/// Bytes a second that a body must bring on average: a caller that sends a byte now and then must not hold memory for ever.
+pub const LEAST_RATE: u64 = 16 << 10;
 /// Bytes of an unwanted body that are read, so that the caller gets to read the answer.
 const DRAIN_BYTES: usize = 1 << 20;
 /// How long an unwanted body is read for.
@@ -76,8 +79,9 @@ pub async fn read(body: &mut Body, headers: &HeaderMap, bounds: Bounds, budget: 
     if announced.is_some_and(|bytes| bytes > bounds.max_bytes) {
         return Err(too_large(bounds));
     }
-    let mut held = budget.hold(announced.unwrap_or(STEP_BYTES)).map_err(memory_full)?;
-    let packed = collect(body, bounds, budget, &mut held).await?;
+    // What is announced need not come: memory is granted as it arrives.
+    let mut held = budget.hold(announced.unwrap_or(STEP_BYTES).min(STEP_BYTES)).map_err(memory_full)?;
+    let packed = collect(body, announced, bounds, budget, &mut held).await?;
     if coding == Coding::Identity || packed.is_empty() {
         return Ok(Payload { bytes: packed, _held: held });
     }
@@ -139,22 +143,32 @@ fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
     Err(Refusal::new(Kind::UnsupportedMedia, "the content type must be application/json"))
 }
 
-async fn collect(body: &mut Body, bounds: Bounds, budget: &ByteBudget, held: &mut HeldBytes) -> Result<Bytes, Refusal> {
+async fn collect(
+    body: &mut Body,
+    announced: Option<usize>,
+    bounds: Bounds,
+    budget: &ByteBudget,
+    held: &mut HeldBytes,
+) -> Result<Bytes, Refusal> {
     let mut first: Option<Bytes> = None;
     let mut joined = BytesMut::new();
+    let began = Instant::now();
     loop {
-        let frame = tokio::time::timeout(bounds.idle, body.frame())
+        let arrived = first.as_ref().map_or(joined.len(), Bytes::len);
+        let patience = bounds.idle.min(left_at_least_rate(arrived, bounds, began.elapsed()));
+        let frame = tokio::time::timeout(patience, body.frame())
             .await
             .map_err(|_| Refusal::new(Kind::BodyTimeout, "the request body did not arrive in time"))?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|_| Refusal::new(Kind::BodyUnreadable, "the request body could not be read"))?;
         let Ok(data) = frame.into_data() else { continue };
-        let length = first.as_ref().map_or(joined.len(), Bytes::len) + data.len();
+        let length = arrived + data.len();
         if length > bounds.max_bytes {
             return Err(too_large(bounds));
         }
         if length > held.bytes() {
-            held.resize(budget, (length * 2).min(bounds.max_bytes)).map_err(memory_full)?;
+            let most = announced.unwrap_or(bounds.max_bytes).max(length);
+            held.resize(budget, (length * 2).min(most)).map_err(memory_full)?;
         }
         // Most bodies come in one piece, which is kept as it is.
         match first.take() {
@@ -168,6 +182,12 @@ async fn collect(body: &mut Body, bounds: Bounds, budget: &ByteBudget, held: &mu
         }
     }
     Ok(first.unwrap_or_else(|| joined.freeze()))
+}
+
+/// How much longer a body may take that has come so far in this time.
+fn left_at_least_rate(arrived: usize, bounds: Bounds, elapsed: Duration) -> Duration {
+    let millis = u64::try_from(arrived).unwrap_or(u64::MAX).saturating_mul(1_000) / LEAST_RATE;
+    bounds.idle.saturating_add(Duration::from_millis(millis)).saturating_sub(elapsed)
 }
 
 async fn unpack(

@@ -8,8 +8,8 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::http1::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use sluice_telemetry::tasks::Tasks;
@@ -47,8 +47,6 @@ impl Default for ListenSettings {
 
 /// How long accepting pauses when the process has no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Signs of life asked of HTTP/2 connections.
-const PING_EVERY: Duration = Duration::from_secs(20);
 
 /// Serves a router until `end`, then finishes what is in flight. Handlers find the peer's address as `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, router: Router, settings: ListenSettings, tasks: Tasks, end: impl Future<Output = ()>) {
@@ -81,25 +79,20 @@ pub async fn serve(listener: TcpListener, router: Router, settings: ListenSettin
                 request.extensions_mut().insert(ConnectInfo(peer));
                 router.clone().call(request)
             });
-            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
+            let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
             // A connection that breaks tells of itself in the requests it carried.
-            let _ = watcher.watch(connection.into_owned()).await;
+            let _ = watcher.watch(connection).await;
         });
     }
     drop(listener);
     graceful.shutdown().await;
 }
 
-fn builder(settings: ListenSettings) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(settings.idle).max_buf_size(settings.buffer_bytes);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_EVERY)
-        .max_header_list_size(u32::try_from(settings.buffer_bytes).unwrap_or(u32::MAX))
-        .max_send_buf_size(settings.buffer_bytes);
+/// HTTP/1.1 alone. A caller of clear-text HTTP/2 that grants no window is asked for nothing more, body included, so that neither its
+/// request nor what is set aside for it would ever end; proxies in front of relays speak HTTP/1.1 to them.
+fn builder(settings: ListenSettings) -> Builder {
+    let mut builder = Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(settings.idle).max_buf_size(settings.buffer_bytes);
     builder
 }
 

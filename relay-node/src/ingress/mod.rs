@@ -92,6 +92,9 @@ async fn receive(State(app): State<RelayApp>, request: Request) -> Response<Body
     if !body.is_end_stream() && !body::drain(&mut body, &head.headers).await && head.version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    if head.version == Version::HTTP_11 && reply::is_stream(&response) {
+        response.headers_mut().entry(CONNECTION).or_insert(HeaderValue::from_static("keep-alive"));
+    }
     stamp.seal(&mut response);
     response
 }
@@ -143,7 +146,7 @@ async fn dispatch(app: &RelayApp, call: &Call<'_>, body: &mut Body, route: Route
 async fn admitted(app: &RelayApp, call: &Call<'_>, observed: &mut Observed) -> Result<Admitted, Refusal> {
     let caller = auth::identify(&app.view, call.presented_key().as_deref()).await?;
     observed.caller(&caller);
-    admit::check(caller, &app.view.table(), call.client, call.started.wall)
+    admit::check(caller, &app.view.table(), call.client, app.view.corrected(call.started.wall))
 }
 
 async fn listing(

@@ -27,6 +27,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 const X_SLUICE_VERSION: HeaderName = HeaderName::from_static("x-sluice-version");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS");
 const ONE_DAY: HeaderValue = HeaderValue::from_static("86400");
@@ -121,12 +122,13 @@ pub fn json(status: StatusCode, body: Bytes) -> Response<Body> {
     response
 }
 
-/// A stream as answer. The channel is told only to those who may know it.
+/// A stream as answer, with the headers of the upstream's that callers get to see. The channel is told only to those who may know it.
 #[must_use]
-pub fn stream(pump: Pump, channel: Option<ChannelId>) -> Response<Body> {
+pub fn stream(pump: Pump, passed: HeaderMap, channel: Option<ChannelId>) -> Response<Body> {
     let mut response = Response::new(Body::new(pump));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    *headers = passed;
+    headers.insert(CONTENT_TYPE, EVENTS);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     name_channel(headers, channel);
@@ -145,6 +147,12 @@ pub fn whole(whole: Whole, channel: Option<ChannelId>) -> Response<Body> {
     let (bytes, held) = whole.into_body();
     *response.body_mut() = Body::new(WholeBody::new(bytes, held));
     response
+}
+
+/// Whether an answer is a stream of events.
+#[must_use]
+pub fn is_stream(response: &Response<Body>) -> bool {
+    response.headers().get(CONTENT_TYPE) == Some(&EVENTS)
 }
 
 fn name_channel(headers: &mut HeaderMap, channel: Option<ChannelId>) {

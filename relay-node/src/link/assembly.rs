@@ -13,6 +13,8 @@ pub(super) struct Assembly {
     chunks: u32,
     next: u32,
     bytes: Vec<u8>,
+    /// A chunk did not fit: the rest of that snapshot is passed over, so that it is refused once.
+    is_skipping: bool,
 }
 
 /// A snapshot, put together.
@@ -30,7 +32,7 @@ impl Assembly {
     pub(super) fn push(&mut self, chunk: pb::SnapshotChunk) -> Result<Option<Assembled>, &'static str> {
         let taken = self.take(chunk);
         if taken.is_err() {
-            *self = Self::default();
+            *self = Self { is_skipping: true, ..Self::default() };
         }
         taken
     }
@@ -38,7 +40,9 @@ impl Assembly {
     fn take(&mut self, chunk: pb::SnapshotChunk) -> Result<Option<Assembled>, &'static str> {
         let Some(version) = chunk.version else { return Err("a chunk without version") };
         if chunk.chunk == 0 {
-            *self = Self { version: Some(version), crc: chunk.crc, chunks: chunk.chunks, next: 0, bytes: Vec::new() };
+            *self = Self { version: Some(version), crc: chunk.crc, chunks: chunk.chunks, ..Self::default() };
+        } else if self.is_skipping {
+            return Ok(None);
         } else if self.version.as_ref() != Some(&version) || self.crc != chunk.crc || self.chunks != chunk.chunks {
             return Err("a chunk of another snapshot");
         }
@@ -89,6 +93,17 @@ mod tests {
         assert_eq!(results.pop().flatten().unwrap().bytes, b"abcde");
         assert!(results.iter().all(Option::is_none));
         assert_eq!(assembly.push(chunks(2, &[b""]).remove(0)).unwrap().unwrap().bytes, b"");
+    }
+
+    #[test]
+    fn a_snapshot_with_a_chunk_that_does_not_fit_is_refused_once() {
+        let mut assembly = Assembly::default();
+        let parts = chunks(1, &[b"a", b"b", b"c", b"d"]);
+        assembly.push(parts[0].clone()).unwrap();
+        assert_eq!(assembly.push(parts[2].clone()), Err("a chunk out of order"));
+        assert_eq!(assembly.push(parts[3].clone()), Ok(None));
+        let answers: Vec<_> = parts.into_iter().map(|part| assembly.push(part).unwrap()).collect();
+        assert_eq!(answers[3].as_ref().unwrap().bytes, b"abcd");
     }
 
     #[test]

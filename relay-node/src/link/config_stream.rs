@@ -30,6 +30,10 @@ const MAX_OUTGOING: usize = 64;
 const MISSED_HEARTBEATS: u32 = 5;
 /// Heartbeats in a row with a head behind this relay that mean more than a replica that lags.
 const BEHIND_HEARTBEATS: u32 = 5;
+/// Heartbeats in a row with a head ahead of this relay that mean that a change was missed: the hash is only compared at the same version.
+const LAGGING_HEARTBEATS: u32 = 10;
+/// Heartbeats that pages of identities may take to begin after a snapshot midway. Without them this relay would not know what it missed.
+const AWAITED_HEARTBEATS: u32 = 10;
 /// How long a wrong hash is given before a snapshot is asked for again, in milliseconds.
 const REPAIR_PAUSE_MILLIS: u64 = 10_000;
 
@@ -49,6 +53,8 @@ pub(super) struct ConfigStream<'a> {
     pub(super) repair: &'a mut Repair,
     /// Whether something came after which a snapshot is not the beginning any more.
     pub(super) has_begun: bool,
+    /// Heartbeats since a snapshot midway, while no page of identities has followed it.
+    pub(super) awaits_pages: Option<u32>,
 }
 
 /// What is known of a configuration that went wrong; it outlives connections.
@@ -60,6 +66,8 @@ pub(super) struct Repair {
     told_at: Option<u64>,
     /// Heartbeats in a row whose head was behind this relay.
     behind: u32,
+    /// Heartbeats in a row whose head was ahead of this relay, at the version it had then.
+    lagging: (u32, i64),
 }
 
 impl ConfigStream<'_> {
@@ -104,15 +112,16 @@ impl ConfigStream<'_> {
         match message {
             Down::Snapshot(chunk) => match self.assembly.push(chunk) {
                 Ok(Some(assembled)) => {
-                    self.take_snapshot(assembled).await?;
+                    let is_midway = had_begun;
                     self.has_begun = true;
-                    if had_begun { Err(SessionError::Replaced) } else { Ok(()) }
+                    self.take_snapshot(assembled, is_midway).await
                 }
                 Ok(None) => Ok(()),
                 Err(reason) => self.nack(reason),
             },
             Down::Delta(delta) => self.take_delta(delta).await,
             Down::Identities(page) => {
+                self.awaits_pages = None;
                 self.view.take_page(page_of(page));
                 self.configured.touched();
                 Ok(())
@@ -121,8 +130,11 @@ impl ConfigStream<'_> {
         }
     }
 
-    async fn take_snapshot(&mut self, assembled: Assembled) -> Result<(), SessionError> {
+    /// A snapshot midway means that changes were missed, those of identities among them: pages with all of them follow it.
+    async fn take_snapshot(&mut self, assembled: Assembled, is_midway: bool) -> Result<(), SessionError> {
         let version = resource::version_from_pb(Some(assembled.version));
+        let (before, ..) = self.configured.place();
+        let is_same_history = before.lineage.is_empty() || before.lineage == version.lineage;
         let changed = self.configured.change(move |state| {
             let snapshot = pb::Snapshot::decode(&*assembled.bytes)?;
             let (upserts, nameless) = resource::upserts_from_pb(&snapshot.resources);
@@ -134,24 +146,35 @@ impl ConfigStream<'_> {
                 self.metrics.snapshots.increment();
                 self.repair.awaits_snapshot = false;
                 info!(config.seq = now.version.seq, "configuration {} is in force, from a snapshot", now.version.seq);
-                self.ack(now)
+                self.ack(now)?;
+                if !is_midway {
+                    return Ok(());
+                }
+                if !is_same_history {
+                    // leases of another history are void: register anew
+                    return Err(SessionError::Replaced);
+                }
+                self.view.begin_pages();
+                self.awaits_pages = Some(0);
+                Ok(())
             }
             Err(_) => self.nack("a snapshot that does not decode"),
         }
     }
 
     async fn take_delta(&mut self, mut delta: pb::Delta) -> Result<(), SessionError> {
-        if self.repair.awaits_snapshot {
-            return Ok(());
-        }
         let (from, to) = (resource::version_from_pb(delta.from.clone()), resource::version_from_pb(delta.to.clone()));
-        if from != self.configured.place().0 {
-            return self.nack("a delta that starts elsewhere");
-        }
-        // identities first: what is taken away must not outlive what it was taken away with
+        // identities first: what is taken away must not outlive what it was taken away with. Their revisions say which is newer, so a
+        // gap before them does no harm
         let (tokens, users) = (std::mem::take(&mut delta.tokens), std::mem::take(&mut delta.users));
         if !tokens.is_empty() || !users.is_empty() {
             self.take_identities(to.seq, tokens, &users);
+        }
+        if self.repair.awaits_snapshot {
+            return Ok(());
+        }
+        if from != self.configured.place().0 {
+            return self.nack("a delta that starts elsewhere");
         }
         match self.configured.change(move |state| apply(state, &delta)).await? {
             Ok(now) => {
@@ -171,6 +194,7 @@ impl ConfigStream<'_> {
                 Ok(change) => good_tokens.push(taken(change, TokenId::get)),
                 Err(malformed) => {
                     warn!(token.id = id, "cannot read token {id}: {malformed}; it is not served here");
+                    self.view.is_missing_some();
                     self.view.deny(Deny { seq, rev, target: DenyTarget::Token(TokenId::new(id)) });
                 }
             }
@@ -180,6 +204,7 @@ impl ConfigStream<'_> {
                 Ok(change) => good_users.push(taken(change, UserId::get)),
                 Err(malformed) => {
                     warn!(user.id = user.id, "cannot read user {}: {malformed}; they are not served here", user.id);
+                    self.view.is_missing_some();
                     self.view.deny(Deny { seq, rev: user.rev, target: DenyTarget::User(UserId::new(user.id)) });
                 }
             }
@@ -216,6 +241,18 @@ impl ConfigStream<'_> {
             );
         }
         self.report_status(now.boot_millis, here.seq)?;
+        let (beats, seq) = self.repair.lagging;
+        let is_lagging = is_same_history && head.seq > here.seq && !self.repair.awaits_snapshot;
+        self.repair.lagging = (if is_lagging && seq == here.seq { beats.saturating_add(1) } else { 0 }, here.seq);
+        if self.repair.lagging.0 == LAGGING_HEARTBEATS {
+            return self.nack("a head that no change leads to");
+        }
+        if let Some(count) = &mut self.awaits_pages {
+            *count += 1;
+            if *count > AWAITED_HEARTBEATS {
+                return Err(SessionError::Replaced);
+            }
+        }
         let is_due = !self.repair.awaits_snapshot
             && self.repair.told_at.is_none_or(|at| now.boot_millis.saturating_sub(at) >= REPAIR_PAUSE_MILLIS);
         if head == here && is_comparable && is_due && StateHash::from_bytes(&heartbeat.state_hash) != Some(hash) {
@@ -256,6 +293,8 @@ impl ConfigStream<'_> {
     fn nack(&mut self, reason: &'static str) -> Result<(), SessionError> {
         self.metrics.nacks.increment();
         self.repair.awaits_snapshot = true;
+        // the changes that are missing may have brought new keys
+        self.view.is_missing_some();
         warn!("cannot use {reason}, asking for a snapshot");
         self.send(pb::config_up::Message::Nack(pb::Nack { reason: reason.to_owned() }))
     }

@@ -20,6 +20,8 @@ const MAX_REJECTED: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Configured {
     state: Mutex<ConfigState>,
+    /// What cannot be used and was told already, with the reason.
+    told: Mutex<Vec<Rejected>>,
     view: View,
     metrics: ViewMetrics,
     /// Whether something changed since it was last kept on disk.
@@ -42,7 +44,7 @@ pub(super) struct NotDone;
 impl Configured {
     pub(super) fn new(view: View, metrics: ViewMetrics) -> Arc<Self> {
         let state = Mutex::new(ConfigState::default());
-        Arc::new(Self { state, view, metrics, is_unsaved: AtomicBool::new(false) })
+        Arc::new(Self { state, told: Mutex::default(), view, metrics, is_unsaved: AtomicBool::new(false) })
     }
 
     /// Where it is, and whether its hash can be compared.
@@ -86,19 +88,22 @@ impl Configured {
             self.view.forget_identities();
         }
         let (table, mut rejected) = state.compile();
-        for Rejected { key, reason } in &rejected {
-            warn!(
-                config.seq = state.version().seq,
-                "cannot use {} {}: {reason}; its previous form stays in force",
-                key.kind(),
-                key.name()
-            );
-        }
+        self.tell(state.version().seq, &rejected);
         self.metrics.rejected_entities.set_count(rejected.len());
         self.view.publish(Arc::new(table));
         self.is_unsaved.store(true, Ordering::Relaxed);
         rejected.truncate(MAX_REJECTED);
         Ok(Now { version: state.version().clone(), hash: state.hash(), rejected })
+    }
+
+    /// Names each resource that cannot be used once, not again with every change of another.
+    fn tell(&self, seq: i64, rejected: &[Rejected]) {
+        let mut told = self.told.lock();
+        for one in rejected.iter().filter(|one| !told.contains(one)) {
+            let (kind, name, reason) = (one.key.kind(), one.key.name(), &one.reason);
+            warn!(config.seq = seq, "cannot use {kind} {name}: {reason}; its previous form stays in force");
+        }
+        *told = rejected.iter().take(MAX_REJECTED).cloned().collect();
     }
 
     /// Says that identities changed, so that they are kept with the next save.

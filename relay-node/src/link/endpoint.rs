@@ -87,13 +87,17 @@ impl ControlEndpoint {
     #[must_use]
     pub fn unprotected(&self) -> Vec<String> {
         let Self::Urls { urls, .. } = self else { return Vec::new() };
-        let is_local = |host: &str| {
-            let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-            host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-        };
-        let is_open = |uri: &&Uri| uri.scheme_str() == Some("http") && !uri.host().is_some_and(is_local);
-        urls.iter().filter(is_open).map(ToString::to_string).collect()
+        urls.iter().filter(|uri| is_unprotected(uri)).map(ToString::to_string).collect()
     }
+}
+
+/// Whether everything travels to this address in clear text over a network.
+pub(crate) fn is_unprotected(uri: &Uri) -> bool {
+    let is_local = |host: &str| {
+        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    };
+    uri.scheme_str() == Some("http") && !uri.host().is_some_and(is_local)
 }
 
 async fn dial(listener: mpsc::Sender<DuplexStream>) -> io::Result<TokioIo<DuplexStream>> {

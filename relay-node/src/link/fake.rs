@@ -89,6 +89,7 @@ pub(crate) struct Inner {
     /// Answers about keys, used up one by one; the last one stays.
     pub(crate) identities: Mutex<HashMap<Vec<u8>, Vec<pb::ResolveReply>>>,
     pub(crate) resolves: Mutex<usize>,
+    pub(crate) observed: Mutex<Vec<pb::Observations>>,
 }
 
 /// The fake. Clones are the same.
@@ -114,6 +115,7 @@ impl Fake {
             usage: Tap::new(tasks),
             identities: Mutex::default(),
             resolves: Mutex::default(),
+            observed: Mutex::default(),
         }))
     }
 
@@ -154,6 +156,11 @@ impl pb::nodes_server::Nodes for Fake {
             heartbeat_ms: 60_000,
             fleet_size: 2,
         }))
+    }
+
+    async fn observe(&self, request: Request<pb::Observations>) -> Result<Response<pb::ObserveReply>, Status> {
+        self.observed.lock().push(request.into_inner());
+        Ok(Response::new(pb::ObserveReply {}))
     }
 }
 

@@ -36,8 +36,6 @@ struct File {
     tokens: Vec<pb::Token>,
     #[prost(message, repeated, tag = "5")]
     users: Vec<pb::User>,
-    #[prost(bool, tag = "6")]
-    is_complete: bool,
     #[prost(bytes = "vec", tag = "7")]
     digest_key: Vec<u8>,
     #[prost(int64, tag = "8")]
@@ -71,7 +69,6 @@ pub(super) fn encode(
         entries: entries.iter().map(entry).collect(),
         tokens: held.tokens.iter().map(|token| identity::token_to_pb(token)).collect(),
         users: held.users.iter().map(|user| identity::user_to_pb(user)).collect(),
-        is_complete: held.is_complete,
         digest_key: digest_key.to_vec(),
         saved_at_ms: now.0,
     };
@@ -91,7 +88,7 @@ pub(super) fn decode(content: &SecretSlice<u8>) -> Result<Kept, String> {
     let upserts = file.entries.into_iter().map(upsert_of).collect::<Result<Vec<_>, String>>()?;
     let mut state = ConfigState::default();
     state.replace(version, upserts, false);
-    let mut held = Held { is_complete: file.is_complete, ..Held::default() };
+    let mut held = Held::default();
     for token in file.tokens {
         if let Ok(Change::Is(token)) = identity::token_from_pb(token) {
             held.tokens.push(Arc::new(token));

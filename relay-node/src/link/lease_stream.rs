@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use sluice_billing::lease::{Grant, Verdict};
+use sluice_billing::lease::{Grant, Recalled, Verdict};
 use sluice_domain::{AccountId, ChannelId, LeaseId, Quota, TokenId, UserId};
 use sluice_rpc::{MAX_MESSAGE_BYTES, pb};
 use tokio::sync::mpsc;
@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use super::configured::Configured;
 use super::session::{Call, SessionError, Wire};
-use crate::quota::{Demand, Quotas, Refused};
+use crate::quota::{Demand, GiveBack, Quotas, Refused};
 use crate::view::{Deny, DenyTarget, View};
 
 /// Messages that may wait to be sent.
@@ -42,7 +42,8 @@ impl LeaseStream<'_> {
             held: self.quotas.held().into_iter().map(LeaseId::get).collect(),
         };
         let outstanding = self.quotas.outstanding();
-        let mut first = pb::LeaseUp { hello: Some(hello), ..pb::LeaseUp::default() };
+        let returns = self.quotas.returned().into_iter().map(return_of).collect();
+        let mut first = pb::LeaseUp { hello: Some(hello), returns, ..pb::LeaseUp::default() };
         let mut parts = outstanding.chunks(MAX_GRANTS);
         first.grants = parts.next().unwrap_or_default().iter().map(request_of).collect();
         send(&outgoing, first).await?;
@@ -69,6 +70,7 @@ impl LeaseStream<'_> {
                     send(&outgoing, asking(&waiting)).await?;
                     waiting.clear();
                 }
+                given = self.quotas.giving_back() => send(&outgoing, giving(given)).await?,
                 Some(leases) = self.renewals.recv() => {
                     let renew = leases.into_iter().map(LeaseId::get).collect();
                     send(&outgoing, pb::LeaseUp { renew, ..pb::LeaseUp::default() }).await?;
@@ -111,7 +113,15 @@ async fn take(
         quotas.granted(grant);
     }
     for refusal in message.refusals {
-        quotas.refused(refused_of(&refusal));
+        if refusal.reason() == pb::RefusalReason::Superseded {
+            quotas.superseded(refusal.grant_seq);
+        } else {
+            quotas.refused(refused_of(&refusal));
+        }
+    }
+    // after the grants of the same message: what they brought beyond needs goes back, too
+    for recall in message.recalls {
+        quotas.recalled(AccountId::new(recall.account_id), recall.recall_seq);
     }
     Ok(denied_seq)
 }
@@ -135,12 +145,31 @@ fn asking(demands: &[Demand]) -> pb::LeaseUp {
     pb::LeaseUp { grants: demands.iter().map(request_of).collect(), ..pb::LeaseUp::default() }
 }
 
+fn giving(given: GiveBack) -> pb::LeaseUp {
+    let recalled = |recalled: Recalled| pb::Recalled {
+        account_id: recalled.account.get(),
+        recall_seq: recalled.recall_seq,
+        lease_ids: recalled.leases.into_iter().map(LeaseId::get).collect(),
+    };
+    pb::LeaseUp {
+        returns: given.returns.into_iter().map(return_of).collect(),
+        recalled: given.recalled.into_iter().map(recalled).collect(),
+        grants: given.demands.iter().map(request_of).collect(),
+        ..pb::LeaseUp::default()
+    }
+}
+
+fn return_of((lease, total): (LeaseId, Quota)) -> pb::LeaseReturn {
+    pb::LeaseReturn { lease_id: lease.get(), returned_total: total.get() }
+}
+
 fn request_of(demand: &Demand) -> pb::GrantRequest {
     pb::GrantRequest {
         grant_seq: demand.grant_seq,
         account_id: demand.account.get(),
         need: demand.need.get(),
         want: demand.want.get(),
+        up_to_want: demand.up_to_want,
     }
 }
 
@@ -161,7 +190,7 @@ fn refused_of(refusal: &pb::Refusal) -> Refused {
         pb::RefusalReason::Frozen => Verdict::Frozen,
         pb::RefusalReason::UnknownAccount => Verdict::UnknownAccount,
         // a reason of a later version is no verdict about money
-        pb::RefusalReason::Unavailable | pb::RefusalReason::Unspecified => Verdict::Unavailable,
+        pb::RefusalReason::Unavailable | pb::RefusalReason::Superseded | pb::RefusalReason::Unspecified => Verdict::Unavailable,
     };
     Refused { grant_seq: refusal.grant_seq, verdict }
 }

@@ -10,10 +10,11 @@
 mod assembly;
 mod config_stream;
 mod configured;
-mod endpoint;
+pub(crate) mod endpoint;
 mod keep;
 mod lease_stream;
 mod node;
+mod observe;
 mod pause;
 mod report;
 mod resolve;
@@ -47,6 +48,7 @@ use self::session::{Call, SessionError, Wire};
 pub use self::standing::Standing;
 use self::tick::Ticker;
 use crate::chance::Chance;
+use crate::forward::Seen;
 use crate::health::Load;
 use crate::metrics::Metrics;
 use crate::quota::{Demand, Quotas};
@@ -97,6 +99,8 @@ pub struct LinkParts {
     pub demands: mpsc::Receiver<Demand>,
     /// Keys to ask about.
     pub questions: mpsc::Receiver<KeyDigest>,
+    /// How channels do, to be told.
+    pub seen: Seen,
 }
 
 /// The connection to the control plane, for the life of the process.
@@ -109,6 +113,8 @@ pub struct Link {
     /// Lease renewals to ask for.
     renewals: mpsc::Receiver<Vec<LeaseId>>,
     renewals_due: mpsc::Sender<Vec<LeaseId>>,
+    /// The history the leases held are of; `None` before the first registration.
+    lineage: Option<String>,
     ending: watch::Receiver<bool>,
     repair: Repair,
 }
@@ -141,10 +147,21 @@ impl Link {
             Arc::clone(&configured),
             standing.clone(),
             parts.clock.clone(),
+            parts.metrics.view.clone(),
         ));
         let (renewals_due, renewals) = mpsc::channel(64);
         let (end, ending) = watch::channel(false);
-        let link = Self { parts, standing, configured, restart, renewals, renewals_due, ending, repair: Repair::default() };
+        let link = Self {
+            parts,
+            standing,
+            configured,
+            restart,
+            renewals,
+            renewals_due,
+            lineage: None,
+            ending,
+            repair: Repair::default(),
+        };
         (link, LinkEnd(end))
     }
 
@@ -160,6 +177,8 @@ impl Link {
     /// When another process took over this node.
     pub async fn run(mut self) -> Result<Infallible, Fenced> {
         self.restart.load().await;
+        // until the first session nobody can be asked
+        self.parts.quotas.set_connected(false);
         for address in self.parts.endpoint.unprotected() {
             warn!("{address} is reached in clear text: provider keys travel unprotected; use https or a private network");
         }
@@ -194,7 +213,8 @@ impl Link {
             let began = tokio::time::Instant::now();
             let Err(ended) = self.session(address).await;
             if matches!(ended, SessionError::Replaced) {
-                info!("the configuration was replaced, asking for identities anew");
+                info!("the configuration was replaced, joining anew");
+                tokio::time::sleep(pauses.next()).await;
                 continue;
             }
             if ended.is_fenced() {
@@ -224,11 +244,16 @@ impl Link {
         let reply = register(money.clone(), proof.clone(), &parts.node, &parts.address).await?;
         let key = reply.token_digest_key.as_ref().try_into();
         let digest_key: [u8; 32] = key.map_err(|_| SessionError::Registration("the digest key is not 32 bytes"))?;
+        if self.lineage.as_ref().is_some_and(|known| *known != reply.lineage) {
+            warn!("the control plane's database has another history: every lease is void");
+            parts.quotas.void_all();
+        }
+        self.lineage = Some(reply.lineage.clone());
         self.restart.registered(&reply.lineage, digest_key);
         self.standing.registered(reply.fleet_size);
         let config = parts.endpoint.connect(address).await?;
         let wire = Wire { money, config, proof, node: parts.node.clone(), load: parts.load.clone() };
-        let _connected = Connected::begin(&parts.view, &self.standing, &parts.metrics, &mut parts.questions);
+        let _connected = Connected::begin(parts, &self.standing);
         let (outgoing, receiver) = ConfigStream::channel();
         let config_stream = ConfigStream {
             wire: &wire,
@@ -244,6 +269,7 @@ impl Link {
             assembly: assembly::Assembly::default(),
             repair: &mut self.repair,
             has_begun: false,
+            awaits_pages: None,
         };
         let lease_stream = LeaseStream {
             wire: &wire,
@@ -259,6 +285,7 @@ impl Link {
             ended = lease_stream.run() => ended,
             ended = reporter.run() => ended,
             ended = resolve::run(&wire, &parts.view, &mut parts.questions) => ended,
+            never = observe::run(&wire, &parts.seen) => match never {},
         }
     }
 }
@@ -279,25 +306,29 @@ async fn register(channel: Channel, proof: JoinProof, node: &Node, address: &str
 /// While it lives the control plane can be asked.
 struct Connected {
     view: View,
+    quotas: Quotas,
     standing: Standing,
     metrics: Metrics,
 }
 
 impl Connected {
-    fn begin(view: &View, standing: &Standing, metrics: &Metrics, questions: &mut mpsc::Receiver<KeyDigest>) -> Self {
+    fn begin(parts: &mut LinkParts, standing: &Standing) -> Self {
+        let LinkParts { view, quotas, metrics, questions, .. } = parts;
         // whoever asked these was told that nobody answers
         while questions.try_recv().is_ok() {}
         info!("connected to the control plane");
         metrics.link.connected.set(1.0);
         standing.set_connected(true);
         view.set_connected(true);
-        Self { view: view.clone(), standing: standing.clone(), metrics: metrics.clone() }
+        quotas.set_connected(true);
+        Self { view: view.clone(), quotas: quotas.clone(), standing: standing.clone(), metrics: metrics.clone() }
     }
 }
 
 impl Drop for Connected {
     fn drop(&mut self) {
         self.view.set_connected(false);
+        self.quotas.set_connected(false);
         self.standing.set_connected(false);
         self.metrics.link.connected.set(0.0);
     }

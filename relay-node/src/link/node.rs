@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use sluice_domain::{Epoch, NodeId, UnixMillis};
+use tracing::warn;
 
 const NAME_FILE: &str = "node.id";
 const EPOCH_FILE: &str = "node.epoch";
@@ -33,7 +34,7 @@ pub enum NodeError {
         source: io::Error,
     },
     /// The name in the folder is none.
-    #[error("{} does not hold a node name", path.display())]
+    #[error("SLUICE_NODE_NAME: {} does not hold the name of this relay; set it here, or write it into that file", path.display())]
     Name {
         /// The file.
         path: PathBuf,
@@ -64,8 +65,8 @@ impl Node {
             None => load_or_make_name(&folder.join(NAME_FILE))?,
         };
         let path = folder.join(EPOCH_FILE);
-        let before = match fs::read_to_string(&path) {
-            Ok(text) => text.trim().parse().ok().map(Epoch),
+        let before = match fs::read(&path) {
+            Ok(bytes) => read_epoch(&path, &bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(&path)(error)),
         };
@@ -77,11 +78,22 @@ impl Node {
     }
 }
 
+/// The life a file names. A damaged one is as good as none: the spool and the clock lead to a later life than any before.
+fn read_epoch(path: &Path, bytes: &[u8]) -> Option<Epoch> {
+    let number = std::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse::<i64>().ok());
+    let epoch = number.filter(|number| *number > 0 && *number < i64::MAX).map(Epoch);
+    if epoch.is_none() {
+        warn!("{} is damaged: beginning a life after every one that is on record", path.display());
+    }
+    epoch
+}
+
 fn load_or_make_name(path: &Path) -> Result<NodeId, NodeError> {
     let failed = |source| NodeError::File { path: path.to_owned(), source };
     let unreadable = || NodeError::Name { path: path.to_owned() };
     match fs::read_to_string(path) {
         Ok(text) => NodeId::parse(text.trim()).map_err(|_| unreadable()),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(unreadable()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let name = format!("relay-{}", hex_of(&sluice_sealed::random::bytes::<6>()));
             let folder = path.parent().unwrap_or(Path::new("."));
@@ -129,6 +141,22 @@ mod tests {
         assert_ne!(first.boot_id, second.boot_id);
         let spooled = Some(Epoch(1_800_000_000));
         assert_eq!(Node::begin(folder.path(), None, spooled, NOW).unwrap().epoch, Epoch(1_800_000_001));
+    }
+
+    #[test]
+    fn a_damaged_epoch_does_not_lead_back_and_a_damaged_name_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Node::begin(folder.path(), None, None, NOW).unwrap();
+        for damage in [&b"\xff\xfe"[..], b"", b"-5", b"9223372036854775807", b"99999999999999999999", b"soon"] {
+            fs::write(folder.path().join(EPOCH_FILE), damage).unwrap();
+            let next = Node::begin(folder.path(), None, Some(first.epoch), NOW).unwrap();
+            assert_eq!((&next.id, next.epoch), (&first.id, first.epoch.next()), "{damage:?}");
+        }
+        for damage in [&b"\xff\xfe"[..], b"", b"No Name"] {
+            fs::write(folder.path().join(NAME_FILE), damage).unwrap();
+            let error = Node::begin(folder.path(), None, None, NOW).unwrap_err();
+            assert!(error.to_string().starts_with("SLUICE_NODE_NAME: "), "{error}");
+        }
     }
 
     #[test]

@@ -159,7 +159,10 @@ impl<'a> Reporter<'a> {
                     log.acked(end, true);
                     return Ok(());
                 }
-                Verdict::Acked(seq) | Verdict::Expect(seq) => log = seek(log, seq).await?,
+                Verdict::Acked(seq) | Verdict::Expect(seq) => {
+                    self.begin_anew();
+                    log = seek(log, seq).await?;
+                }
             }
         }
     }
@@ -202,8 +205,17 @@ impl<'a> Reporter<'a> {
                 std::future::pending::<()>().await;
                 Ok(log)
             }
-            Verdict::Acked(seq) | Verdict::Expect(seq) => Ok(seek(log, seq).await?),
+            Verdict::Acked(seq) | Verdict::Expect(seq) => {
+                self.begin_anew();
+                Ok(seek(log, seq).await?)
+            }
         }
+    }
+
+    /// Goes on over another stream. What was sent on this one may still be answered there, and an answer names no batch: it could be
+    /// taken for one to what is sent next.
+    fn begin_anew(&mut self) {
+        self.stream = None;
     }
 
     /// Sends and settles until there is nothing more to read and nothing under way.
@@ -237,6 +249,7 @@ impl<'a> Reporter<'a> {
                         );
                     }
                     under_way.clear();
+                    self.begin_anew();
                     log = seek(log, seq).await?;
                 }
             }

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::configured::Configured;
 use super::keep::{self, Kept};
 use super::standing::Standing;
+use crate::metrics::ViewMetrics;
 use crate::view::{ConfigState, Held, LastGood, View};
 
 /// A configuration on disk that was last confirmed longer ago is not served from, in milliseconds.
@@ -22,6 +23,7 @@ pub(super) struct Restart {
     configured: Arc<Configured>,
     standing: Standing,
     clock: Clock,
+    metrics: ViewMetrics,
     kept: Mutex<Option<Left>>,
 }
 
@@ -41,8 +43,9 @@ impl Restart {
         configured: Arc<Configured>,
         standing: Standing,
         clock: Clock,
+        metrics: ViewMetrics,
     ) -> Self {
-        Self { last_good, view, configured, standing, clock, kept: Mutex::new(None) }
+        Self { last_good, view, configured, standing, clock, metrics, kept: Mutex::new(None) }
     }
 
     /// Reads the disk.
@@ -53,9 +56,13 @@ impl Restart {
     }
 
     fn load_now(&self) {
-        let Some(Kept { state, held, digest_key, saved_at }) = self.last_good.load(keep::decode) else { return };
-        let confirmed_at = self.last_good.fresh_at().max(Some(saved_at)).unwrap_or(saved_at);
-        let age_millis = self.clock.wall().millis_since(confirmed_at).max(0);
+        let kept = self.last_good.load(keep::decode, || self.metrics.save_errors.increment());
+        let Some(Kept { state, held, digest_key, saved_at }) = kept else { return };
+        let now = self.clock.wall();
+        // a time to come is damage, and would make revoked keys live for ever
+        let fresh_at = self.last_good.fresh_at().filter(|fresh_at| *fresh_at <= now);
+        let confirmed_at = fresh_at.max(Some(saved_at)).unwrap_or(saved_at);
+        let age_millis = now.millis_since(confirmed_at).max(0);
         if age_millis > MAX_AGE_MILLIS {
             warn!("the configuration on disk was last confirmed {} h ago: it is not used", age_millis / 3_600_000);
             return;

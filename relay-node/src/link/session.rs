@@ -61,7 +61,7 @@ pub(super) enum SessionError {
     Failed { call: Call, status: Box<Status> },
     #[error("{0} ended")]
     Closed(Call),
-    /// A snapshot came in the middle of the stream: changes of identities may have been missed, and only a new stream brings them all.
+    /// A snapshot came in the middle of the stream, of another history or without the identities that belong to it: begin anew.
     #[error("the configuration was replaced")]
     Replaced,
     #[error("no heartbeat came in time")]

@@ -13,12 +13,14 @@ use tonic::Status;
 
 use super::fake::{DEADLINE, Fake};
 use super::*;
-use crate::quota::ReserveError;
+use crate::forward::{Evidence, Seen};
+use crate::quota::{Chain, Due, ReserveError};
 use crate::spool::{SpoolSettings, sample_record};
 use crate::view::IdentifyError;
 
 const WALLET: AccountId = AccountId::new(70);
 const USER: UserId = UserId::new(7);
+const WALLET_ONLY: Chain = Chain { wallet: Some(WALLET), cap: None, uses: None };
 
 /// A relay's fleet half, and the control plane it talks to.
 struct World {
@@ -26,6 +28,7 @@ struct World {
     view: View,
     quotas: Quotas,
     spool: Spool,
+    seen: Seen,
     standing: Standing,
     end: LinkEnd,
     stop: CancellationToken,
@@ -55,6 +58,7 @@ impl World {
         let (view, questions) = View::new(clock(), metrics.view.clone());
         let (quotas, demands) = Quotas::new(spool.clone(), clock(), metrics.quota.clone());
         let join_secret: SecretString = "join".into();
+        let seen = Seen::default();
         let (link, end) = Link::new(LinkParts {
             endpoint,
             node: Node { id: id.clone(), epoch: Epoch(epoch), boot_id: "boot".into() },
@@ -71,6 +75,7 @@ impl World {
             identity_max_stale: Duration::from_mins(10),
             demands,
             questions,
+            seen: seen.clone(),
         });
         let standing = link.standing();
         let stop = CancellationToken::new();
@@ -81,7 +86,7 @@ impl World {
                 () = stopped.cancelled() => None,
             }
         });
-        Self { fake, view, quotas, spool, standing, end, stop, tasks, fenced }
+        Self { fake, view, quotas, spool, seen, standing, end, stop, tasks, fenced }
     }
 
     /// Ends everything as a process that dies would, but for the open files.
@@ -187,6 +192,7 @@ fn channel(id: i64) -> pb::Resource {
         status: Standing_::Enabled,
         model_mapping: std::collections::BTreeMap::new(),
         cache_read_ratio: None,
+        policy: sluice_snapshot::ChannelPolicy::default(),
     };
     resource::encode(&Resource::Channel(channel), 1)
 }
@@ -232,6 +238,7 @@ fn token(number: u8, rev: i64) -> pb::Token {
         ip_allow: vec![],
         account_id: AccountId::new(2),
         capped: false,
+        uses_account_id: None,
     })
 }
 
@@ -320,9 +327,83 @@ async fn deltas_are_applied_and_a_gap_asks_for_a_snapshot() {
     for chunk in chunks(4, vec![group("vip", "5", 4)]) {
         world.say(pb::config_down::Message::Snapshot(chunk)).await;
     }
-    let hello = world.hello().await;
-    assert_eq!(hello.have, Some(version(4)), "a new stream, because changes of identities may have been missed");
+    world.ack().await;
     assert_eq!(world.ratio("vip"), Some("5".into()));
+    world.stop().await;
+}
+
+fn identities(tokens: Vec<pb::Token>) -> pb::config_down::Message {
+    let page = pb::IdentityPage { as_of_seq: 1, tokens, users: vec![user()], last: true, complete: true };
+    pb::config_down::Message::Identities(page)
+}
+
+#[tokio::test]
+async fn identities_after_a_snapshot_midway_say_what_was_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.hello().await;
+    world.snapshot(1, vec![]).await;
+    world.say(identities(vec![token(1, 1), token(2, 1)])).await;
+    world.until("the prewarm is in", |world| world.view.identity_count() == 2).await;
+    world.snapshot(4, vec![]).await;
+    assert_eq!(world.view.identify(&digest(1)).await.unwrap().token.rev, 1, "it is served meanwhile");
+    world.say(identities(vec![token(2, 3)])).await;
+    world.until("what is not among them is forgotten", |world| world.view.identity_count() == 1).await;
+    assert_eq!(world.view.identify(&digest(2)).await.unwrap().token.rev, 3);
+    assert_eq!(world.fake.registered.lock().len(), 1, "the stream went on");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_control_plane_that_sends_no_identities_after_a_snapshot_midway_is_joined_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.hello().await;
+    world.snapshot(1, vec![]).await;
+    world.say(identities(vec![token(1, 1)])).await;
+    world.until("the prewarm is in", |world| world.view.identity_count() == 1).await;
+    world.snapshot(4, vec![]).await;
+    for _ in 0..=10 {
+        world.say(heartbeat(4, hash_of(&[]))).await;
+    }
+    assert_eq!(world.hello().await.have, Some(version(4)));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_of_another_history_midway_joins_anew_because_leases_are_void() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.hello().await;
+    world.snapshot(9, vec![]).await;
+    world.say(identities(vec![token(1, 1)])).await;
+    world.until("the prewarm is in", |world| world.view.identity_count() == 1).await;
+    for mut chunk in chunks(2, vec![group("vip", "5", 4)]) {
+        chunk.version = Some(pb::Version { lineage: "b".into(), seq: 2 });
+        world.say(pb::config_down::Message::Snapshot(chunk)).await;
+    }
+    assert_eq!(world.hello().await.have.map(|have| have.lineage), Some("b".into()));
+    assert_eq!(world.view.identity_count(), 0);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn identities_in_a_delta_behind_a_gap_are_taken_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.hello().await;
+    world.snapshot(1, vec![]).await;
+    world.say(identities(vec![token(1, 1)])).await;
+    world.until("the prewarm is in", |world| world.view.identity_count() == 1).await;
+    let gap = pb::Delta {
+        from: Some(version(5)),
+        to: Some(version(6)),
+        tokens: vec![pb::Token { status: 2, ..token(1, 2) }],
+        ..pb::Delta::default()
+    };
+    world.say(pb::config_down::Message::Delta(gap)).await;
+    assert_eq!(world.nack().await, "a delta that starts elsewhere");
+    assert_eq!(world.view.identify(&digest(1)).await.unwrap().token.status, Standing_::Disabled);
     world.stop().await;
 }
 
@@ -442,8 +523,10 @@ async fn keys_are_known_from_the_prewarm_from_changes_and_by_asking() {
     };
     world.say(pb::config_down::Message::Delta(later)).await;
     world.ack().await;
+    let unreadable = reply(pb::Token { status: 99, ..token(1, 2) }, 3);
+    world.fake.identities.lock().insert(digest(1).0.to_vec(), vec![unreadable]);
     let refused = world.view.identify(&digest(1)).await.unwrap_err();
-    assert_eq!(refused, IdentifyError::Unknown, "a status of a later version is not served; the fake knows no such key");
+    assert_eq!(refused, IdentifyError::NotKnown, "a status of a later version is not served, and not called unknown");
     world.stop().await;
 }
 
@@ -474,13 +557,13 @@ async fn a_refill_that_is_refused_is_no_verdict_about_a_request() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::start(folder.path(), 1);
     world.fake.leases.heard_where(|up| up.hello).await;
-    let chain = [(WALLET, Quota::clamped(500))];
+    let (chain, amount) = (WALLET_ONLY, Quota::clamped(500));
     let play = async {
         let asked = world.fake.leases.heard_where(|up| up.grants.first().copied()).await;
         world.fake.leases.say(grant_of(&asked, 1)).await;
     };
-    let (reserved, ()) = tokio::join!(world.quotas.reserve(USER, &chain), play);
-    reserved.unwrap().settle(Quota::clamped(500), |_| {});
+    let (reserved, ()) = tokio::join!(world.quotas.reserve(USER, chain, amount), play);
+    reserved.unwrap().settle(Due { quota: Quota::clamped(500), is_answered: true }, |_| {});
     let refill = world.fake.leases.heard_where(|up| up.grants.iter().find(|asked| asked.need == 0).copied()).await;
     let reason = pb::RefusalReason::Exhausted.into();
     let refusal = pb::Refusal { grant_seq: refill.grant_seq, account_id: 70, reason, need: 0, account_rev: 1 };
@@ -490,8 +573,7 @@ async fn a_refill_that_is_refused_is_no_verdict_about_a_request() {
         let asked = world.fake.leases.heard_where(|up| up.grants.iter().find(|asked| asked.need > 0).copied()).await;
         world.fake.leases.say(grant_of(&asked, 2)).await;
     };
-    let small = [(WALLET, Quota::clamped(3))];
-    let (reserved, ()) = tokio::join!(world.quotas.reserve(USER, &small), play);
+    let (reserved, ()) = tokio::join!(world.quotas.reserve(USER, chain, Quota::clamped(3)), play);
     assert!(reserved.is_ok());
     world.stop().await;
 }
@@ -501,7 +583,7 @@ async fn a_grant_whose_answer_was_lost_is_asked_again_with_its_number_and_a_leas
     let folder = tempfile::tempdir().unwrap();
     let world = World::start(folder.path(), 1);
     world.fake.leases.heard_where(|up| up.hello).await;
-    let chain = [(WALLET, Quota::clamped(500))];
+    let (chain, amount) = (WALLET_ONLY, Quota::clamped(500));
     let play = async {
         let first = world.fake.leases.heard_where(|up| up.grants.first().copied()).await;
         world.fake.leases.cut().await;
@@ -510,7 +592,7 @@ async fn a_grant_whose_answer_was_lost_is_asked_again_with_its_number_and_a_leas
         assert_eq!(again, (vec![], vec![first]));
         world.fake.leases.say(grant_of(&first, 33)).await;
     };
-    let (reserved, ()) = tokio::join!(world.quotas.reserve(USER, &chain), play);
+    let (reserved, ()) = tokio::join!(world.quotas.reserve(USER, chain, amount), play);
     let reservation = reserved.unwrap();
     world.fake.leases.cut().await;
     let hello = world.fake.leases.heard_where(|up| up.hello).await;
@@ -518,7 +600,7 @@ async fn a_grant_whose_answer_was_lost_is_asked_again_with_its_number_and_a_leas
     world.fake.leases.say(pb::LeaseDown { void_leases: vec![33], ..pb::LeaseDown::default() }).await;
     world.until("the lease is forgotten", |world| world.quotas.held().is_empty()).await;
     let mut charged = Vec::new();
-    reservation.settle(Quota::clamped(10), |charges| charged = charges);
+    reservation.settle(Due { quota: Quota::clamped(10), is_answered: true }, |charges| charged = charges);
     assert_eq!(charged[0].lease_id, LeaseId::new(33), "what it reserved is still charged to it");
     world.stop().await;
 }
@@ -528,14 +610,14 @@ async fn a_refusal_is_passed_on_and_money_that_came_in_is_asked_for_again() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::start(folder.path(), 1);
     world.fake.leases.heard_where(|up| up.hello).await;
-    let chain = [(WALLET, Quota::clamped(500))];
+    let (chain, amount) = (WALLET_ONLY, Quota::clamped(500));
     let refuse = async {
         let asked = world.fake.leases.heard_where(|up| up.grants.first().copied()).await;
         let reason = pb::RefusalReason::Exhausted.into();
         let refusal = pb::Refusal { grant_seq: asked.grant_seq, account_id: 70, reason, need: asked.need, account_rev: 1 };
         world.fake.leases.say(pb::LeaseDown { refusals: vec![refusal], ..pb::LeaseDown::default() }).await;
     };
-    let (reserved, ()) = tokio::join!(world.quotas.reserve(USER, &chain), refuse);
+    let (reserved, ()) = tokio::join!(world.quotas.reserve(USER, chain, amount), refuse);
     assert_eq!(reserved.unwrap_err(), ReserveError::Exhausted { account: WALLET });
     let credit = pb::Credit { account_id: 70, account_rev: 2 };
     world.fake.leases.say(pb::LeaseDown { credits: vec![credit], ..pb::LeaseDown::default() }).await;
@@ -545,7 +627,7 @@ async fn a_refusal_is_passed_on_and_money_that_came_in_is_asked_for_again() {
     };
     let again = async {
         loop {
-            if let Ok(reservation) = world.quotas.reserve(USER, &chain).await {
+            if let Ok(reservation) = world.quotas.reserve(USER, chain, amount).await {
                 return reservation;
             }
             tokio::task::yield_now().await;
@@ -678,7 +760,8 @@ async fn without_a_control_plane_it_serves_from_the_last_good_configuration() {
     assert!(world.standing.serves_last_good() && !world.standing.is_registered());
     assert_eq!(world.ratio("vip"), Some("2".into()));
     assert_eq!(world.view.identify(&digest(1)).await.unwrap().user.account_id, WALLET);
-    assert_eq!(world.view.identify(&digest(2)).await.unwrap_err(), IdentifyError::Unknown);
+    let later = world.view.identify(&digest(2)).await.unwrap_err();
+    assert_eq!(later, IdentifyError::NotKnown, "it may have been made since");
     world.stop().await;
 
     let world = World::start(folder.path(), 3);
@@ -741,5 +824,71 @@ async fn of_several_addresses_one_that_answers_is_found() {
     let world = World::start_at(folder.path(), 1, endpoint, fake, tasks);
     world.hello().await;
     world.until("it is connected", |world| world.standing.is_connected()).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_recall_is_answered_with_returns_in_the_same_message_and_they_are_said_again_after_a_reconnect() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.fake.leases.heard_where(|up| up.hello).await;
+    let play = async {
+        let asked = world.fake.leases.heard_where(|up| up.grants.first().copied()).await;
+        world.fake.leases.say(grant_of(&asked, 33)).await;
+    };
+    let (reserved, ()) = tokio::join!(world.quotas.reserve(USER, WALLET_ONLY, Quota::clamped(500)), play);
+    reserved.unwrap().settle(Due { quota: Quota::clamped(100), is_answered: true }, |_| {});
+    let running = world.quotas.reserve(USER, WALLET_ONLY, Quota::clamped(50)).await.unwrap();
+    let recall = pb::Recall { account_id: 70, recall_seq: 12 };
+    world.fake.leases.say(pb::LeaseDown { recalls: vec![recall], ..pb::LeaseDown::default() }).await;
+    let said = world.fake.leases.heard_where(|up| (!up.recalled.is_empty()).then_some(up)).await;
+    assert_eq!(said.recalled, [pb::Recalled { account_id: 70, recall_seq: 12, lease_ids: vec![33] }]);
+    assert_eq!(said.returns.iter().map(|one| one.lease_id).collect::<Vec<_>>(), [33]);
+    let total = said.returns[0].returned_total;
+    assert!(total >= 350, "all but what is charged and reserved: {total}");
+    world.fake.leases.cut().await;
+    let hello = world.fake.leases.heard_where(|up| up.hello.is_some().then_some(up)).await;
+    assert_eq!(hello.returns, said.returns);
+    drop(running);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn leases_of_another_history_are_void_before_they_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    world.fake.leases.heard_where(|up| up.hello).await;
+    let play = async {
+        let asked = world.fake.leases.heard_where(|up| up.grants.first().copied()).await;
+        world.fake.leases.say(grant_of(&asked, 33)).await;
+    };
+    let (reserved, ()) = tokio::join!(world.quotas.reserve(USER, WALLET_ONLY, Quota::clamped(500)), play);
+    *world.fake.lineage.lock() = "b".into();
+    world.fake.leases.cut().await;
+    let hello = world.fake.leases.heard_where(|up| up.hello).await;
+    assert_eq!(hello.held, Vec::<i64>::new());
+    drop(reserved);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_seen_of_channels_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), 1);
+    let way = (ChannelId::new(3), sluice_domain::ChannelKeyId::new(4));
+    let said = Evidence { status: 401, kind: "t".into(), code: "invalid_api_key".into(), message: "no".into() };
+    world.seen.failed(way, true, Some(said));
+    let told = async {
+        loop {
+            if let Some(told) = world.fake.observed.lock().pop() {
+                return told;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(20), told).await.expect("it is told");
+    let channel = &told.channels[0];
+    assert_eq!((told.node_id.as_str(), channel.channel_id, channel.key_id), ("relay-1", 3, 4));
+    assert_eq!((channel.attempts, channel.successes, channel.evidence[0].code.as_str()), (1, 0, "invalid_api_key"));
     world.stop().await;
 }

@@ -1,9 +1,10 @@
 //! The guard of a request's money: it holds the reservation and the open record, gathers the figures, and settles exactly once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sluice_billing::{Rate, price};
+use sluice_billing::{Rate, price, standing_surcharge};
 use sluice_domain::{Attempt, Clock, Now, Outcome, Quota, RequestRecord, Usage};
 use sluice_routing::Candidate;
 use sluice_telemetry::chain::Chain;
@@ -13,7 +14,7 @@ use tracing::error;
 use super::{Measured, Tally};
 use crate::error::{Kind, Refusal};
 use crate::observed::Observed;
-use crate::quota::Reservation;
+use crate::quota::{Due, Reservation};
 use crate::spool::{OpenRecord, Permit};
 
 /// Progress is recorded at least this often while output comes.
@@ -73,6 +74,8 @@ pub struct Bill {
     clock: Clock,
     attempt_began: Option<Instant>,
     noted: Noted,
+    /// The caller has status 200: the beginning of an answer, or a ping.
+    is_committed: Arc<AtomicBool>,
     observed: Observed,
 }
 
@@ -81,8 +84,6 @@ struct Unsettled {
     record: RequestRecord,
     reservation: Reservation,
     spool: OpenRecord,
-    /// The caller has a status, and the beginning of an answer.
-    is_committed: bool,
 }
 
 /// The last progress on record.
@@ -106,10 +107,16 @@ impl Bill {
             refusal
         })?;
         let tally = Tally::new(intent.model.as_str());
-        let unsettled = Unsettled { record: intent, reservation, spool, is_committed: false };
+        let unsettled = Some(Unsettled { record: intent, reservation, spool });
         let noted = Noted { at: Instant::now(), output: 0 };
-        let unsettled = Some(unsettled);
-        Ok(Box::new(Self { unsettled, rate, tally, prompt, started, clock, attempt_began: None, noted, observed }))
+        let is_committed = Arc::default();
+        Ok(Box::new(Self { unsettled, rate, tally, prompt, started, clock, attempt_began: None, noted, is_committed, observed }))
+    }
+
+    /// Whether the caller has a status already, for whoever gives it one and whoever must know.
+    #[must_use]
+    pub fn commitment(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_committed)
     }
 
     /// The figures of the running attempt.
@@ -132,16 +139,24 @@ impl Bill {
         record.attempts.push(Attempt { channel_id, channel_key_id, status: 0, error: String::new(), millis: 0 });
     }
 
-    /// The attempt is decided: with an upstream's status (0: none) and a word for what went wrong (empty: the answer is used).
+    /// The attempt is decided: with an upstream's status (0: none) and a word for what went wrong (empty: the answer is used). Nothing
+    /// of a failed attempt is paid for or told, however the request ends.
     pub fn attempted(&mut self, provider: &Arc<str>, status: u16, word: &'static str) {
         let spent = self.attempt_began.map_or(Duration::ZERO, |began| began.elapsed());
         self.observed.attempt(provider, word);
         if !word.is_empty() {
             self.attempt_began = None;
             self.observed.upstream_time += spent;
+            self.tally.reset();
+            self.observed.forget_first_byte();
         }
-        let attempts = self.unsettled.as_mut().map(|unsettled| &mut unsettled.record.attempts);
-        if let Some(attempt) = attempts.and_then(|attempts| attempts.last_mut()) {
+        let Some(unsettled) = &mut self.unsettled else { return };
+        let record = &mut unsettled.record;
+        if !word.is_empty() {
+            record.first_byte_millis = None;
+            record.upstream_request_id.clear();
+        }
+        if let Some(attempt) = record.attempts.last_mut() {
             attempt.status = status;
             word.clone_into(&mut attempt.error);
             attempt.millis = millis(spent);
@@ -159,9 +174,7 @@ impl Bill {
 
     /// The caller gets its status and the beginning of an answer.
     pub fn committed(&mut self) {
-        if let Some(unsettled) = &mut self.unsettled {
-            unsettled.is_committed = true;
-        }
+        self.is_committed.store(true, Ordering::Relaxed);
     }
 
     /// Notes the usage so far, when it is time: what is charged if this process dies.
@@ -207,7 +220,7 @@ impl Bill {
         if let Some(began) = self.attempt_began.take() {
             self.observed.upstream_time += began.elapsed();
         }
-        let quota = self.cost(&measured.usage, record.held, outcome);
+        let quota = self.cost(&measured.usage, &record, outcome);
         record.usage = measured.usage;
         record.usage_estimated = measured.is_estimated;
         record.quota = quota;
@@ -216,7 +229,8 @@ impl Bill {
         code.clone_into(&mut record.error_code);
         record.total_millis = self.clock.read().boot_millis.saturating_sub(self.started.boot_millis);
         self.observed.settled(&record);
-        reservation.settle(quota, |charges| {
+        let is_answered = outcome != Outcome::Failed && self.tally.began;
+        reservation.settle(Due { quota, is_answered }, |charges| {
             record.charges = charges;
             spool.finish(record);
         });
@@ -224,21 +238,25 @@ impl Bill {
     }
 
     /// What the usage costs. Nothing when no answer began, even at a price per call.
-    fn cost(&self, usage: &Usage, held: Quota, outcome: Outcome) -> Quota {
-        if outcome == Outcome::Failed || !self.tally.began {
+    fn cost(&self, usage: &Usage, record: &RequestRecord, outcome: Outcome) -> Quota {
+        // what broke off before anything was consumed is free, at a price per call too: the control plane judges the same
+        if outcome == Outcome::Failed || !self.tally.began || (outcome != Outcome::Completed && usage.is_empty()) {
             return Quota::ZERO;
         }
-        price(&self.rate, usage, &[]).unwrap_or_else(|error| {
+        let surcharge = standing_surcharge(&record.path, record.model.as_str());
+        price(&self.rate, usage, surcharge.as_slice()).unwrap_or_else(|error| {
             error!(%error, "cannot price the usage of a request, charging what was held for it");
-            held
+            record.held
         })
     }
 }
 
 impl Drop for Bill {
     fn drop(&mut self) {
-        let Some(unsettled) = &self.unsettled else { return };
-        let (is_committed, measured) = (unsettled.is_committed, self.tally.broken(self.prompt));
+        if self.unsettled.is_none() {
+            return;
+        }
+        let (is_committed, measured) = (self.is_committed.load(Ordering::Relaxed), self.tally.broken(self.prompt));
         if std::thread::panicking() {
             self.observed.reason = Some(Kind::Internal);
             let (outcome, status) = if is_committed { (Outcome::Truncated, 200) } else { (Outcome::Failed, 500) };

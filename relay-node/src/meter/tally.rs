@@ -10,10 +10,14 @@ use sluice_domain::Usage;
 pub struct Tally {
     /// What the upstream reported last.
     pub reported: Reported,
+    /// That report is of all there is, not of what had come when it was sent.
+    pub is_final: bool,
     /// What the output held so far beside its text.
     pub counts: OutputCounts,
     /// A part of a good answer came.
     pub began: bool,
+    /// Any output came: text, a call, media, an embedding.
+    pub saw_output: bool,
     output: Estimator,
     fresh: Estimator,
 }
@@ -32,14 +36,24 @@ impl Tally {
     #[must_use]
     pub fn new(model: &str) -> Self {
         let fresh = Estimator::for_model(model);
-        Self { reported: Reported::Missing, counts: OutputCounts::default(), began: false, output: fresh.clone(), fresh }
+        Self {
+            reported: Reported::Missing,
+            is_final: false,
+            counts: OutputCounts::default(),
+            began: false,
+            saw_output: false,
+            output: fresh.clone(),
+            fresh,
+        }
     }
 
     /// Starts over: the attempt failed, and what it brought is not paid for.
     pub fn reset(&mut self) {
         self.reported = Reported::Missing;
+        self.is_final = false;
         self.counts = OutputCounts::default();
         self.began = false;
+        self.saw_output = false;
         self.output = self.fresh.clone();
     }
 
@@ -48,28 +62,42 @@ impl Tally {
         self.output.push(text);
     }
 
+    /// What has been estimated of the output so far.
+    #[must_use]
+    pub const fn output(&self) -> &Estimator {
+        &self.output
+    }
+
+    /// Takes over an estimate that was carried on elsewhere.
+    pub fn set_output(&mut self, output: Estimator) {
+        self.output = output;
+    }
+
     /// The output so far by weights, in tokens.
     #[must_use]
     pub fn output_estimate(&self) -> u64 {
         self.output.finish().saturating_add(u64::from(self.counts.tool_calls).saturating_mul(PER_TOOL_CALL))
     }
 
-    /// The usage of an answer that came whole: what was reported, else the estimates.
+    /// The usage of an answer that came whole: what was reported, else the estimates, if there was any output (billing.md §2).
     #[must_use]
     pub fn whole(&self, prompt: u64, output: u64) -> Measured {
         match self.reported {
             Reported::Counted(usage) => Measured { usage, is_estimated: false },
+            _ if !self.saw_output => Measured { usage: Usage::default(), is_estimated: false },
             Reported::Missing | Reported::Implausible(_) => self.estimated(prompt, output),
         }
     }
 
-    /// The usage of an answer that broke off. A report from before the break keeps its input and cache counters, and its output counts
-    /// for at least what was seen.
+    /// The usage of an answer that broke off. A final report counts as it is. One from before the break keeps its input and cache
+    /// counters, and its output counts for at least what was seen.
     #[must_use]
     pub fn broken(&self, prompt: u64) -> Measured {
         let output = self.output_estimate();
         match self.reported {
-            Reported::Counted(usage) if usage.total_output() >= output => Measured { usage, is_estimated: false },
+            Reported::Counted(usage) if self.is_final || usage.total_output() >= output => {
+                Measured { usage, is_estimated: false }
+            }
             Reported::Counted(usage) => {
                 let missing = output - usage.total_output();
                 Measured { usage: Usage { output: usage.output.saturating_add(missing), ..usage }, is_estimated: true }
@@ -91,7 +119,7 @@ mod tests {
     use super::*;
 
     fn tally(reported: Reported, text: &str) -> Tally {
-        let mut tally = Tally { reported, began: true, ..Tally::new("mistral-large") };
+        let mut tally = Tally { reported, began: true, saw_output: true, ..Tally::new("mistral-large") };
         tally.push(text);
         tally
     }
@@ -129,6 +157,23 @@ mod tests {
     }
 
     #[test]
+    fn a_final_report_is_not_topped_up() {
+        let all = Tally { is_final: true, ..tally(counted(7, 3, 1), "one two three") };
+        let usage = Usage { input: 7, cache_read: 3, output: 1, ..Usage::default() };
+        assert_eq!(all.broken(100), Measured { usage, is_estimated: false });
+    }
+
+    #[test]
+    fn a_whole_answer_without_output_and_report_is_not_estimated() {
+        let empty = Tally { saw_output: false, ..tally(Reported::Missing, "") };
+        assert_eq!(empty.whole(100, 0), Measured { usage: Usage::default(), is_estimated: false });
+        let vectors = tally(Reported::Missing, "");
+        assert_eq!(vectors.whole(100, 0).usage, Usage { input: 100, ..Usage::default() }, "an embedding has no tokens of output");
+        let filtered = Tally { saw_output: false, ..tally(counted(7, 0, 0), "") };
+        assert_eq!(filtered.whole(100, 0).usage.input, 7, "what is reported is paid for");
+    }
+
+    #[test]
     fn an_answer_that_never_began_costs_nothing() {
         let mut never = tally(Reported::Missing, "");
         never.reset();
@@ -139,7 +184,9 @@ mod tests {
     fn a_failed_attempt_leaves_nothing_behind() {
         let mut tally = tally(counted(1, 1, 1), "one two three");
         tally.counts.tool_calls = 3;
+        tally.is_final = true;
         tally.reset();
         assert_eq!((tally.output_estimate(), tally.reported, tally.began), (0, Reported::Missing, false));
+        assert!(!tally.is_final && !tally.saw_output);
     }
 }

@@ -2,17 +2,16 @@
 
 pub mod ejection;
 
-use sluice_billing::{PriceError, Rate, Unpriced, hold};
-use sluice_domain::{AccountId, GroupName, ModelName, Quota};
+use sluice_billing::{PriceError, Rate, Unpriced, hold, standing_surcharge};
+use sluice_domain::{GroupName, ModelName, Quota};
 use sluice_routing::{Ask, NoPlan, Plan};
 use sluice_snapshot::Table;
-use smallvec::SmallVec;
 
 use crate::admit::{AUTO, Admitted};
 use crate::error::{Kind, Refusal};
 use crate::ingress::request::Asked;
 use crate::plan::ejection::Ejections;
-use crate::quota::{Quotas, Reservation, ReserveError};
+use crate::quota::{Chain, Quotas, Reservation, ReserveError};
 
 /// Candidates and price of one request.
 #[derive(Debug)]
@@ -35,28 +34,34 @@ pub fn make(table: &Table, admitted: &Admitted, asked: &Asked, ejections: &Eject
     }
     let model = &asked.request.facts().model;
     let ask = Ask { group: admitted.group.as_str(), model: model.as_str(), pin: admitted.pin };
-    let plan = sluice_routing::plan(table, ask, |channel| ejections.is_ejected(channel, now))
+    let recent = ejections.recent(now);
+    let plan = sluice_routing::plan(table, ask, |channel, key| recent.standing((channel, key), model.as_str()))
         .map_err(|error| no_plan(&error, &admitted.group, model, admitted.pin.is_some()))?;
     let rate = rate(table, &admitted.group, model)?;
     let output = most_output(table, asked);
-    let hold = hold(&rate, asked.prompt, output, table.settings.pre_consumed_tokens).map_err(|error| unpriced(error, model))?;
+    let surcharge = standing_surcharge(asked.request.surface().path(), model.as_str());
+    let hold = hold(&rate, asked.prompt, output, table.settings.pre_consumed_tokens, surcharge.as_slice())
+        .map_err(|error| unpriced(error, model))?;
     Ok(Planned { plan, rate, hold })
 }
 
-/// Sets aside what the request may cost: on the token's cap, if it has one, and on its owner's wallet. What is free needs nothing.
+/// Sets aside what the request may cost: on the token's cap, if it has one, and on its owner's wallet, unless it is free; and one use of
+/// the token, if those are limited.
 ///
 /// # Errors
 /// When one of them cannot pay, or nobody can say.
 pub async fn reserve(quotas: &Quotas, admitted: &Admitted, planned: &Planned) -> Result<Reservation, Refusal> {
     let (token, user) = (&admitted.caller.token, &admitted.caller.user);
-    let mut chain: SmallVec<[(AccountId, Quota); 2]> = SmallVec::new();
-    if !planned.rate.is_free() {
-        if token.capped {
-            chain.push((token.account_id, planned.hold));
+    let is_priced = !planned.rate.is_free() || planned.hold.is_positive();
+    let chain = Chain {
+        wallet: is_priced.then_some(user.account_id),
+        cap: (is_priced && token.capped).then_some(token.account_id),
+        uses: token.uses_account_id,
+    };
+    quotas.reserve(user.id, chain, planned.hold).await.map_err(|error| match error {
+        ReserveError::Exhausted { account } if token.uses_account_id == Some(account) => {
+            Refusal::new(Kind::TokenUses, format!("token {} may not be used any more: its requests are used up", token.name))
         }
-        chain.push((user.account_id, planned.hold));
-    }
-    quotas.reserve(user.id, &chain).await.map_err(|error| match error {
         ReserveError::Exhausted { account } if token.capped && account == token.account_id => {
             Refusal::new(Kind::TokenQuota, format!("the quota of token {} does not cover the request", token.name))
         }

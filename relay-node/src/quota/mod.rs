@@ -1,23 +1,33 @@
-//! Money handed to this relay: reserve it for a request, settle what the request cost, ask for more in time.
+//! Money handed to this relay: reserve it for a request, settle what the request cost, ask for more in time, give back what is needed
+//! elsewhere.
 //!
-//! 64 shards by user, each a lock around a [`LeaseBook`], so that the accounts of one user, a wallet and the caps of its tokens, are
-//! always in the same book. Nothing is awaited under a lock. Closings of leases go to the spool under the lock of their shard, and so
+//! 64 shards by user, each a lock around a [`LeaseBook`], so that the accounts of one user, a wallet and the caps and uses of its tokens,
+//! are always in the same book. Nothing is awaited under a lock. Closings of leases go to the spool under the lock of their shard, and so
 //! does a request's final record (`write` of [`Reservation::settle`]): a closing never overtakes a charge.
 //!
 //! What must not live here: prices, and how grants travel (that is `link`). Start reading at [`Quotas::reserve`].
 
+mod chain;
+mod recall;
+mod reservation;
 mod shard;
 mod wire;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use sluice_billing::lease::{self, Claim, LeaseBook, Missing, Shortage, Verdict};
-use sluice_domain::{AccountId, Clock, LeaseCharge, LeaseId, Quota, UserId};
+use sluice_billing::lease::{self, LeaseBook, Missing, Shortage, Terms, Verdict};
+use sluice_domain::{AccountId, Clock, Quota, UserId};
 use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
+use self::chain::Claims;
+pub use self::chain::{Chain, Due};
+pub use self::recall::GiveBack;
+use self::recall::Pile;
+pub use self::reservation::Reservation;
 use self::shard::{Shard, close};
 pub use self::wire::{Demand, Holdings, Refused};
 use crate::metrics::{ByReservation, QuotaMetrics};
@@ -27,6 +37,8 @@ use crate::spool::Spool;
 const SHARDS: usize = 64;
 /// The longest a request waits for a grant.
 pub const GRANT_WAIT: Duration = Duration::from_secs(5);
+/// The longest a request waits for a grant when the control plane has been away for [`GRANT_WAIT`]: who restarts is back earlier.
+pub const AWAY_WAIT: Duration = Duration::from_millis(250);
 /// Requests for grants that may wait to be sent. Beyond it a request is asked again by whoever waits for it.
 const MAX_DEMANDS: usize = 4096;
 
@@ -61,101 +73,234 @@ struct Inner {
     clock: Clock,
     metrics: QuotaMetrics,
     demands: mpsc::Sender<Demand>,
+    pile: Pile,
+    terms: Terms,
+    /// Since when nobody can be asked, on the clock of leases; 0 while somebody can.
+    away_since: AtomicU64,
 }
-
-type Chain = SmallVec<[Claim; 2]>;
 
 impl Quotas {
     /// No leases yet. What the receiver gives is to be asked of the control plane.
     #[must_use]
     pub fn new(spool: Spool, clock: Clock, metrics: QuotaMetrics) -> (Self, mpsc::Receiver<Demand>) {
-        let (demands, receiver) = mpsc::channel(MAX_DEMANDS);
-        let shards = std::array::from_fn(|_| Mutex::new(Shard::default()));
-        (Self(Arc::new(Inner { shards, spool, clock, metrics, demands })), receiver)
+        Self::with_terms(spool, clock, metrics, Terms::default())
     }
 
-    /// Sets money aside on every account of a chain, or on none. All accounts must belong to the user.
+    /// The same with other times than usual. The control plane must go by the same.
+    #[must_use]
+    pub fn with_terms(spool: Spool, clock: Clock, metrics: QuotaMetrics, terms: Terms) -> (Self, mpsc::Receiver<Demand>) {
+        let (demands, receiver) = mpsc::channel(MAX_DEMANDS);
+        let shards = std::array::from_fn(|_| Mutex::new(Shard::new(terms)));
+        (
+            Self(Arc::new(Inner {
+                shards,
+                spool,
+                clock,
+                metrics,
+                demands,
+                pile: Pile::default(),
+                terms,
+                away_since: AtomicU64::new(0),
+            })),
+            receiver,
+        )
+    }
+
+    /// Whether the control plane can be asked. When it cannot for [`GRANT_WAIT`], requests that need more than is here wait
+    /// [`AWAY_WAIT`] and no longer.
+    pub fn set_connected(&self, is_connected: bool) {
+        if is_connected {
+            self.0.away_since.store(0, Ordering::Relaxed);
+            return;
+        }
+        // who was away already has been so since then
+        let _ = self.0.away_since.compare_exchange(0, self.now().max(1), Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// How long somebody who has waited since `began` still waits while nobody can be asked; `None` while somebody can.
+    fn patience_while_away(&self, began: u64) -> Option<Duration> {
+        let since = self.0.away_since.load(Ordering::Relaxed);
+        let ends = since.saturating_add(millis(GRANT_WAIT)).max(began.saturating_add(millis(AWAY_WAIT)));
+        (since > 0).then(|| Duration::from_millis(ends.saturating_sub(self.now())))
+    }
+
+    /// Sets an amount aside on every account of a chain, or on none. All accounts must belong to the user.
     ///
     /// Local when the leases held cover it; otherwise asks for a grant and waits for it, at most [`GRANT_WAIT`].
     ///
     /// # Errors
     /// When the control plane refuses, or does not answer in time.
-    pub async fn reserve(&self, user: UserId, chain: &[(AccountId, Quota)]) -> Result<Reservation, ReserveError> {
-        let claims: Chain = chain.iter().map(|(account, amount)| Claim { account: *account, amount: *amount }).collect();
-        let mut reservation = Reservation { quotas: self.clone(), user, claims: SmallVec::new(), inner: None };
-        self.take(&mut reservation, claims).await?;
+    pub async fn reserve(&self, user: UserId, chain: Chain, amount: Quota) -> Result<Reservation, ReserveError> {
+        let mut reservation = Reservation::nothing(self.clone(), user, chain);
+        self.take(&mut reservation, &chain.claims(amount)).await?;
+        reservation.holds(amount);
         Ok(reservation)
     }
 
-    async fn take(&self, reservation: &mut Reservation, claims: Chain) -> Result<(), ReserveError> {
-        let count = |outcome| self.0.metrics.reservations.of(&outcome).increment();
-        if self.try_take(reservation, &claims).is_ok() {
-            count(ByReservation::Local);
+    /// Sets aside as much as there is for the chain between two amounts: all of `most` if it can be had, and nothing rather than less
+    /// than `least`. [`Reservation::held`] says how much it is.
+    ///
+    /// # Errors
+    /// When not even `least` can be had, or nobody can say in time.
+    pub async fn reserve_up_to(
+        &self,
+        user: UserId,
+        chain: Chain,
+        least: Quota,
+        most: Quota,
+    ) -> Result<Reservation, ReserveError> {
+        let mut reservation = Reservation::nothing(self.clone(), user, chain);
+        if self.try_take(&mut reservation, &chain.claims(most)).is_ok() {
+            reservation.holds(most);
+            self.count(ByReservation::Local);
+            return Ok(reservation);
+        }
+        // asked once for all there is; then whatever came is taken
+        let waiting = self.waits(user, &chain.claims(most));
+        let mut news = self.shard(user).lock().news();
+        self.ask_up_to(user, chain, least, most);
+        let patience = Duration::from_millis(self.0.terms.ask_again_millis);
+        let patience = self.patience_while_away(self.now()).map_or(patience, |left| patience.min(left));
+        // looked at between the news, never while they are read: whoever tells them holds the shard
+        let answered = async { while !self.has_answers(user, chain) && news.changed().await.is_ok() {} };
+        // no answer in time: there may still be enough here
+        let _ = tokio::time::timeout(patience, answered).await;
+        let amount = self.available(user, chain).min(most).max(least);
+        let outcome = match self.try_take(&mut reservation, &chain.claims(amount)) {
+            Ok(()) => Ok(()),
+            Err(missing) => refusal(&missing).and(Err(ReserveError::Unavailable)),
+        };
+        drop(waiting);
+        self.count(outcome_of(&outcome));
+        outcome?;
+        reservation.holds(amount);
+        Ok(reservation)
+    }
+
+    /// What can be set aside on every account of a chain without asking anybody. A chain that pays in no quota can pay everything, and
+    /// one whose token may not be used any more nothing.
+    #[must_use]
+    pub fn available(&self, user: UserId, chain: Chain) -> Quota {
+        let now = self.now();
+        let shard = self.shard(user).lock();
+        if chain.uses.is_some_and(|uses| !shard.book.available(uses, now).is_positive()) {
+            return Quota::ZERO;
+        }
+        let paying = chain.cap.into_iter().chain(chain.wallet);
+        paying.map(|account| shard.book.available(account, now)).min().unwrap_or(Quota::MAX)
+    }
+
+    /// Asks for what a chain will need soon, beyond what is here. Waits for nothing.
+    pub fn wish(&self, user: UserId, chain: Chain, ahead: Quota) {
+        let now = self.now();
+        let mut shard = self.shard(user).lock();
+        for claim in chain.in_quota(ahead) {
+            let missing = claim.amount.saturating_minus(shard.book.available(claim.account, now));
+            if missing.is_positive() {
+                self.want(&mut shard, user, claim.account, missing, now);
+            }
+        }
+    }
+
+    async fn take(&self, reservation: &mut Reservation, claims: &Claims) -> Result<(), ReserveError> {
+        if self.try_take(reservation, claims).is_ok() {
+            self.count(ByReservation::Local);
             return Ok(());
         }
-        let began = self.0.clock.read().boot_millis;
-        let waited = tokio::time::timeout(GRANT_WAIT, self.wait_and_take(reservation, &claims)).await;
-        let millis = self.0.clock.read().boot_millis.saturating_sub(began);
-        self.0.metrics.wait_seconds.record_time(Duration::from_millis(millis));
+        let began = self.now();
+        let waited = tokio::time::timeout(GRANT_WAIT, self.wait_and_take(reservation, claims, began)).await;
+        self.0.metrics.wait_seconds.record_time(Duration::from_millis(self.now().saturating_sub(began)));
         let outcome = waited.unwrap_or(Err(ReserveError::Unavailable));
-        count(match outcome {
-            Ok(()) => ByReservation::Granted,
-            Err(ReserveError::Exhausted { .. }) => ByReservation::Exhausted,
-            Err(ReserveError::Frozen { .. }) => ByReservation::Frozen,
-            Err(ReserveError::Unavailable) => ByReservation::Unavailable,
-        });
+        self.count(outcome_of(&outcome));
         outcome
     }
 
-    async fn wait_and_take(&self, reservation: &mut Reservation, claims: &Chain) -> Result<(), ReserveError> {
+    async fn wait_and_take(&self, reservation: &mut Reservation, claims: &Claims, began: u64) -> Result<(), ReserveError> {
+        let _waiting = self.waits(reservation.user(), claims);
         loop {
             // from before the look at the leases, so that no answer falls between
-            let mut news = self.shard(reservation.user).lock().news();
+            let mut news = self.shard(reservation.user()).lock().news();
             let Err(missing) = self.try_take(reservation, claims) else { return Ok(()) };
             refusal(&missing)?;
-            self.ask(reservation.user, &missing);
+            self.ask(reservation.user(), &missing);
+            let left = self.patience_while_away(began);
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(ReserveError::Unavailable);
+            }
             // an answer that could not be given holds for a moment; then it is worth asking again
             let is_unsure = missing.iter().any(|short| short.verdict == Some(Verdict::Unavailable));
-            let again = Duration::from_millis(if is_unsure { lease::UNAVAILABLE_MILLIS } else { lease::ASK_AGAIN_MILLIS });
+            let Terms { unavailable_millis, ask_again_millis, .. } = self.0.terms;
+            let again = Duration::from_millis(if is_unsure { unavailable_millis } else { ask_again_millis });
+            let again = left.map_or(again, |left| again.min(left));
             // whether there are news or it was long enough, the leases are looked at again
             let _ = tokio::time::timeout(again, news.changed()).await;
         }
     }
 
     /// One attempt, without waiting. Asks for a refill when the leases run low.
-    fn try_take(&self, reservation: &mut Reservation, claims: &Chain) -> Result<(), SmallVec<[Missing; 2]>> {
-        let now = self.0.clock.read().boot_millis;
-        let mut shard = self.shard(reservation.user).lock();
-        let held = reservation.inner.get_or_insert_default();
-        if let Err(Shortage { accounts }) = shard.book.extend(held, claims, now) {
+    fn try_take(&self, reservation: &mut Reservation, claims: &Claims) -> Result<(), SmallVec<[Missing; 2]>> {
+        let now = self.now();
+        let user = reservation.user();
+        let mut shard = self.shard(user).lock();
+        if let Err(Shortage { accounts }) = shard.book.extend(reservation.inner(), claims, now) {
             return Err(accounts);
         }
         for claim in claims {
-            match reservation.claims.iter_mut().find(|known| known.account == claim.account) {
-                Some(known) => known.amount = known.amount.saturating_plus(claim.amount),
-                None => reservation.claims.push(*claim),
-            }
-            let refill = shard.book.want(claim.account, Quota::ZERO, now);
-            self.demand(reservation.user, refill);
+            self.want(&mut shard, user, claim.account, Quota::ZERO, now);
         }
         Ok(())
     }
 
     /// Asks for what is missing.
     fn ask(&self, user: UserId, missing: &[Missing]) {
-        let now = self.0.clock.read().boot_millis;
+        let now = self.now();
         let mut shard = self.shard(user).lock();
         for short in missing {
-            let demand = shard.book.want(short.account, short.amount, now);
-            self.demand(user, demand);
+            self.want(&mut shard, user, short.account, short.amount, now);
         }
     }
 
-    fn demand(&self, user: UserId, request: Option<lease::GrantRequest>) {
+    /// Asks for whatever there is of what is missing.
+    fn ask_up_to(&self, user: UserId, chain: Chain, least: Quota, most: Quota) {
+        let now = self.now();
+        let mut shard = self.shard(user).lock();
+        for (least, most) in chain.claims(least).into_iter().zip(chain.claims(most)) {
+            let account = most.account;
+            let free = shard.book.available(account, now);
+            let (need, want) = (least.amount.saturating_minus(free).max(Quota::ZERO), most.amount.saturating_minus(free));
+            if want.is_positive() {
+                let request = shard.book.want_up_to(account, need, want, now);
+                self.demand(&mut shard, user, request);
+            }
+        }
+    }
+
+    /// Whether nothing asked for the accounts of a chain is without an answer.
+    fn has_answers(&self, user: UserId, chain: Chain) -> bool {
+        let shard = self.shard(user).lock();
+        let claims = chain.claims(Quota::ZERO);
+        !shard.book.outstanding().any(|request| claims.iter().any(|claim| claim.account == request.account))
+    }
+
+    fn want(&self, shard: &mut Shard, user: UserId, account: AccountId, need: Quota, now: u64) {
+        let request = shard.book.want(account, need, now);
+        self.demand(shard, user, request);
+    }
+
+    fn demand(&self, shard: &mut Shard, user: UserId, request: Option<lease::GrantRequest>) {
         let Some(request) = request else { return };
+        shard.owners.insert(request.account, user);
         self.0.metrics.grant_requests.increment();
         // a full queue loses nothing: the book asks again, and a new connection sends everything outstanding
         let _ = self.0.demands.try_send(Demand::new(shard_of(user), request));
+    }
+
+    fn count(&self, outcome: ByReservation) {
+        self.0.metrics.reservations.of(&outcome).increment();
+    }
+
+    fn now(&self) -> u64 {
+        self.0.clock.read().boot_millis
     }
 
     fn shard(&self, user: UserId) -> &Mutex<Shard> {
@@ -164,8 +309,21 @@ impl Quotas {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn shard_of(user: UserId) -> usize {
     usize::try_from(user.get().unsigned_abs() % SHARDS as u64).unwrap_or(0)
+}
+
+fn outcome_of(outcome: &Result<(), ReserveError>) -> ByReservation {
+    match outcome {
+        Ok(()) => ByReservation::Granted,
+        Err(ReserveError::Exhausted { .. }) => ByReservation::Exhausted,
+        Err(ReserveError::Frozen { .. }) => ByReservation::Frozen,
+        Err(ReserveError::Unavailable) => ByReservation::Unavailable,
+    }
 }
 
 /// What the control plane said already, if it said no.
@@ -180,82 +338,6 @@ fn refusal(missing: &[Missing]) -> Result<(), ReserveError> {
         }
     }
     Ok(())
-}
-
-/// Money set aside for one request. Settle it with what the request cost; dropping gives everything back.
-#[derive(Debug)]
-#[must_use = "the money goes back when this is dropped"]
-pub struct Reservation {
-    quotas: Quotas,
-    user: UserId,
-    claims: Chain,
-    inner: Option<lease::Reservation>,
-}
-
-impl Reservation {
-    /// The largest amount set aside on one account: what the request may cost.
-    #[must_use]
-    pub fn held(&self) -> Quota {
-        self.claims.iter().map(|claim| claim.amount).max().unwrap_or_default()
-    }
-
-    /// Which leases the money is in, and how much in each: for the intent.
-    #[must_use]
-    pub fn charges(&self) -> Vec<LeaseCharge> {
-        let parts = self.inner.iter().flat_map(lease::Reservation::parts);
-        parts.map(|(account_id, lease_id, amount)| LeaseCharge { lease_id, account_id, amount }).collect()
-    }
-
-    /// Sets more money aside on every account of the chain, or on none.
-    ///
-    /// # Errors
-    /// As [`Quotas::reserve`]; what is set aside already stays.
-    pub async fn extend(&mut self, more: Quota) -> Result<(), ReserveError> {
-        let claims: Chain = self.claims.iter().map(|claim| Claim { account: claim.account, amount: more }).collect();
-        let quotas = self.quotas.clone();
-        quotas.take(self, claims).await
-    }
-
-    /// Charges what the request cost to every account of the chain and gives the rest back.
-    ///
-    /// `write` gets what each lease pays and has to put the request's final record into the spool. It runs under the lock that orders
-    /// closings of leases, so it must be quick and must not come back here.
-    pub fn settle(mut self, actual: Quota, write: impl FnOnce(Vec<LeaseCharge>)) {
-        let inner = self.inner.take().unwrap_or_default();
-        let claims: Chain = self.claims.iter().map(|claim| Claim { account: claim.account, amount: actual }).collect();
-        let now = self.quotas.0.clock.read().boot_millis;
-        let mut shard = self.quotas.shard(self.user).lock();
-        let settlement = shard.book.settle(inner, &claims, now);
-        let charge = |charge: &lease::Charge| LeaseCharge {
-            // an account without a lease here: the ledger charges its balance
-            lease_id: charge.lease.unwrap_or(LeaseId::new(0)),
-            account_id: charge.account,
-            amount: charge.amount,
-        };
-        write(settlement.charges.iter().map(charge).collect());
-        close(&settlement.closings, &self.quotas.0.spool);
-        for claim in &claims {
-            let refill = shard.book.want(claim.account, Quota::ZERO, now);
-            self.quotas.demand(self.user, refill);
-        }
-        shard.tell();
-        drop(shard);
-        let debt = settlement.debt();
-        if debt.is_positive() {
-            self.quotas.0.metrics.shortfall_quota.add(debt.get().unsigned_abs());
-        }
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        let Some(inner) = self.inner.take() else { return };
-        let now = self.quotas.0.clock.read().boot_millis;
-        let mut shard = self.quotas.shard(self.user).lock();
-        let closings = shard.book.release(inner, now);
-        close(&closings, &self.quotas.0.spool);
-        shard.tell();
-    }
 }
 
 #[cfg(test)]

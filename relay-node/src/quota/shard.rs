@@ -1,6 +1,9 @@
 //! One book of leases with what hangs on its lock.
 
-use sluice_billing::lease::Closing;
+use std::collections::HashMap;
+
+use sluice_billing::lease::{Closing, Terms};
+use sluice_domain::{AccountId, UserId};
 use tokio::sync::watch;
 
 use super::LeaseBook;
@@ -10,17 +13,17 @@ use crate::spool::Spool;
 #[derive(Debug)]
 pub(super) struct Shard {
     pub(super) book: LeaseBook,
+    /// Who the accounts in the book belong to.
+    pub(super) owners: HashMap<AccountId, UserId>,
     /// Counts answers. Whoever waits for one looks again when it changes.
     answers: watch::Sender<u64>,
 }
 
-impl Default for Shard {
-    fn default() -> Self {
-        Self { book: LeaseBook::new(), answers: watch::Sender::new(0) }
-    }
-}
-
 impl Shard {
+    pub(super) fn new(terms: Terms) -> Self {
+        Self { book: LeaseBook::new(terms), owners: HashMap::new(), answers: watch::Sender::new(0) }
+    }
+
     /// What tells of answers from here on.
     pub(super) fn news(&self) -> watch::Receiver<u64> {
         self.answers.subscribe()

@@ -1,8 +1,8 @@
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
-use sluice_billing::lease::Grant;
-use sluice_domain::{Epoch, Now, Record, UnixMillis};
+use sluice_billing::lease::{Grant, Inherited, Recalled};
+use sluice_domain::{Epoch, LeaseCharge, LeaseId, Now, Record, UnixMillis};
 use sluice_rpc::usage;
 use sluice_telemetry::metrics::Registry;
 
@@ -35,6 +35,13 @@ fn world() -> World {
     let spool = Spool::open(folder.path(), Epoch(1), settings, clock.clone(), metrics.spool).unwrap();
     let (quotas, demands) = Quotas::new(spool.clone(), clock, metrics.quota);
     World { quotas, demands, spool, _folder: folder }
+}
+
+/// A chain of the wallet alone.
+const WALLET_ONLY: Chain = Chain { wallet: Some(WALLET), cap: None, uses: None };
+
+fn due(units: i64) -> Due {
+    Due { quota: Quota::clamped(units), is_answered: true }
 }
 
 fn units(units: i64) -> Quota {
@@ -89,7 +96,7 @@ async fn reported(spool: &Spool) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn a_request_waits_for_its_first_grant_and_the_next_one_does_not() {
     let mut world = world();
-    let chain = [(WALLET, units(100))];
+    let (chain, amount) = (WALLET_ONLY, units(100));
     let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
     let serve = async {
         let demand = demands.recv().await.unwrap();
@@ -97,13 +104,13 @@ async fn a_request_waits_for_its_first_grant_and_the_next_one_does_not() {
         quotas.granted(grant(&demand, 1, units(1_000)));
         demand.grant_seq
     };
-    let (reserved, grant_seq) = tokio::join!(quotas.reserve(USER, &chain), serve);
+    let (reserved, grant_seq) = tokio::join!(quotas.reserve(USER, chain, amount), serve);
     let first = reserved.unwrap();
     assert!(world.demands.try_recv().is_err(), "asked once");
     assert_eq!(first.held(), units(100));
     assert_eq!(first.charges(), [LeaseCharge { lease_id: LeaseId::new(1), account_id: WALLET, amount: units(100) }]);
     assert_eq!(usize::try_from(grant_seq).unwrap() % SHARDS, 7, "the number names the shard");
-    let second = quotas.reserve(USER, &chain);
+    let second = quotas.reserve(USER, chain, amount);
     assert!(futures_util::FutureExt::now_or_never(second).unwrap().is_ok());
 }
 
@@ -111,7 +118,7 @@ async fn a_request_waits_for_its_first_grant_and_the_next_one_does_not() {
 async fn all_accounts_of_a_chain_pay_or_none_is_touched() {
     let mut world = world();
     let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
-    let chain = [(CAP, units(50)), (WALLET, units(50))];
+    let (chain, amount) = (Chain { cap: Some(CAP), ..WALLET_ONLY }, units(50));
     let serve = async {
         for _ in 0..2 {
             let demand = demands.recv().await.unwrap();
@@ -123,11 +130,15 @@ async fn all_accounts_of_a_chain_pay_or_none_is_touched() {
             }
         }
     };
-    let (reserved, ()) = tokio::join!(quotas.reserve(USER, &chain), serve);
+    let (reserved, ()) = tokio::join!(quotas.reserve(USER, chain, amount), serve);
     assert_eq!(reserved.unwrap_err(), ReserveError::Exhausted { account: WALLET });
     let holdings = quotas.holdings();
     assert_eq!((holdings.leases, holdings.quota), (1, units(50)));
-    assert_eq!(quotas.reserve(USER, &[(CAP, units(50))]).await.unwrap().held(), units(50), "the cap is whole");
+    assert_eq!(
+        quotas.reserve(USER, Chain { wallet: None, cap: Some(CAP), uses: None }, units(50)).await.unwrap().held(),
+        units(50),
+        "the cap is whole"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,11 +148,11 @@ async fn exactly_as_many_are_admitted_as_the_balance_pays_for() {
     let admitted = AtomicUsize::new(0);
     let (quotas, demands) = (&world.quotas, &mut world.demands);
     let callers = join_all((0..100).map(|_| async {
-        match quotas.reserve(USER, &[(WALLET, units(300))]).await {
+        match quotas.reserve(USER, WALLET_ONLY, units(300)).await {
             Ok(reservation) => {
                 admitted.fetch_add(1, Ordering::Relaxed);
                 tokio::task::yield_now().await;
-                reservation.settle(units(300), |_| {});
+                reservation.settle(due(300), |_| {});
             }
             Err(error) => assert_eq!(error, ReserveError::Exhausted { account: WALLET }),
         }
@@ -158,7 +169,7 @@ async fn exactly_as_many_are_admitted_as_the_balance_pays_for() {
 async fn a_control_plane_that_says_nothing_is_never_a_verdict_about_money() {
     let world = world();
     let began = tokio::time::Instant::now();
-    let refused = world.quotas.reserve(USER, &[(WALLET, units(1))]).await.unwrap_err();
+    let refused = world.quotas.reserve(USER, WALLET_ONLY, units(1)).await.unwrap_err();
     assert_eq!(refused, ReserveError::Unavailable);
     assert_eq!(began.elapsed(), GRANT_WAIT);
 }
@@ -174,8 +185,8 @@ async fn a_control_plane_that_cannot_say_is_asked_again_while_there_is_time() {
         assert_ne!(first.grant_seq, second.grant_seq);
         quotas.granted(grant(&second, 1, units(1)));
     };
-    let chain = [(WALLET, units(1))];
-    let (reserved, ()) = tokio::join!(quotas.reserve(USER, &chain), serve);
+    let (chain, amount) = (WALLET_ONLY, units(1));
+    let (reserved, ()) = tokio::join!(quotas.reserve(USER, chain, amount), serve);
     assert!(reserved.is_ok());
 }
 
@@ -183,21 +194,21 @@ async fn a_control_plane_that_cannot_say_is_asked_again_while_there_is_time() {
 async fn money_that_came_in_is_asked_for_at_once() {
     let mut world = world();
     let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
-    let chain = [(WALLET, units(10))];
+    let (chain, amount) = (WALLET_ONLY, units(10));
     let refuse = async {
         let demand = demands.recv().await.unwrap();
         quotas.refused(Refused { grant_seq: demand.grant_seq, verdict: Verdict::Exhausted { need: units(10) } });
     };
-    let (reserved, ()) = tokio::join!(quotas.reserve(USER, &chain), refuse);
+    let (reserved, ()) = tokio::join!(quotas.reserve(USER, chain, amount), refuse);
     assert!(reserved.is_err());
-    assert!(quotas.reserve(USER, &chain).await.is_err(), "the verdict holds without asking");
+    assert!(quotas.reserve(USER, chain, amount).await.is_err(), "the verdict holds without asking");
     assert!(demands.try_recv().is_err());
     quotas.news(&[], &[WALLET], &[]);
     let serve = async {
         let demand = demands.recv().await.unwrap();
         quotas.granted(grant(&demand, 1, units(10)));
     };
-    let (reserved, ()) = tokio::join!(quotas.reserve(USER, &chain), serve);
+    let (reserved, ()) = tokio::join!(quotas.reserve(USER, chain, amount), serve);
     assert!(reserved.is_ok());
 }
 
@@ -205,12 +216,11 @@ async fn money_that_came_in_is_asked_for_at_once() {
 async fn dropping_gives_everything_back_and_a_waiter_gets_it() {
     let mut world = world();
     let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
-    let chain = [(WALLET, units(100))];
+    let (chain, amount) = (WALLET_ONLY, units(100));
     let balance = AtomicI64::new(100);
     let rest = async {
-        let first = quotas.reserve(USER, &chain).await.unwrap();
-        let less = [(WALLET, units(40))];
-        let waiting = quotas.reserve(USER, &less);
+        let first = quotas.reserve(USER, chain, amount).await.unwrap();
+        let waiting = quotas.reserve(USER, WALLET_ONLY, units(40));
         let release = async {
             tokio::task::yield_now().await;
             drop(first);
@@ -218,7 +228,7 @@ async fn dropping_gives_everything_back_and_a_waiter_gets_it() {
         let (second, ()) = tokio::join!(waiting, release);
         drop(second.map_err(|error| assert_eq!(error, ReserveError::Exhausted { account: WALLET })));
         assert_eq!(quotas.holdings().quota, units(100));
-        quotas.reserve(USER, &chain).await.unwrap()
+        quotas.reserve(USER, chain, amount).await.unwrap()
     };
     tokio::select! {
         reservation = rest => assert_eq!(reservation.held(), units(100)),
@@ -230,11 +240,11 @@ async fn dropping_gives_everything_back_and_a_waiter_gets_it() {
 async fn a_caller_that_gives_up_waiting_leaves_nothing_reserved() {
     let mut world = world();
     let quotas = world.quotas.clone();
-    let gave_up = tokio::time::timeout(Duration::from_secs(1), quotas.reserve(USER, &[(WALLET, units(5))])).await;
+    let gave_up = tokio::time::timeout(Duration::from_secs(1), quotas.reserve(USER, WALLET_ONLY, units(5))).await;
     assert!(gave_up.is_err());
     let demand = world.demands.recv().await.unwrap();
     quotas.granted(grant(&demand, 1, units(5)));
-    assert_eq!(quotas.reserve(USER, &[(WALLET, units(5))]).await.unwrap().held(), units(5));
+    assert_eq!(quotas.reserve(USER, WALLET_ONLY, units(5)).await.unwrap().held(), units(5));
 }
 
 #[tokio::test]
@@ -245,12 +255,12 @@ async fn a_closing_never_comes_before_a_charge_of_its_lease() {
         let demand = demands.recv().await.unwrap();
         quotas.granted(grant(&demand, 3, units(100)));
     };
-    let chain = [(WALLET, units(100))];
-    let (reserved, ()) = tokio::join!(quotas.reserve(USER, &chain), serve);
+    let (chain, amount) = (WALLET_ONLY, units(100));
+    let (reserved, ()) = tokio::join!(quotas.reserve(USER, chain, amount), serve);
     quotas.close_all();
     let spool = world.spool.clone();
     let permit = spool.permit().unwrap();
-    reserved.unwrap().settle(units(60), |charges| {
+    reserved.unwrap().settle(due(60), |charges| {
         assert_eq!(charges, [LeaseCharge { lease_id: LeaseId::new(3), account_id: WALLET, amount: units(60) }]);
         permit.finish(crate::spool::sample_record(1));
     });
@@ -261,7 +271,7 @@ async fn a_closing_never_comes_before_a_charge_of_its_lease() {
 #[tokio::test]
 async fn a_grant_that_nobody_waits_for_is_closed_at_once() {
     let world = world();
-    let stray = Demand { grant_seq: 64 * 9 + 7, account: WALLET, need: units(1), want: units(1) };
+    let stray = Demand { grant_seq: 64 * 9 + 7, account: WALLET, need: units(1), want: units(1), up_to_want: false };
     world.quotas.granted(grant(&stray, 5, units(1)));
     assert_eq!(reported(&world.spool).await, ["c5"]);
 }
@@ -270,8 +280,8 @@ async fn a_grant_that_nobody_waits_for_is_closed_at_once() {
 async fn what_was_asked_and_not_answered_is_asked_again_with_the_same_number() {
     let mut world = world();
     let quotas = world.quotas.clone();
-    let chain = [(WALLET, units(5))];
-    let waiting = quotas.reserve(USER, &chain);
+    let (chain, amount) = (WALLET_ONLY, units(5));
+    let waiting = quotas.reserve(USER, chain, amount);
     let look = async {
         let demand = world.demands.recv().await.unwrap();
         assert_eq!(quotas.outstanding(), [demand]);
@@ -293,8 +303,8 @@ async fn leases_are_renewed_while_used_and_closed_when_over() {
         let demand = demands.recv().await.unwrap();
         quotas.granted(grant(&demand, 1, units(100)));
     };
-    let chain = [(WALLET, units(10))];
-    let (reserved, ()) = tokio::join!(quotas.reserve(USER, &chain), serve);
+    let (chain, amount) = (WALLET_ONLY, units(10));
+    let (reserved, ()) = tokio::join!(quotas.reserve(USER, chain, amount), serve);
     let reservation = reserved.unwrap();
     assert!(quotas.sweep().is_empty());
     tokio::time::advance(Duration::from_millis(LIFE_MILLIS / 2)).await;
@@ -303,7 +313,7 @@ async fn leases_are_renewed_while_used_and_closed_when_over() {
     tokio::time::advance(Duration::from_millis(LIFE_MILLIS)).await;
     assert!(quotas.sweep().is_empty(), "its life is over");
     assert_eq!(quotas.held(), [LeaseId::new(1)], "money of a running request is still in it");
-    reservation.settle(units(10), |_| {});
+    reservation.settle(due(10), |_| {});
     assert!(quotas.held().is_empty());
 }
 
@@ -313,12 +323,12 @@ async fn extending_takes_more_or_leaves_what_there_is() {
     let balance = AtomicI64::new(150);
     let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
     let rest = async {
-        let mut reservation = quotas.reserve(USER, &[(WALLET, units(100))]).await.unwrap();
+        let mut reservation = quotas.reserve(USER, WALLET_ONLY, units(100)).await.unwrap();
         reservation.extend(units(50)).await.unwrap();
         assert_eq!(reservation.held(), units(150));
         assert_eq!(reservation.extend(units(1)).await, Err(ReserveError::Exhausted { account: WALLET }));
         assert_eq!(reservation.held(), units(150));
-        reservation.settle(units(120), |charges| {
+        reservation.settle(due(120), |charges| {
             assert_eq!(charges.iter().map(|charge| charge.amount).sum::<Quota>(), units(120));
         });
     };
@@ -326,4 +336,171 @@ async fn extending_takes_more_or_leaves_what_there_is() {
         () = rest => {}
         () = granter(&quotas, demands, &balance) => {}
     }
+}
+
+const USES: AccountId = AccountId::new(72);
+
+fn returns(said: &GiveBack) -> Vec<(i64, i64)> {
+    said.returns.iter().map(|(lease, total)| (lease.get(), total.get())).collect()
+}
+
+/// A wallet with a lease of so much, lease number 1.
+async fn leased(world: &mut World, amount: i64) {
+    let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
+    let serve = async {
+        let demand = demands.recv().await.unwrap();
+        quotas.granted(grant(&demand, 1, units(amount)));
+    };
+    let (reserved, ()) = tokio::join!(quotas.reserve(USER, WALLET_ONLY, units(1)), serve);
+    drop(reserved.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_use_is_charged_when_somebody_answered_and_given_back_otherwise() {
+    let mut world = world();
+    let balance = AtomicI64::new(1_000);
+    let chain = Chain { uses: Some(USES), ..WALLET_ONLY };
+    let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
+    let charged = |charges: Vec<LeaseCharge>| charges.iter().map(|c| (c.account_id, c.amount.get())).collect::<Vec<_>>();
+    let rest = async {
+        let reservation = quotas.reserve(USER, chain, units(100)).await.unwrap();
+        assert_eq!(reservation.held(), units(100));
+        let mut paid = Vec::new();
+        reservation.settle(Due { quota: units(70), is_answered: true }, |charges| paid = charged(charges));
+        paid.sort_unstable();
+        assert_eq!(paid, [(WALLET, 70), (USES, 1)]);
+        let reservation = quotas.reserve(USER, Chain { wallet: None, ..chain }, units(100)).await.unwrap();
+        assert_eq!(reservation.held(), Quota::ZERO, "it is free, and only counted");
+        reservation.settle(Due { quota: Quota::ZERO, is_answered: false }, |charges| assert_eq!(charged(charges), []));
+    };
+    tokio::select! {
+        () = rest => {}
+        () = granter(&quotas, demands, &balance) => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_uses_goes_back_when_it_is_asked_for_and_what_becomes_free_soon_after_it() {
+    let mut world = world();
+    leased(&mut world, 100).await;
+    let quotas = world.quotas.clone();
+    let running = quotas.reserve(USER, WALLET_ONLY, units(30)).await.unwrap();
+    quotas.recalled(WALLET, 9);
+    let said = quotas.giving_back().await;
+    assert_eq!(returns(&said), [(1, 70)]);
+    assert_eq!(said.recalled, [Recalled { account: WALLET, recall_seq: 9, leases: vec![LeaseId::new(1)] }]);
+    assert_eq!(quotas.available(USER, WALLET_ONLY), Quota::ZERO);
+    running.settle(due(10), |_| {});
+    assert_eq!(returns(&quotas.giving_back().await), [(1, 90)]);
+    assert_eq!(reported(&world.spool).await, ["c1"], "nothing is left of it");
+    assert_eq!(quotas.returned(), [], "its closing says the rest");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_grant_brought_for_somebody_who_waits_is_theirs_even_when_it_is_asked_back_at_once() {
+    let mut world = world();
+    let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
+    let serve = async {
+        let demand = demands.recv().await.unwrap();
+        quotas.recalled(WALLET, 9);
+        assert_eq!(quotas.giving_back().await.recalled.len(), 1, "there is nothing yet");
+        quotas.granted(grant(&demand, 1, units(100)));
+        // before the waiter gets its turn
+        let said = quotas.giving_back().await;
+        assert_eq!((returns(&said), said.recalled.len()), (vec![(1, 60)], 1));
+    };
+    let (reserved, ()) = tokio::join!(quotas.reserve(USER, WALLET_ONLY, units(40)), serve);
+    assert_eq!(reserved.unwrap().held(), units(40));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_with_a_part_in_hand_gives_it_back_and_asks_for_the_whole() {
+    let mut world = world();
+    leased(&mut world, 3).await;
+    let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
+    let serve = async {
+        let first = demands.recv().await.unwrap();
+        assert_eq!(first.need, units(2));
+        quotas.recalled(WALLET, 9);
+        let said = quotas.giving_back().await;
+        assert_eq!(returns(&said), [(1, 3)]);
+        assert_eq!(said.demands[0].need, units(5));
+        quotas.superseded(first.grant_seq);
+        quotas.granted(grant(&said.demands[0], 2, units(5)));
+    };
+    let (reserved, ()) = tokio::join!(quotas.reserve(USER, WALLET_ONLY, units(5)), serve);
+    assert!(reserved.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_drain_the_free_part_of_a_lease_goes_back_before_its_request_ends() {
+    let mut world = world();
+    leased(&mut world, 100).await;
+    let quotas = world.quotas.clone();
+    let running = quotas.reserve(USER, WALLET_ONLY, units(30)).await.unwrap();
+    quotas.close_all();
+    assert_eq!(returns(&quotas.giving_back().await), [(1, 70)]);
+    drop(running);
+    assert_eq!(reported(&world.spool).await, ["c1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_much_as_there_is_can_be_set_aside() {
+    let mut world = world();
+    let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
+    let serve = async {
+        let demand = demands.recv().await.unwrap();
+        assert_eq!((demand.need, demand.want, demand.up_to_want), (units(10), units(500), true));
+        quotas.granted(grant(&demand, 1, units(120)));
+    };
+    let (reserved, ()) = tokio::join!(quotas.reserve_up_to(USER, WALLET_ONLY, units(10), units(500)), serve);
+    let reserved = reserved.unwrap();
+    assert_eq!((reserved.held(), quotas.available(USER, WALLET_ONLY)), (units(120), Quota::ZERO));
+    let refuse = async {
+        let demand = world.demands.recv().await.unwrap();
+        quotas.refused(Refused { grant_seq: demand.grant_seq, verdict: Verdict::Exhausted { need: units(10) } });
+    };
+    let (refused, ()) = tokio::join!(quotas.reserve_up_to(USER, WALLET_ONLY, units(10), units(500)), refuse);
+    assert_eq!(refused.unwrap_err(), ReserveError::Exhausted { account: WALLET });
+    drop(reserved);
+    let all = quotas.reserve_up_to(USER, WALLET_ONLY, units(10), units(120)).await.unwrap();
+    assert_eq!(all.held(), units(120), "what is here is taken without asking");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_request_asks_ahead_without_waiting() {
+    let mut world = world();
+    leased(&mut world, 100).await;
+    let quotas = world.quotas.clone();
+    while world.demands.try_recv().is_ok() {}
+    let mut running = quotas.reserve(USER, WALLET_ONLY, units(60)).await.unwrap();
+    running.wish(units(40));
+    assert!(world.demands.try_recv().is_err(), "it is here");
+    running.wish(units(50));
+    let demand = world.demands.try_recv().unwrap();
+    assert_eq!(demand.need, units(10));
+    assert_eq!(running.available(), units(40));
+    assert!(!running.try_extend(units(50)));
+    quotas.granted(grant(&demand, 2, units(10)));
+    assert!(running.try_extend(units(50)));
+    assert_eq!(running.held(), units(110));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_lifes_leases_are_used_and_listed_and_another_history_voids_them() {
+    let world = world();
+    let inherited = Inherited {
+        lease: LeaseId::new(9),
+        account: WALLET,
+        owner: USER,
+        granted: units(100),
+        charged: units(40),
+        life_millis_left: 1_000,
+    };
+    world.quotas.restore(&[inherited]);
+    assert_eq!(world.quotas.held(), [LeaseId::new(9)]);
+    let running = world.quotas.reserve(USER, WALLET_ONLY, units(60)).await.unwrap();
+    assert_eq!(running.charges()[0].lease_id, LeaseId::new(9));
+    world.quotas.void_all();
+    assert!(world.quotas.held().is_empty());
 }

@@ -5,7 +5,7 @@
 use sluice_billing::lease::{self, Grant, GrantRequest, Verdict};
 use sluice_domain::{AccountId, LeaseId, Quota};
 
-use super::shard::close;
+use super::shard::{Shard, close};
 use super::{Quotas, SHARDS};
 
 #[expect(clippy::cast_possible_wrap, reason = "64 fits")]
@@ -22,13 +22,16 @@ pub struct Demand {
     pub need: Quota,
     /// Better this much.
     pub want: Quota,
+    /// Whatever there is between the two will do.
+    pub up_to_want: bool,
 }
 
 impl Demand {
     pub(super) fn new(shard: usize, request: GrantRequest) -> Self {
         let shard = i64::try_from(shard).unwrap_or(0);
         let grant_seq = request.grant_seq.saturating_mul(SHARDS_I64).saturating_add(shard);
-        Self { grant_seq, account: request.account, need: request.need, want: request.want }
+        let GrantRequest { account, need, want, up_to_want, .. } = request;
+        Self { grant_seq, account, need, want, up_to_want }
     }
 }
 
@@ -58,13 +61,14 @@ fn split(grant_seq: i64) -> (usize, i64) {
 impl Quotas {
     /// Takes in a grant. One that is of no use here is closed at once.
     pub fn granted(&self, grant: Grant) {
-        let (shard, grant_seq) = split(grant.grant_seq);
+        let (number, grant_seq) = split(grant.grant_seq);
         let now = self.0.clock.read().boot_millis;
         self.0.metrics.grants.increment();
-        let mut shard = self.0.shards[shard].lock();
+        let mut shard = self.0.shards[number].lock();
         if let Some(closing) = shard.book.granted(Grant { grant_seq, ..grant }, now) {
             close(&[closing], &self.0.spool);
         }
+        self.freed_of(&shard, number, grant.account, now);
         shard.tell();
     }
 
@@ -74,6 +78,14 @@ impl Quotas {
         let now = self.0.clock.read().boot_millis;
         let mut shard = self.0.shards[shard].lock();
         shard.book.refused(grant_seq, refused.verdict, now);
+        shard.tell();
+    }
+
+    /// Nothing more will be heard of a request: a larger one of this relay took its place.
+    pub fn superseded(&self, grant_seq: i64) {
+        let (number, grant_seq) = split(grant_seq);
+        let mut shard = self.0.shards[number].lock();
+        shard.book.give_up(grant_seq);
         shard.tell();
     }
 
@@ -104,10 +116,13 @@ impl Quotas {
         let now = self.0.clock.read().boot_millis;
         let mut renewals = Vec::new();
         let mut holdings = Holdings::default();
-        for shard in &self.0.shards {
+        for (number, shard) in self.0.shards.iter().enumerate() {
             let mut shard = shard.lock();
             let closings = shard.book.sweep(now);
             close(&closings, &self.0.spool);
+            self.give_up_stranded(&mut shard, number, now);
+            let Shard { book, owners, .. } = &mut *shard;
+            owners.retain(|account, _| book.knows(*account));
             renewals.extend(shard.book.renewals(now));
             add(&mut holdings, &shard.book);
         }
@@ -116,13 +131,14 @@ impl Quotas {
         renewals
     }
 
-    /// Closes every lease, on the way down. Those with money set aside close when that is settled.
+    /// Closes every lease, on the way down. Those with money set aside give back the rest at once, and close when that is settled.
     pub fn close_all(&self) {
         let now = self.0.clock.read().boot_millis;
-        for shard in &self.0.shards {
+        for (number, shard) in self.0.shards.iter().enumerate() {
             let mut shard = shard.lock();
             let closings = shard.book.close_all(now);
             close(&closings, &self.0.spool);
+            self.give_up_stranded(&mut shard, number, now);
         }
     }
 

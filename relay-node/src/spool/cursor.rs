@@ -2,12 +2,12 @@
 //!
 //! Losing it costs a replay, which the control plane drops; so it is written without fsync.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use sluice_domain::UnixMillis;
+
+use super::disk::{Disk, DiskFile};
 
 const BYTES: usize = 20;
 const NAME: &str = "cursor";
@@ -32,14 +32,12 @@ pub(super) const FIRST_SEQ: u64 = 1;
 
 /// The file a cursor is kept in.
 #[derive(Debug)]
-pub(super) struct CursorFile(File);
+pub(super) struct CursorFile<F>(F);
 
-impl CursorFile {
+impl<F: DiskFile> CursorFile<F> {
     /// Opens or makes the file of an epoch.
-    pub(super) fn open(folder: &Path) -> io::Result<Self> {
-        let options =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(NAME))?;
-        Ok(Self(options))
+    pub(super) fn open(disk: &impl Disk<File = F>, folder: &Path) -> io::Result<Self> {
+        disk.open_or_make(&folder.join(NAME)).map(Self)
     }
 
     /// What it says; the beginning, when it says nothing or is damaged.
@@ -70,17 +68,18 @@ fn parse(bytes: &[u8; BYTES]) -> Option<Cursor> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::disk::SystemDisk;
     use super::*;
 
     #[test]
     fn a_cursor_reads_back_and_a_damaged_one_is_the_beginning() {
         let folder = tempfile::tempdir().unwrap();
-        let file = CursorFile::open(folder.path()).unwrap();
+        let file = CursorFile::open(&SystemDisk, folder.path()).unwrap();
         assert_eq!(file.load(), Cursor::default());
         let cursor = Cursor { acked_below: 42, ended_at: Some(UnixMillis(7)) };
         file.store(cursor).unwrap();
-        assert_eq!(CursorFile::open(folder.path()).unwrap().load(), cursor);
-        file.0.write_all_at(&[9], 3).unwrap();
+        assert_eq!(CursorFile::open(&SystemDisk, folder.path()).unwrap().load(), cursor);
+        DiskFile::write_all_at(&file.0, &[9], 3).unwrap();
         assert_eq!(file.load(), Cursor::default());
     }
 }

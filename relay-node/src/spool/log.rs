@@ -1,12 +1,12 @@
 //! Reporting from the spool: the log of this epoch, and those of earlier ones.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use sluice_domain::{Epoch, UnixMillis};
 use tracing::{info, warn};
 
+use super::disk::{Disk, SystemDisk};
 use super::reader::{Batch, BatchLimits, ReadError, Reader};
 use super::recover::{self, Left};
 use super::shared::Shared;
@@ -14,15 +14,16 @@ use super::{Spool, SpoolSettings, segment};
 
 /// The log of this epoch. It grows while it is read.
 #[derive(Debug)]
-pub struct CurrentLog {
-    spool: Spool,
-    reader: Reader,
+pub struct CurrentLog<D: Disk = SystemDisk> {
+    spool: Spool<D>,
+    reader: Reader<D>,
 }
 
-impl CurrentLog {
-    pub(super) fn new(spool: Spool) -> Self {
+impl<D: Disk> CurrentLog<D> {
+    pub(super) fn new(spool: Spool<D>) -> Self {
         let folder = segment::epoch_folder(&spool.0.shared.folder, spool.epoch());
-        Self { spool, reader: Reader::new(folder) }
+        let reader = Reader::new(spool.0.shared.disk.clone(), folder);
+        Self { spool, reader }
     }
 
     /// Its epoch.
@@ -82,15 +83,15 @@ impl CurrentLog {
 
 /// The log of an earlier epoch. It has an end.
 #[derive(Debug)]
-pub struct EarlierLog {
-    spool: Spool,
+pub struct EarlierLog<D: Disk = SystemDisk> {
+    spool: Spool<D>,
     left: Left,
-    reader: Reader,
+    reader: Reader<D>,
 }
 
-impl EarlierLog {
-    pub(super) fn new(spool: Spool, left: Left) -> Self {
-        let reader = Reader::new(left.folder.clone());
+impl<D: Disk> EarlierLog<D> {
+    pub(super) fn new(spool: Spool<D>, left: Left) -> Self {
+        let reader = Reader::new(spool.0.shared.disk.clone(), left.folder.clone());
         Self { spool, left, reader }
     }
 
@@ -136,17 +137,23 @@ impl EarlierLog {
 }
 
 /// Recovers every epoch before this one, and removes those that were settled long ago.
-pub(super) fn recover_earlier(spool: &Path, epoch: Epoch, settings: SpoolSettings, now: UnixMillis) -> io::Result<Vec<Left>> {
+pub(super) fn recover_earlier(
+    disk: &impl Disk,
+    spool: &Path,
+    epoch: Epoch,
+    settings: SpoolSettings,
+    now: UnixMillis,
+) -> io::Result<Vec<Left>> {
     let mut earlier = Vec::new();
-    for old in segment::epochs(spool)?.into_iter().filter(|old| *old < epoch) {
-        let mut left = recover::recover(spool, old)?;
+    for old in segment::epochs(disk, spool)?.into_iter().filter(|old| *old < epoch) {
+        let mut left = recover::recover(disk, spool, old)?;
         if left.end.seq > left.cursor.acked_below {
             // something was written after the end was told: a request that outlived the way down
             left.cursor.ended_at = None;
         }
         let millis = u64::try_from(settings.retention.as_millis()).unwrap_or(u64::MAX);
         if is_over(&left, now, millis) {
-            fs::remove_dir_all(&left.folder)?;
+            disk.remove_folder(&left.folder)?;
             continue;
         }
         if left.cursor.ended_at.is_none() {
@@ -165,10 +172,10 @@ pub(super) fn recover_earlier(spool: &Path, epoch: Epoch, settings: SpoolSetting
 }
 
 /// Removes earlier epochs that were settled long ago.
-pub(super) fn forget_ended(shared: &Shared, now: UnixMillis, retention_millis: u64) {
+pub(super) fn forget_ended<D: Disk>(shared: &Shared<D>, now: UnixMillis, retention_millis: u64) {
     shared.earlier.lock().retain(|left| {
         let goes = is_over(left, now, retention_millis);
-        if goes && let Err(error) = fs::remove_dir_all(&left.folder) {
+        if goes && let Err(error) = shared.disk.remove_folder(&left.folder) {
             warn!("cannot remove settled records in {}: {error}", left.folder.display());
         }
         !goes

@@ -9,6 +9,7 @@
 //! in `recover.rs`. Rules: protocol.md B4, rulings R6, R19, R20.
 
 mod cursor;
+mod disk;
 mod frame;
 mod log;
 mod orphan;
@@ -20,6 +21,7 @@ mod shared;
 mod sync;
 mod writer;
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -31,6 +33,7 @@ use std::time::Duration;
 use sluice_domain::{Clock, Epoch, LeaseId, Record, RequestRecord, Usage};
 use sluice_rpc::usage;
 
+pub use self::disk::{Disk, DiskFile, SystemDisk};
 pub use self::log::{CurrentLog, EarlierLog};
 pub use self::reader::{Batch, BatchLimits, ReadError};
 use self::shared::{Room, Shared};
@@ -91,15 +94,21 @@ pub enum SpoolError {
 pub struct SpoolFull;
 
 /// What this relay owes to the ledger. Clones are the same spool; the last one dropped syncs and closes it.
-#[derive(Debug, Clone)]
-pub struct Spool(Arc<Owner>);
+#[derive(Debug)]
+pub struct Spool<D: Disk = SystemDisk>(Arc<Owner<D>>);
+
+impl<D: Disk> Clone for Spool<D> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
 
 #[derive(Debug)]
-struct Owner {
-    shared: Arc<Shared>,
+struct Owner<D: Disk> {
+    shared: Arc<Shared<D>>,
     syncing: Option<JoinHandle<()>>,
     /// Held for its lock.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Spool {
@@ -108,7 +117,7 @@ impl Spool {
     /// # Errors
     /// When the folder is there and cannot be read.
     pub fn newest_epoch(folder: &Path) -> Result<Option<Epoch>, SpoolError> {
-        match segment::epochs(folder) {
+        match segment::epochs(&SystemDisk, folder) {
             Ok(epochs) => Ok(epochs.last().copied()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(SpoolError::Folder { folder: folder.to_owned(), source }),
@@ -126,29 +135,92 @@ impl Spool {
         clock: Clock,
         metrics: SpoolMetrics,
     ) -> Result<Self, SpoolError> {
-        let unusable = |source| SpoolError::Folder { folder: folder.to_owned(), source };
-        fs::create_dir_all(folder).map_err(unusable)?;
-        let lock = lock(folder)?;
-        let earlier = log::recover_earlier(folder, epoch, settings, clock.wall()).map_err(unusable)?;
-        for left in &earlier {
-            metrics.orphans.add(left.orphans);
-            metrics.lost_bytes.add(left.lost_bytes);
-        }
-        let epoch_folder = segment::epoch_folder(folder, epoch);
-        fs::create_dir(&epoch_folder).map_err(unusable)?;
-        segment::sync_folder(folder).map_err(unusable)?;
-        let writer = writer::Writer::begin(epoch_folder.clone(), epoch, settings.segment_bytes).map_err(unusable)?;
-        let cursor = cursor::CursorFile::open(&epoch_folder).map_err(unusable)?;
-        let shared = Arc::new(Shared::new(folder, epoch, settings, clock, metrics, writer, cursor, earlier));
+        Claim::take(folder)?.open(epoch, settings, clock, metrics)
+    }
+}
+
+/// The folder of a spool, for this process alone. Taken before anything beside it is written: what it guards belongs to one process.
+#[derive(Debug)]
+pub struct Claim {
+    folder: PathBuf,
+    lock: File,
+}
+
+impl Claim {
+    /// Makes the folder when it is missing, and locks it.
+    ///
+    /// # Errors
+    /// When the folder cannot be written or belongs to another process.
+    pub fn take(folder: &Path) -> Result<Self, SpoolError> {
+        fs::create_dir_all(folder).map_err(|source| SpoolError::Folder { folder: folder.to_owned(), source })?;
+        Ok(Self { folder: folder.to_owned(), lock: lock(folder)? })
+    }
+
+    /// Recovers what earlier epochs left and begins the log of this one. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn open(self, epoch: Epoch, settings: SpoolSettings, clock: Clock, metrics: SpoolMetrics) -> Result<Spool, SpoolError> {
+        let Self { folder, lock } = self;
+        let unusable = |source| SpoolError::Folder { folder: folder.clone(), source };
+        let shared = Arc::new(begin(SystemDisk, &folder, epoch, settings, clock, metrics).map_err(unusable)?);
         let syncing = sync::start(Arc::clone(&shared)).map_err(unusable)?;
-        Ok(Self(Arc::new(Owner { shared, syncing: Some(syncing), _lock: lock })))
+        Ok(Spool(Arc::new(Owner { shared, syncing: Some(syncing), _lock: Some(lock) })))
+    }
+}
+
+/// Recovers what earlier epochs left and begins the log of this one.
+fn begin<D: Disk>(
+    disk: D,
+    folder: &Path,
+    epoch: Epoch,
+    settings: SpoolSettings,
+    clock: Clock,
+    metrics: SpoolMetrics,
+) -> io::Result<Shared<D>> {
+    let earlier = log::recover_earlier(&disk, folder, epoch, settings, clock.wall())?;
+    for left in &earlier {
+        metrics.orphans.add(left.orphans);
+        metrics.lost_bytes.add(left.lost_bytes);
+    }
+    let epoch_folder = segment::epoch_folder(folder, epoch);
+    disk.make_folder(&epoch_folder)?;
+    disk.sync_folder(folder)?;
+    let writer = writer::Writer::begin(disk.clone(), epoch_folder.clone(), epoch, settings.segment_bytes)?;
+    let cursor = cursor::CursorFile::open(&disk, &epoch_folder)?;
+    Ok(Shared::new(disk, folder, epoch, settings, clock, metrics, writer, cursor, earlier))
+}
+
+impl<D: Disk> Spool<D> {
+    /// The spool without its thread, on any disk: for the simulation, which calls [`Spool::work`] itself. The folder is there.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    #[doc(hidden)]
+    pub fn on_disk(
+        disk: D,
+        folder: &Path,
+        epoch: Epoch,
+        settings: SpoolSettings,
+        clock: Clock,
+        metrics: SpoolMetrics,
+    ) -> io::Result<Self> {
+        let shared = Arc::new(begin(disk, folder, epoch, settings, clock, metrics)?);
+        Ok(Self(Arc::new(Owner { shared, syncing: None, _lock: None })))
+    }
+
+    /// One round of what the thread does: syncs, prepares the next segment, lets go of old ones. `false`: the disk refused.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn work(&self) -> bool {
+        sync::work(&self.0.shared)
     }
 
     /// Takes room for the final record of a request. Taken at admission, because the end of a request cannot wait for room.
     ///
     /// # Errors
     /// When unreported records fill the spool, the disk is full, or it cannot be written.
-    pub fn permit(&self) -> Result<Permit, SpoolFull> {
+    pub fn permit(&self) -> Result<Permit<D>, SpoolFull> {
         self.0.shared.take_room().map(|room| Permit { spool: self.clone(), room })
     }
 
@@ -177,15 +249,23 @@ impl Spool {
 
     /// The log of this epoch, to report from.
     #[must_use]
-    pub fn current(&self) -> CurrentLog {
+    pub fn current(&self) -> CurrentLog<D> {
         CurrentLog::new(self.clone())
     }
 
     /// The logs of earlier epochs that are not settled to their end, oldest first.
     #[must_use]
-    pub fn earlier(&self) -> Vec<EarlierLog> {
+    pub fn earlier(&self) -> Vec<EarlierLog<D>> {
         let left = self.0.shared.earlier.lock().clone();
         left.into_iter().filter(|left| left.cursor.ended_at.is_none()).map(|left| EarlierLog::new(self.clone(), left)).collect()
+    }
+
+    /// The logs of earlier epochs that are still on the disk, settled or not, oldest first: a database restored to the past asks for
+    /// them again.
+    #[must_use]
+    pub fn retained(&self) -> Vec<EarlierLog<D>> {
+        let left = self.0.shared.earlier.lock().clone();
+        left.into_iter().map(|left| EarlierLog::new(self.clone(), left)).collect()
     }
 
     /// Waits until the control plane knows that everything of this epoch is reported.
@@ -203,7 +283,7 @@ impl Spool {
     }
 }
 
-impl Drop for Owner {
+impl<D: Disk> Drop for Owner<D> {
     fn drop(&mut self) {
         self.shared.stop();
         if let Some(syncing) = self.syncing.take() {
@@ -215,18 +295,18 @@ impl Drop for Owner {
 /// Room for the final record of one request; dropping gives it back.
 #[derive(Debug)]
 #[must_use = "a request without its permit has no room for its record"]
-pub struct Permit {
-    spool: Spool,
-    room: Room,
+pub struct Permit<D: Disk = SystemDisk> {
+    spool: Spool<D>,
+    room: Room<D>,
 }
 
-impl Permit {
+impl<D: Disk> Permit<D> {
     /// Writes the intent: from here on the request is on record, whatever happens. Call before the first upstream byte.
     ///
     /// # Errors
     /// When the disk refuses. Nothing is on record then, and nothing may be sent.
-    pub fn open(self, intent: &RequestRecord) -> Result<OpenRecord, SpoolError> {
-        let body = encode(intent.clone());
+    pub fn open(self, intent: &RequestRecord) -> Result<OpenRecord<D>, SpoolError> {
+        let body = encode(Cow::Borrowed(intent));
         let Self { spool, mut room } = self;
         room.widen(body.len());
         let open = spool.0.shared.intent(body).map_err(SpoolError::Write)?;
@@ -235,21 +315,21 @@ impl Permit {
 
     /// Writes the final record of a request that nothing was sent upstream for.
     pub fn finish(self, record: RequestRecord) {
-        self.spool.0.shared.finish(0, encode(record));
+        self.spool.0.shared.finish(0, encode(Cow::Owned(record)));
     }
 }
 
 /// A request on record that has not ended. It has to be finished: one that is dropped counts as a bug, and ends as orphaned.
 #[derive(Debug)]
 #[must_use = "an open record has to be finished"]
-pub struct OpenRecord {
-    spool: Spool,
+pub struct OpenRecord<D: Disk = SystemDisk> {
+    spool: Spool<D>,
     open: u64,
     is_finished: bool,
-    _room: Room,
+    _room: Room<D>,
 }
 
-impl OpenRecord {
+impl<D: Disk> OpenRecord<D> {
     /// Notes what the request consumed so far: what it is charged if this process dies. Call each second or 1,000 tokens of output.
     pub fn progress(&mut self, usage: &Usage) {
         self.spool.0.shared.progress(self.open, usage);
@@ -258,11 +338,11 @@ impl OpenRecord {
     /// Writes the final record.
     pub fn finish(mut self, record: RequestRecord) {
         self.is_finished = true;
-        self.spool.0.shared.finish(self.open, encode(record));
+        self.spool.0.shared.finish(self.open, encode(Cow::Owned(record)));
     }
 }
 
-impl Drop for OpenRecord {
+impl<D: Disk> Drop for OpenRecord<D> {
     fn drop(&mut self) {
         if !self.is_finished {
             self.spool.0.shared.abandon(self.open);
@@ -278,13 +358,12 @@ const SHORT_TEXT_CHARS: usize = 128;
 const SHORT_ATTEMPTS: usize = 32;
 
 /// A record as bytes. One that is absurdly long loses detail, never its figures.
-fn encode(record: RequestRecord) -> Vec<u8> {
-    let mut record = Record::Request(Box::new(record));
-    let body = usage::encode(&record);
-    let Record::Request(request) = &mut record else { return body };
+fn encode(record: Cow<'_, RequestRecord>) -> Vec<u8> {
+    let body = usage::encode_request(&record);
     if body.len() <= MAX_RECORD_BYTES {
         return body;
     }
+    let mut request = record.into_owned();
     request.attempts.truncate(SHORT_ATTEMPTS);
     let attempts = request.attempts.iter_mut().map(|attempt| &mut attempt.error);
     let texts = [
@@ -299,7 +378,7 @@ fn encode(record: RequestRecord) -> Vec<u8> {
             text.truncate(end);
         }
     }
-    usage::encode(&record)
+    usage::encode_request(&request)
 }
 
 fn lock(folder: &Path) -> Result<File, SpoolError> {

@@ -1,10 +1,10 @@
 //! Reads what is to be reported, batch by batch, from the disk.
 
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
 use super::cursor::FIRST_SEQ;
+use super::disk::Disk;
 use super::scan::{Scan, Step};
 use super::segment::{self, FIRST_RECORD, Header};
 use super::writer::Mark;
@@ -70,23 +70,24 @@ pub enum ReadError {
 
 /// A place in the log of one epoch, moving forward.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct Reader<D: Disk> {
+    disk: D,
     folder: PathBuf,
-    current: Option<Current>,
+    current: Option<Current<D::File>>,
     next_seq: u64,
     position: u64,
 }
 
 #[derive(Debug)]
-struct Current {
+struct Current<F> {
     number: u64,
-    file: File,
+    file: F,
     scan: Scan,
 }
 
-impl Reader {
-    pub(super) const fn new(folder: PathBuf) -> Self {
-        Self { folder, current: None, next_seq: FIRST_SEQ, position: 0 }
+impl<D: Disk> Reader<D> {
+    pub(super) const fn new(disk: D, folder: PathBuf) -> Self {
+        Self { disk, folder, current: None, next_seq: FIRST_SEQ, position: 0 }
     }
 
     /// The sequence of the next record.
@@ -96,7 +97,7 @@ impl Reader {
 
     /// Goes to a record. Blocks on the disk.
     pub(super) fn seek(&mut self, seq: u64) -> Result<(), ReadError> {
-        let numbers = segment::numbers(&self.folder).map_err(|error| self.io(error))?;
+        let numbers = segment::numbers(&self.disk, &self.folder).map_err(|error| self.io(error))?;
         let mut found = None;
         let mut oldest = seq;
         for number in numbers.iter().rev() {
@@ -175,7 +176,7 @@ impl Reader {
 
     /// Moves to the next segment; `false` when there is none.
     fn go_on(&mut self, number: u64) -> Result<bool, ReadError> {
-        if !segment::path_of(&self.folder, number).exists() {
+        if !self.disk.is_there(&segment::path_of(&self.folder, number)) {
             return Ok(false);
         }
         let (file, header) = self.open(number)?;
@@ -186,8 +187,8 @@ impl Reader {
         Ok(true)
     }
 
-    fn open(&self, number: u64) -> Result<(File, Header), ReadError> {
-        let file = File::open(segment::path_of(&self.folder, number)).map_err(|error| self.io(error))?;
+    fn open(&self, number: u64) -> Result<(D::File, Header), ReadError> {
+        let file = self.disk.open(&segment::path_of(&self.folder, number)).map_err(|error| self.io(error))?;
         let header = Header::of(&file).map_err(|error| self.io(error))?;
         let header = header.ok_or_else(|| ReadError::Damaged { folder: self.folder.clone(), segment: number })?;
         Ok((file, header))

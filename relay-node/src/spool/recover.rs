@@ -1,20 +1,22 @@
 //! Makes the log of an earlier life whole: cuts what is damaged, ends what was left open.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use sluice_domain::{Epoch, Usage};
 use tracing::{error, warn};
 
 use super::cursor::{Cursor, CursorFile, FIRST_SEQ};
+use super::disk::{Disk, DiskFile};
 use super::frame::{Frame, HEADER_BYTES, Kind, decode_progress};
 use super::orphan;
 use super::scan::{Scan, Step};
 use super::segment::{self, FIRST_RECORD, Header};
 use super::writer::Mark;
+
+/// Bytes of a segment looked at or copied at once.
+const COPY_BYTES: usize = 64 * 1024;
 
 /// What an earlier life left behind.
 #[derive(Debug, Clone)]
@@ -75,31 +77,31 @@ impl Walk {
 /// Recovers the log of one epoch: everything up to the first damage, and a final record for every request that has none.
 ///
 /// Doing it again changes nothing. What follows the damage is kept under another name, for people.
-pub(super) fn recover(spool: &Path, epoch: Epoch) -> io::Result<Left> {
+pub(super) fn recover(disk: &impl Disk, spool: &Path, epoch: Epoch) -> io::Result<Left> {
     let folder = segment::epoch_folder(spool, epoch);
-    segment::remove_spares(&folder)?;
-    let cursor = CursorFile::open(&folder)?.load();
-    let numbers = segment::numbers(&folder)?;
+    segment::remove_spares(disk, &folder)?;
+    let cursor = CursorFile::open(disk, &folder)?.load();
+    let numbers = segment::numbers(disk, &folder)?;
     let mut walk = Walk { opens: BTreeMap::new(), seq: None, position: 0 };
     let mut end = Mark { seq: cursor.acked_below.max(FIRST_SEQ), ..Mark::default() };
     let mut lost_bytes = 0;
-    let first = first_needed(&folder, &numbers, cursor)?;
+    let first = first_needed(disk, &folder, &numbers, cursor)?;
     let needed = numbers.get(first..).unwrap_or_default();
     for (place, number) in needed.iter().enumerate() {
         let later = needed.get(place + 1..).unwrap_or_default();
-        let walked = walk_segment(&folder, *number, epoch, &mut walk)?;
+        let walked = walk_segment(disk, &folder, *number, epoch, &mut walk)?;
         if let Some(offset) = walked.offset {
             end = Mark { number: *number, offset, position: walk.position, seq: walk.seq.unwrap_or(FIRST_SEQ) };
         }
         if !walked.is_whole {
-            lost_bytes = set_aside(&folder, *number, walked.offset, later)?;
+            lost_bytes = set_aside(disk, &folder, *number, walked.offset, later)?;
             break;
         }
     }
-    let orphans = end_opens(&folder, &mut walk, &mut end)?;
-    segment::sync_folder(&folder)?;
-    let bytes =
-        numbers.iter().filter_map(|number| fs::metadata(segment::path_of(&folder, *number)).ok()).map(|file| file.len()).sum();
+    let orphans = end_opens(disk, &folder, &mut walk, &mut end)?;
+    disk.sync_folder(&folder)?;
+    let length_of = |number: &u64| disk.open(&segment::path_of(&folder, *number)).and_then(|file| file.length()).ok();
+    let bytes = numbers.iter().filter_map(length_of).sum();
     if lost_bytes > 0 {
         error!(
             node.epoch = epoch.0,
@@ -112,10 +114,10 @@ pub(super) fn recover(spool: &Path, epoch: Epoch) -> io::Result<Left> {
 
 /// The first segment with something that is not acknowledged. The last two are always needed: what is open is repeated at the
 /// beginning of a segment, and that may not have reached the disk.
-fn first_needed(folder: &Path, numbers: &[u64], cursor: Cursor) -> io::Result<usize> {
+fn first_needed(disk: &impl Disk, folder: &Path, numbers: &[u64], cursor: Cursor) -> io::Result<usize> {
     let mut first = 0;
     for (place, number) in numbers.iter().enumerate().take(numbers.len().saturating_sub(1)) {
-        let header = Header::of(&File::open(segment::path_of(folder, *number))?)?;
+        let header = Header::of(&disk.open(&segment::path_of(folder, *number))?)?;
         if header.is_some_and(|header| header.first_seq <= cursor.acked_below) {
             first = place;
         }
@@ -130,8 +132,8 @@ struct Walked {
     is_whole: bool,
 }
 
-fn walk_segment(folder: &Path, number: u64, epoch: Epoch, walk: &mut Walk) -> io::Result<Walked> {
-    let file = File::open(segment::path_of(folder, number))?;
+fn walk_segment(disk: &impl Disk, folder: &Path, number: u64, epoch: Epoch, walk: &mut Walk) -> io::Result<Walked> {
+    let file = disk.open(&segment::path_of(folder, number))?;
     let header = Header::of(&file)?.filter(|header| header.epoch == epoch && header.number == number);
     let Some(header) = header.filter(|header| walk.seq.is_none_or(|seq| seq == header.first_seq)) else {
         return Ok(Walked { offset: None, is_whole: false });
@@ -142,7 +144,8 @@ fn walk_segment(folder: &Path, number: u64, epoch: Epoch, walk: &mut Walk) -> io
         let offset = scan.offset();
         match scan.next(&file)? {
             Step::Record(frame) if walk.take(&frame) => {}
-            Step::End => return Ok(Walked { offset: Some(offset), is_whole: true }),
+            // zeros may also stand where records were: then others follow
+            Step::End => return Ok(Walked { offset: Some(offset), is_whole: written_after(&file, offset)? == 0 }),
             Step::Record(_) | Step::Bad => return Ok(Walked { offset: Some(offset), is_whole: false }),
         }
     }
@@ -150,32 +153,56 @@ fn walk_segment(folder: &Path, number: u64, epoch: Epoch, walk: &mut Walk) -> io
 
 /// Cuts a segment after its good part, and puts what cannot be used under another name. Returns how many bytes of records that is,
 /// as far as it can be told.
-fn set_aside(folder: &Path, number: u64, offset: Option<u64>, later: &[u64]) -> io::Result<u64> {
+fn set_aside(disk: &impl Disk, folder: &Path, number: u64, offset: Option<u64>, later: &[u64]) -> io::Result<u64> {
     let mut lost = 0;
     if let Some(offset) = offset {
-        let file = OpenOptions::new().read(true).write(true).open(segment::path_of(folder, number))?;
-        lost += written_after(&file, offset)?;
-        file.set_len(offset)?;
-        file.sync_all()?;
+        let path = segment::path_of(folder, number);
+        let file = disk.open(&path)?;
+        let written = written_after(&file, offset)?;
+        if written > 0 {
+            keep_tail(disk, &file, offset, written, &path.with_extension("tail.unreadable"))?;
+        }
+        lost += written;
+        file.set_length(offset)?;
+        file.sync_everything()?;
     }
     let unusable = if offset.is_none() { Some(number) } else { None };
     for number in unusable.iter().chain(later) {
         let path = segment::path_of(folder, *number);
-        let written = written_after(&File::open(&path)?, 0)?;
+        let written = written_after(&disk.open(&path)?, 0)?;
         if written == 0 {
-            fs::remove_file(&path)?;
+            disk.remove(&path)?;
             continue;
         }
         warn!("keeping an unreadable part of the spool as {}.unreadable", path.display());
-        fs::rename(&path, path.with_extension("unreadable"))?;
+        disk.rename(&path, &path.with_extension("unreadable"))?;
         lost += written;
     }
     Ok(lost)
 }
 
+/// Copies what is cut off a segment into a file of its own, for people.
+fn keep_tail<D: Disk>(disk: &D, file: &D::File, offset: u64, bytes: u64, path: &Path) -> io::Result<()> {
+    warn!("keeping {bytes} unreadable bytes of the spool as {}", path.display());
+    let tail = disk.open_or_make(path)?;
+    tail.set_length(0)?;
+    let mut chunk = vec![0; COPY_BYTES];
+    let mut copied = 0;
+    while copied < bytes {
+        let count = file.read_at(&mut chunk, offset + copied)?;
+        if count == 0 {
+            break;
+        }
+        tail.write_all_at(chunk.get(..count).unwrap_or_default(), copied)?;
+        copied += count as u64;
+    }
+    tail.set_length(bytes)?;
+    tail.sync_everything()
+}
+
 /// How many bytes after a place are not the zeros of preallocation.
-fn written_after(file: &File, mut offset: u64) -> io::Result<u64> {
-    let mut chunk = vec![0; 64 * 1024];
+fn written_after(file: &impl DiskFile, mut offset: u64) -> io::Result<u64> {
+    let mut chunk = vec![0; COPY_BYTES];
     let (start, mut last) = (offset, offset);
     loop {
         let count = file.read_at(&mut chunk, offset)?;
@@ -191,7 +218,7 @@ fn written_after(file: &File, mut offset: u64) -> io::Result<u64> {
 }
 
 /// Writes a final record for every request that has none, behind the good part of the last segment.
-fn end_opens(folder: &Path, walk: &mut Walk, end: &mut Mark) -> io::Result<u64> {
+fn end_opens(disk: &impl Disk, folder: &Path, walk: &mut Walk, end: &mut Mark) -> io::Result<u64> {
     let opens = std::mem::take(&mut walk.opens);
     let mut out = Vec::new();
     let mut orphans = 0;
@@ -207,13 +234,13 @@ fn end_opens(folder: &Path, walk: &mut Walk, end: &mut Mark) -> io::Result<u64> 
     if end.number == 0 {
         return Ok(0);
     }
-    let file = OpenOptions::new().write(true).open(segment::path_of(folder, end.number))?;
+    let file = disk.open(&segment::path_of(folder, end.number))?;
     // what lies behind the end was never part of the log; it must not look like it once something is written before it
-    file.set_len(end.offset)?;
+    file.set_length(end.offset)?;
     file.write_all_at(&out, end.offset)?;
     end.offset += out.len() as u64;
     end.position += out.len() as u64;
-    file.set_len(end.offset + HEADER_BYTES as u64)?;
-    file.sync_all()?;
+    file.set_length(end.offset + HEADER_BYTES as u64)?;
+    file.sync_everything()?;
     Ok(orphans)
 }

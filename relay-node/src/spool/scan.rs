@@ -1,9 +1,8 @@
 //! Walks over the records of one segment file.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
+use super::disk::DiskFile;
 use super::frame::{self, Found, Frame};
 
 /// Bytes read from the file at once.
@@ -13,6 +12,8 @@ const CHUNK_BYTES: usize = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Scan {
     buffer: Vec<u8>,
+    /// How much of the buffer was read.
+    filled: usize,
     /// Where the buffer begins in the file.
     buffer_at: u64,
     /// The next record, within the buffer.
@@ -32,7 +33,7 @@ pub(super) enum Step<'a> {
 
 impl Scan {
     pub(super) const fn at(offset: u64) -> Self {
-        Self { buffer: Vec::new(), buffer_at: offset, place: 0 }
+        Self { buffer: Vec::new(), filled: 0, buffer_at: offset, place: 0 }
     }
 
     /// Where the next record begins in the file.
@@ -41,12 +42,12 @@ impl Scan {
     }
 
     /// The next record. At the end or at damage the scan stays where it is, and asking again looks again.
-    pub(super) fn next(&mut self, file: &File) -> io::Result<Step<'_>> {
+    pub(super) fn next(&mut self, file: &impl DiskFile) -> io::Result<Step<'_>> {
         // what is no record may only be a chunk that ends here, or that was read before the record was written
         if !matches!(Frame::read(self.rest()), Found::Record(_)) {
             self.refill(file)?;
         }
-        let rest = self.buffer.get(self.place..).unwrap_or_default();
+        let rest = self.buffer.get(self.place..self.filled).unwrap_or_default();
         match Frame::read(rest) {
             Found::Record(frame) => {
                 self.place += frame.len();
@@ -58,28 +59,28 @@ impl Scan {
     }
 
     fn rest(&self) -> &[u8] {
-        self.buffer.get(self.place..).unwrap_or_default()
+        self.buffer.get(self.place..self.filled).unwrap_or_default()
     }
 
     /// Reads on from the current place: at least one whole record, if there is one.
-    fn refill(&mut self, file: &File) -> io::Result<()> {
+    fn refill(&mut self, file: &impl DiskFile) -> io::Result<()> {
         let offset = self.offset();
         let wanted = CHUNK_BYTES.max(frame::HEADER_BYTES + frame::MAX_BODY_BYTES);
-        self.buffer.resize(wanted, 0);
-        (self.buffer_at, self.place) = (offset, 0);
-        let mut filled = 0;
-        while let Some(room) = self.buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
-            match file.read_at(room, offset + filled as u64) {
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; wanted];
+        }
+        (self.buffer_at, self.place, self.filled) = (offset, 0, 0);
+        while let Some(room) = self.buffer.get_mut(self.filled..).filter(|room| !room.is_empty()) {
+            match file.read_at(room, offset + self.filled as u64) {
                 Ok(0) => break,
-                Ok(count) => filled += count,
+                Ok(count) => self.filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    self.buffer.clear();
+                    self.filled = 0;
                     return Err(error);
                 }
             }
         }
-        self.buffer.truncate(filled);
         Ok(())
     }
 }

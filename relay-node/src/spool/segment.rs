@@ -1,11 +1,11 @@
 //! One file of the spool: a header, then records, then zeros.
 
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use sluice_domain::Epoch;
+
+use super::disk::{Disk, DiskFile};
 
 const MAGIC: [u8; 8] = *b"SLSPOOL1";
 /// Bytes of the header: magic, epoch, number, first sequence, position, checksum.
@@ -52,7 +52,7 @@ impl Header {
     }
 
     /// Reads the header of a file.
-    pub(super) fn of(file: &File) -> io::Result<Option<Self>> {
+    pub(super) fn of(file: &impl DiskFile) -> io::Result<Option<Self>> {
         let mut bytes = [0; HEADER_BYTES];
         match file.read_exact_at(&mut bytes, 0) {
             Ok(()) => Ok(Self::from_bytes(&bytes)),
@@ -68,13 +68,9 @@ pub(super) fn epoch_folder(spool: &Path, epoch: Epoch) -> PathBuf {
 }
 
 /// The epochs that have a folder, oldest first.
-pub(super) fn epochs(spool: &Path) -> io::Result<Vec<Epoch>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(spool)? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix("epoch-")?.parse().ok());
-        found.extend(number.map(Epoch));
-    }
+pub(super) fn epochs(disk: &impl Disk, spool: &Path) -> io::Result<Vec<Epoch>> {
+    let names = disk.names_in(spool)?;
+    let mut found: Vec<_> = names.iter().filter_map(|name| name.strip_prefix("epoch-")?.parse().ok()).map(Epoch).collect();
     found.sort_unstable();
     Ok(found)
 }
@@ -85,36 +81,32 @@ pub(super) fn path_of(folder: &Path, number: u64) -> PathBuf {
 }
 
 /// The segments of an epoch by number, in order.
-pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        let number: Option<u64> = name.to_str().and_then(|name| name.strip_suffix(".seg")?.parse().ok());
-        found.extend(number);
-    }
+pub(super) fn numbers(disk: &impl Disk, folder: &Path) -> io::Result<Vec<u64>> {
+    let names = disk.names_in(folder)?;
+    let mut found: Vec<u64> = names.iter().filter_map(|name| name.strip_suffix(".seg")?.parse().ok()).collect();
     found.sort_unstable();
     Ok(found)
 }
 
 /// Makes the file that becomes the next segment, all zeros and with its place on the disk taken. Only under the writer's lock.
-pub(super) fn prepare_spare(folder: &Path, bytes: u64) -> io::Result<()> {
-    prepare(&folder.join(SPARE_NAME), bytes)
+pub(super) fn prepare_spare(disk: &impl Disk, folder: &Path, bytes: u64) -> io::Result<()> {
+    prepare(disk, &folder.join(SPARE_NAME), bytes)
 }
 
 /// The same outside the writer's lock; [`adopt_draft`] follows.
-pub(super) fn prepare_draft(folder: &Path, bytes: u64) -> io::Result<()> {
-    prepare(&folder.join(DRAFT_NAME), bytes)
+pub(super) fn prepare_draft(disk: &impl Disk, folder: &Path, bytes: u64) -> io::Result<()> {
+    prepare(disk, &folder.join(DRAFT_NAME), bytes)
 }
 
 /// Makes the draft the spare. Only under the writer's lock, and only when there is no spare.
-pub(super) fn adopt_draft(folder: &Path) -> io::Result<()> {
-    fs::rename(folder.join(DRAFT_NAME), folder.join(SPARE_NAME))
+pub(super) fn adopt_draft(disk: &impl Disk, folder: &Path) -> io::Result<()> {
+    disk.rename(&folder.join(DRAFT_NAME), &folder.join(SPARE_NAME))
 }
 
 /// Removes what was prepared for an epoch that is over.
-pub(super) fn remove_spares(folder: &Path) -> io::Result<()> {
+pub(super) fn remove_spares(disk: &impl Disk, folder: &Path) -> io::Result<()> {
     for name in [SPARE_NAME, DRAFT_NAME] {
-        match fs::remove_file(folder.join(name)) {
+        match disk.remove(&folder.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -122,42 +114,23 @@ pub(super) fn remove_spares(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn prepare(path: &Path, bytes: u64) -> io::Result<()> {
-    let made = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|file| preallocate(&file, bytes));
+fn prepare(disk: &impl Disk, path: &Path, bytes: u64) -> io::Result<()> {
+    let made = disk.open_or_make(path).and_then(|file| {
+        file.set_length(0)?;
+        file.preallocate(bytes)
+    });
     if made.is_err() {
         // half a file takes room for nothing; when even that fails, the next attempt truncates it
-        let _ = fs::remove_file(path);
+        let _ = disk.remove(path);
     }
     made
 }
 
 /// Turns the spare into a segment.
-pub(super) fn promote_spare(folder: &Path, header: Header) -> io::Result<File> {
+pub(super) fn promote_spare<D: Disk>(disk: &D, folder: &Path, header: Header) -> io::Result<D::File> {
     let spare = folder.join(SPARE_NAME);
-    let file = OpenOptions::new().read(true).write(true).open(&spare)?;
+    let file = disk.open(&spare)?;
     file.write_all_at(&header.to_bytes(), 0)?;
-    fs::rename(&spare, path_of(folder, header.number))?;
+    disk.rename(&spare, &path_of(folder, header.number))?;
     Ok(file)
-}
-
-/// Makes what was created, renamed and removed in a folder survive a crash of the machine.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
-    use rustix::fs::{FallocateFlags, fallocate};
-    use rustix::io::Errno;
-    match fallocate(file, FallocateFlags::empty(), 0, bytes) {
-        Ok(()) => Ok(()),
-        // a file system without the call gives a sparse file: a full disk then shows as a failed write instead
-        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => file.set_len(bytes),
-        Err(error) => Err(error.into()),
-    }
 }

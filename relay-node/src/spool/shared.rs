@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tracing::error;
 
 use super::cursor::{Cursor, CursorFile, FIRST_SEQ};
+use super::disk::Disk;
 use super::recover::Left;
 use super::writer::{Mark, Writer};
 use super::{SpoolFull, SpoolSettings, orphan};
@@ -34,8 +35,8 @@ pub(super) enum Asked {
 
 /// The writer, and what the thread that syncs is asked to do; beside each other because both are looked at together.
 #[derive(Debug)]
-pub(super) struct Bench {
-    pub(super) writer: Writer,
+pub(super) struct Bench<D: Disk> {
+    pub(super) writer: Writer<D>,
     pub(super) asked: Asked,
     /// Whether the thread sleeps without a time limit.
     pub(super) is_asleep: bool,
@@ -44,19 +45,20 @@ pub(super) struct Bench {
 }
 
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct Shared<D: Disk> {
+    pub(super) disk: D,
     pub(super) folder: PathBuf,
     pub(super) epoch: Epoch,
     pub(super) settings: SpoolSettings,
     pub(super) clock: Clock,
     pub(super) metrics: SpoolMetrics,
-    pub(super) bench: Mutex<Bench>,
+    pub(super) bench: Mutex<Bench<D>>,
     pub(super) work: Condvar,
     /// How far the log is safe from a crash of the machine.
     pub(super) synced: watch::Sender<Mark>,
     /// What earlier epochs left, oldest first.
     pub(super) earlier: Mutex<Vec<Left>>,
-    cursor_file: CursorFile,
+    cursor_file: CursorFile<D::File>,
     acked: Mutex<Acked>,
     /// Whether the control plane knows that this epoch is over.
     pub(super) has_ended: watch::Sender<bool>,
@@ -79,21 +81,23 @@ struct Acked {
     position: u64,
 }
 
-impl Shared {
+impl<D: Disk> Shared<D> {
     #[expect(clippy::too_many_arguments, reason = "called once, with everything the spool is made of")]
     pub(super) fn new(
+        disk: D,
         folder: &Path,
         epoch: Epoch,
         settings: SpoolSettings,
         clock: Clock,
         metrics: SpoolMetrics,
-        writer: Writer,
-        cursor_file: CursorFile,
+        writer: Writer<D>,
+        cursor_file: CursorFile<D::File>,
         earlier: Vec<Left>,
     ) -> Self {
         let mark = writer.mark();
         let earlier_bytes = unsettled_bytes(&earlier);
         Self {
+            disk,
             folder: folder.to_owned(),
             epoch,
             settings,
@@ -115,7 +119,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn take_room(self: &Arc<Self>) -> Result<Room, SpoolFull> {
+    pub(super) fn take_room(self: &Arc<Self>) -> Result<Room<D>, SpoolFull> {
         let reserved = self.reserved.fetch_add(ROOM_BYTES, Ordering::Relaxed) + ROOM_BYTES;
         let room = Room { shared: Arc::clone(self), bytes: ROOM_BYTES };
         let high_water = self.settings.max_bytes / 5 * 4;
@@ -172,7 +176,7 @@ impl Shared {
         self.with_writer(|writer| writer.retry(&self.clock)).is_ok()
     }
 
-    fn with_writer<T>(&self, write: impl FnOnce(&mut Writer) -> io::Result<T>) -> io::Result<T> {
+    fn with_writer<T>(&self, write: impl FnOnce(&mut Writer<D>) -> io::Result<T>) -> io::Result<T> {
         let mut bench = self.bench.lock();
         let (before, had_spare) = (bench.writer.unsynced(), bench.writer.has_spare());
         let outcome = write(&mut bench.writer);
@@ -193,7 +197,7 @@ impl Shared {
         outcome
     }
 
-    fn judge(&self, bench: &mut Bench, failure: Option<&io::Error>) {
+    fn judge(&self, bench: &mut Bench<D>, failure: Option<&io::Error>) {
         let is_failing = failure.is_some() || bench.writer.is_stalled();
         if let Some(error) = failure.filter(|_| !bench.is_failing) {
             self.metrics.write_errors.increment();
@@ -278,7 +282,7 @@ impl Shared {
         let Some(left) = earlier.iter_mut().find(|left| left.epoch == epoch) else { return };
         left.cursor.acked_below = left.cursor.acked_below.max(below);
         left.cursor.ended_at = ended.then(|| self.clock.wall()).or(left.cursor.ended_at);
-        let stored = CursorFile::open(&left.folder).and_then(|file| file.store(left.cursor));
+        let stored = CursorFile::open(&self.disk, &left.folder).and_then(|file| file.store(left.cursor));
         if let Err(error) = stored {
             error!("cannot note what is settled in {}: {error}", left.folder.display());
         }
@@ -292,12 +296,12 @@ fn unsettled_bytes(earlier: &[Left]) -> u64 {
 
 /// Room for one request; dropping gives it back.
 #[derive(Debug)]
-pub(super) struct Room {
-    shared: Arc<Shared>,
+pub(super) struct Room<D: Disk> {
+    shared: Arc<Shared<D>>,
     bytes: u64,
 }
 
-impl Room {
+impl<D: Disk> Room<D> {
     /// Takes as much as a request with an intent of this size needs.
     pub(super) fn widen(&mut self, intent_bytes: usize) {
         let needed = 2 * intent_bytes as u64 + ROOM_BYTES / 2;
@@ -307,7 +311,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl<D: Disk> Drop for Room<D> {
     fn drop(&mut self) {
         self.shared.reserved.fetch_sub(self.bytes, Ordering::Relaxed);
     }

@@ -1,6 +1,5 @@
 //! The thread beside the writer: syncs in groups, keeps the next segment ready, lets go of old ones.
 
-use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -8,6 +7,7 @@ use std::time::Duration;
 
 use tracing::{error, warn};
 
+use super::disk::{Disk, DiskFile};
 use super::segment;
 use super::shared::{Asked, Bench, Shared};
 
@@ -15,39 +15,45 @@ use super::shared::{Asked, Bench, Shared};
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Starts the thread. It ends when the spool is stopped, after a last sync.
-pub(super) fn start(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
+pub(super) fn start<D: Disk>(shared: Arc<Shared<D>>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("sluice-spool".into()).spawn(move || run(&shared))
 }
 
-fn run(shared: &Shared) {
+fn run<D: Disk>(shared: &Shared<D>) {
     let mut is_refused = false;
     loop {
         let is_last = wait_for_work(shared, is_refused);
-        is_refused = !sync(shared);
-        if shared.is_failing() {
-            is_refused |= !shared.retry();
-            shared.recovered();
-        }
-        let must_prepare = !shared.bench.lock().writer.has_spare();
-        if must_prepare {
-            let_go(shared);
-            is_refused |= !prepare(shared);
-        }
-        shared.metrics.unacked_bytes.set_count(usize::try_from(shared.unacked_bytes()).unwrap_or(usize::MAX));
+        is_refused = !work(shared);
         if is_last {
             return;
         }
     }
 }
 
+/// One round of what the thread does. `false`: the disk refused something.
+pub(super) fn work<D: Disk>(shared: &Shared<D>) -> bool {
+    let mut is_refused = !sync(shared);
+    if shared.is_failing() {
+        is_refused |= !shared.retry();
+        shared.recovered();
+    }
+    let must_prepare = !shared.bench.lock().writer.has_spare();
+    if must_prepare {
+        let_go(shared);
+        is_refused |= !prepare(shared);
+    }
+    shared.metrics.unacked_bytes.set_count(usize::try_from(shared.unacked_bytes()).unwrap_or(usize::MAX));
+    !is_refused
+}
+
 /// Sleeps until there is something to do: a group is full or old enough, the next segment is missing, or the spool stops (`true`).
 /// After the disk refused something it is left alone for a moment.
-fn wait_for_work(shared: &Shared, is_refused: bool) -> bool {
+fn wait_for_work<D: Disk>(shared: &Shared<D>, is_refused: bool) -> bool {
     let mut bench = shared.bench.lock();
     if is_refused && bench.asked < Asked::Stop {
         shared.work.wait_for(&mut bench, RETRY_PAUSE);
     }
-    let is_idle = |bench: &Bench| bench.writer.unsynced() == 0 && bench.writer.has_spare() && bench.asked == Asked::Groups;
+    let is_idle = |bench: &Bench<D>| bench.writer.unsynced() == 0 && bench.writer.has_spare() && bench.asked == Asked::Groups;
     while is_idle(&bench) && !shared.is_failing() {
         bench.is_asleep = true;
         shared.work.wait(&mut bench);
@@ -65,9 +71,15 @@ fn wait_for_work(shared: &Shared, is_refused: bool) -> bool {
 }
 
 /// `false`: the disk refused.
-fn sync(shared: &Shared) -> bool {
-    let (files, mark) = shared.bench.lock().writer.take_unsynced();
-    let outcome = files.iter().try_for_each(|file| file.sync_data());
+fn sync<D: Disk>(shared: &Shared<D>) -> bool {
+    let mut bench = shared.bench.lock();
+    let (files, mark) = bench.writer.take_unsynced();
+    let has_rotated = !bench.writer.has_spare();
+    drop(bench);
+    let outcome = files.iter().try_for_each(|file| file.sync_bytes()).and_then(|()| {
+        // the name of a new segment has to survive before its records are told of
+        if has_rotated { shared.disk.sync_folder(&segment::epoch_folder(&shared.folder, shared.epoch)) } else { Ok(()) }
+    });
     let is_synced = outcome.is_ok();
     match outcome {
         Ok(()) => {
@@ -84,11 +96,11 @@ fn sync(shared: &Shared) -> bool {
 }
 
 /// `false`: the disk refused.
-fn prepare(shared: &Shared) -> bool {
+fn prepare<D: Disk>(shared: &Shared<D>) -> bool {
     let folder = segment::epoch_folder(&shared.folder, shared.epoch);
-    let made = segment::prepare_draft(&folder, shared.settings.segment_bytes)
+    let made = segment::prepare_draft(&shared.disk, &folder, shared.settings.segment_bytes)
         .and_then(|()| shared.bench.lock().writer.adopt_spare())
-        .and_then(|()| segment::sync_folder(&folder));
+        .and_then(|()| shared.disk.sync_folder(&folder));
     let is_made = made.is_ok();
     match made {
         Ok(()) => shared.recovered(),
@@ -98,7 +110,7 @@ fn prepare(shared: &Shared) -> bool {
 }
 
 /// Removes acknowledged segments that are old, or whose space is needed.
-fn let_go(shared: &Shared) {
+fn let_go<D: Disk>(shared: &Shared<D>) {
     let now = shared.clock.read();
     let retention_millis = u64::try_from(shared.settings.retention.as_millis()).unwrap_or(u64::MAX);
     super::log::forget_ended(shared, now.wall, retention_millis);
@@ -116,7 +128,7 @@ fn let_go(shared: &Shared) {
         };
         bench.writer.drop_oldest();
         drop(bench);
-        if let Err(error) = fs::remove_file(segment::path_of(&folder, full.number)) {
+        if let Err(error) = shared.disk.remove(&segment::path_of(&folder, full.number)) {
             warn!("cannot remove a settled segment of the spool in {}: {error}", shared.folder.display());
         }
     }

@@ -245,11 +245,14 @@ fn a_request_stays_open_over_many_segments_and_old_ones_are_not_needed_for_it() 
     std::mem::forget(open);
     copy_and_stop(&world, spool);
     let folder = segment::epoch_folder(world.folder.path(), Epoch(1));
-    let numbers = segment::numbers(&folder).unwrap();
+    let numbers = segment::numbers(&SystemDisk, &folder).unwrap();
     assert!(numbers.len() > 5, "{numbers:?}");
     let (last_two, others) = (&numbers[numbers.len() - 2..], &numbers[..numbers.len() - 2]);
     let first_seq = Header::of(&File::open(segment::path_of(&folder, last_two[0])).unwrap()).unwrap().unwrap().first_seq;
-    cursor::CursorFile::open(&folder).unwrap().store(cursor::Cursor { acked_below: first_seq, ended_at: None }).unwrap();
+    cursor::CursorFile::open(&SystemDisk, &folder)
+        .unwrap()
+        .store(cursor::Cursor { acked_below: first_seq, ended_at: None })
+        .unwrap();
     for number in others {
         fs::remove_file(segment::path_of(&folder, *number)).unwrap();
     }
@@ -333,7 +336,7 @@ async fn settled_segments_go_when_their_space_is_needed() {
     }
     let folder = segment::epoch_folder(world.folder.path(), Epoch(1));
     let most = 512 / 64 + 2;
-    until("old segments are gone", || segment::numbers(&folder).unwrap().len() <= most).await;
+    until("old segments are gone", || segment::numbers(&SystemDisk, &folder).unwrap().len() <= most).await;
     assert!(matches!(log.seek(1), Err(ReadError::Gone { .. })));
     log.seek(3_999).unwrap();
 }
@@ -359,7 +362,7 @@ async fn a_disk_that_refuses_closes_the_door_and_loses_nothing() {
     // the segment at hand fills up, and the next one cannot be made
     let mut number = 10;
     while spool.is_writable() {
-        spool.0.shared.finish(0, encode(record(number, Outcome::Completed)));
+        spool.0.shared.finish(0, encode(Cow::Owned(record(number, Outcome::Completed))));
         number += 1;
     }
     assert_eq!(spool.permit().unwrap_err(), SpoolFull);
@@ -419,7 +422,7 @@ fn an_absurdly_long_record_loses_detail_and_no_figures() {
         };
         500
     ];
-    let body = encode(long.clone());
+    let body = encode(Cow::Borrowed(&long));
     assert!(body.len() < frame::MAX_BODY_BYTES);
     let Record::Request(short) = usage::decode(&body).unwrap() else { panic!("not a request") };
     assert_eq!((short.quota, &short.charges, short.usage), (long.quota, &long.charges, long.usage));
@@ -460,12 +463,12 @@ fn check_recovery(damaged: &[u8], written: &[String], twice: bool) -> Result<(),
     let folder = segment::epoch_folder(world.folder.path(), Epoch(1));
     fs::create_dir_all(&folder).unwrap();
     fs::write(segment::path_of(&folder, 1), damaged).unwrap();
-    let left = recover::recover(world.folder.path(), Epoch(1)).unwrap();
+    let left = recover::recover(&SystemDisk, world.folder.path(), Epoch(1)).unwrap();
     if twice {
-        let again = recover::recover(world.folder.path(), Epoch(1)).unwrap();
+        let again = recover::recover(&SystemDisk, world.folder.path(), Epoch(1)).unwrap();
         prop_assert_eq!(left.end, again.end, "recovering again changes nothing");
     }
-    let mut reader = reader::Reader::new(folder);
+    let mut reader = reader::Reader::new(SystemDisk, folder);
     let mut bodies = Vec::new();
     while let Some(batch) = reader.next_batch(left.end, LIMITS).unwrap() {
         bodies.extend(batch.records);

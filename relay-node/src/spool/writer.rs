@@ -1,9 +1,7 @@
 //! The end of the spool: appends records, numbers them, and moves on to the next segment.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,6 +9,7 @@ use ahash::RandomState;
 use sluice_domain::{Clock, Epoch, Usage};
 
 use super::cursor::FIRST_SEQ;
+use super::disk::{Disk, DiskFile};
 use super::frame::{self, Frame, Kind};
 use super::segment::{self, FIRST_RECORD, Header};
 
@@ -54,17 +53,18 @@ struct Waiting {
 
 /// The one that writes. Everything happens under its lock.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct Writer<D: Disk> {
+    disk: D,
     folder: PathBuf,
     epoch: Epoch,
     segment_bytes: u64,
-    file: Arc<File>,
+    file: Arc<D::File>,
     mark: Mark,
     next_open: u64,
     opens: HashMap<u64, Open, RandomState>,
     full: VecDeque<Full>,
     /// Files with bytes that are not synced.
-    dirty: Vec<Arc<File>>,
+    dirty: Vec<Arc<D::File>>,
     unsynced: usize,
     has_spare: bool,
     /// The segment is new and the open requests are not repeated in it yet.
@@ -74,16 +74,17 @@ pub(super) struct Writer {
     waiting: VecDeque<Waiting>,
 }
 
-impl Writer {
+impl<D: Disk> Writer<D> {
     /// Begins the log of an epoch in an empty folder.
-    pub(super) fn begin(folder: PathBuf, epoch: Epoch, segment_bytes: u64) -> io::Result<Self> {
-        segment::prepare_spare(&folder, segment_bytes)?;
+    pub(super) fn begin(disk: D, folder: PathBuf, epoch: Epoch, segment_bytes: u64) -> io::Result<Self> {
+        segment::prepare_spare(&disk, &folder, segment_bytes)?;
         let header = Header { epoch, number: 1, first_seq: FIRST_SEQ, position: 0 };
-        let file = Arc::new(segment::promote_spare(&folder, header)?);
-        file.sync_all()?;
-        segment::prepare_spare(&folder, segment_bytes)?;
-        segment::sync_folder(&folder)?;
+        let file = Arc::new(segment::promote_spare(&disk, &folder, header)?);
+        file.sync_everything()?;
+        segment::prepare_spare(&disk, &folder, segment_bytes)?;
+        disk.sync_folder(&folder)?;
         Ok(Self {
+            disk,
             folder,
             epoch,
             segment_bytes,
@@ -129,7 +130,7 @@ impl Writer {
     /// Takes over the spare that was made beside the lock, unless one had to be made under it meanwhile.
     pub(super) fn adopt_spare(&mut self) -> io::Result<()> {
         if !self.has_spare {
-            segment::adopt_draft(&self.folder)?;
+            segment::adopt_draft(&self.disk, &self.folder)?;
             self.has_spare = true;
         }
         Ok(())
@@ -179,13 +180,13 @@ impl Writer {
     }
 
     /// The files to sync, and how far the log is safe once they are.
-    pub(super) fn take_unsynced(&mut self) -> (Vec<Arc<File>>, Mark) {
+    pub(super) fn take_unsynced(&mut self) -> (Vec<Arc<D::File>>, Mark) {
         self.unsynced = 0;
         (std::mem::take(&mut self.dirty), self.mark)
     }
 
     /// Takes back files whose sync failed.
-    pub(super) fn give_back(&mut self, files: Vec<Arc<File>>) {
+    pub(super) fn give_back(&mut self, files: Vec<Arc<D::File>>) {
         self.unsynced = self.unsynced.max(1);
         for file in files {
             if !self.dirty.iter().any(|dirty| Arc::ptr_eq(dirty, &file)) {
@@ -250,11 +251,11 @@ impl Writer {
     /// Goes on in the next segment. Requests that are open are repeated there, so that the full one can go (ruling R6).
     fn rotate(&mut self, clock: &Clock) -> io::Result<()> {
         if !self.has_spare {
-            segment::prepare_spare(&self.folder, self.segment_bytes)?;
+            segment::prepare_spare(&self.disk, &self.folder, self.segment_bytes)?;
         }
         let header =
             Header { epoch: self.epoch, number: self.mark.number + 1, first_seq: self.mark.seq, position: self.mark.position };
-        let file = segment::promote_spare(&self.folder, header)?;
+        let file = segment::promote_spare(&self.disk, &self.folder, header)?;
         self.has_spare = false;
         self.full.push_back(Full { number: self.mark.number, end: self.mark.position, left_at: clock.read().boot_millis });
         self.file = Arc::new(file);
@@ -265,7 +266,10 @@ impl Writer {
 
     fn repeat_opens(&mut self) -> io::Result<()> {
         self.buffer.clear();
-        for (open, known) in &self.opens {
+        // in the order they came: a log depends on nothing but what was written
+        let mut opens: Vec<_> = self.opens.iter().collect();
+        opens.sort_unstable_by_key(|(open, _)| **open);
+        for (open, known) in opens {
             Frame { kind: Kind::Intent, open: *open, seq: 0, body: &known.intent }.write(&mut self.buffer);
             if let Some(progress) = &known.progress {
                 let body = frame::encode_progress(progress);

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::Response;
-use sluice_dialect::openai::{Reported, Request};
+use axum::http::{HeaderMap, Response};
+use sluice_dialect::openai::{Answer, Reported, Request};
 
 use super::pump::{Forwarding, Pump};
 use crate::forward::{Journey, Opened, Timing, Whole};
 use crate::ingress::reply::{self, Stamp};
-use crate::meter::{Bill, Counted, Counter, Counting, Ending};
+use crate::meter::{Bill, Counted, Counter, Counting, Ending, Tally};
 
 /// A longer prompt is not kept while its answer streams; should it have to be counted after all, its estimate counts.
 const KEPT_BYTES: usize = 64 << 10;
+
+/// Longer answers are read away from the threads that serve requests: it takes milliseconds.
+const LONG_BYTES: usize = 256 << 10;
 
 /// What bringing an answer to its caller takes.
 #[derive(Debug, Clone)]
@@ -47,15 +50,16 @@ impl Delivery {
 
     /// A stream that has begun, as answer.
     #[must_use]
-    pub fn stream(self, opened: Opened, bill: Box<Bill>) -> Response<Body> {
+    pub fn stream(self, mut opened: Opened, bill: Box<Bill>) -> Response<Body> {
         let channel = self.shows_channel.then_some(opened.channel);
-        reply::stream(Pump::running(opened, bill, self), channel)
+        let passed = std::mem::take(&mut opened.headers);
+        reply::stream(Pump::running(opened, bill, self), passed, channel)
     }
 
     /// A stream that nobody has begun yet, as answer: the caller is pinged until somebody does.
     #[must_use]
     pub(crate) fn waiting(self, forwarding: Forwarding) -> Response<Body> {
-        reply::stream(Pump::waiting(forwarding, self), None)
+        reply::stream(Pump::waiting(forwarding, self), HeaderMap::new(), None)
     }
 
     /// An answer in one piece, settled. Without a usage report it is counted first.
@@ -73,9 +77,13 @@ impl Delivery {
 
     async fn settle_whole(&self, whole: &Whole, mut bill: Box<Bill>) {
         let mut counted = Counted::default();
-        if !matches!(whole.answer.usage(), Reported::Counted(_)) {
-            let tally = bill.tally();
-            tally.counts = whole.answer.visit_output(&mut |text| tally.push(text));
+        let tally = bill.tally();
+        if tally.saw_output && !matches!(tally.reported, Reported::Counted(_)) {
+            if whole.answer.size_bytes() > LONG_BYTES {
+                estimate_elsewhere(&whole.answer, tally).await;
+            } else {
+                tally.counts = whole.answer.visit_output(&mut |text| tally.push(text));
+            }
             let model = self.request.as_ref().map(|request| request.facts().model.as_str());
             if let Some(counting) = self.count_prompt() {
                 counted.prompt = counting.await;
@@ -85,5 +93,19 @@ impl Delivery {
             }
         }
         bill.settle(Ending::Completed(whole.status.as_u16(), counted));
+    }
+}
+
+/// Estimates a long answer's output.
+async fn estimate_elsewhere(answer: &Answer, tally: &mut Tally) {
+    let (answer, mut output) = (answer.clone(), tally.output().clone());
+    let reading = tokio::task::spawn_blocking(move || {
+        let counts = answer.visit_output(&mut |text| output.push(text));
+        (counts, output)
+    });
+    // It is lost only when the process ends.
+    if let Ok((counts, output)) = reading.await {
+        tally.counts = counts;
+        tally.set_output(output);
     }
 }

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use sluice_dialect::openai::Reported;
 use sluice_domain::Usage;
@@ -18,13 +18,17 @@ use sluice_upstream::ReadError;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::delivery::Delivery;
+use super::drains::Drains;
 use super::reader::{Reader, Step};
-use crate::error::{Kind, Passed, Refusal};
-use crate::forward::{Answered, Good, Opened};
+use crate::error::{Kind, Refusal};
+use crate::forward::{Answered, Good, Opened, refusal_inside};
 use crate::meter::{Bill, Counted, Counting, Ending};
 
 /// What a caller gets while nothing else comes.
 const PING: Bytes = Bytes::from_static(b": PING\n\n");
+
+/// Frames that came together go out together up to this size, in bytes.
+const TOGETHER_BYTES: usize = 16 << 10;
 
 /// A request on its way, which may take long.
 pub(super) type Forwarding = Pin<Box<dyn Future<Output = Answered> + Send>>;
@@ -55,6 +59,7 @@ struct Running {
     reader: Reader,
     bill: Box<Bill>,
     end: Option<Step>,
+    drains: Option<Drains>,
 }
 
 /// What a look at the state led to.
@@ -78,8 +83,8 @@ impl Pump {
     #[must_use]
     pub fn running(opened: Opened, mut bill: Box<Bill>, delivery: Delivery) -> Self {
         bill.committed();
-        let Opened { reader, frames, end, .. } = opened;
-        Self::new(State::Running(Box::new(Running { reader, bill, end })), delivery, frames)
+        let Opened { reader, frames, end, drains, .. } = opened;
+        Self::new(State::Running(Box::new(Running { reader, bill, end, drains })), delivery, frames)
     }
 
     /// The pump of a request that nobody has answered yet. The first ping goes out at once.
@@ -138,9 +143,9 @@ impl Pump {
         bill.committed();
         match outcome {
             Ok(Good::Stream(opened)) => {
-                let Opened { reader, frames, end, .. } = *opened;
+                let Opened { reader, frames, end, drains, .. } = *opened;
                 self.queue.extend(frames);
-                self.state = State::Running(Box::new(Running { reader, bill, end }));
+                self.state = State::Running(Box::new(Running { reader, bill, end, drains }));
             }
             // Only streams are waited for here.
             Ok(Good::Whole(_)) => self.break_off(&mut bill, &Refusal::new(Kind::Internal, "the answer does not fit the request")),
@@ -160,7 +165,7 @@ impl Pump {
                 self.end_well(Some(last));
                 return Moved::On;
             }
-            Step::Ended | Step::Broken(ReadError::Reset) if running.reader.summary().is_complete => {
+            Step::Ended if running.reader.summary().is_complete => {
                 self.end_well(None);
                 return Moved::On;
             }
@@ -172,11 +177,8 @@ impl Pump {
             }
             Step::Broken(_) => Refusal::new(Kind::StreamTruncated, "the upstream's stream could not be read on"),
             Step::TooLong => Refusal::new(Kind::StreamTruncated, "an event of the upstream's stream is too large"),
-            Step::Error(error) => {
-                let message = error.message.clone();
-                let passed = Passed { status: Kind::UpstreamRefused.status(), error: *error };
-                Refusal { upstream: Some(Box::new(passed)), ..Refusal::new(Kind::UpstreamRefused, message) }
-            }
+            Step::NoMemory => Refusal::new(Kind::MemoryFull, "the relay has no memory left for the answer, try again"),
+            Step::Error(error) => refusal_inside(*error),
         };
         if let State::Running(mut running) = std::mem::replace(&mut self.state, State::Over) {
             self.break_off(&mut running.bill, &refusal);
@@ -184,10 +186,43 @@ impl Pump {
         Moved::On
     }
 
+    /// A frame with those behind it that are at hand: each write costs more than the bytes in it. Nothing is waited for.
+    fn with_company(&mut self, first: Bytes) -> Bytes {
+        let Some(second) = self.frame_at_hand() else { return first };
+        let mut together = BytesMut::with_capacity(TOGETHER_BYTES.max(first.len() + second.len()));
+        together.extend_from_slice(&first);
+        together.extend_from_slice(&second);
+        while together.len() < TOGETHER_BYTES
+            && let Some(next) = self.frame_at_hand()
+        {
+            together.extend_from_slice(&next);
+        }
+        if let State::Running(running) = &mut self.state {
+            running.bill.note_progress();
+        }
+        together.freeze()
+    }
+
+    fn frame_at_hand(&mut self) -> Option<Bytes> {
+        let queued = self.queue.pop_front();
+        let State::Running(running) = &mut self.state else { return queued };
+        if queued.is_some() || running.end.is_some() {
+            return queued;
+        }
+        match running.reader.step_at_hand(running.bill.tally())? {
+            Step::Forward(frame) => Some(frame),
+            end => {
+                running.end = Some(end);
+                None
+            }
+        }
+    }
+
     /// The stream is complete. Where no usage was reported and the prompt can be counted, that comes first.
     fn end_well(&mut self, last: Option<Bytes>) {
         let State::Running(mut running) = std::mem::replace(&mut self.state, State::Over) else { return };
-        let is_counted = matches!(running.bill.tally().reported, Reported::Counted(_));
+        let tally = running.bill.tally();
+        let is_counted = matches!(tally.reported, Reported::Counted(_)) || !tally.saw_output;
         let counting = if is_counted { None } else { self.delivery.count_prompt() };
         match counting {
             Some(counting) => self.state = State::Counting(running, counting, last),
@@ -234,6 +269,16 @@ impl Pump {
     }
 }
 
+impl Drop for Pump {
+    fn drop(&mut self) {
+        let State::Running(running) = std::mem::replace(&mut self.state, State::Over) else { return };
+        let Running { reader, bill, end, drains } = *running;
+        if let (Some(drains), None) = (drains, end) {
+            drains.read_on(reader, bill);
+        }
+    }
+}
+
 impl Body for Pump {
     type Data = Bytes;
     type Error = Infallible;
@@ -241,14 +286,14 @@ impl Body for Pump {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
         loop {
-            if let Some(bytes) = this.queue.pop_front() {
+            if let Some(frame) = this.queue.pop_front() {
                 this.has_sent = true;
-                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                return Poll::Ready(Some(Ok(Frame::data(this.with_company(frame)))));
             }
             match this.poll_state(cx) {
                 Poll::Ready(Moved::Frame(frame)) => {
                     this.has_sent = true;
-                    return Poll::Ready(Some(Ok(Frame::data(frame))));
+                    return Poll::Ready(Some(Ok(Frame::data(this.with_company(frame)))));
                 }
                 Poll::Ready(Moved::End) => return Poll::Ready(None),
                 Poll::Ready(Moved::On) => {}

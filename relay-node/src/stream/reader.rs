@@ -1,22 +1,29 @@
 //! Reads an upstream's event stream: bytes in, frames for the caller out, and what they say into the tally.
 
-use std::future::poll_fn;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::Stream;
+use secrecy::{ExposeSecret, SecretString};
+use sluice_billing::Estimator;
 use sluice_dialect::error::UpstreamError;
 use sluice_dialect::openai::{StreamMeter, StreamSettings, Summary, Surface, Verdict};
 use sluice_dialect::sse::{Frame, Splitter};
 use sluice_domain::Usage;
 use sluice_upstream::{Body, ReadError};
+use tokio::task::JoinHandle;
 
 use crate::budget::{ByteBudget, HeldBytes};
 use crate::meter::Tally;
 
 /// Unfinished frames up to this size are not counted against the byte budget.
 const FREE_BYTES: usize = 64 << 10;
+
+/// Longer frames are read away from the threads that serve requests: it takes milliseconds.
+const LONG_BYTES: usize = 256 << 10;
 
 /// What happened next in a stream.
 #[derive(Debug)]
@@ -31,8 +38,19 @@ pub enum Step {
     Ended,
     /// The upstream broke off or fell silent.
     Broken(ReadError),
-    /// An event is too long, or there is no memory for it.
+    /// An event is too long.
     TooLong,
+    /// This relay has no memory left for an event.
+    NoMemory,
+}
+
+/// A long frame that was read elsewhere, and what was learned from it.
+#[derive(Debug)]
+struct Looked {
+    frame: Frame,
+    verdict: Verdict,
+    meter: StreamMeter,
+    output: Estimator,
 }
 
 /// One stream, being read.
@@ -41,7 +59,13 @@ pub struct Reader {
     body: Body,
     /// `None` when the upstream has ended and everything was cut.
     splitter: Option<Splitter>,
+    /// Events that came as one, yet to be looked at.
+    apart: VecDeque<Frame>,
     meter: StreamMeter,
+    /// A long frame that is being read elsewhere. Nothing behind it is looked at before it is back.
+    away: Option<JoinHandle<Looked>>,
+    /// The key in use, which no error may show.
+    secret: SecretString,
     /// Bytes pushed into the splitter and not cut yet.
     pending_bytes: usize,
     budget: ByteBudget,
@@ -51,9 +75,15 @@ pub struct Reader {
 impl Reader {
     /// A reader at the start of a stream.
     #[must_use]
-    pub fn new(body: Body, surface: Surface, settings: &StreamSettings, max_frame_bytes: usize, budget: ByteBudget) -> Self {
-        let splitter = Some(Splitter::new(max_frame_bytes));
-        Self { body, splitter, meter: StreamMeter::new(surface, settings), pending_bytes: 0, budget, held: None }
+    pub fn new(
+        (body, secret): (Body, SecretString),
+        surface: Surface,
+        settings: &StreamSettings,
+        max_frame_bytes: usize,
+        budget: ByteBudget,
+    ) -> Self {
+        let (splitter, meter) = (Some(Splitter::new(max_frame_bytes)), StreamMeter::new(surface, settings));
+        Self { body, splitter, apart: VecDeque::new(), meter, away: None, secret, pending_bytes: 0, budget, held: None }
     }
 
     /// Waits for the next step.
@@ -61,34 +91,63 @@ impl Reader {
         poll_fn(|cx| self.poll_step(cx, tally)).await
     }
 
-    /// The next step, if it is there. After `Ended`, `Broken` or `TooLong` it stays `Ended`.
+    /// The next step, if it is there. After `Ended`, `Broken`, `TooLong` or `NoMemory` it stays `Ended`.
     pub fn poll_step(&mut self, cx: &mut Context<'_>, tally: &mut Tally) -> Poll<Step> {
         loop {
+            if let Some(step) = self.step_at_hand(tally) {
+                return Poll::Ready(step);
+            }
+            if let Some(away) = &mut self.away {
+                let looked = ready!(Pin::new(away).poll(cx));
+                self.away = None;
+                // It is lost only when the process ends, or by an error of ours.
+                let Ok(looked) = looked else { return Poll::Ready(self.give_up(Step::TooLong)) };
+                match self.came_back(looked, tally) {
+                    Some(step) => return Poll::Ready(step),
+                    None => continue,
+                }
+            }
             let Some(splitter) = &mut self.splitter else { return Poll::Ready(Step::Ended) };
-            match splitter.next_frame() {
-                Err(_) => return Poll::Ready(self.give_up(Step::TooLong)),
-                Ok(Some(frame)) => {
-                    if let Some(step) = self.take(frame, tally) {
+            match ready!(Pin::new(&mut self.body).poll_next(cx)) {
+                Some(Ok(chunk)) => {
+                    tally.began = true;
+                    self.pending_bytes += chunk.len();
+                    splitter.push(chunk);
+                    if !self.has_room() {
+                        return Poll::Ready(self.give_up(Step::NoMemory));
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(self.give_up(Step::Broken(error))),
+                None => {
+                    let rest = self.splitter.take().and_then(Splitter::finish).map(Frame::closed);
+                    if let Some(step) = rest.and_then(|frame| self.take(frame, tally)) {
                         return Poll::Ready(step);
                     }
                 }
-                Ok(None) => match ready!(Pin::new(&mut self.body).poll_next(cx)) {
-                    Some(Ok(chunk)) => {
-                        tally.began = true;
-                        self.pending_bytes += chunk.len();
-                        splitter.push(chunk);
-                        if !self.has_room() {
-                            return Poll::Ready(self.give_up(Step::TooLong));
-                        }
+            }
+        }
+    }
+
+    /// The next step of what was read already; `None` when it has to be waited for.
+    pub fn step_at_hand(&mut self, tally: &mut Tally) -> Option<Step> {
+        loop {
+            if self.away.is_some() {
+                return None;
+            }
+            if let Some(frame) = self.apart.pop_front() {
+                if let Some(step) = self.observe(frame, tally) {
+                    return Some(step);
+                }
+                continue;
+            }
+            match self.splitter.as_mut()?.next_frame() {
+                Err(_) => return Some(self.give_up(Step::TooLong)),
+                Ok(Some(frame)) => {
+                    if let Some(step) = self.take(frame, tally) {
+                        return Some(step);
                     }
-                    Some(Err(error)) => return Poll::Ready(self.give_up(Step::Broken(error))),
-                    None => {
-                        let rest = self.splitter.take().and_then(Splitter::finish);
-                        if let Some(step) = rest.and_then(|frame| self.take(frame, tally)) {
-                            return Poll::Ready(step);
-                        }
-                    }
-                },
+                }
+                Ok(None) => return None,
             }
         }
     }
@@ -122,15 +181,53 @@ impl Reader {
         if self.pending_bytes == 0 {
             self.held = None;
         }
+        self.observe(frame, tally)
+    }
+
+    fn observe(&mut self, frame: Frame, tally: &mut Tally) -> Option<Step> {
+        if frame.bytes().len() > LONG_BYTES {
+            let (mut meter, mut output) = (self.meter.clone(), tally.output().clone());
+            self.away = Some(tokio::task::spawn_blocking(move || {
+                let verdict = meter.observe(&frame, &mut |text| output.push(text));
+                Looked { frame, verdict, meter, output }
+            }));
+            return None;
+        }
         let verdict = self.meter.observe(&frame, &mut |text| tally.push(text));
+        self.learn(tally);
+        self.step_of(verdict, frame)
+    }
+
+    /// A long frame was read.
+    fn came_back(&mut self, looked: Looked, tally: &mut Tally) -> Option<Step> {
+        let Looked { frame, verdict, meter, output } = looked;
+        self.meter = meter;
+        tally.set_output(output);
+        self.learn(tally);
+        self.step_of(verdict, frame)
+    }
+
+    fn learn(&self, tally: &mut Tally) {
         tally.reported = self.meter.usage();
+        tally.is_final = self.meter.is_usage_final();
         tally.counts = self.meter.counts();
+        tally.saw_output = self.meter.saw_output();
+    }
+
+    fn step_of(&mut self, verdict: Verdict, frame: Frame) -> Option<Step> {
         match verdict {
             Verdict::Forward => Some(Step::Forward(frame.into_bytes())),
             Verdict::Rewritten(bytes) => Some(Step::Forward(bytes)),
             Verdict::Withhold => None,
             Verdict::Done => Some(Step::Done(frame.into_bytes())),
-            Verdict::Error(error) => Some(Step::Error(error)),
+            Verdict::Several(events) => {
+                self.apart = events.into();
+                None
+            }
+            Verdict::Error(data) => {
+                let words = if data.len() > LONG_BYTES { &[][..] } else { &data[..] };
+                Some(Step::Error(Box::new(UpstreamError::read(200, words, &[self.secret.expose_secret()]))))
+            }
         }
     }
 

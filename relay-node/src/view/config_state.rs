@@ -52,6 +52,10 @@ impl ConfigState {
     pub fn replace(&mut self, version: Version, upserts: Vec<Upsert>, has_nameless: bool) {
         let sent: HashSet<&ResourceKey> = upserts.iter().map(|upsert| &upsert.key).collect();
         let deletes = self.snapshot.entries().map(|(key, _)| key).filter(|key| !sent.contains(key)).cloned().collect();
+        if !self.is_empty() && version.lineage != self.version().lineage {
+            // numbers of another history say nothing about this one; a revocation that came before the first snapshot stays
+            self.denied.clear();
+        }
         let delta = Delta { from: self.version().clone(), to: version, upserts, deletes };
         self.has_nameless = has_nameless;
         self.rejected.clear();
@@ -158,6 +162,7 @@ mod tests {
             status: Status::Enabled,
             model_mapping: BTreeMap::new(),
             cache_read_ratio: None,
+            policy: sluice_snapshot::ChannelPolicy::default(),
         };
         Upsert { key: ResourceKey::Channel(channel.id), hash: 1, resource: Ok(Arc::new(Resource::Channel(channel))) }
     }
@@ -215,5 +220,22 @@ mod tests {
         assert_eq!(status(&state), Status::Disabled);
         state.apply(step(2, 3, vec![channel(1)]), false).unwrap();
         assert_eq!(status(&state), Status::Enabled);
+    }
+
+    #[test]
+    fn a_revocation_that_overtakes_the_first_snapshot_stays() {
+        let mut state = ConfigState::default();
+        assert!(state.deny(ChannelId::new(1), 5));
+        state.replace(version("a", 4), vec![channel(1)], false);
+        assert_eq!(state.compile().0.channel(ChannelId::new(1)).unwrap().status, Status::Disabled);
+    }
+
+    #[test]
+    fn a_revocation_of_another_history_ends_with_it() {
+        let mut state = ConfigState::default();
+        state.replace(version("a", 1), vec![channel(1)], false);
+        state.deny(ChannelId::new(1), 50);
+        state.replace(version("b", 2), vec![channel(1)], false);
+        assert_eq!(state.compile().0.channel(ChannelId::new(1)).unwrap().status, Status::Enabled);
     }
 }

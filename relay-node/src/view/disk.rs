@@ -49,8 +49,8 @@ impl LastGood {
         File::open(&self.folder)?.sync_all()
     }
 
-    /// Reads the newest generation that opens and that `read` understands. Blocks on the disk.
-    pub fn load<T>(&self, read: impl Fn(&SecretSlice<u8>) -> Result<T, String>) -> Option<T> {
+    /// Reads the newest generation that opens and that `read` understands. `damaged` hears of each that does not. Blocks on the disk.
+    pub fn load<T>(&self, read: impl Fn(&SecretSlice<u8>) -> Result<T, String>, damaged: impl Fn()) -> Option<T> {
         for name in [NAME, PREVIOUS] {
             let path = self.folder.join(name);
             let sealed = match fs::read(&path) {
@@ -58,13 +58,17 @@ impl LastGood {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => {
                     warn!("cannot read {}: {error}", path.display());
+                    damaged();
                     continue;
                 }
             };
             let opened = self.key.open(NAME, &sealed).map_err(|error| error.to_string());
             match opened.and_then(|content| read(&content)) {
                 Ok(value) => return Some(value),
-                Err(reason) => warn!("cannot use {}: {reason}", path.display()),
+                Err(reason) => {
+                    warn!("cannot use {}: {reason}", path.display());
+                    damaged();
+                }
             }
         }
         None
@@ -107,17 +111,17 @@ mod tests {
     #[test]
     fn a_damaged_file_gives_way_to_the_older_generation() {
         let (folder, files) = files();
-        assert_eq!(files.load(text), None);
+        assert_eq!(files.load(text, || {}), None);
         files.save(b"one").unwrap();
         files.save(b"two").unwrap();
-        assert_eq!(files.load(text).as_deref(), Some("two"));
+        assert_eq!(files.load(text, || {}).as_deref(), Some("two"));
         let path = folder.path().join(NAME);
         let mut bytes = fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&path, bytes).unwrap();
-        assert_eq!(files.load(text).as_deref(), Some("one"));
+        assert_eq!(files.load(text, || {}).as_deref(), Some("one"));
         fs::write(folder.path().join(PREVIOUS), b"").unwrap();
-        assert_eq!(files.load(text), None);
+        assert_eq!(files.load(text, || {}), None);
     }
 
     #[test]
@@ -127,7 +131,7 @@ mod tests {
         files.save(b"two").unwrap();
         let only_one =
             |content: &SecretSlice<u8>| text(content).and_then(|text| if text == "one" { Ok(text) } else { Err("later".into()) });
-        assert_eq!(files.load(only_one).as_deref(), Some("one"));
+        assert_eq!(files.load(only_one, || {}).as_deref(), Some("one"));
     }
 
     #[test]

@@ -4,8 +4,9 @@
 //! its revision, so that an answer that was under way cannot bring the old form back. Floors are few and bounded: when there are too
 //! many, they are exchanged for a point in the history below which answers are dropped.
 
+mod book;
+
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
@@ -14,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use sluice_domain::{KeyDigest, TokenId, UserId};
 use sluice_snapshot::{Token, User};
 
+use self::book::Book;
 use super::Identity;
 use super::news::{Answer, Deny, DenyTarget, Held, Page, Taken};
 
@@ -21,8 +23,6 @@ use super::news::{Answer, Deny, DenyTarget, Held, Page, Taken};
 const SHARDS: usize = 64;
 /// Tokens held at most; beyond it those that were not used since the last round go.
 const MAX_TOKENS: usize = 1_000_000;
-/// Floors kept apart, of tokens and of users.
-const MAX_FLOORS: usize = 65_536;
 /// Keys remembered as unknown.
 const MAX_UNKNOWN: usize = 10_000;
 /// How long what pages do not confirm is kept while they are awaited, in milliseconds.
@@ -68,52 +68,6 @@ pub(super) struct Identities {
     is_complete: AtomicBool,
 }
 
-#[derive(Debug, Default)]
-struct Book {
-    by_id: Map<TokenId, KeyDigest>,
-    token_floors: Floors<TokenId>,
-    user_floors: Floors<UserId>,
-    /// The highest revocation applied. Answers from before it are dropped (ruling R13).
-    denied_seq: i64,
-    /// Floors from before this point were given up: whatever was read before it is dropped.
-    least_as_of: i64,
-    unknown: Map<KeyDigest, u64>,
-    round: u32,
-    /// Since when pages are awaited.
-    pages_since: Option<u64>,
-}
-
-impl Book {
-    /// Gives floors up when there are too many, for a point in the history.
-    fn bound_floors(&mut self, seq: i64) {
-        if self.token_floors.0.len() > MAX_FLOORS || self.user_floors.0.len() > MAX_FLOORS {
-            self.least_as_of = self.least_as_of.max(seq);
-            self.token_floors.0.clear();
-            self.user_floors.0.clear();
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Floors<K>(Map<K, i64>);
-
-impl<K> Default for Floors<K> {
-    fn default() -> Self {
-        Self(HashMap::default())
-    }
-}
-
-impl<K: Eq + Hash> Floors<K> {
-    fn of(&self, id: &K) -> i64 {
-        self.0.get(id).copied().unwrap_or(i64::MIN)
-    }
-
-    fn raise(&mut self, id: K, rev: i64) {
-        let floor = self.0.entry(id).or_insert(rev);
-        *floor = rev.max(*floor);
-    }
-}
-
 impl Default for Identities {
     fn default() -> Self {
         Self {
@@ -154,8 +108,8 @@ impl Identities {
 
     pub(super) fn clear(&self) {
         let mut book = self.book.lock();
-        let round = book.round;
-        *book = Book { round, ..Book::default() };
+        let (round, pages_since, has_pages) = (book.round, book.pages_since, book.has_pages);
+        *book = Book { round, pages_since, has_pages, has_holes: book.has_holes || has_pages, ..Book::default() };
         self.is_complete.store(false, Ordering::Relaxed);
         self.tokens.iter().for_each(|shard| shard.write().clear());
         self.users.iter().for_each(|shard| shard.write().clear());
@@ -167,12 +121,21 @@ impl Identities {
         let mut book = self.book.lock();
         book.round = book.round.wrapping_add(1);
         book.pages_since = Some(now);
+        (book.has_pages, book.has_holes) = (false, false);
         self.is_complete.store(false, Ordering::Relaxed);
     }
 
-    /// No pages will come: what is held stays, for as long as it is fresh enough.
+    /// No pages will come: what is held stays, for as long as it is fresh enough. Keys that are made meanwhile are not told here, so
+    /// nobody is unknown.
     pub(super) fn stop_pages(&self) {
         self.book.lock().pages_since = None;
+        self.is_complete.store(false, Ordering::Relaxed);
+    }
+
+    /// Something of what there is cannot be held here: a key that is not held may exist.
+    pub(super) fn is_missing_some(&self) {
+        self.book.lock().has_holes = true;
+        self.is_complete.store(false, Ordering::Relaxed);
     }
 
     /// Gives up waiting for the last page: what none confirmed goes.
@@ -185,6 +148,8 @@ impl Identities {
 
     pub(super) fn take_page(&self, page: Page) {
         let mut book = self.book.lock();
+        book.has_pages = true;
+        book.has_holes |= page.as_of_seq < book.least_as_of;
         if page.as_of_seq >= book.least_as_of {
             for user in page.users {
                 self.take_user(&mut book, user, true);
@@ -195,15 +160,14 @@ impl Identities {
         }
         if page.is_last {
             self.end_pages(&mut book);
-            let is_whole = page.is_complete && page.as_of_seq >= book.least_as_of;
-            self.is_complete.store(is_whole, Ordering::Relaxed);
+            self.is_complete.store(page.is_complete && !book.has_holes, Ordering::Relaxed);
         }
         self.make_room(&mut book);
     }
 
     pub(super) fn take_changes(&self, seq: i64, tokens: Vec<Taken<Token>>, users: Vec<Taken<User>>) {
         let mut book = self.book.lock();
-        let keeps_new = self.is_complete.load(Ordering::Relaxed);
+        let keeps_new = book.keeps_new(self.is_complete.load(Ordering::Relaxed));
         for user in users {
             self.take_user(&mut book, user, keeps_new);
         }
@@ -244,6 +208,11 @@ impl Identities {
             if book.unknown.len() < MAX_UNKNOWN {
                 book.unknown.insert(*digest, now.saturating_add(UNKNOWN_MILLIS));
             }
+            // a key is asked for although it is held when its owner is not: then there is no owner
+            let orphan = self.token_shard(digest).read().get(digest).map(|entry| Arc::clone(&entry.value));
+            if let Some(token) = orphan.filter(|token| self.user(token.user_id).is_none()) {
+                self.drop_token(&mut book, token.id, digest);
+            }
             return true;
         };
         let is_stale = as_of_seq < book.denied_seq.max(book.least_as_of)
@@ -265,7 +234,7 @@ impl Identities {
         let tokens = self.tokens.iter().flat_map(|shard| values(&shard.read())).collect();
         let users = self.users.iter().flat_map(|shard| values(&shard.read())).collect();
         drop(book);
-        Held { tokens, users, is_complete: self.is_complete.load(Ordering::Relaxed) }
+        Held { tokens, users }
     }
 
     pub(super) fn restore(&self, held: Held) {
@@ -276,7 +245,6 @@ impl Identities {
         for token in held.tokens {
             self.take_token(&mut book, Taken::Is(Arc::unwrap_or_clone(token)), true);
         }
-        self.is_complete.store(held.is_complete, Ordering::Relaxed);
         self.make_room(&mut book);
     }
 
@@ -295,6 +263,7 @@ impl Identities {
         if token.rev < book.token_floors.of(&token.id) {
             return;
         }
+        book.unknown.remove(&token.digest);
         let held = book.by_id.get(&token.id).copied();
         let held_rev = held.and_then(|digest| self.token_rev(&digest));
         if let (Some(digest), Some(rev)) = (held, held_rev)
@@ -311,7 +280,6 @@ impl Identities {
             self.drop_token(book, token.id, &digest);
         }
         book.token_floors.0.remove(&token.id);
-        book.unknown.remove(&token.digest);
         book.by_id.insert(token.id, token.digest);
         let entry = Entry::new(Arc::new(token), book.round);
         let replaced = self.token_shard(&entry.value.digest).write().insert(entry.value.digest, entry);
@@ -369,6 +337,7 @@ impl Identities {
         if book.by_id.len() <= MAX_TOKENS {
             return;
         }
+        book.has_holes = true;
         self.is_complete.store(false, Ordering::Relaxed);
         for shard in &self.tokens {
             shard.write().retain(|_, entry| {

@@ -201,6 +201,11 @@ impl View {
         self.0.identities.clear();
     }
 
+    /// Something of what there is cannot be held here, so that a key that is not held may exist: it is asked for.
+    pub fn is_missing_some(&self) {
+        self.0.identities.is_missing_some();
+    }
+
     /// Pages with identities are about to come: what they do not confirm is forgotten at the last one.
     pub fn begin_pages(&self) {
         self.0.identities.begin_pages(self.0.clock.read().boot_millis);

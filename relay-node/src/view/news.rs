@@ -77,6 +77,4 @@ pub struct Held {
     pub tokens: Vec<Arc<Token>>,
     /// Users.
     pub users: Vec<Arc<User>>,
-    /// Whether that is every identity there is.
-    pub is_complete: bool,
 }

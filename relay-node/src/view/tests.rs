@@ -45,6 +45,7 @@ fn token(number: u8, rev: i64) -> Token {
         ip_allow: vec![],
         account_id: AccountId::new(2),
         capped: false,
+        uses_account_id: None,
     }
 }
 
@@ -296,5 +297,56 @@ fn what_is_held_reads_back_from_the_disk() {
     let other = world().view;
     other.restore(view.held());
     assert_eq!(known(&other, 2), Some(Ok(6)));
-    assert_eq!(known(&other, 3), Some(Err(IdentifyError::Unknown)));
+    assert_eq!(known(&other, 3), None, "it may have been made since");
+}
+
+#[test]
+fn nobody_is_unknown_while_keys_that_are_made_are_not_told_here() {
+    let World { view, .. } = world();
+    view.take_page(page(vec![token(1, 5)], true));
+    view.set_connected(false);
+    assert_eq!(known(&view, 2), None);
+    assert_eq!(view.identify(&digest(2)).now_or_never().unwrap().unwrap_err(), IdentifyError::NotKnown);
+    assert_eq!(known(&view, 1), Some(Ok(5)));
+}
+
+#[test]
+fn what_changes_while_pages_come_is_kept_although_no_page_brings_it() {
+    let World { view, .. } = world();
+    view.begin_pages();
+    view.take_changes(20, vec![Taken::Is(token(1, 6)), Taken::Is(token(2, 1))], vec![]);
+    view.take_page(page(vec![token(1, 5)], true));
+    assert_eq!(known(&view, 1), Some(Ok(6)), "the page was read before the change");
+    assert_eq!(known(&view, 2), Some(Ok(1)), "it was made after the pages were read");
+    assert_eq!(known(&view, 3), Some(Err(IdentifyError::Unknown)));
+}
+
+#[test]
+fn pages_with_a_hole_tell_nothing_about_keys_that_are_not_held() {
+    let first = || Page { is_last: false, ..page(vec![token(1, 5)], false) };
+    let World { view, .. } = world();
+    view.begin_pages();
+    view.take_page(first());
+    view.forget_identities();
+    view.take_page(page(vec![token(2, 5)], true));
+    assert_eq!(known(&view, 1), None, "it was forgotten between the pages");
+    view.begin_pages();
+    view.take_page(first());
+    view.is_missing_some();
+    view.take_page(page(vec![token(2, 5)], true));
+    assert_eq!(known(&view, 3), None, "something cannot be read here");
+    view.begin_pages();
+    view.forget_identities();
+    view.take_page(page(vec![token(2, 5)], true));
+    assert_eq!(known(&view, 3), Some(Err(IdentifyError::Unknown)), "what was forgotten before the first page comes with them");
+}
+
+#[test]
+fn the_key_of_a_user_who_is_gone_is_unknown() {
+    let World { view, .. } = world();
+    view.take_page(page(vec![token(1, 5)], false));
+    view.take_changes(20, vec![], vec![Taken::Gone { id: 1, rev: 2 }]);
+    assert_eq!(known(&view, 1), None, "the control plane is asked");
+    assert!(view.answered(&digest(1), Answer::Unknown));
+    assert_eq!(known(&view, 1), Some(Err(IdentifyError::Unknown)));
 }

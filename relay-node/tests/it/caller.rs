@@ -101,6 +101,7 @@ async fn each_check_of_the_token_has_its_status_and_code() {
         (Token { group: in_group("auto"), ..token(1, 1, KEY) }, 503, "no_available_channel"),
         (Token { models: Some(vec![]), ..token(1, 1, KEY) }, 403, "model_not_allowed"),
         (Token { capped: true, ..token(1, 1, KEY) }, 403, "token_quota_exhausted"),
+        (Token { uses_account_id: Some(sluice_domain::AccountId::new(999)), ..token(1, 1, KEY) }, 403, "token_uses_exhausted"),
     ];
     for (token, status, code) in cases {
         let mut world = World::with_upstream(&upstream.base_url());

@@ -3,11 +3,15 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod body;
+mod bounds;
 mod caller;
 mod ledger;
+mod misbehaviour;
 mod money;
+mod policies;
 mod recorder;
 mod relay;
 mod retry;
 mod routes;
+mod secrets;
 mod stream;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sluice_domain::{AccountId, Outcome, RequestRecord};
 use sluice_testkit::simulator::{LogEntry, Scenario, Simulator, SimulatorConfig, UsageReport};
 
-use crate::relay::{WALLET, World, group, ratios};
+use crate::relay::{WALLET, World, group, name, ratios};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -88,6 +88,26 @@ async fn a_price_per_call_is_charged_once_and_only_for_an_answer() {
     relay.caller().post(CHAT, &chat(2, true, 1)).await;
     let charged: Vec<i64> = relay.wait_for_records(2).await.iter().map(|record| record.quota.get()).collect();
     assert_eq!(charged, [0, 50_000]);
+}
+
+#[tokio::test]
+async fn a_search_model_holds_and_costs_its_search_on_top() {
+    let upstream = Simulator::start(SimulatorConfig::default());
+    for stream in [false, true] {
+        upstream.queue(Scenario { prompt_tokens: Some(50), completion_tokens: Some(300), ..Scenario::default() });
+        let mut world = World::with_upstream(&upstream.base_url());
+        world.channels[0].models.push(name("gpt-4o-search-preview"));
+        world.channels[0].model_mapping.insert("gpt-4o-search-preview".into(), "gpt-4o".into());
+        world.prices.push(("gpt-4o-search-preview", ratios("1.25", "4")));
+        let relay = world.start().await;
+        let mut body = chat(1, stream, 1);
+        body["model"] = json!("gpt-4o-search-preview");
+        body["max_tokens"] = json!(300);
+        assert_eq!(relay.caller().post(CHAT, &body).await.status, 200);
+        let record = relay.record().await;
+        assert_eq!((record.quota.get(), record.held.get()), (14_063, 625 + 1_500 + 12_500), "V52");
+        assert_eq!(wallet_charge(&record), 14_063);
+    }
 }
 
 #[tokio::test]

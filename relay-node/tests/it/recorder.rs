@@ -30,16 +30,21 @@ pub struct Recorder {
 #[derive(Clone)]
 struct Answer {
     content_type: &'static str,
-    chunks: Vec<Bytes>,
+    /// By request; the last one answers all that follow.
+    chunks: Arc<Vec<Vec<Bytes>>>,
     heard: Arc<Mutex<Vec<Heard>>>,
 }
 
 impl Recorder {
     /// Answers everything with these chunks.
     pub async fn start(content_type: &'static str, chunks: &[&[u8]]) -> Self {
+        Self::start_each(content_type, vec![chunks.iter().map(|chunk| Bytes::copy_from_slice(chunk)).collect()]).await
+    }
+
+    /// Answers each request with chunks of its own.
+    pub async fn start_each(content_type: &'static str, chunks: Vec<Vec<Bytes>>) -> Self {
         let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
-        let chunks = chunks.iter().map(|chunk| Bytes::copy_from_slice(chunk)).collect();
-        let answer = Answer { content_type, chunks, heard: Arc::clone(&heard) };
+        let answer = Answer { content_type, chunks: Arc::new(chunks), heard: Arc::clone(&heard) };
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let router = Router::new().fallback(respond).with_state(answer);
@@ -59,8 +64,12 @@ impl Recorder {
 async fn respond(State(answer): State<Answer>, request: Request) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    answer.heard.lock().push(Heard { path: head.uri.path().to_owned(), headers: head.headers, body });
-    let chunks = answer.chunks.into_iter().map(Ok::<_, std::convert::Infallible>);
+    let place = {
+        let mut heard = answer.heard.lock();
+        heard.push(Heard { path: head.uri.path().to_owned(), headers: head.headers, body });
+        heard.len().min(answer.chunks.len()) - 1
+    };
+    let chunks = answer.chunks[place].clone().into_iter().map(Ok::<_, std::convert::Infallible>);
     Response::builder()
         .header("content-type", answer.content_type)
         .header("x-request-id", "upstream-1")

@@ -19,7 +19,7 @@ use sluice_relay_node::ingress::listen::{ListenSettings, serve};
 use sluice_relay_node::metrics::Metrics;
 use sluice_relay_node::quota::Quotas;
 use sluice_relay_node::spool::{BatchLimits, Spool, SpoolSettings};
-use sluice_relay_node::view::{Held, View};
+use sluice_relay_node::view::{Page, Taken, View};
 use sluice_relay_node::{RelayApp, app, health, ingress};
 use sluice_sealed::DigestKey;
 use sluice_snapshot::{
@@ -55,6 +55,8 @@ pub struct World {
     pub tokens: Vec<Token>,
     pub users: Vec<User>,
     pub timing: Timing,
+    /// Catalogue files beside those that are shipped.
+    pub providers: Vec<(&'static str, String)>,
     pub ledger: Ledger,
     pub adjust: fn(&mut Settings),
     pub listen: ListenSettings,
@@ -82,6 +84,7 @@ impl World {
             tokens: vec![token(1, 1, KEY), Token { account_id: AccountId::new(12), ..token(2, 2, ADMIN_KEY) }],
             users: vec![user(1, Role::User), user(2, Role::Admin)],
             timing: Timing::default(),
+            providers: vec![],
             ledger,
             adjust: |_| {},
             listen: ListenSettings::default(),
@@ -148,6 +151,7 @@ pub fn channel(id: i64, base_url: &str) -> Channel {
         status: Status::Enabled,
         model_mapping: BTreeMap::new(),
         cache_read_ratio: None,
+        policy: sluice_snapshot::ChannelPolicy::default(),
     }
 }
 
@@ -169,6 +173,7 @@ pub fn token(id: i64, user: i64, key: &str) -> Token {
         ip_allow: vec![],
         account_id: AccountId::new(CAP),
         capped: false,
+        uses_account_id: None,
     }
 }
 
@@ -188,7 +193,7 @@ pub struct TestRelay {
     pub app: RelayApp,
     pub registry: Registry,
     pub addr: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl TestRelay {
@@ -208,15 +213,19 @@ impl TestRelay {
         if world.is_configured {
             view.set_digest_key(DIGEST_KEY);
             view.publish(Arc::new(world.table()));
-            let tokens = world.tokens.iter().cloned().map(Arc::new).collect();
-            let users = world.users.iter().cloned().map(Arc::new).collect();
-            view.restore(Held { tokens, users, is_complete: true });
+            let tokens = world.tokens.iter().cloned().map(Taken::Is).collect();
+            let users = world.users.iter().cloned().map(Taken::Is).collect();
+            view.take_page(Page { as_of_seq: 1, tokens, users, is_last: true, is_complete: true });
         }
         let node = NodeOptions { control_url: Some("http://127.0.0.1:1".into()), ..NodeOptions::default() };
-        let options = Options { version: false, node, requests: RequestOptions::default() };
+        let options = Options { version: false, node, requests: RequestOptions::default(), command: None };
         let mut settings = options.read().unwrap();
         (world.adjust)(&mut settings);
-        let catalog = Arc::new(Catalog::shipped().unwrap());
+        let mut catalog = Catalog::shipped().unwrap();
+        for (slug, text) in &world.providers {
+            catalog.add(slug, text).unwrap();
+        }
+        let catalog = Arc::new(catalog);
         let client = Client::new(ClientSettings { use_system_proxy: false, ..ClientSettings::default() }).unwrap();
         let engine = Engine::new(client, catalog, world.timing, settings.requests.max_line_bytes, clock.clone());
         tasks.spawn("ledger", world.ledger.clone().serve(quotas.clone(), demands));
@@ -241,11 +250,28 @@ impl TestRelay {
         let addr = listener.local_addr().unwrap();
         let (router, closing) = (ingress::router(app.clone()), tasks.drain().closing());
         tasks.spawn("server", serve(listener, router, world.listen, tasks.clone(), closing));
-        Self { app, registry, addr, _folder: folder }
+        Self { app, registry, addr, folder }
     }
 
     pub fn base_url(&self) -> String {
         format!("http://{}", self.addr)
+    }
+
+    /// Every byte the relay keeps on disk.
+    pub async fn kept_bytes(&self) -> Vec<u8> {
+        self.app.spool.flush().await;
+        let (mut folders, mut bytes) = (vec![self.folder.path().to_owned()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    bytes.extend(std::fs::read(path).unwrap());
+                }
+            }
+        }
+        bytes
     }
 
     /// The usual caller.

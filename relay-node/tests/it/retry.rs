@@ -289,3 +289,69 @@ async fn all_channels_switched_off_is_a_503_and_none_at_all_a_404() {
     let answer = world.start().await.caller().post(CHAT, &hello()).await;
     assert_eq!((answer.status.as_u16(), answer.json()["error"]["code"].as_str()), (404, Some("model_not_found")));
 }
+
+#[tokio::test]
+async fn a_caller_who_leaves_between_two_attempts_pays_for_neither() {
+    let upstream = simulator();
+    upstream.queue(always(Scenario { error_type: Some("rate_limit_error".into()), ..Scenario::fault(Fault::ErrorBody, 0) }));
+    let long = Duration::from_mins(10);
+    for (stream, per_call) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut world = World::with_upstream(&upstream.base_url());
+        world.channels.push(channel(2, &upstream.base_url()));
+        world.timing = Timing { first_backoff: long, longest_backoff: long, answer: None, ..Timing::default() };
+        if per_call {
+            world.prices[0].1.per_call_usd = Some("0.1".parse().unwrap());
+        }
+        let relay = world.start().await;
+        let mut body = hello();
+        body["stream"] = json!(stream);
+        let caller = relay.caller();
+        let failed_once = async {
+            let line = r#"sluice_relay_upstream_attempts_total{provider="openai-compatible",result="upstream_refused"} 1"#;
+            while !relay.registry.render().contains(line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            answer = caller.post(CHAT, &body) => panic!("nobody answers: {}", answer.text()),
+            () = failed_once => {}
+        }
+        let record = relay.record().await;
+        assert_eq!((record.outcome, record.quota.get(), record.attempts.len()), (Outcome::Aborted, 0, 1), "{stream} {per_call}");
+        assert!(record.usage.is_empty(), "{:?}", record.usage);
+    }
+}
+
+#[tokio::test]
+async fn what_a_failed_attempt_brought_is_not_on_record() {
+    let error = br#"{"error":{"message":"boom","type":"server_error"}}"#;
+    let upstream = Recorder::start("application/json", &[error]).await;
+    let mut world = World::with_upstream(&upstream.base_url());
+    world.channels[0].priority = 10;
+    world.channels.push(channel(2, "http://127.0.0.1:9"));
+    let relay = world.start().await;
+    assert_eq!(relay.caller().post(CHAT, &hello()).await.status, 502);
+    let record = relay.record().await;
+    assert_eq!(record.attempts.len(), 2);
+    assert_eq!((record.first_byte_millis, record.upstream_request_id.as_str()), (None, ""));
+}
+
+#[tokio::test]
+async fn half_a_character_in_an_answer_passes_as_it_came() {
+    let body = br#"{"model":"gpt-4o","choices":[{"message":{"content":"Hi \ud83d"},"finish_reason":"length"}],"usage":{"prompt_tokens":9,"completion_tokens":2}}"#;
+    let upstream = Recorder::start("application/json", &[body]).await;
+    let relay = World::with_upstream(&upstream.base_url()).start().await;
+    let answer = relay.caller().post(CHAT, &hello()).await;
+    assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &body[..]));
+    assert_eq!(relay.record().await.usage.output, 2);
+}
+
+#[tokio::test]
+async fn an_answer_the_filter_cut_to_nothing_costs_nothing_where_no_usage_is_reported() {
+    let body = br#"{"model":"gpt-4o","choices":[{"message":{"content":""},"finish_reason":"content_filter"}]}"#;
+    let upstream = Recorder::start("application/json", &[body]).await;
+    let relay = World::with_upstream(&upstream.base_url()).start().await;
+    assert_eq!(relay.caller().post(CHAT, &hello()).await.status, 200);
+    let record = relay.record().await;
+    assert_eq!((record.outcome, record.quota.get(), record.usage_estimated), (Outcome::Completed, 0, false));
+}

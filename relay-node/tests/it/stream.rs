@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sluice_billing::Tokenizer;
 use sluice_billing::tokenizer::Vocabulary;
+use sluice_dialect::sse::Splitter;
 use sluice_domain::Outcome;
 use sluice_relay_node::forward::Timing;
 use sluice_testkit::client::send;
@@ -166,14 +167,165 @@ async fn a_stream_that_breaks_off_ends_with_an_error_and_never_with_done() {
 }
 
 #[tokio::test]
-async fn an_end_without_done_is_complete_when_every_answer_has_ended() {
-    let upstream = simulator();
-    upstream.queue(Scenario::fault(Fault::NoDone, 0));
-    let relay = World::with_upstream(&upstream.base_url()).start().await;
+async fn an_end_without_done_is_an_error_unless_the_provider_is_known_to_send_none() {
+    let unfinished = |sends_done: bool| {
+        let upstream = simulator();
+        upstream.queue(Scenario::fault(Fault::NoDone, 0));
+        let mut world = World::with_upstream(&upstream.base_url());
+        world.channels[0].provider = "terse".into();
+        world.providers = vec![("terse", format!("slug = \"terse\"\nsends_done = {sends_done}\n{TERSE}"))];
+        (upstream, world)
+    };
+    let (_upstream, world) = unfinished(true);
+    let relay = world.start().await;
+    let stream = relay.caller().stream(CHAT, &streamed()).await;
+    assert!(stream.error().is_some_and(|error| error["code"] == "stream_truncated") && !stream.is_done(), "{stream:?}");
+    let record = relay.record().await;
+    assert_eq!((record.outcome, record.usage_estimated), (Outcome::Truncated, false), "its usage had come");
+
+    let (_upstream, world) = unfinished(false);
+    let relay = world.start().await;
     let stream = relay.caller().stream(CHAT, &streamed()).await;
     assert!(stream.error().is_none() && stream.finish_reason().is_some());
     let record = relay.record().await;
     assert_eq!((record.outcome, record.usage_estimated), (Outcome::Completed, false));
+
+    // One of the two answers asked for never began.
+    let mut two = streamed();
+    two["n"] = json!(2);
+    let upstream = Recorder::start("text/event-stream", &[TEXT, STOP]).await;
+    let mut world = World::with_upstream(&upstream.base_url());
+    world.channels[0].provider = "terse".into();
+    world.providers = vec![("terse", format!("slug = \"terse\"\nsends_done = false\n{TERSE}"))];
+    let stream = world.start().await.caller().stream(CHAT, &two).await;
+    assert!(stream.error().is_some_and(|error| error["code"] == "stream_truncated"), "{stream:?}");
+}
+
+/// The rest of a catalogue file.
+const TERSE: &str = r#"
+name = "Terse"
+id = 9999
+stream_options = "force"
+hooks = []
+models = []
+[base_url]
+meaning = "prefix"
+help = "x"
+[auth]
+scheme = "bearer"
+key_example = "x"
+[endpoints]
+chat = "/chat/completions"
+"#;
+
+#[tokio::test]
+async fn a_stream_cut_anywhere_gives_the_caller_whole_events_and_an_honest_end() {
+    let _ = Tokenizer::load(Vocabulary::O200k);
+    let all = [HEAD, TEXT, STOP, b"data: [DONE]\r\n\r\n"].concat();
+    let first = HEAD.len() + TEXT.len();
+    let cuts: Vec<usize> = (first..all.len()).collect();
+    let upstream = Recorder::start_each(
+        "text/event-stream",
+        cuts.iter().map(|cut| vec![bytes::Bytes::copy_from_slice(&all[..*cut])]).collect(),
+    )
+    .await;
+    let relay = World::with_upstream(&upstream.base_url()).start().await;
+    for cut in cuts {
+        let answer = relay.caller().post(CHAT, &with_usage()).await;
+        let mut splitter = Splitter::new(1 << 20);
+        splitter.push(answer.body.clone());
+        let mut frames = Vec::new();
+        while let Some(frame) = splitter.next_frame().unwrap() {
+            frames.push(frame);
+        }
+        frames.extend(splitter.finish());
+        assert!(frames.iter().all(sluice_dialect::sse::Frame::is_terminated), "{cut}: {}", answer.text());
+        let data = frames.iter().filter_map(|frame| frame.event().data);
+        let mut events: Vec<String> = data.map(|data| String::from_utf8(data.into_owned()).unwrap()).collect();
+        let last = events.pop().unwrap();
+        let is_json = |event: &String| serde_json::from_str::<&serde_json::value::RawValue>(event).is_ok();
+        assert!(events.iter().all(is_json), "{cut}: {}", answer.text());
+        if last == "[DONE]" {
+            assert!(cut >= all.len() - 4, "{cut}");
+            assert!(events.pop().unwrap().contains("usage"), "{cut}: {}", answer.text());
+        } else {
+            let error: Value = serde_json::from_str(&last).unwrap();
+            assert_eq!(error["error"]["code"], "stream_truncated", "{cut}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_final_report_is_paid_as_it_is_even_if_the_stream_breaks_off_after_it() {
+    let long = br#"data: {"id":"c1","choices":[{"index":0,"delta":{"content":"one two three four five six seven eight"}}]}"#;
+    let stream = [&long[..], b"\n\n", STOP, USAGE].concat();
+    let upstream = Recorder::start("text/event-stream", &[&stream]).await;
+    let relay = World::with_upstream(&upstream.base_url()).start().await;
+    assert!(relay.caller().stream(CHAT, &streamed()).await.error().is_some());
+    let record = relay.record().await;
+    assert_eq!((record.outcome, record.usage_estimated), (Outcome::Truncated, false));
+    assert_eq!((record.usage.input, record.usage.output), (9, 2));
+}
+
+#[tokio::test]
+async fn an_error_about_our_key_inside_a_stream_is_not_told_in_the_providers_words() {
+    for error in [
+        r#"{"error":{"message":"Incorrect key provided","type":"invalid_request_error","code":"invalid_api_key"}}"#,
+        r#"{"error":{"message":"Your key was revoked","type":"authentication_error"}}"#,
+    ] {
+        let stream = [TEXT, b"data: ", error.as_bytes(), b"\n\n"].concat();
+        let upstream = Recorder::start("text/event-stream", &[&stream]).await;
+        let relay = World::with_upstream(&upstream.base_url()).start().await;
+        let stream = relay.caller().stream(CHAT, &streamed()).await;
+        let told = stream.error().unwrap();
+        assert_eq!((&told["code"], &told["type"]), (&json!("upstream_auth_failed"), &json!("upstream_error")), "{told}");
+        assert!(!told["message"].as_str().unwrap().contains("key"), "{told}");
+        assert_eq!(relay.record().await.error_code, "upstream_auth_failed");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_attempt_costs_nothing_even_after_a_ping() {
+    for scenario in [
+        Scenario::fault(Fault::Empty, 0),
+        Scenario::fault(Fault::ErrorBody, 0),
+        Scenario::fault(Fault::ErrorEvent, 0),
+        Scenario::fault(Fault::JsonForStream, 0),
+        Scenario::fault(Fault::Reset, 0),
+        Scenario::fault(Fault::Reset, 1),
+    ] {
+        for per_call in [false, true] {
+            let upstream = simulator();
+            upstream.queue(Scenario { headers_delay_ms: 300, ..scenario.clone() });
+            let mut world = World::with_upstream(&upstream.base_url());
+            world.timing = Timing { first_ping: Duration::from_millis(50), ..Timing::default() };
+            if per_call {
+                world.prices[0].1.per_call_usd = Some("0.1".parse().unwrap());
+            }
+            let relay = world.start().await;
+            let stream = relay.caller().stream(CHAT, &streamed()).await;
+            let label = format!("{} after {}, per call: {per_call}", scenario.label(), scenario.after);
+            assert!(stream.status == 200 && stream.error().is_some() && !stream.is_done(), "{label}: {stream:?}");
+            let record = relay.record().await;
+            assert_eq!((record.outcome, record.quota.get(), record.status), (Outcome::Failed, 0, 200), "{label}");
+            assert!(record.usage.is_empty() && !record.usage_estimated, "{label}: {:?}", record.usage);
+            assert!(record.charges.iter().all(|charge| charge.amount.get() == 0), "{label}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_while_pinged_is_on_record_with_the_status_it_got() {
+    let upstream = simulator();
+    upstream.queue(Scenario::fault(Fault::HangBeforeHeaders, 0));
+    let mut world = World::with_upstream(&upstream.base_url());
+    world.timing = Timing { first_ping: Duration::from_millis(50), ..Timing::default() };
+    let relay = world.start().await;
+    let mut stream = relay.caller().open(CHAT, &streamed()).await.unwrap();
+    stream.next().await.unwrap().unwrap();
+    drop(stream);
+    let record = relay.record().await;
+    assert_eq!((record.outcome, record.status, record.quota.get()), (Outcome::Aborted, 200, 0));
 }
 
 #[tokio::test]

@@ -137,6 +137,34 @@ async fn a_caller_who_stops_sending_is_given_up() {
     assert!(!drain(&mut body, &HeaderMap::new()).await);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_sends_a_byte_now_and_then_is_given_up_and_a_slow_one_is_not() {
+    let began = Instant::now();
+    let trickle = |bytes: usize, pause: u64, times: usize| {
+        let piece = move |rest: usize| async move {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            (rest > 0).then(|| (Ok::<_, std::io::Error>(Bytes::from(vec![b' '; bytes])), rest - 1))
+        };
+        Body::from_stream(Box::pin(stream::unfold(times, piece)))
+    };
+    let budget = ByteBudget::new(BUDGET);
+    let refusal = read(&mut trickle(1, 1_000, 60), &HeaderMap::new(), BOUNDS, &budget).await.unwrap_err();
+    assert_eq!((refusal.kind, began.elapsed().as_secs()), (Kind::BodyTimeout, BOUNDS.idle.as_secs()));
+    let least = usize::try_from(LEAST_RATE).unwrap();
+    let slow = read(&mut trickle(least, 1_000, 60), &HeaderMap::new(), BOUNDS, &budget).await.unwrap();
+    assert_eq!(slow.bytes.len(), 60 * least);
+}
+
+#[tokio::test]
+async fn memory_is_granted_as_a_body_arrives() {
+    let budget = ByteBudget::new(BUDGET);
+    let mut body = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+    let lines = headers(&[("content-length", "4000000")]);
+    let mut reading = Box::pin(read(&mut body, &lines, BOUNDS, &budget));
+    assert!(futures_util::poll!(&mut reading).is_pending());
+    assert_eq!(BUDGET - budget.free_bytes(), STEP_BYTES);
+}
+
 #[tokio::test]
 async fn a_small_rest_is_drained_and_a_large_one_is_not() {
     let chunk = || Ok::<_, std::io::Error>(Bytes::from(vec![0; 1 << 18]));

@@ -1,0 +1,115 @@
+//! What is seen of channels on the way, to be told to the control plane: how many attempts went well, and what upstreams said.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::plan::ejection::Way;
+
+/// Errors that are kept of one channel and key between two tellings.
+const MAX_EVIDENCE: usize = 8;
+/// Channels and keys that are told of at once; more are told of when they are seen again.
+const MAX_WAYS: usize = 500;
+/// Letters of a message that are told.
+pub(super) const MESSAGE_CHARS: usize = 256;
+
+/// What was seen since the last telling. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Seen(Arc<Mutex<HashMap<Way, Told>>>);
+
+/// What was seen of one channel and key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The channel and its key.
+    pub way: Way,
+    /// Attempts that tell something about the channel.
+    pub attempts: u64,
+    /// Those of them that brought a good answer.
+    pub successes: u64,
+    /// The first errors its upstream answered with.
+    pub evidence: Vec<Evidence>,
+}
+
+/// What an upstream said, masked and short.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// The status it answered with, or what an error sent with 200 stands for.
+    pub status: u16,
+    /// The provider's `type`; empty: none.
+    pub kind: String,
+    /// The provider's `code`; empty: none.
+    pub code: String,
+    /// The provider's message.
+    pub message: String,
+}
+
+impl std::fmt::Debug for Evidence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The message may repeat parts of a prompt.
+        f.debug_struct("Evidence").field("status", &self.status).field("code", &self.code).finish_non_exhaustive()
+    }
+}
+
+impl Seen {
+    /// An attempt went well.
+    pub(crate) fn succeeded(&self, way: Way) {
+        self.change(way, |told| {
+            told.attempts += 1;
+            told.successes += 1;
+        });
+    }
+
+    /// An attempt did not. `counts` says whether the channel is to blame.
+    pub(crate) fn failed(&self, way: Way, counts: bool, evidence: Option<Evidence>) {
+        if !counts && evidence.is_none() {
+            return;
+        }
+        self.change(way, |told| {
+            told.attempts += u64::from(counts);
+            if told.evidence.len() < MAX_EVIDENCE {
+                told.evidence.extend(evidence);
+            }
+        });
+    }
+
+    /// Takes what was seen; it is forgotten here.
+    #[must_use]
+    pub fn take(&self) -> Vec<Told> {
+        std::mem::take(&mut *self.0.lock()).into_values().collect()
+    }
+
+    fn change(&self, way: Way, change: impl FnOnce(&mut Told)) {
+        let mut ways = self.0.lock();
+        if ways.len() < MAX_WAYS || ways.contains_key(&way) {
+            change(ways.entry(way).or_insert_with(|| Told { way, attempts: 0, successes: 0, evidence: Vec::new() }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_domain::{ChannelId, ChannelKeyId};
+
+    use super::*;
+
+    #[test]
+    fn what_is_seen_is_told_once_and_bounded() {
+        let seen = Seen::default();
+        let way = |id| (ChannelId::new(id), ChannelKeyId::new(id));
+        let said = || Evidence { status: 401, kind: String::new(), code: "x".into(), message: "a prompt".into() };
+        assert!(!format!("{:?}", said()).contains("prompt"));
+        seen.succeeded(way(1));
+        seen.failed(way(1), false, None);
+        for _ in 0..20 {
+            seen.failed(way(1), true, Some(said()));
+        }
+        let told = seen.take().remove(0);
+        assert_eq!((told.attempts, told.successes, told.evidence.len()), (21, 1, MAX_EVIDENCE));
+        assert_eq!(seen.take(), []);
+        for id in 0..1_000 {
+            seen.succeeded(way(id));
+        }
+        assert_eq!(seen.take().len(), MAX_WAYS);
+    }
+}

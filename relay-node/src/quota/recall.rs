@@ -1,0 +1,169 @@
+//! Giving money back: when the control plane asks for it, when its lease is over, and taking over what an earlier life left.
+//!
+//! What is to be said waits on a pile of accounts, not of messages: whoever sends takes an account from the pile and then looks at what
+//! there is to say about it. Totals are said, so a message that is lost is made up for by the next, or by the greeting of the next stream.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use sluice_billing::lease::{GivenBack, Inherited, Recalled, Waiter};
+use sluice_domain::{AccountId, LeaseId, Quota, UserId};
+use tokio::sync::Notify;
+
+use super::chain::Claims;
+use super::shard::{Shard, close};
+use super::wire::Demand;
+use super::{Quotas, SHARDS, shard_of};
+
+/// Accounts said in one message.
+const AT_ONCE: usize = 256;
+
+/// Accounts of which something is to be said, with their shards.
+#[derive(Debug, Default)]
+pub(super) struct Pile {
+    accounts: Mutex<BTreeMap<AccountId, usize>>,
+    grown: Notify,
+}
+
+impl Pile {
+    fn put(&self, account: AccountId, shard: usize) {
+        self.accounts.lock().insert(account, shard);
+        self.grown.notify_one();
+    }
+
+    fn take(&self) -> Vec<(AccountId, usize)> {
+        let mut accounts = self.accounts.lock();
+        let mut taken = Vec::new();
+        while taken.len() < AT_ONCE {
+            let Some(first) = accounts.pop_first() else { break };
+            taken.push(first);
+        }
+        if !accounts.is_empty() {
+            self.grown.notify_one();
+        }
+        taken
+    }
+}
+
+/// What is said to the control plane about money that goes back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[must_use = "it has to be sent"]
+pub struct GiveBack {
+    /// Totals of what was given back, by lease.
+    pub returns: Vec<(LeaseId, Quota)>,
+    /// Recalls that are answered.
+    pub recalled: Vec<Recalled>,
+    /// Grants that are asked for anew, after it.
+    pub demands: Vec<Demand>,
+}
+
+/// Somebody waits for money. While they do, what they are about to reserve is not given back.
+pub(super) struct Waiting<'a> {
+    quotas: &'a Quotas,
+    user: UserId,
+    claims: Claims,
+    waiter: Waiter,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let now = self.quotas.now();
+        let mut shard = self.quotas.shard(self.user).lock();
+        shard.book.stop_waiting(self.waiter);
+        self.quotas.freed(&shard, self.user, &self.claims, now);
+    }
+}
+
+impl Quotas {
+    pub(super) fn waits(&self, user: UserId, claims: &Claims) -> Waiting<'_> {
+        let waiter = self.shard(user).lock().book.wait(claims);
+        Waiting { quotas: self, user, claims: claims.clone(), waiter }
+    }
+
+    /// Something may have become free: if it was asked back, it goes back.
+    pub(super) fn freed(&self, shard: &Shard, user: UserId, claims: &Claims, now: u64) {
+        for claim in claims {
+            self.freed_of(shard, shard_of(user), claim.account, now);
+        }
+    }
+
+    pub(super) fn freed_of(&self, shard: &Shard, number: usize, account: AccountId, now: u64) {
+        if shard.book.is_recalled(account, now) {
+            self.0.pile.put(account, number);
+        }
+    }
+
+    /// Money of an account is asked back. What there is to say comes by [`Quotas::giving_back`].
+    pub fn recalled(&self, account: AccountId, recall_seq: i64) {
+        let now = self.now();
+        for (number, shard) in self.0.shards.iter().enumerate() {
+            let mut shard = shard.lock();
+            if shard.book.knows(account) {
+                shard.book.recall(account, recall_seq, now);
+                self.0.pile.put(account, number);
+            }
+        }
+    }
+
+    /// Waits until there is something to say, and gives it.
+    pub async fn giving_back(&self) -> GiveBack {
+        loop {
+            let said = self.give_back_now();
+            if said != GiveBack::default() {
+                return said;
+            }
+            self.0.pile.grown.notified().await;
+        }
+    }
+
+    fn give_back_now(&self) -> GiveBack {
+        let mut said = GiveBack::default();
+        for (account, number) in self.0.pile.take() {
+            let now = self.now();
+            let Some(shard) = self.0.shards.get(number) else { continue };
+            let mut shard = shard.lock();
+            let GivenBack { returns, recalled, closings, again } = shard.book.give_back(account, now);
+            close(&closings, &self.0.spool);
+            self.0.metrics.recalls.add(u64::from(recalled.is_some()));
+            said.returns.extend(returns.into_iter().map(|one| (one.lease, one.total)));
+            said.recalled.extend(recalled);
+            said.demands.extend(again.map(|request| Demand::new(number, request)));
+        }
+        said
+    }
+
+    /// Everything that was given back of the leases held, to say again after a reconnect.
+    #[must_use]
+    pub fn returned(&self) -> Vec<(LeaseId, Quota)> {
+        let mut returned = Vec::new();
+        for shard in &self.0.shards {
+            returned.extend(shard.lock().book.returned().map(|one| (one.lease, one.total)));
+        }
+        returned
+    }
+
+    /// Takes over what an earlier life of this relay left. Before the first request.
+    pub fn restore(&self, inherited: &[Inherited]) {
+        let now = self.now();
+        for left in inherited {
+            let mut shard = self.shard(left.owner).lock();
+            shard.owners.insert(left.account, left.owner);
+            shard.book.restore(std::iter::once(*left), now);
+        }
+    }
+
+    /// The control plane has another history: every lease is void.
+    pub fn void_all(&self) {
+        for shard in &self.0.shards {
+            shard.lock().book.void_all();
+        }
+    }
+
+    /// Puts on the pile what lies in leases that are over, but not closed yet.
+    pub(super) fn give_up_stranded(&self, shard: &mut Shard, number: usize, now: u64) {
+        debug_assert!(number < SHARDS, "the number of a shard");
+        for account in shard.book.give_up_stranded(now) {
+            self.0.pile.put(account, number);
+        }
+    }
+}

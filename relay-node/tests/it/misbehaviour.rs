@@ -1,0 +1,265 @@
+//! The conformance suite: everything upstreams are known to do wrong, streamed and not, with what the caller sees and what it pays.
+//!
+//! Each row is played three times against the real simulator: with one channel and no retry, so that the bare outcome shows; with one
+//! channel and retries; and with a second channel that is well, which has to save what can be saved. An outcome reads `status code`, with
+//! `then code` for an error inside a stream, and `paid input+output` (`~` where the figures are ours). A token of input costs 1, one of
+//! output 3.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use sluice_domain::{Outcome, RequestRecord};
+use sluice_relay_node::forward::Timing;
+use sluice_testkit::simulator::{QueuedScenario, Scenario, Simulator, SimulatorConfig};
+
+use crate::relay::{TestRelay, World, channel};
+
+const CHAT: &str = "/v1/chat/completions";
+/// What the simulator says when it is well: 7 words of ours, 4 of its own.
+const WELL: &str = "tokens=4";
+
+/// One misbehaviour: its scenario, and what becomes of a stream and of a plain answer.
+struct Row {
+    name: &'static str,
+    scenario: &'static str,
+    stream: Seen,
+    plain: Seen,
+}
+
+/// The outcome with one channel, and whether another channel helps.
+struct Seen {
+    alone: &'static str,
+    saved: bool,
+}
+
+const fn lost(alone: &'static str) -> Seen {
+    Seen { alone, saved: false }
+}
+
+const fn saved(alone: &'static str) -> Seen {
+    Seen { alone, saved: true }
+}
+
+const FINE: &str = "200 done, paid 7+4";
+/// The same answer where the upstream's figures are no good: counted by weights.
+const ESTIMATED: &str = "200 done, paid 17+6~";
+
+const ROWS: &[Row] = &[
+    Row {
+        name: "connection refused",
+        scenario: "refused",
+        stream: saved("502 do_request_failed"),
+        plain: saved("502 do_request_failed"),
+    },
+    Row {
+        name: "reset before headers",
+        scenario: "reset_before_headers",
+        stream: saved("502 do_request_failed"),
+        plain: saved("502 do_request_failed"),
+    },
+    Row {
+        name: "hang before headers",
+        scenario: "hang_before_headers",
+        stream: saved("504 upstream_timeout"),
+        plain: lost("504 upstream_timeout"),
+    },
+    Row { name: "slow headers", scenario: "headers_delay_ms=150 tokens=4", stream: lost(FINE), plain: lost(FINE) },
+    Row { name: "slow first token", scenario: "first_token_delay_ms=150 tokens=4", stream: lost(FINE), plain: lost(FINE) },
+    Row {
+        name: "hang before the first token",
+        scenario: "hang after=0 tokens=4",
+        stream: saved("504 upstream_timeout"),
+        plain: lost("504 upstream_timeout"),
+    },
+    Row {
+        name: "stall inside",
+        scenario: "hang after=12 tokens=30",
+        stream: lost("200 then upstream_timeout, paid 17+16~"),
+        plain: lost("504 upstream_timeout"),
+    },
+    Row {
+        name: "reset inside",
+        scenario: "reset after=12 tokens=30",
+        stream: lost("200 then stream_truncated, paid 17+16~"),
+        plain: saved("502 bad_response_body"),
+    },
+    Row {
+        name: "closed inside",
+        scenario: "truncate after=12 tokens=30",
+        stream: lost("200 then stream_truncated, paid 17+16~"),
+        plain: saved("502 bad_response_body"),
+    },
+    Row {
+        name: "ended inside",
+        scenario: "close after=12 tokens=30",
+        stream: lost("200 then stream_truncated, paid 17+16~"),
+        plain: saved("502 bad_response_body"),
+    },
+    Row {
+        name: "missing terminator",
+        scenario: "no_done tokens=4",
+        stream: lost("200 then stream_truncated, paid 7+4"),
+        plain: lost(FINE),
+    },
+    Row {
+        name: "malformed chunk",
+        scenario: "malformed after=3 tokens=4",
+        stream: lost(FINE),
+        plain: saved("502 bad_response_body"),
+    },
+    Row {
+        name: "200 with an error",
+        scenario: "error_body",
+        stream: saved("502 server_error"),
+        plain: saved("502 server_error"),
+    },
+    Row {
+        name: "error as first event",
+        scenario: "error_event after=0",
+        stream: saved("502 server_error"),
+        plain: saved("502 server_error"),
+    },
+    Row {
+        name: "error event inside",
+        scenario: "error_event after=12 tokens=30",
+        stream: lost("200 then server_error, paid 17+16~"),
+        plain: saved("502 server_error"),
+    },
+    Row { name: "429", scenario: "429", stream: saved("429 rate_limit_exceeded"), plain: saved("429 rate_limit_exceeded") },
+    Row {
+        name: "429 with Retry-After",
+        scenario: "429 retry_after=9",
+        stream: saved("429 rate_limit_exceeded"),
+        plain: saved("429 rate_limit_exceeded"),
+    },
+    Row { name: "500", scenario: "500", stream: saved("500 server_error"), plain: saved("500 server_error") },
+    Row { name: "503", scenario: "503", stream: saved("503 server_error"), plain: saved("503 server_error") },
+    Row { name: "504", scenario: "504", stream: lost("504 server_error"), plain: lost("504 server_error") },
+    Row { name: "400", scenario: "400", stream: lost("400 invalid_request_error"), plain: lost("400 invalid_request_error") },
+    Row { name: "401", scenario: "401", stream: saved("502 upstream_auth_failed"), plain: saved("502 upstream_auth_failed") },
+    Row { name: "402", scenario: "402", stream: saved("502 upstream_auth_failed"), plain: saved("502 upstream_auth_failed") },
+    Row { name: "empty answer", scenario: "empty", stream: saved("502 empty_response"), plain: saved("502 empty_response") },
+    Row { name: "no body", scenario: "empty_body", stream: saved("502 bad_response_body"), plain: saved("502 empty_response") },
+    Row { name: "web page", scenario: "html", stream: saved("502 bad_response"), plain: saved("502 bad_response") },
+    Row {
+        name: "document for a stream",
+        scenario: "json_for_stream tokens=4",
+        stream: saved("502 bad_response_body"),
+        plain: lost(FINE),
+    },
+    Row {
+        name: "stream for a document",
+        scenario: "stream_for_json tokens=4",
+        stream: lost(FINE),
+        plain: saved("502 bad_response"),
+    },
+    Row {
+        name: "oversized",
+        scenario: "oversized bytes=3000000",
+        stream: saved("502 bad_response_body"),
+        plain: saved("502 bad_response_body"),
+    },
+    Row { name: "negative usage", scenario: "usage=negative tokens=4", stream: lost(ESTIMATED), plain: lost(ESTIMATED) },
+    Row { name: "absurd usage", scenario: "usage=absurd tokens=4", stream: lost(ESTIMATED), plain: lost(ESTIMATED) },
+    Row { name: "no usage", scenario: "usage=missing tokens=4", stream: lost(ESTIMATED), plain: lost(ESTIMATED) },
+];
+
+fn simulator(scenario: &str) -> Simulator {
+    let simulator = Simulator::start(SimulatorConfig::default());
+    let scenario: Scenario = scenario.parse().unwrap();
+    simulator.queue(QueuedScenario::from(scenario).times(1_000));
+    simulator
+}
+
+/// A port nobody listens on: one that was free a moment ago.
+fn nobody() -> String {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+async fn relay(bad: &str, other: Option<&str>, retries: &'static str) -> TestRelay {
+    let mut world = World::with_upstream(bad);
+    world.channels[0].priority = 10;
+    world.channels.extend(other.map(|other| channel(2, other)));
+    for channel in &mut world.channels {
+        channel.model_mapping.insert("mistral-large".into(), "sim-plain".into());
+    }
+    world.settings = vec![("retry_times", retries)];
+    let answer = Some(Duration::from_millis(1_500));
+    world.timing =
+        Timing { answer, first_byte: Duration::from_millis(500), stream_idle: Duration::from_millis(500), ..Timing::default() };
+    world.adjust = |settings| settings.requests.max_line_bytes = 1 << 20;
+    world.start().await
+}
+
+async fn outcome(relay: &TestRelay, is_stream: bool) -> (String, RequestRecord) {
+    let body = json!({"model": "mistral-large", "stream": is_stream,
+        "messages": [{"role": "user", "content": "one two three four five six seven"}]});
+    let answer = relay.caller().post(CHAT, &body).await;
+    let seen = match answer.status.as_u16() {
+        200 if is_stream => ending(&answer.text()),
+        200 => "200 done".to_owned(),
+        status => format!("{status} {}", word(&answer.json()["error"])),
+    };
+    let record = relay.record().await;
+    let (input, output) = (record.usage.total_input(), record.usage.total_output());
+    let paid = format!("paid {input}+{output}{}", if record.usage_estimated { "~" } else { "" });
+    assert_eq!(record.quota.get(), i64::try_from(input + 3 * output).unwrap(), "the price of what is paid for");
+    let charged: i64 = record.charges.iter().map(|charge| charge.amount.get()).sum();
+    assert_eq!(charged, record.quota.get(), "what is charged is the price");
+    (if record.quota.is_zero() { seen } else { format!("{seen}, {paid}") }, record)
+}
+
+/// How a stream ended: with its terminator, or with an error and nothing after it.
+fn ending(text: &str) -> String {
+    let last = text.trim_end().rsplit("\n\n").next().unwrap_or_default();
+    match last.strip_prefix("data: ") {
+        Some("[DONE]") => "200 done".to_owned(),
+        Some(data) => {
+            assert!(!text.contains("[DONE]"), "{text}");
+            let event: Value = serde_json::from_str(data).unwrap();
+            if event["error"].is_null() { "200 and no end".to_owned() } else { format!("200 then {}", word(&event["error"])) }
+        }
+        None => format!("200 and {last:?}"),
+    }
+}
+
+fn word(error: &Value) -> String {
+    error["code"].as_str().or(error["type"].as_str()).unwrap_or("?").to_owned()
+}
+
+async fn play((row, is_stream): (&Row, bool)) -> Vec<String> {
+    let mut failures = Vec::new();
+    let expected = if is_stream { &row.stream } else { &row.plain };
+    let label = format!("{} ({})", row.name, if is_stream { "stream" } else { "plain" });
+    let bad = (row.scenario != "refused").then(|| simulator(row.scenario));
+    let bad_url = bad.as_ref().map_or_else(nobody, Simulator::base_url);
+    let well = simulator(WELL);
+
+    let (seen, record) = outcome(&relay(&bad_url, None, "0").await, is_stream).await;
+    if seen != expected.alone {
+        failures.push(format!("{label}: {seen:?}, not {:?}", expected.alone));
+    }
+    assert_eq!(record.attempts.len(), 1, "{label}");
+    let is_good = seen.starts_with("200 done");
+    assert_eq!(record.outcome == Outcome::Completed, is_good, "{label}: {seen}");
+
+    // alone, retries change nothing: the last candidate is asked, and not twice in one request
+    let (again, record) = outcome(&relay(&bad_url, None, "2").await, is_stream).await;
+    assert_eq!((again, record.attempts.len()), (seen.clone(), 1), "{label}");
+
+    let (helped, record) = outcome(&relay(&bad_url, Some(&well.base_url()), "2").await, is_stream).await;
+    let (wanted, attempts) = if expected.saved { (FINE, 2) } else { (&seen[..], 1) };
+    if helped != wanted || record.attempts.len() != attempts {
+        failures.push(format!("{label}, with another channel: {helped:?} after {}, not {wanted:?}", record.attempts.len()));
+    }
+    failures
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_misbehaviour_has_its_outcome_and_its_charge() {
+    let plays = ROWS.iter().flat_map(|row| [(row, true), (row, false)]);
+    let failures: Vec<String> = stream::iter(plays).map(play).buffer_unordered(8).concat().await;
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}

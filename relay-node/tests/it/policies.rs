@@ -1,0 +1,134 @@
+//! What a channel may do differently, and what a relay remembers of keys and busy upstreams.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sluice_domain::{Outcome, RequestRecord};
+use sluice_snapshot::ChannelPolicy;
+use sluice_testkit::simulator::{Ending, Fault, QueuedScenario, Scenario, Simulator, SimulatorConfig};
+
+use crate::relay::{World, channel, channel_key};
+
+const CHAT: &str = "/v1/chat/completions";
+
+fn asked(stream: bool) -> Value {
+    json!({"model": "gpt-4o", "stream": stream, "messages": [{"role": "user", "content": "hello there"}]})
+}
+
+fn simulator() -> Simulator {
+    Simulator::start(SimulatorConfig::default())
+}
+
+fn channels_of(record: &RequestRecord) -> Vec<i64> {
+    record.attempts.iter().map(|attempt| attempt.channel_id.get()).collect()
+}
+
+/// Two channels, the first one always first.
+fn two(first: &Simulator, second: &Simulator) -> World {
+    let mut world = World::with_upstream(&first.base_url());
+    world.channels[0].priority = 10;
+    world.channels.push(channel(2, &second.base_url()));
+    world
+}
+
+#[tokio::test]
+async fn a_channel_may_have_a_limit_of_its_own_for_the_first_output() {
+    let (slow, well) = (simulator(), simulator());
+    slow.queue(Scenario { first_token_delay_ms: 20_000, ..Scenario::default() });
+    let mut world = two(&slow, &well);
+    world.channels[0].policy.first_output = Some(Duration::from_millis(300));
+    let relay = world.start().await;
+    let stream = relay.caller().stream(CHAT, &asked(true)).await;
+    assert!(stream.is_done(), "{stream:?}");
+    let record = relay.record().await;
+    assert_eq!((channels_of(&record), record.attempts[0].error.as_str()), (vec![1, 2], "first_byte_timeout"));
+}
+
+#[tokio::test]
+async fn an_empty_answer_is_passed_on_where_a_channel_wants_that() {
+    let (empty, well) = (simulator(), simulator());
+    empty.queue(QueuedScenario::from(Scenario::fault(Fault::Empty, 0)).times(10));
+    let mut world = two(&empty, &well);
+    world.channels[0].policy = ChannelPolicy { keeps_empty: true, ..ChannelPolicy::default() };
+    let relay = world.start().await;
+    assert!(relay.caller().stream(CHAT, &asked(true)).await.is_done());
+    assert_eq!(relay.caller().post(CHAT, &asked(false)).await.status, 200);
+    for record in relay.wait_for_records(2).await {
+        assert_eq!((channels_of(&record), record.outcome), (vec![1], Outcome::Completed));
+        assert_eq!((record.usage.output, record.usage_estimated), (0, false), "what is reported is paid for, and nothing else");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_caller_left_is_read_on_for_its_usage_where_a_channel_wants_that() {
+    for drains in [false, true] {
+        let upstream = simulator();
+        upstream.queue(Scenario { tokens: Some(30), delay_ms: 20, ..Scenario::default() });
+        let mut world = World::with_upstream(&upstream.base_url());
+        world.channels[0].policy.drains = drains;
+        let relay = world.start().await;
+        let mut stream = relay.caller().open(CHAT, &asked(true)).await.unwrap();
+        stream.next().await.unwrap().expect("it begins");
+        drop(stream);
+        let record = relay.record().await;
+        let entry = upstream.wait_for(1).await.remove(0);
+        assert_eq!((record.outcome, record.usage_estimated), (Outcome::Aborted, !drains), "{drains}");
+        assert_eq!(entry.ending == Ending::Completed, drains, "{:?}", entry.ending);
+        assert_eq!(record.usage.output == 30, drains, "{:?}", record.usage);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_refused_is_tried_last_from_then_on() {
+    let upstream = Simulator::start(SimulatorConfig { keys: vec!["the-good-key".into()], ..SimulatorConfig::default() });
+    let mut world = World::with_upstream(&upstream.base_url());
+    world.channels[0].keys = vec![channel_key(10, "a-bad-key"), channel_key(11, "the-good-key")];
+    let relay = world.start().await;
+    for _ in 0..30 {
+        assert_eq!(relay.caller().post(CHAT, &asked(false)).await.status, 200);
+    }
+    let records = relay.wait_for_records(30).await;
+    let refused = records.iter().filter(|record| record.attempts.len() == 2).count();
+    assert_eq!(refused, 1, "the bad key is asked once");
+    let told = relay.app.engine.seen.take();
+    let bad = told.iter().find(|told| told.way.1.get() == 10).unwrap();
+    assert_eq!((bad.attempts, bad.successes, bad.evidence[0].status), (1, 0, 401));
+    let good = told.iter().find(|told| told.way.1.get() == 11).unwrap();
+    assert_eq!((good.attempts, good.successes), (30, 30));
+}
+
+#[tokio::test]
+async fn the_only_upstream_is_asked_again_when_it_is_busy_for_a_moment() {
+    let busy = simulator();
+    busy.queue(Scenario { retry_after: Some(1), ..Scenario::status(429) });
+    let relay = World::with_upstream(&busy.base_url()).start().await;
+    assert_eq!(relay.caller().post(CHAT, &asked(false)).await.status, 200);
+    let record = relay.record().await;
+    assert_eq!(channels_of(&record), [1, 1]);
+    assert!(record.total_millis >= 1_000, "after the time it asked for: {}", record.total_millis);
+}
+
+#[tokio::test]
+async fn a_busy_upstream_is_left_alone_for_as_long_as_it_asked() {
+    let (busy, well) = (simulator(), simulator());
+    busy.queue(Scenario { retry_after: Some(60), ..Scenario::status(429) });
+    let relay = two(&busy, &well).start().await;
+    for _ in 0..2 {
+        assert_eq!(relay.caller().post(CHAT, &asked(false)).await.status, 200);
+    }
+    let records = relay.wait_for_records(2).await;
+    assert_eq!((channels_of(&records[0]), channels_of(&records[1])), (vec![1, 2], vec![2]));
+    assert_eq!(relay.app.engine.ejections.ejected(relay.app.clock.read().boot_millis), 1);
+}
+
+#[tokio::test]
+async fn mistakes_of_callers_never_count_against_a_channel() {
+    let (upstream, well) = (simulator(), simulator());
+    upstream.queue(QueuedScenario::from(Scenario::status(400)).times(20));
+    let relay = two(&upstream, &well).start().await;
+    for _ in 0..8 {
+        assert_eq!(relay.caller().post(CHAT, &asked(false)).await.status, 400);
+    }
+    assert_eq!(upstream.log().len(), 8, "it is asked every time");
+    assert_eq!(relay.app.engine.seen.take()[0].attempts, 0);
+}

@@ -1,0 +1,117 @@
+//! A channel's key is nowhere but in the request it is sent with.
+
+use std::fmt::{Debug, Write};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::json;
+use sluice_testkit::simulator::{Fault, Scenario, Simulator, SimulatorConfig};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use crate::relay::{World, channel_key};
+
+/// A key that looks like nothing in particular, as those of several providers do.
+const CANARY: &str = "0b6f2a1c-7d43-4e9a-9f10-5c2e8d7a6b31";
+
+/// Everything that is logged on this thread.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<String>>);
+
+impl Visit for Logged {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0.lock(), "{field}={value:?} ").unwrap();
+    }
+}
+
+impl Subscriber for Logged {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("sluice")
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        span.record(&mut self.clone());
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, values: &Record<'_>) {
+        values.record(&mut self.clone());
+    }
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut self.clone());
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[tokio::test]
+async fn a_key_repeated_in_an_error_is_in_no_answer_record_file_or_log() {
+    for (scenario, stream) in [
+        (Scenario::status(400), false),
+        (Scenario::fault(Fault::ErrorBody, 0), false),
+        (Scenario::fault(Fault::ErrorBody, 0), true),
+        (Scenario::fault(Fault::ErrorEvent, 0), true),
+        (Scenario::fault(Fault::ErrorEvent, 3), true),
+    ] {
+        let upstream = Simulator::start(SimulatorConfig::default());
+        upstream.queue(Scenario {
+            error_message: Some(format!("cannot serve {CANARY} here")),
+            error_type: Some(format!("type of {CANARY}")),
+            error_code: Some(format!("{}{CANARY}", "x ".repeat(55))),
+            ..scenario.clone()
+        });
+        let mut world = World::with_upstream(&upstream.base_url());
+        world.channels[0].keys = vec![channel_key(10, CANARY)];
+        world.settings = vec![("retry_times", "0")];
+        let logged = Logged::default();
+        let _capturing = tracing::subscriber::set_default(logged.clone());
+        let relay = world.start().await;
+        let body = json!({"model": "gpt-4o", "stream": stream, "messages": [{"role": "user", "content": "hi"}]});
+        let answer = relay.caller().post("/v1/chat/completions", &body).await;
+        let label = format!("{} after {}, stream: {stream}", scenario.label(), scenario.after);
+        assert!(answer.text().contains("cannot serve *** here"), "{label}: {}", answer.text());
+        let record = relay.record().await;
+        let kept = String::from_utf8_lossy(&relay.kept_bytes().await).into_owned();
+        assert!(kept.contains(record.request_id.as_str()), "{label}: the files are read");
+        let logged = logged.0.lock().clone();
+        assert!(logged.contains("request.id"), "{label}: the log is read");
+        for (place, text) in [("answer", answer.text()), ("record", format!("{record:?}")), ("files", kept), ("logs", logged)] {
+            assert!(!text.contains("0b6f2a1c") && !text.contains("x 0b6f"), "{label}: the key is in the {place}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_why_an_upstream_failed_and_nothing_of_what_callers_said() {
+    let upstream = Simulator::start(SimulatorConfig::default());
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let nobody = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let told = Scenario { error_message: Some("the engine room is flooded".into()), ..Scenario::status(500) };
+    let callers = Scenario { error_message: Some("cannot read: my secret plan".into()), ..Scenario::status(400) };
+    for (scenario, base_url, expected, absent) in [
+        (Some(told), upstream.base_url(), "the engine room is flooded", "my secret plan"),
+        (Some(callers), upstream.base_url(), "upstream_refused", "my secret plan"),
+        (None, nobody, "refused", "my secret plan"),
+    ] {
+        if let Some(scenario) = scenario {
+            upstream.queue(scenario);
+        }
+        let mut world = World::with_upstream(&base_url);
+        world.settings = vec![("retry_times", "0")];
+        let logged = Logged::default();
+        let _capturing = tracing::subscriber::set_default(logged.clone());
+        let relay = world.start().await;
+        let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "my secret plan"}]});
+        assert!(!relay.caller().post("/v1/chat/completions", &body).await.status.is_success());
+        relay.record().await;
+        let logged = logged.0.lock().clone();
+        assert!(logged.contains(expected) && !logged.contains(absent), "{expected}: {logged}");
+    }
+}
