@@ -21,7 +21,8 @@ if (!hasProgram()) {
 }
 await rm(folder, { recursive: true, force: true });
 await mkdir(folder, { recursive: true });
-const [sluice, browser] = await Promise.all([startSluice(UNLIMITED), startBrowser()]);
+const sluice = await startSluice(UNLIMITED);
+const browser = await startBrowser();
 let taken = 0;
 try {
   await strangers();
@@ -100,7 +101,8 @@ async function fill(storageState) {
     const body = JSON.stringify({ model: "demo", stream: place % 3 !== 0, messages: [{ role: "user", content }] });
     const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
     const answer = await fetch(`${sluice.url}/v1/chat/completions`, { method: "POST", headers, body });
-    await answer.text();
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`a request was refused: ${answer.status} ${text}`);
   }
   await page.goto(sluice.url);
   await page.locator("tbody tr").nth(7).waitFor();

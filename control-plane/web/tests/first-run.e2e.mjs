@@ -13,7 +13,9 @@ let browser;
 
 before(async () => {
   if (skip) return;
-  [sluice, browser] = await Promise.all([startSluice(), startBrowser()]);
+  // one after the other: a browser beside a program that did not start would keep the run from ending
+  sluice = await startSluice();
+  browser = await startBrowser();
 });
 
 after(async () => {

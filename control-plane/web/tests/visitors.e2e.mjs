@@ -15,7 +15,9 @@ let signedIn;
 
 before(async () => {
   if (skip) return;
-  [sluice, browser] = await Promise.all([startSluice(UNLIMITED), startBrowser()]);
+  // one after the other: a browser beside a program that did not start would keep the run from ending
+  sluice = await startSluice(UNLIMITED);
+  browser = await startBrowser();
   const { page, context } = await openPage(browser);
   await setUp(page, sluice);
   const key = await createToken(page, "laptop");

@@ -1,7 +1,8 @@
 /** Ways to providers. Administrators only. */
 
-import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import { type QueryClient, queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, done, idempotencyKey, read } from "./client.ts";
+import { MODELS_KEY } from "./models.ts";
 import { noteActivity } from "./pace.ts";
 import type { components } from "./schema.d.ts";
 
@@ -32,6 +33,11 @@ export const groupsQuery = queryOptions({
   queryFn: async () => (await read(api.GET("/api/groups", { params: { query: { limit: 100 } } }))).items,
 });
 
+/** Asks again for channels, and for the models they serve. */
+function refresh(client: QueryClient): Promise<unknown> {
+  return Promise.all([KEY, MODELS_KEY].map(queryKey => client.invalidateQueries({ queryKey })));
+}
+
 export function useCreateChannel() {
   const client = useQueryClient();
   return useMutation({
@@ -39,7 +45,7 @@ export function useCreateChannel() {
       read(api.POST("/api/channels", { body, params: { header: { "Idempotency-Key": idempotencyKey() } } })),
     onSuccess: () => {
       noteActivity();
-      return client.invalidateQueries({ queryKey: KEY });
+      return refresh(client);
     },
   });
 }
@@ -49,7 +55,7 @@ export function usePatchChannel() {
   return useMutation({
     mutationFn: ({ id, patch }: { id: number; patch: ChannelPatch }) =>
       read(api.PATCH("/api/channels/{id}", { params: { path: { id } }, body: patch })),
-    onSuccess: () => client.invalidateQueries({ queryKey: KEY }),
+    onSuccess: () => refresh(client),
   });
 }
 
@@ -57,6 +63,6 @@ export function useDeleteChannel() {
   const client = useQueryClient();
   return useMutation({
     mutationFn: (id: number) => done(api.DELETE("/api/channels/{id}", { params: { path: { id } } })),
-    onSuccess: () => client.invalidateQueries({ queryKey: KEY }),
+    onSuccess: () => refresh(client),
   });
 }

@@ -148,6 +148,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the models that can be asked for: by a token, by tokens of the caller, or for administrators by anybody. With
+         *     `is_priced=false` it tells administrators which models of channels in use lack a price.
+         */
+        get: operations["list_models"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/openapi.json": {
         parameters: {
             query?: never;
@@ -638,7 +658,7 @@ export interface components {
              * Format: int64
              * @description Who did it; `null`: Sluice by itself.
              */
-            actor_id?: number | null;
+            actor_id: number | null;
             /**
              * @description What was done.
              * @example tokens.create
@@ -649,10 +669,10 @@ export interface components {
              * @example token:12
              */
             target: string;
-            /** @description What it was about. Holds no secrets. */
-            detail: Record<string, never>;
+            /** @description What it was about; `null`: the action says it all. Holds no secrets. */
+            detail: Record<string, never> | null;
             /** @description From where. */
-            client_ip?: string | null;
+            client_ip: string | null;
         };
         /** @description What a wallet holds, in quota units. */
         Balance: {
@@ -703,9 +723,9 @@ export interface components {
              */
             provider: string;
             /** @description Where it is; `null`: at the provider's own address. */
-            base_url?: string | null;
+            base_url: string | null;
             /** @description Version of the provider's API; `null`: the default. */
-            api_version?: string | null;
+            api_version: string | null;
             /** @description Models it serves, by the names callers use. */
             models: string[];
             /** @description Groups it serves. */
@@ -722,16 +742,27 @@ export interface components {
             weight: number;
             status: components["schemas"]["StatusName"];
             /** @description Why Sluice switched it off. */
-            status_reason?: string | null;
+            status_reason: string | null;
             health: components["schemas"]["Health"];
             /** @description Requested model to upstream model. */
             model_mapping: {
                 [key: string]: string;
             };
             /** @description Price of cached input ÷ input price, as decimal text; `null`: the model's. */
-            cache_read_ratio?: string | null;
-            /** @description The first and last characters of the first key. */
-            key_hint?: string | null;
+            cache_read_ratio: string | null;
+            /** @description Whether it is switched off by itself when its upstream refuses it for good. */
+            auto_ban: boolean;
+            /** @description Whether an empty answer is tried elsewhere; `false`: it is passed on. */
+            empty_reply_retry: boolean;
+            /** @description What becomes of a stream whose caller left. */
+            client_abort: components["schemas"]["ClientAbort"];
+            /**
+             * Format: int64
+             * @description The longest wait for the first output of a stream, in seconds; `null`: as everywhere.
+             */
+            first_output_secs: number | null;
+            /** @description The first and last characters of the first key; `null`: it has none. */
+            key_hint: string | null;
             /** @description Its keys, in order. The keys themselves are never shown here. */
             keys: components["schemas"]["ChannelKey"][];
             created_at: components["schemas"]["Moment"];
@@ -746,9 +777,11 @@ export interface components {
         ChannelKey: {
             /** Format: int64 */
             id: number;
-            /** @description The first and last characters of the key. */
+            /** @description The first and last characters of the key; empty where the provider asks for none. */
             key_hint: string;
             status: components["schemas"]["StatusName"];
+            /** @description Why Sluice switched it off. */
+            status_reason: string | null;
         };
         /** @description What is to change of a channel. Fields that are left out stay. */
         ChannelPatch: {
@@ -775,7 +808,20 @@ export interface components {
             } | null;
             status?: components["schemas"]["StatusName"] | null;
             cache_read_ratio?: components["schemas"]["DecimalText"] | null;
+            auto_ban?: boolean | null;
+            empty_reply_retry?: boolean | null;
+            client_abort?: components["schemas"]["ClientAbort"] | null;
+            /**
+             * Format: int64
+             * @description `null`: as everywhere.
+             */
+            first_output_secs?: number | null;
         };
+        /**
+         * @description What becomes of a stream whose caller left.
+         * @enum {string}
+         */
+        ClientAbort: "cancel" | "drain";
         /**
          * @description Whether to count what is on all pages.
          * @enum {string}
@@ -813,7 +859,7 @@ export interface components {
         EffectName: "relays" | "site";
         /** @description A settled request, explained. */
         ExplainedRequest: components["schemas"]["Request"] & {
-            formula?: components["schemas"]["Formula"] | null;
+            formula: components["schemas"]["Formula"] | null;
             /** @description What was tried, in order. Only for administrators, and for some days. */
             attempt_log?: components["schemas"]["Attempt"][];
         };
@@ -834,9 +880,9 @@ export interface components {
              */
             text: string;
             /** @description Units per input token; `null` for a price per call. */
-            model_ratio?: string | null;
+            model_ratio: string | null;
             /** @description US dollars per call; `null` for a price per token. */
-            per_call_usd?: string | null;
+            per_call_usd: string | null;
             group_ratio: string;
             /**
              * Format: int32
@@ -931,7 +977,7 @@ export interface components {
              * Format: int64
              * @description Who did it; `null`: Sluice by itself.
              */
-            actor_id?: number | null;
+            actor_id: number | null;
             /** @description For people. */
             reason: string;
             at: components["schemas"]["Moment"];
@@ -947,8 +993,23 @@ export interface components {
             /** @description What it may be used for. */
             scopes: components["schemas"]["Scope"][];
             created_at: components["schemas"]["Moment"];
-            expires_at?: components["schemas"]["Moment"] | null;
-            last_used_at?: components["schemas"]["Moment"] | null;
+            expires_at: components["schemas"]["Moment"] | null;
+            last_used_at: components["schemas"]["Moment"] | null;
+        };
+        /** @description A model that can be asked for. */
+        Model: {
+            /** @description The name requests ask for. */
+            model: string;
+            /** @description The groups it can be asked for in: of the token, of the caller's tokens, or all for administrators. */
+            groups: string[];
+            /** @description Whether it has a price. Requests for a model without one are refused. */
+            is_priced: boolean;
+            price: components["schemas"]["PriceSummary"] | null;
+            /**
+             * Format: int32
+             * @description How many channels in use serve it in these groups; for administrators only.
+             */
+            channels?: number;
         };
         /**
          * Format: date-time
@@ -1000,6 +1061,16 @@ export interface components {
             } | null;
             status?: components["schemas"]["StatusName"] | null;
             cache_read_ratio?: components["schemas"]["DecimalText"] | null;
+            /** @description Whether it is switched off by itself when its upstream refuses it for good. Left out: `true`. */
+            auto_ban?: boolean | null;
+            /** @description Whether an empty answer is tried elsewhere. Left out: `true`. */
+            empty_reply_retry?: boolean | null;
+            client_abort?: components["schemas"]["ClientAbort"] | null;
+            /**
+             * Format: int64
+             * @description The longest wait for the first output of a stream, 1 to 3600 seconds. Left out: as everywhere.
+             */
+            first_output_secs?: number | null;
         };
         /** @description What a new group is to be. */
         NewGroup: {
@@ -1038,7 +1109,7 @@ export interface components {
         };
         /** @description What a new token is to be. */
         NewToken: {
-            /** @description 1 to 64 characters. */
+            /** @description 1 to 50 characters. */
             name: string;
             /**
              * Format: int64
@@ -1051,6 +1122,11 @@ export interface components {
              * @description What may be spent through it in its whole life, in quota units. Left out: as much as its owner has.
              */
             quota?: number | null;
+            /**
+             * Format: int64
+             * @description How many requests may be answered through it in its whole life. Left out: any number.
+             */
+            request_limit?: number | null;
             expires_at?: components["schemas"]["Moment"] | null;
             /** @description Models it may ask for. Left out: every one. An empty list allows none. */
             models?: string[] | null;
@@ -1092,7 +1168,7 @@ export interface components {
                  * Format: int64
                  * @description Who did it; `null`: Sluice by itself.
                  */
-                actor_id?: number | null;
+                actor_id: number | null;
                 /**
                  * @description What was done.
                  * @example tokens.create
@@ -1103,13 +1179,13 @@ export interface components {
                  * @example token:12
                  */
                 target: string;
-                /** @description What it was about. Holds no secrets. */
-                detail: Record<string, never>;
+                /** @description What it was about; `null`: the action says it all. Holds no secrets. */
+                detail: Record<string, never> | null;
                 /** @description From where. */
-                client_ip?: string | null;
+                client_ip: string | null;
             }[];
             /** @description Where the next page begins; `null` on the last page. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
             /**
              * Format: int64
              * @description How many there are on all pages; only with `count`.
@@ -1129,9 +1205,9 @@ export interface components {
                  */
                 provider: string;
                 /** @description Where it is; `null`: at the provider's own address. */
-                base_url?: string | null;
+                base_url: string | null;
                 /** @description Version of the provider's API; `null`: the default. */
-                api_version?: string | null;
+                api_version: string | null;
                 /** @description Models it serves, by the names callers use. */
                 models: string[];
                 /** @description Groups it serves. */
@@ -1148,16 +1224,27 @@ export interface components {
                 weight: number;
                 status: components["schemas"]["StatusName"];
                 /** @description Why Sluice switched it off. */
-                status_reason?: string | null;
+                status_reason: string | null;
                 health: components["schemas"]["Health"];
                 /** @description Requested model to upstream model. */
                 model_mapping: {
                     [key: string]: string;
                 };
                 /** @description Price of cached input ÷ input price, as decimal text; `null`: the model's. */
-                cache_read_ratio?: string | null;
-                /** @description The first and last characters of the first key. */
-                key_hint?: string | null;
+                cache_read_ratio: string | null;
+                /** @description Whether it is switched off by itself when its upstream refuses it for good. */
+                auto_ban: boolean;
+                /** @description Whether an empty answer is tried elsewhere; `false`: it is passed on. */
+                empty_reply_retry: boolean;
+                /** @description What becomes of a stream whose caller left. */
+                client_abort: components["schemas"]["ClientAbort"];
+                /**
+                 * Format: int64
+                 * @description The longest wait for the first output of a stream, in seconds; `null`: as everywhere.
+                 */
+                first_output_secs: number | null;
+                /** @description The first and last characters of the first key; `null`: it has none. */
+                key_hint: string | null;
                 /** @description Its keys, in order. The keys themselves are never shown here. */
                 keys: components["schemas"]["ChannelKey"][];
                 created_at: components["schemas"]["Moment"];
@@ -1169,7 +1256,7 @@ export interface components {
                 config_seq?: number;
             }[];
             /** @description Where the next page begins; `null` on the last page. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
             /**
              * Format: int64
              * @description How many there are on all pages; only with `count`.
@@ -1199,7 +1286,7 @@ export interface components {
                 config_seq?: number;
             }[];
             /** @description Where the next page begins; `null` on the last page. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
             /**
              * Format: int64
              * @description How many there are on all pages; only with `count`.
@@ -1237,13 +1324,13 @@ export interface components {
                  * Format: int64
                  * @description Who did it; `null`: Sluice by itself.
                  */
-                actor_id?: number | null;
+                actor_id: number | null;
                 /** @description For people. */
                 reason: string;
                 at: components["schemas"]["Moment"];
             }[];
             /** @description Where the next page begins; `null` on the last page. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
             /**
              * Format: int64
              * @description How many there are on all pages; only with `count`.
@@ -1263,11 +1350,36 @@ export interface components {
                 /** @description What it may be used for. */
                 scopes: components["schemas"]["Scope"][];
                 created_at: components["schemas"]["Moment"];
-                expires_at?: components["schemas"]["Moment"] | null;
-                last_used_at?: components["schemas"]["Moment"] | null;
+                expires_at: components["schemas"]["Moment"] | null;
+                last_used_at: components["schemas"]["Moment"] | null;
             }[];
             /** @description Where the next page begins; `null` on the last page. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
+            /**
+             * Format: int64
+             * @description How many there are on all pages; only with `count`.
+             */
+            total?: number;
+        };
+        /** @description One page of a list. */
+        Page_Model: {
+            /** @description The objects. */
+            items: {
+                /** @description The name requests ask for. */
+                model: string;
+                /** @description The groups it can be asked for in: of the token, of the caller's tokens, or all for administrators. */
+                groups: string[];
+                /** @description Whether it has a price. Requests for a model without one are refused. */
+                is_priced: boolean;
+                price: components["schemas"]["PriceSummary"] | null;
+                /**
+                 * Format: int32
+                 * @description How many channels in use serve it in these groups; for administrators only.
+                 */
+                channels?: number;
+            }[];
+            /** @description Where the next page begins; `null` on the last page. */
+            next_cursor: string | null;
             /**
              * Format: int64
              * @description How many there are on all pages; only with `count`.
@@ -1284,10 +1396,10 @@ export interface components {
                  */
                 seq: number;
                 at: components["schemas"]["Moment"];
-                figures?: components["schemas"]["PriceFigures"] | null;
+                figures: components["schemas"]["PriceFigures"] | null;
             }[];
             /** @description Where the next page begins; `null` on the last page. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
             /**
              * Format: int64
              * @description How many there are on all pages; only with `count`.
@@ -1310,7 +1422,7 @@ export interface components {
                 config_seq?: number;
             })[];
             /** @description Where the next page begins; `null` on the last page. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
             /**
              * Format: int64
              * @description How many there are on all pages; only with `count`.
@@ -1329,11 +1441,11 @@ export interface components {
                  * Format: int32
                  * @description The number of New API's channel type, where it has one.
                  */
-                new_api_id?: number | null;
+                new_api_id: number | null;
                 /** @description The vendor's API reference. */
-                docs?: string | null;
+                docs: string | null;
                 /** @description Where the vendor hands out keys. */
-                keys_page?: string | null;
+                keys_page: string | null;
                 /**
                  * @description What it can be asked for.
                  * @example [
@@ -1350,7 +1462,7 @@ export interface components {
                 fields: components["schemas"]["ProviderField"][];
             }[];
             /** @description Where the next page begins; `null` on the last page. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
             /**
              * Format: int64
              * @description How many there are on all pages; only with `count`.
@@ -1418,7 +1530,7 @@ export interface components {
                 identities: number;
             }[];
             /** @description Where the next page begins; `null` on the last page. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
             /**
              * Format: int64
              * @description How many there are on all pages; only with `count`.
@@ -1432,10 +1544,10 @@ export interface components {
                 request_id: string;
                 /** Format: int64 */
                 user_id: number;
-                username?: string | null;
+                username: string | null;
                 /** Format: int64 */
                 token_id: number;
-                token_name?: string | null;
+                token_name: string | null;
                 /** @description The model asked for. */
                 model: string;
                 group: string;
@@ -1478,18 +1590,18 @@ export interface components {
                  * Format: int64
                  * @description To the first byte from the upstream.
                  */
-                first_byte_ms?: number | null;
+                first_byte_ms: number | null;
                 /**
                  * Format: int32
                  * @description How many attempts were made.
                  */
                 attempts: number;
-                client_ip?: string | null;
+                client_ip: string | null;
                 /** @description What only administrators see. */
                 operator?: components["schemas"]["RequestOperatorView"];
             }[];
             /** @description Where the next page begins; `null` on the last page. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
             /**
              * Format: int64
              * @description How many there are on all pages; only with `count`.
@@ -1525,7 +1637,7 @@ export interface components {
                 effect: components["schemas"]["EffectName"];
                 /** @description What it does. */
                 description: string;
-                updated_at?: components["schemas"]["Moment"] | null;
+                updated_at: components["schemas"]["Moment"] | null;
                 /**
                  * Format: int64
                  * @description Where this write stands in the order of changes; only in answers to writes that relays must know.
@@ -1533,7 +1645,7 @@ export interface components {
                 config_seq?: number;
             }[];
             /** @description Where the next page begins; `null` on the last page. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
             /**
              * Format: int64
              * @description How many there are on all pages; only with `count`.
@@ -1561,17 +1673,17 @@ export interface components {
                 /** @description Whether it can be used, with what follows from its end and its quota. */
                 state: components["schemas"]["TokenState"];
                 /** @description The group it is used in; `null`: its owner's. */
-                group?: string | null;
+                group: string | null;
                 /**
                  * Format: int64
                  * @description What may be spent through it in its whole life, in quota units; `null`: as much as its owner has.
                  */
-                quota?: number | null;
+                quota: number | null;
                 /**
                  * Format: int64
                  * @description What is left of it, without what relays hold; `null`: as much as its owner has.
                  */
-                quota_remaining?: number | null;
+                quota_remaining: number | null;
                 /**
                  * Format: int64
                  * @description In the hands of relays for running and coming requests.
@@ -1582,20 +1694,35 @@ export interface components {
                  * @description What was spent through it.
                  */
                 quota_used: number;
+                /**
+                 * Format: int64
+                 * @description How many requests may be answered through it in its whole life; `null`: any number.
+                 */
+                request_limit: number | null;
+                /**
+                 * Format: int64
+                 * @description How many of them are left, without what relays hold; `null`: any number.
+                 */
+                requests_remaining: number | null;
+                /**
+                 * Format: int64
+                 * @description How many were answered since they were first limited; `null`: never counted.
+                 */
+                requests_used: number | null;
                 /** @description `quota` in US dollars; only with `currency=usd`. */
                 quota_usd?: string;
                 /** @description `quota_remaining` in US dollars; only with `currency=usd`. */
                 quota_remaining_usd?: string;
                 /** @description `quota_used` in US dollars; only with `currency=usd`. */
                 quota_used_usd?: string;
-                expires_at?: components["schemas"]["Moment"] | null;
+                expires_at: components["schemas"]["Moment"] | null;
                 /** @description Models it may ask for; `null`: every one. */
-                models?: string[] | null;
+                models: string[] | null;
                 /** @description Addresses and blocks it may be used from; empty: anywhere. */
                 ip_allow: string[];
                 created_at: components["schemas"]["Moment"];
                 updated_at: components["schemas"]["Moment"];
-                last_used_at?: components["schemas"]["Moment"] | null;
+                last_used_at: components["schemas"]["Moment"] | null;
                 /**
                  * Format: int64
                  * @description Where this write stands in the order of changes; only in answers to writes.
@@ -1603,7 +1730,7 @@ export interface components {
                 config_seq?: number;
             }[];
             /** @description Where the next page begins; `null` on the last page. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
             /**
              * Format: int64
              * @description How many there are on all pages; only with `count`.
@@ -1620,7 +1747,7 @@ export interface components {
                 username: string;
                 /** @description The name shown. */
                 display_name: string;
-                email?: string | null;
+                email: string | null;
                 role: components["schemas"]["RoleName"];
                 status: components["schemas"]["StatusName"];
                 group: string;
@@ -1661,7 +1788,7 @@ export interface components {
                 config_seq?: number;
             }[];
             /** @description Where the next page begins; `null` on the last page. */
-            next_cursor?: string | null;
+            next_cursor: string | null;
             /**
              * Format: int64
              * @description How many there are on all pages; only with `count`.
@@ -1676,7 +1803,7 @@ export interface components {
              */
             seq: number;
             at: components["schemas"]["Moment"];
-            figures?: components["schemas"]["PriceFigures"] | null;
+            figures: components["schemas"]["PriceFigures"] | null;
         };
         /** @description The price of a model. */
         Price: components["schemas"]["PriceFigures"] & {
@@ -1694,31 +1821,31 @@ export interface components {
         /** @description The figures of a price. Every one is decimal text; `null` is not set. */
         PriceFigures: {
             /** @description Quota units per input token: 1 is 2 USD per million. */
-            model_ratio?: string | null;
+            model_ratio: string | null;
             /** @description Output price ÷ input price; the model family's where none was set. */
-            completion_ratio?: string | null;
+            completion_ratio: string | null;
             /** @description Whether `completion_ratio` is the model family's. */
             completion_ratio_is_default: boolean;
             /** @description Price of input read from the cache ÷ input price; not set: 1. */
-            cache_read_ratio?: string | null;
+            cache_read_ratio: string | null;
             /** @description Price of input written to the cache for 5 minutes ÷ input price; not set: 1.25. */
-            cache_write_ratio?: string | null;
+            cache_write_ratio: string | null;
             /** @description Price of image input ÷ input price; not set: 1. */
-            image_ratio?: string | null;
+            image_ratio: string | null;
             /** @description Price of audio input ÷ input price; not set: 1. */
-            audio_ratio?: string | null;
+            audio_ratio: string | null;
             /** @description Price of audio output ÷ price of audio input; not set: 1. */
-            audio_completion_ratio?: string | null;
+            audio_completion_ratio: string | null;
             /** @description US dollars per call. If set, it wins over the ratios. */
-            per_call_usd?: string | null;
+            per_call_usd: string | null;
             /** @description US dollars per million input tokens, a view of `model_ratio`. */
-            usd_per_1m_input?: string | null;
+            usd_per_1m_input: string | null;
             /** @description US dollars per million output tokens, with `completion_ratio`. */
-            usd_per_1m_output?: string | null;
+            usd_per_1m_output: string | null;
             /** @description US dollars per million tokens read from the cache. */
-            usd_per_1m_cache_read?: string | null;
+            usd_per_1m_cache_read: string | null;
             /** @description US dollars per million tokens written to the cache for 5 minutes. */
-            usd_per_1m_cache_write?: string | null;
+            usd_per_1m_cache_write: string | null;
             /** @description Whether requests can be priced: there is a ratio or a price per call. */
             is_priced: boolean;
         };
@@ -1739,6 +1866,17 @@ export interface components {
             audio_ratio?: components["schemas"]["DecimalText"] | null;
             audio_completion_ratio?: components["schemas"]["DecimalText"] | null;
             per_call_usd?: components["schemas"]["DecimalText"] | null;
+        };
+        /** @description What a model costs, in short: by call, or by million tokens. All of it is at `/api/prices/{model}`. */
+        PriceSummary: {
+            /** @description US dollars per call, as decimal text; `null`: it is paid by tokens. */
+            per_call_usd: string | null;
+            /** @description US dollars per million input tokens; `null`: it is paid by call. */
+            usd_per_1m_input: string | null;
+            /** @description US dollars per million output tokens; `null`: it is paid by call. */
+            usd_per_1m_output: string | null;
+            /** @description US dollars per million tokens read from the cache; `null`: it is paid by call. */
+            usd_per_1m_cache_read: string | null;
         };
         /** @description The body of every error (RFC 9457). */
         Problem: {
@@ -1773,11 +1911,11 @@ export interface components {
              * Format: int32
              * @description The number of New API's channel type, where it has one.
              */
-            new_api_id?: number | null;
+            new_api_id: number | null;
             /** @description The vendor's API reference. */
-            docs?: string | null;
+            docs: string | null;
             /** @description Where the vendor hands out keys. */
-            keys_page?: string | null;
+            keys_page: string | null;
             /**
              * @description What it can be asked for.
              * @example [
@@ -1798,7 +1936,7 @@ export interface components {
             /** @description Whether it is the whole address, rather than what paths are added to. */
             is_full_url: boolean;
             /** @description Used when the channel has none; `null`: a channel must have one. */
-            default?: string | null;
+            default: string | null;
             /** @description Help for the form. */
             help: string;
         };
@@ -1884,10 +2022,10 @@ export interface components {
             request_id: string;
             /** Format: int64 */
             user_id: number;
-            username?: string | null;
+            username: string | null;
             /** Format: int64 */
             token_id: number;
-            token_name?: string | null;
+            token_name: string | null;
             /** @description The model asked for. */
             model: string;
             group: string;
@@ -1930,13 +2068,13 @@ export interface components {
              * Format: int64
              * @description To the first byte from the upstream.
              */
-            first_byte_ms?: number | null;
+            first_byte_ms: number | null;
             /**
              * Format: int32
              * @description How many attempts were made.
              */
             attempts: number;
-            client_ip?: string | null;
+            client_ip: string | null;
             /** @description What only administrators see. */
             operator?: components["schemas"]["RequestOperatorView"];
         };
@@ -1948,12 +2086,12 @@ export interface components {
              * Format: int64
              * @description The channel that answered, or was tried last.
              */
-            channel_id?: number | null;
-            channel_name?: string | null;
+            channel_id: number | null;
+            channel_name: string | null;
             /** @description The model the upstream was asked for. */
             upstream_model: string;
             /** @description The upstream's name for it. */
-            upstream_request_id?: string | null;
+            upstream_request_id: string | null;
             /**
              * Format: int64
              * @description The config version it was priced with.
@@ -1990,10 +2128,10 @@ export interface components {
             /** @description What the console may offer them. */
             abilities: components["schemas"]["Ability"][];
             /** @description What the management token allows; `null` for a session, which allows everything its role does. */
-            scopes?: components["schemas"]["Scope"][] | null;
-            signed_in_at?: components["schemas"]["Moment"] | null;
-            fresh_until?: components["schemas"]["Moment"] | null;
-            expires_at?: components["schemas"]["Moment"] | null;
+            scopes: components["schemas"]["Scope"][] | null;
+            signed_in_at: components["schemas"]["Moment"] | null;
+            fresh_until: components["schemas"]["Moment"] | null;
+            expires_at: components["schemas"]["Moment"] | null;
         };
         /** @description A setting. */
         Setting: {
@@ -2022,7 +2160,7 @@ export interface components {
             effect: components["schemas"]["EffectName"];
             /** @description What it does. */
             description: string;
-            updated_at?: components["schemas"]["Moment"] | null;
+            updated_at: components["schemas"]["Moment"] | null;
             /**
              * Format: int64
              * @description Where this write stands in the order of changes; only in answers to writes that relays must know.
@@ -2149,17 +2287,17 @@ export interface components {
             /** @description Whether it can be used, with what follows from its end and its quota. */
             state: components["schemas"]["TokenState"];
             /** @description The group it is used in; `null`: its owner's. */
-            group?: string | null;
+            group: string | null;
             /**
              * Format: int64
              * @description What may be spent through it in its whole life, in quota units; `null`: as much as its owner has.
              */
-            quota?: number | null;
+            quota: number | null;
             /**
              * Format: int64
              * @description What is left of it, without what relays hold; `null`: as much as its owner has.
              */
-            quota_remaining?: number | null;
+            quota_remaining: number | null;
             /**
              * Format: int64
              * @description In the hands of relays for running and coming requests.
@@ -2170,20 +2308,35 @@ export interface components {
              * @description What was spent through it.
              */
             quota_used: number;
+            /**
+             * Format: int64
+             * @description How many requests may be answered through it in its whole life; `null`: any number.
+             */
+            request_limit: number | null;
+            /**
+             * Format: int64
+             * @description How many of them are left, without what relays hold; `null`: any number.
+             */
+            requests_remaining: number | null;
+            /**
+             * Format: int64
+             * @description How many were answered since they were first limited; `null`: never counted.
+             */
+            requests_used: number | null;
             /** @description `quota` in US dollars; only with `currency=usd`. */
             quota_usd?: string;
             /** @description `quota_remaining` in US dollars; only with `currency=usd`. */
             quota_remaining_usd?: string;
             /** @description `quota_used` in US dollars; only with `currency=usd`. */
             quota_used_usd?: string;
-            expires_at?: components["schemas"]["Moment"] | null;
+            expires_at: components["schemas"]["Moment"] | null;
             /** @description Models it may ask for; `null`: every one. */
-            models?: string[] | null;
+            models: string[] | null;
             /** @description Addresses and blocks it may be used from; empty: anywhere. */
             ip_allow: string[];
             created_at: components["schemas"]["Moment"];
             updated_at: components["schemas"]["Moment"];
-            last_used_at?: components["schemas"]["Moment"] | null;
+            last_used_at: components["schemas"]["Moment"] | null;
             /**
              * Format: int64
              * @description Where this write stands in the order of changes; only in answers to writes.
@@ -2199,6 +2352,11 @@ export interface components {
              * @description What may be spent through it in its whole life, in quota units: what was spent stays counted. `null`: as much as its owner has.
              */
             quota?: number | null;
+            /**
+             * Format: int64
+             * @description How many requests may be answered through it in its whole life: those answered stay counted. `null`: any number.
+             */
+            request_limit?: number | null;
             expires_at?: components["schemas"]["Moment"] | null;
             /** @description `null`: every one. */
             models?: string[] | null;
@@ -2268,7 +2426,7 @@ export interface components {
             username: string;
             /** @description The name shown. */
             display_name: string;
-            email?: string | null;
+            email: string | null;
             role: components["schemas"]["RoleName"];
             status: components["schemas"]["StatusName"];
             group: string;
@@ -2356,6 +2514,10 @@ export interface operations {
                 action?: string;
                 /** @description Only to this object. */
                 target?: string;
+                /** @description Only those made then or later. */
+                "at.gte"?: components["schemas"]["Moment"];
+                /** @description Only those made before. */
+                "at.lt"?: components["schemas"]["Moment"];
             };
             header?: never;
             path?: never;
@@ -2403,6 +2565,10 @@ export interface operations {
                 model?: string;
                 /** @description Only those that serve this group. */
                 group?: string;
+                /** @description Only those made then or later. */
+                "created_at.gte"?: components["schemas"]["Moment"];
+                /** @description Only those made before. */
+                "created_at.lt"?: components["schemas"]["Moment"];
             };
             header?: never;
             path?: never;
@@ -2895,6 +3061,53 @@ export interface operations {
             };
         };
     };
+    list_models: {
+        parameters: {
+            query?: {
+                /** @description At most so many items, 1 to 100; 20 by default. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description `model` (default), with a minus for the other way around. */
+                sort?: string;
+                /** @description Also count what is on all pages. */
+                count?: components["schemas"]["Count"];
+                /** @description Part of the name. */
+                q?: string;
+                /** @description Only those with a price, or with `false` only those without. */
+                is_priced?: boolean;
+                /** @description Only those of this group. */
+                group?: string;
+                /** @description Only these names, with commas between them, at most 100. Those that no channel serves are told as well, with no groups. */
+                names?: string;
+                /** @description Only what this token may ask for. */
+                token_id?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Model"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_openapi: {
         parameters: {
             query?: never;
@@ -2911,6 +3124,15 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -3582,6 +3804,15 @@ export interface operations {
                     "application/json": components["schemas"]["Status"];
                 };
             };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     list_tokens: {
@@ -3605,6 +3836,10 @@ export interface operations {
                 status?: components["schemas"]["StatusName"];
                 /** @description Only for this group. */
                 group?: string;
+                /** @description Only those made then or later. */
+                "created_at.gte"?: components["schemas"]["Moment"];
+                /** @description Only those made before. */
+                "created_at.lt"?: components["schemas"]["Moment"];
             };
             header?: never;
             path?: never;
@@ -3633,7 +3868,10 @@ export interface operations {
     };
     create_token: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `usd` adds a decimal-text twin `…_usd` to every amount. */
+                currency?: components["schemas"]["Currency"];
+            };
             header?: {
                 /** @description Makes sending it twice do it once, for 24 hours. */
                 "Idempotency-Key"?: string | null;
@@ -3733,7 +3971,10 @@ export interface operations {
     };
     patch_token: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `usd` adds a decimal-text twin `…_usd` to every amount. */
+                currency?: components["schemas"]["Currency"];
+            };
             header?: {
                 /** @description The ETag seen; 412 when the token changed since. */
                 "If-Match"?: string | null;
@@ -3770,7 +4011,10 @@ export interface operations {
     };
     reveal_token: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `usd` adds a decimal-text twin `…_usd` to every amount. */
+                currency?: components["schemas"]["Currency"];
+            };
             header?: never;
             path: {
                 id: number;
@@ -3800,7 +4044,10 @@ export interface operations {
     };
     rotate_token: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `usd` adds a decimal-text twin `…_usd` to every amount. */
+                currency?: components["schemas"]["Currency"];
+            };
             header?: {
                 /** @description Makes sending it twice do it once, for 24 hours. */
                 "Idempotency-Key"?: string | null;
@@ -3852,6 +4099,10 @@ export interface operations {
                 role?: components["schemas"]["RoleName"];
                 /** @description Only of this group. */
                 group?: string;
+                /** @description Only those made then or later. */
+                "created_at.gte"?: components["schemas"]["Moment"];
+                /** @description Only those made before. */
+                "created_at.lt"?: components["schemas"]["Moment"];
             };
             header?: never;
             path?: never;
@@ -3880,7 +4131,10 @@ export interface operations {
     };
     create_user: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `usd` adds a decimal-text twin `…_usd` to every amount. */
+                currency?: components["schemas"]["Currency"];
+            };
             header?: {
                 /** @description Makes sending it twice do it once, for 24 hours. */
                 "Idempotency-Key"?: string | null;
@@ -3982,7 +4236,10 @@ export interface operations {
     };
     patch_user: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `usd` adds a decimal-text twin `…_usd` to every amount. */
+                currency?: components["schemas"]["Currency"];
+            };
             header?: {
                 /** @description The ETag seen; 412 when the user changed since. */
                 "If-Match"?: string | null;
@@ -4020,7 +4277,10 @@ export interface operations {
     };
     create_adjustment: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `usd` adds a decimal-text twin `…_usd` to every amount. */
+                currency?: components["schemas"]["Currency"];
+            };
             header?: {
                 /** @description Makes sending it twice do it once, for 24 hours. */
                 "Idempotency-Key"?: string | null;
@@ -4149,6 +4409,10 @@ export interface operations {
                 status?: components["schemas"]["StatusName"];
                 /** @description Only for this group. */
                 group?: string;
+                /** @description Only those made then or later. */
+                "created_at.gte"?: components["schemas"]["Moment"];
+                /** @description Only those made before. */
+                "created_at.lt"?: components["schemas"]["Moment"];
             };
             header?: never;
             path: {

@@ -1,5 +1,4 @@
 import { useQuery } from "@tanstack/react-query";
-import { Alert } from "antd";
 import { useTranslation } from "react-i18next";
 import { CHANNELS_SHOWN, type Channel, channelsQuery, providersQuery } from "../api/channels.ts";
 import { PageHead } from "../layout/page-head.tsx";
@@ -11,9 +10,7 @@ import { Nothing } from "../parts/nothing.tsx";
 import { ProblemAlert } from "../parts/problem-alert.tsx";
 import { AddChannel } from "./add-channel.tsx";
 import { ChannelActions, ChannelState } from "./channel-actions.tsx";
-import { SetPrice } from "./set-price.tsx";
-
-const PRICES_OFFERED = 6;
+import { PriceMissing } from "./price-missing.tsx";
 
 /** The ways to providers. */
 export function ChannelsPage() {
@@ -50,23 +47,14 @@ export function ChannelsPage() {
 
 /** Models that channels serve and nobody may use, because they have no price. */
 function Unpriced() {
-  const { t } = useTranslation();
   const { unpriced = [] } = useKnownModels();
-  if (unpriced.length === 0) return null;
-  const offered = unpriced.slice(0, PRICES_OFFERED).map(model => <SetPrice key={model} model={model} />);
-  return (
-    <Alert
-      type="warning"
-      showIcon
-      title={t("price.missing", { number: unpriced.length })}
-      description={<div className="row">{offered}</div>}
-    />
-  );
+  return <PriceMissing models={unpriced} />;
 }
 
 function useColumns(): Column<Channel>[] {
   const { t } = useTranslation();
   const providers = useQuery(providersQuery).data ?? [];
+  const unpriced = new Set(useKnownModels().unpriced);
   const nameOf = (slug: string) => providers.find(provider => provider.slug === slug)?.name ?? slug;
   return [
     {
@@ -86,7 +74,12 @@ function useColumns(): Column<Channel>[] {
       cell: row => <span className="figures">{nameOf(row.provider)}</span>,
     },
     { key: "status", title: t("status.title"), isCorner: true, cell: row => <ChannelState channel={row} /> },
-    { key: "models", title: t("channels.models"), isWide: true, cell: row => <Names names={row.models} most={3} /> },
+    {
+      key: "models",
+      title: t("channels.models"),
+      isWide: true,
+      cell: row => <Names names={row.models} most={3} marked={unpriced} mark={t("price.none")} />,
+    },
     { key: "groups", title: t("channels.groups"), cell: row => <Names names={row.groups} most={3} /> },
     { key: "keys", title: t("channels.keys"), cell: row => <KeyHints channel={row} /> },
     { key: "priority", title: t("channels.priority"), isFigure: true, cell: row => row.priority },

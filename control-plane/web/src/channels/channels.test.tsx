@@ -1,5 +1,6 @@
 import { fireEvent, screen, waitFor, within } from "@testing-library/react";
 import { describe, expect, it } from "vitest";
+import { channel } from "../test/fake-answers.ts";
 import { refusal } from "../test/fake-api.ts";
 import { show } from "../test/show.tsx";
 
@@ -68,7 +69,31 @@ describe("the channel form", () => {
   });
 });
 
+describe("the channel form and prices", () => {
+  it("warns of models without a price, and comes back when the price is set", async () => {
+    const api = await show("/channels", { pricedModels: ["demo", "gpt-5"] });
+    const dialog = await openForm();
+    await chooseProvider("OpenAI");
+    fireEvent.change(await within(dialog).findByLabelText("Keys"), { target: { value: "sk-one" } });
+    fireEvent.click(await within(dialog).findByRole("button", { name: "Set the price of gpt-5-mini" }));
+    const price = (await screen.findByText("Price of gpt-5-mini")).closest("[role=dialog]") as HTMLElement;
+    fireEvent.change(within(price).getByLabelText("Input"), { target: { value: "0.25" } });
+    fireEvent.change(within(price).getByLabelText("Output"), { target: { value: "2" } });
+    fireEvent.click(within(price).getByRole("button", { name: "Save price" }));
+    await waitFor(() => expect(api.site.pricedModels).toContain("gpt-5-mini"));
+    await waitFor(() => expect((screen.getByLabelText("Keys") as HTMLTextAreaElement).value).toBe("sk-one"));
+    await waitFor(() => expect(screen.queryByText(/Models without a price/)).toBeNull());
+  });
+});
+
 describe("the list of channels", () => {
+  it("marks models that have no price", async () => {
+    await show("/channels", { channels: [channel(1, "A", ["with-price", "without"])], pricedModels: ["with-price"] });
+    const marked = await screen.findByTitle("without: No price");
+    expect(marked.classList.contains("tag-warn")).toBe(true);
+    expect(screen.getByTitle("with-price").classList.contains("tag-warn")).toBe(false);
+  });
+
   it("asks before it deletes, and says what will happen", async () => {
     const api = await show("/channels");
     fireEvent.click(await screen.findByRole("button", { name: "Delete Demo" }));

@@ -1,7 +1,10 @@
+import { useQuery } from "@tanstack/react-query";
 import { Button, Form, Input, Select } from "antd";
 import { useTranslation } from "react-i18next";
 import type { Provider } from "../api/channels.ts";
+import { namedModelsQuery } from "../api/models.ts";
 import { linesOf } from "./new-channel.ts";
+import { PriceMissing } from "./price-missing.tsx";
 
 /** What the catalogue says a channel of this provider needs: address, keys, models, fields of its own. */
 export function ProviderFields({ provider }: { provider: Provider }) {
@@ -79,6 +82,9 @@ function KeysField({ provider }: { provider: Provider }) {
 function ModelsField({ provider }: { provider: Provider }) {
   const { t } = useTranslation();
   const form = Form.useFormInstance();
+  const chosen: string[] = Form.useWatch("models") ?? [];
+  const named = useQuery(namedModelsQuery(chosen)).data ?? [];
+  const unpriced = named.filter(model => !model.is_priced && chosen.includes(model.model)).map(model => model.model);
   return (
     <Form.Item
       label={t("channels.models")}
@@ -108,6 +114,11 @@ function ModelsField({ provider }: { provider: Provider }) {
           options={provider.models.map(name => ({ value: name, label: name }))}
         />
       </Form.Item>
+      {unpriced.length > 0 && (
+        <div style={{ marginTop: 8 }}>
+          <PriceMissing models={unpriced} back={{ form: "channel" }} />
+        </div>
+      )}
     </Form.Item>
   );
 }

@@ -7,7 +7,7 @@ import { keepFreshKey } from "../tokens/fresh-key.ts";
 import { Brand } from "./brand.tsx";
 import { BuildBanner } from "./build-banner.tsx";
 import { Dialogs } from "./dialogs.tsx";
-import { closeDialog } from "./open-dialog.ts";
+import { closeDialogs } from "./open-dialog.ts";
 import { PersonMenu } from "./person-menu.tsx";
 import { Shortcuts } from "./shortcuts.tsx";
 import { LanguageSwitch, ThemeSwitch } from "./switches.tsx";
@@ -21,7 +21,7 @@ export function Frame() {
   const isOver = session === null;
   useEffect(() => {
     if (!isOver) return;
-    closeDialog();
+    closeDialogs();
     dropDrafts();
     keepFreshKey(null);
     // the route itself knows where to go without a session

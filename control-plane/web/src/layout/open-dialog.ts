@@ -3,7 +3,12 @@
 import { useSyncExternalStore } from "react";
 
 /** A form that can be opened from anywhere. */
-export type Dialog = { form: "token" } | { form: "channel" } | { form: "credit" } | { form: "price"; model: string };
+export type Dialog =
+  | { form: "token" }
+  | { form: "channel" }
+  | { form: "credit" }
+  /** `back` is the form that asked for the price, and shows again after it. */
+  | { form: "price"; model: string; back?: Dialog };
 
 let open: Dialog | null = null;
 const listeners = new Set<() => void>();
@@ -13,8 +18,13 @@ export function openDialog(dialog: Dialog): void {
   show(dialog);
 }
 
-/** Closes the form that is open. */
+/** Closes the form that is open; the one it was opened from shows again. */
 export function closeDialog(): void {
+  show(open?.form === "price" ? (open.back ?? null) : null);
+}
+
+/** Closes every form: nobody is signed in any more. */
+export function closeDialogs(): void {
   show(null);
 }
 

@@ -19,10 +19,10 @@ export function ConnectCard() {
   const { t } = useTranslation();
   const baseUrl = useBaseUrl();
   const freshKey = useFreshKey();
-  const { models } = useKnownModels();
+  const { usable } = useKnownModels();
   const [chosen, setChosen] = useState<string>();
   const model =
-    chosen !== undefined && models.includes(chosen) ? chosen : (models[0] ?? t("connect.model_placeholder"));
+    chosen !== undefined && usable.includes(chosen) ? chosen : (usable[0] ?? t("connect.model_placeholder"));
   const filling = { baseUrl, key: freshKey ?? KEY_PLACEHOLDER, model };
   return (
     <section className="card stack" id="connect" aria-labelledby="connect-title">
@@ -31,7 +31,7 @@ export function ConnectCard() {
         <span className="muted">{t("connect.base_url")}</span>
         <CopyLine text={baseUrl} what={t("connect.base_url")} />
       </div>
-      {models.length > 1 && (
+      {usable.length > 1 && (
         // biome-ignore lint/a11y/noLabelWithoutControl: the select renders the field
         <label className="stack-tight">
           <span className="muted">{t("connect.model")}</span>
@@ -39,7 +39,7 @@ export function ConnectCard() {
             showSearch
             value={model}
             onChange={setChosen}
-            options={models.map(name => ({ value: name, label: name }))}
+            options={usable.map(name => ({ value: name, label: name }))}
           />
         </label>
       )}

@@ -54,14 +54,14 @@ export function GettingStarted() {
 function useSteps(): Step[] | undefined {
   const isAdmin = useIsAdmin();
   const channels = useQuery({ ...channelsQuery, enabled: isAdmin }).data?.items;
-  const { models, unpriced } = useKnownModels();
+  const { all, unpriced } = useKnownModels();
   const available = useQuery(balanceQuery).data?.quota_available;
   const [startedEmpty, setStartedEmpty] = useState(false);
   if (available !== undefined && available <= 0 && !startedEmpty) setStartedEmpty(true);
   return stepsFrom({
     isAdmin,
     enabledChannels: channels?.filter(channel => channel.status === "enabled").length,
-    pricedModels: unpriced && models.length - unpriced.length,
+    pricedModels: unpriced && all.length - unpriced.length,
     available,
     startedEmpty,
     tokens: useQuery(tokensQuery).data?.items.length,
@@ -140,8 +140,8 @@ function TokenStep() {
 function RequestStep() {
   const { t } = useTranslation();
   const key = useFreshKey();
-  const { models } = useKnownModels();
-  const [model] = models;
+  const { usable } = useKnownModels();
+  const [model] = usable;
   if (!key || !model) {
     return (
       <span>

@@ -1,31 +1,35 @@
-/** Models that a request can name: those of channels in use, and whether each has a price. */
+/** Models that a request can name, and those that lack a price. */
 
-import { queryOptions, useQuery } from "@tanstack/react-query";
-import { type Channel, channelsQuery } from "../api/channels.ts";
-import { pricedModelsQuery } from "../api/prices.ts";
-import { useIsAdmin } from "../api/session.ts";
-
-/** The models of channels in use, those with a price first, else by name. */
-export function modelsOf(channels: readonly Channel[], priced: ReadonlySet<string> | undefined): string[] {
-  const inUse = channels.filter(channel => channel.status === "enabled");
-  const names = [...new Set(inUse.flatMap(channel => channel.models))];
-  const rank = (name: string) => (priced?.has(name) ? 0 : 1);
-  return names.sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
-}
+import { useQuery } from "@tanstack/react-query";
+import { type Model, modelsQuery } from "../api/models.ts";
+import { useIsAdmin, useSession } from "../api/session.ts";
 
 /** What is known about models so far. */
 export interface KnownModels {
-  models: string[];
-  /** Models in use without a price: requests for them are refused. `undefined` while it is not known. */
+  /** Models that work with a token of one's own: they have a price and a channel for one's group. By name. */
+  usable: string[];
+  /** Every model within sight, those that work first. */
+  all: Model[];
+  /** Models in use without a price: requests for them are refused. Only who may set prices is told; `undefined` before it is known. */
   unpriced: string[] | undefined;
 }
 
-/** Models this person can name in a request. Who may not see channels gets those that have a price. */
+/** Sorts out the models a person sees. */
+export function knownModels(models: readonly Model[] | undefined, group: string, isAdmin: boolean): KnownModels {
+  const seen = models ?? [];
+  const works = (model: Model) => model.is_priced && model.groups.includes(group);
+  const usable = seen.filter(works);
+  const unpriced = isAdmin ? seen.filter(model => !model.is_priced).map(model => model.model) : [];
+  return {
+    usable: usable.map(model => model.model),
+    all: [...usable, ...seen.filter(model => !works(model))],
+    unpriced: models && unpriced,
+  };
+}
+
+/** The models the person signed in sees. */
 export function useKnownModels(): KnownModels {
   const isAdmin = useIsAdmin();
-  const channels = useQuery({ ...channelsQuery, enabled: isAdmin }).data?.items ?? [];
-  const priced = useQuery(queryOptions(pricedModelsQuery)).data;
-  if (!isAdmin) return { models: [...(priced ?? [])], unpriced: [] };
-  const models = modelsOf(channels, priced);
-  return { models, unpriced: priced && models.filter(model => !priced.has(model)) };
+  const group = useSession()?.user.group ?? "";
+  return knownModels(useQuery(modelsQuery).data, group, isAdmin);
 }

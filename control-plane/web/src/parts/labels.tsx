@@ -29,17 +29,36 @@ export function OutcomeLabel({ outcome }: { outcome: Outcome }) {
   );
 }
 
+interface NamesProps {
+  names: readonly string[];
+  /** How many of them are written out. */
+  most?: number;
+  /** Those something is wrong with. They come first. */
+  marked?: ReadonlySet<string>;
+  /** What is wrong with them. */
+  mark?: string;
+}
+
 /** Names in a row, the first few of them. */
-export function Names({ names, most = 4 }: { names: readonly string[]; most?: number }) {
+export function Names({ names, most = 4, marked, mark }: NamesProps) {
   const { t } = useTranslation();
-  const rest = names.slice(most);
+  const sorted = marked
+    ? [...names.filter(name => marked.has(name)), ...names.filter(name => !marked.has(name))]
+    : names;
+  const rest = sorted.slice(most);
   return (
     <span className="tags">
-      {names.slice(0, most).map(name => (
-        <span key={name} className="tag" title={name}>
-          {name}
-        </span>
-      ))}
+      {sorted.slice(0, most).map(name =>
+        marked?.has(name) ? (
+          <span key={name} className="tag tag-warn" title={`${name}: ${mark}`}>
+            {name} <span className="visually-hidden">{mark}</span>
+          </span>
+        ) : (
+          <span key={name} className="tag" title={name}>
+            {name}
+          </span>
+        ),
+      )}
       {rest.length > 0 && (
         <span className="tag" title={rest.join(", ")}>
           {t("and_more", { number: rest.length })}

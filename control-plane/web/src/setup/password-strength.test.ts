@@ -13,6 +13,12 @@ describe("a password", () => {
     expect(checkPassword("", "").isNotTheName).toBe(false);
   });
 
+  it("may contain a username of one or two letters", () => {
+    expect(checkPassword("kettle harbour", "k").isNotTheName).toBe(true);
+    expect(checkPassword("kettle harbour", "ha").isNotTheName).toBe(true);
+    expect(checkPassword("kettle harbour", "har").isNotTheName).toBe(false);
+  });
+
   it("counts characters as people do", () => {
     expect(checkPassword("密码密码密码密码密码密码", "ana").isLongEnough).toBe(true);
     expect(checkPassword("😀😁😂😃😄😅", "ana").isLongEnough).toBe(false);

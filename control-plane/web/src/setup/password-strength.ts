@@ -16,6 +16,8 @@ export interface PasswordRules {
 const FAIR_BITS = 50;
 const STRONG_BITS = 70;
 const LEAST_DIFFERENT = 5;
+/** Shorter usernames may be part of a password: nearly every password has an `a`. */
+const TELLING_NAME = 3;
 
 /** Checks a password against the rules, so that the form can tick them off one by one. */
 export function checkPassword(password: string, username: string): PasswordRules {
@@ -23,7 +25,7 @@ export function checkPassword(password: string, username: string): PasswordRules
   const name = username.trim().toLowerCase();
   return {
     isLongEnough: characters.length >= ADMIN_LENGTH,
-    isNotTheName: password !== "" && (name === "" || !password.toLowerCase().includes(name)),
+    isNotTheName: password !== "" && ([...name].length < TELLING_NAME || !password.toLowerCase().includes(name)),
     isVaried: new Set(characters).size >= LEAST_DIFFERENT,
   };
 }

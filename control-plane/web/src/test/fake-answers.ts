@@ -88,6 +88,9 @@ export const token = (id: number, name: string): Schemas["Token"] => ({
   quota_remaining: id % 2 === 0 ? 3_100_000 : null,
   quota_held: 0,
   quota_used: 1_900_000,
+  request_limit: null,
+  requests_remaining: null,
+  requests_used: 0,
   expires_at: id % 2 === 0 ? "2027-01-31T12:00:00Z" : null,
   models: id % 2 === 0 ? ["demo"] : null,
   ip_allow: [],
@@ -171,6 +174,15 @@ export const price = (model: string): Schemas["Price"] => ({
   source: "admin",
   created_at: NOON,
   updated_at: NOON,
+});
+
+export const model = (name: string, change: Partial<Schemas["Model"]> = {}): Schemas["Model"] => ({
+  model: name,
+  groups: ["default"],
+  is_priced: true,
+  price: { per_call_usd: null, usd_per_1m_input: "2.5", usd_per_1m_output: "10", usd_per_1m_cache_read: "1.25" },
+  channels: 1,
+  ...change,
 });
 
 export const group: Schemas["Group"] = {

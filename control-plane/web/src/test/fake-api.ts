@@ -33,6 +33,7 @@ export const DEMO: Site = {
 export interface Asked {
   method: string;
   path: string;
+  search: URLSearchParams;
   headers: Headers;
   body: Record<string, unknown>;
 }
@@ -69,7 +70,13 @@ export class FakeApi {
     const url = new URL(request.url);
     const text = await request.text();
     const body = text === "" ? {} : JSON.parse(text);
-    const asked = { method: request.method, path: url.pathname, headers: request.headers, body };
+    const asked = {
+      method: request.method,
+      path: url.pathname,
+      search: url.searchParams,
+      headers: request.headers,
+      body,
+    };
     this.asked.push(asked);
     const response = await this.answer(asked);
     response.headers.set("x-sluice-build", this.site.build);
@@ -127,7 +134,7 @@ export class FakeApi {
     },
     "GET providers": () => list(answers.providers),
     "GET groups": () => list([answers.group]),
-    "GET prices": () => list(this.site.pricedModels.map(answers.price)),
+    "GET models": ({ search }) => list(this.models(search.get("names"))),
     "POST prices": ({ body }) => {
       this.site.pricedModels.push(String(body.model));
       return Response.json(answers.price(String(body.model)), { status: 201 });
@@ -144,6 +151,16 @@ export class FakeApi {
     this.site.role = "root";
     this.site.isSetUp = true;
     return Response.json(answers.session("root"), { status: 201 });
+  }
+
+  /** The models that channels in use serve, or those that are named. */
+  private models(named: string | null): Schemas["Model"][] {
+    const served = this.site.channels
+      .filter(channel => channel.status === "enabled")
+      .flatMap(channel => channel.models);
+    const names = [...new Set(named === null ? served : named.split(","))].sort();
+    const isPriced = (name: string) => this.site.pricedModels.includes(name);
+    return names.map(name => answers.model(name, isPriced(name) ? {} : { is_priced: false, price: null }));
   }
 
   private token(id: string): Schemas["Token"] {

@@ -7,7 +7,7 @@ import { makeQueryClient } from "../api/query-client.ts";
 import { App } from "../app.tsx";
 import { showLanguage } from "../i18n/i18n.ts";
 import type { Language } from "../i18n/languages.ts";
-import { closeDialog } from "../layout/open-dialog.ts";
+import { closeDialogs } from "../layout/open-dialog.ts";
 import { dropDrafts } from "../parts/drafts.ts";
 import { makeRouter } from "../router.tsx";
 import { keepFreshKey } from "../tokens/fresh-key.ts";
@@ -25,7 +25,7 @@ export async function show(
   vi.stubGlobal("fetch", api.fetch);
   forgetBuild();
   keepFreshKey(null);
-  closeDialog();
+  closeDialogs();
   dropDrafts();
   window.localStorage.clear();
   window.history.replaceState(null, "", path);

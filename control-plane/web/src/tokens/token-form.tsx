@@ -12,6 +12,7 @@ import { ProblemAlert } from "../parts/problem-alert.tsx";
 import { EXPIRY_CHOICES, type ExpiryChoice, expiresAt, isComing } from "./expiry.ts";
 import { keepFreshKey } from "./fresh-key.ts";
 import { KeyShown } from "./key-shown.tsx";
+import { ModelOption } from "./model-option.tsx";
 
 /** What the form holds. Names are those of the API where the field is the same. */
 export interface TokenValues {
@@ -161,14 +162,15 @@ function ExpiryField() {
 
 function ModelsField() {
   const { t } = useTranslation();
-  const { models } = useKnownModels();
+  const { all } = useKnownModels();
   return (
     <Form.Item name="models" label={t("tokens.models")} extra={t("tokens.models_help")} style={{ marginBottom: 0 }}>
       <Select
         mode="tags"
         tokenSeparators={[",", " ", "\n"]}
         placeholder={t("tokens.models_all")}
-        options={models.map(name => ({ value: name, label: name }))}
+        options={all.map(model => ({ value: model.model, label: model.model, price: model.price }))}
+        optionRender={({ label, data }) => <ModelOption name={label} price={data.price} />}
       />
     </Form.Item>
   );

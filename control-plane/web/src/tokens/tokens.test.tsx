@@ -1,6 +1,6 @@
 import { fireEvent, screen, waitFor, within } from "@testing-library/react";
 import { describe, expect, it } from "vitest";
-import { token } from "../test/fake-answers.ts";
+import { channel, token } from "../test/fake-answers.ts";
 import { refusal } from "../test/fake-api.ts";
 import { show } from "../test/show.tsx";
 import { newToken } from "./token-form.tsx";
@@ -40,6 +40,17 @@ describe("the token form", () => {
     fireEvent.click(within(dialog).getByRole("button", { name: "Create token" }));
     await within(dialog).findByText("The smallest step is $0.000002.");
     expect(api.calls("POST", "/api/tokens")).toHaveLength(0);
+  });
+});
+
+describe("the models of a token", () => {
+  it("are offered by name with what they cost", async () => {
+    await show("/tokens", { channels: [channel(1, "A", ["cheap", "priceless"])], pricedModels: ["cheap"] });
+    fireEvent.click(await screen.findByRole("button", { name: /Create token/ }));
+    const dialog = await screen.findByRole("dialog");
+    fireEvent.mouseDown(within(dialog).getByRole("combobox", { name: "Models" }));
+    await screen.findByText("$2.50 in · $10.00 out / 1 M");
+    expect(screen.getByText("No price")).toBeTruthy();
   });
 });
 
