@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use sluice_control_plane::config::{ControlOptions, ProcessOptions, Settings};
 use sluice_control_plane::start::{ControlPlane, Host, StartError};
 use sluice_domain::{Clock, Now, UnixMillis};
 use sluice_telemetry::metrics::Registry;
 use sluice_telemetry::tasks::Tasks;
-use sluice_telemetry::{build, chain, clock, health, logs, panics, signals};
+use sluice_telemetry::{build, clock, health, logs, panics, ports, settings, signals};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +56,15 @@ enum Command {
     },
     /// Asks the control plane on this machine whether it is ready; for probes.
     Healthcheck,
+    /// Looks at settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum ConfigCommand {
+    /// Prints every setting with where it came from, secrets masked, and whatever is wrong with them.
+    Check,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -66,13 +75,17 @@ enum Engine {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            let is_question = !error.use_stderr();
+    let parsed = command_line().try_get_matches().and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) if error.use_stderr() => {
+            complain(&settings::refusal(&command_line(), &error));
+            return ExitCode::from(EXIT_USAGE);
+        }
+        Err(answer) => {
             // nothing is left to tell when standard output is gone
-            let _ = error.print();
-            return if is_question { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) };
+            let _ = answer.print();
+            return ExitCode::SUCCESS;
         }
     };
     if cli.version {
@@ -81,6 +94,10 @@ fn main() -> ExitCode {
     }
     if let Some(Command::Migrate { plan: Some(engine) }) = cli.command {
         return print_plan(engine);
+    }
+    let is_check = matches!(cli.command, Some(Command::Config(ConfigCommand::Check)));
+    if is_check {
+        tell_settings(&matches);
     }
     let settings = match Settings::read(&cli.process, &cli.control) {
         Ok(settings) => settings,
@@ -91,7 +108,21 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
+    if is_check {
+        return ExitCode::SUCCESS;
+    }
     run(settings, &cli.command.unwrap_or(Command::Serve))
+}
+
+/// The command line; settings may stand before and after a subcommand.
+fn command_line() -> clap::Command {
+    settings::anywhere(Cli::command())
+}
+
+fn tell_settings(matches: &ArgMatches) {
+    for setting in settings::list(&command_line(), matches) {
+        say(&setting.to_string());
+    }
 }
 
 fn say(line: &str) {
@@ -123,7 +154,7 @@ fn run(settings: Settings, command: &Command) -> ExitCode {
     let logs = match logs::init(&settings.log) {
         Ok(logs) => logs,
         Err(error) => {
-            complain(&chain::Chain(&error).to_string());
+            complain(&error.told());
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -139,12 +170,16 @@ fn run(settings: Settings, command: &Command) -> ExitCode {
             Command::Serve => serve(settings, &logs).await,
             Command::Migrate { .. } => migrate(settings).await,
             Command::Healthcheck => Ok(health_of(settings.ops).await),
+            // answered before anything was started
+            Command::Config(ConfigCommand::Check) => Ok(ExitCode::SUCCESS),
         }
     }));
     match outcome {
         Ok(code) => code,
         Err(error) => {
+            let is_port = error.is::<ports::CannotListen>();
             let code = error.downcast_ref::<StartError>().map_or(1, StartError::exit_code);
+            let code = if is_port { EXIT_USAGE } else { code };
             complain(&format!("{error:#}"));
             ExitCode::from(code)
         }
@@ -157,13 +192,14 @@ fn host() -> Host {
 }
 
 async fn migrate(settings: Settings) -> anyhow::Result<ExitCode> {
-    ControlPlane::build(settings, host()).await?;
+    let plane = ControlPlane::build(settings, host()).await?;
+    plane.close(LAST_MOMENTS).await;
     say("the database has this build's schema");
     Ok(ExitCode::SUCCESS)
 }
 
 async fn health_of(ops: SocketAddr) -> ExitCode {
-    let address = SocketAddr::from(([127, 0, 0, 1], ops.port()));
+    let address = health::asked_at(ops);
     match health::probe(address, "/readyz").await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -177,16 +213,17 @@ async fn health_of(ops: SocketAddr) -> ExitCode {
 async fn serve(settings: Settings, logs: &logs::Logs) -> anyhow::Result<ExitCode> {
     let host = host();
     logs.observe(&host.registry);
-    panics::install(host.registry.counter("sluice_control_panics_total", "Panics that were caught."));
+    panics::install(&host.registry);
     for notice in &settings.notices {
         info!("{notice}");
     }
     let mut signals = signals::Signals::listen().context("cannot listen to signals")?;
     let (addresses, drain_timeout) = ((settings.http, settings.grpc, settings.ops), settings.drain_timeout);
+    // before the database is touched: whoever cannot serve must not migrate either
+    let http = ports::bind(addresses.0, "PORT").await?;
+    let grpc = ports::bind(addresses.1, "SLUICE_GRPC_PORT").await?;
+    let ops = ports::bind(addresses.2, "SLUICE_OPS_PORT").await?;
     let plane = ControlPlane::build(settings, host.clone()).await?;
-    let http = bind(addresses.0, "PORT").await?;
-    let grpc = bind(addresses.1, "SLUICE_GRPC_PORT").await?;
-    let ops = bind(addresses.2, "SLUICE_OPS_PORT").await?;
     plane.start();
     info!(
         "sluice-control {}: console and API on {}, relays on {}, probes on {}",
@@ -220,14 +257,11 @@ async fn serve(settings: Settings, logs: &logs::Logs) -> anyhow::Result<ExitCode
     }
     ops_end.cancel();
     tasks.shutdown(LAST_MOMENTS).await;
+    plane.close(LAST_MOMENTS).await;
     Ok(tasks.lost().map_or(ExitCode::SUCCESS, |task| {
         error!("ended because {task} was lost");
         ExitCode::FAILURE
     }))
-}
-
-async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({setting})"))
 }
 
 async fn serve_people(

@@ -1,4 +1,4 @@
-//! How often one address may come: the family's three limits.
+//! How often one address may come, by the family's three limits, and how often one user.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use sluice_limits::Rate;
 
 use super::reader::Reader;
 
-/// Limits per client address, as text.
+/// Limits per client address and per user, as text.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitOptions {
-    /// Whether requests to /api are limited per address. Default true
+    /// Whether requests to /api by nobody who is known are limited per address. Default true
     #[arg(long, env = "GLOBAL_API_RATE_LIMIT_ENABLE", value_name = "BOOL")]
     pub global_api_rate_limit_enable: Option<String>,
     /// Requests to /api per address and period. Default 180
@@ -20,6 +20,16 @@ pub struct LimitOptions {
     /// The period of GLOBAL_API_RATE_LIMIT, in seconds. Default 180
     #[arg(long, env = "GLOBAL_API_RATE_LIMIT_DURATION", value_name = "SECONDS")]
     pub global_api_rate_limit_duration: Option<String>,
+    /// Whether requests to /api by signed-in people and management tokens are limited per user; they do not count for their address.
+    /// Default true
+    #[arg(long, env = "USER_API_RATE_LIMIT_ENABLE", value_name = "BOOL")]
+    pub user_api_rate_limit_enable: Option<String>,
+    /// Requests to /api per user and period, over all their sessions and management tokens. Default 1800
+    #[arg(long, env = "USER_API_RATE_LIMIT", value_name = "COUNT")]
+    pub user_api_rate_limit: Option<String>,
+    /// The period of USER_API_RATE_LIMIT, in seconds. Default 180
+    #[arg(long, env = "USER_API_RATE_LIMIT_DURATION", value_name = "SECONDS")]
+    pub user_api_rate_limit_duration: Option<String>,
     /// Whether pages of the console are limited per address. Default true
     #[arg(long, env = "GLOBAL_WEB_RATE_LIMIT_ENABLE", value_name = "BOOL")]
     pub global_web_rate_limit_enable: Option<String>,
@@ -40,11 +50,13 @@ pub struct LimitOptions {
     pub critical_rate_limit_duration: Option<String>,
 }
 
-/// Limits per client address. `None`: not limited.
+/// Limits per client address and per user. `None`: not limited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests to `/api`.
+    /// Requests to `/api` by nobody who is known, per address.
     pub api: Option<Rate>,
+    /// Requests to `/api` by somebody who is, per user.
+    pub user_api: Option<Rate>,
     /// Pages of the console.
     pub web: Option<Rate>,
     /// Sign-ins, set-ups and revealed keys.
@@ -65,6 +77,11 @@ impl LimitOptions {
             given: [&self.global_api_rate_limit_enable, &self.global_api_rate_limit, &self.global_api_rate_limit_duration],
             defaults: (180, 180),
         };
+        let user_api = Limit {
+            names: ["USER_API_RATE_LIMIT_ENABLE", "USER_API_RATE_LIMIT", "USER_API_RATE_LIMIT_DURATION"],
+            given: [&self.user_api_rate_limit_enable, &self.user_api_rate_limit, &self.user_api_rate_limit_duration],
+            defaults: (1_800, 180),
+        };
         let web = Limit {
             names: ["GLOBAL_WEB_RATE_LIMIT_ENABLE", "GLOBAL_WEB_RATE_LIMIT", "GLOBAL_WEB_RATE_LIMIT_DURATION"],
             given: [&self.global_web_rate_limit_enable, &self.global_web_rate_limit, &self.global_web_rate_limit_duration],
@@ -75,7 +92,7 @@ impl LimitOptions {
             given: [&self.critical_rate_limit_enable, &self.critical_rate_limit, &self.critical_rate_limit_duration],
             defaults: (20, 1_200),
         };
-        Limits { api: api.read(reader), web: web.read(reader), critical: critical.read(reader) }
+        Limits { api: api.read(reader), user_api: user_api.read(reader), web: web.read(reader), critical: critical.read(reader) }
     }
 }
 
@@ -99,7 +116,10 @@ mod tests {
         let mut reader = Reader::default();
         let limits = LimitOptions::default().read(&mut reader);
         let rate = |count, secs| Rate::new(count, Duration::from_secs(secs)).ok();
-        assert_eq!(limits, Limits { api: rate(180, 180), web: rate(60, 180), critical: rate(20, 1_200) });
+        assert_eq!(
+            limits,
+            Limits { api: rate(180, 180), user_api: rate(1_800, 180), web: rate(60, 180), critical: rate(20, 1_200) }
+        );
         let off = LimitOptions { global_api_rate_limit_enable: Some("false".into()), ..LimitOptions::default() };
         assert_eq!(off.read(&mut reader).api, None);
         assert!(reader.problems.is_empty());

@@ -12,11 +12,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
+use sluice_billing::lease::Terms;
 use sluice_telemetry::logs::LogSettings;
 
 pub use limits::{LimitOptions, Limits};
 pub use options::{ControlOptions, ProcessOptions};
 
+use crate::channels::SuccessRate;
 use crate::db::{Dsn, PoolSettings};
 
 /// The settings of a control plane, read and judged.
@@ -32,6 +34,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where the database is.
     pub database: Dsn,
+    /// The setting that says so.
+    pub database_setting: &'static str,
     /// How it is connected to.
     pub pool: PoolSettings,
     /// How long to wait at start for a server that is not there yet.
@@ -54,6 +58,10 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// What relays wait between two reports of usage; `None`: as they like.
     pub report_interval: Option<Duration>,
+    /// How long leases live, and what else takes its time between relays and ledger.
+    pub terms: Terms,
+    /// When a channel fails too often to be used; `None`: never.
+    pub success_rate: Option<SuccessRate>,
     /// What to tell at start about settings that were accepted without effect. One line each.
     pub notices: Vec<String>,
 }
@@ -92,6 +100,15 @@ pub enum MigrateMode {
     Off,
 }
 
+/// Which ports a process listens on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ports {
+    /// For people, relays and probes.
+    Three,
+    /// For people and probes.
+    WithoutRelays,
+}
+
 /// Something wrong with one setting. The text never holds the value: it may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -121,7 +138,15 @@ impl Settings {
     /// # Errors
     /// Everything that is wrong, at once.
     pub fn read(process: &ProcessOptions, control: &ControlOptions) -> Result<Self, Problems> {
-        reader::read(process, control)
+        reader::read(process, control, Ports::Three)
+    }
+
+    /// The same for a process that has its relay inside: nothing listens on the port for relays.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn read_for_one_process(process: &ProcessOptions, control: &ControlOptions) -> Result<Self, Problems> {
+        reader::read(process, control, Ports::WithoutRelays)
     }
 }
 

@@ -72,6 +72,9 @@ pub struct ControlOptions {
     /// The same in seconds; the other one wins
     #[arg(long, env = "SQL_MAX_LIFETIME", value_name = "SECONDS")]
     pub sql_max_lifetime: Option<String>,
+    /// Seconds to wait at start for a database server that does not answer yet. Default 30
+    #[arg(long, env = "SLUICE_DATABASE_WAIT", value_name = "SECONDS")]
+    pub database_wait: Option<String>,
     /// What to do about migrations at start: auto applies them, check refuses to start while some are pending, off looks away.
     /// Default auto
     #[arg(long, env = "SLUICE_MIGRATE", value_name = "auto|check|off")]
@@ -116,6 +119,21 @@ pub struct ControlOptions {
     /// Accepted, no effect when false: usage is always reported in batches, and never lost
     #[arg(long, env = "BATCH_UPDATE_ENABLED", value_name = "BOOL")]
     pub batch_update_enabled: Option<String>,
+    /// Whether channels whose success rate is too low are switched off. Default false
+    #[arg(long, env = "ENABLE_METRIC", value_name = "BOOL")]
+    pub enable_metric: Option<String>,
+    /// Results of a channel that its success rate is made of. Default 10
+    #[arg(long, env = "METRIC_QUEUE_SIZE", value_name = "COUNT")]
+    pub metric_queue_size: Option<String>,
+    /// The least success rate, 0 to 1. Default 0.8
+    #[arg(long, env = "METRIC_SUCCESS_RATE_THRESHOLD", value_name = "RATE")]
+    pub metric_success_rate_threshold: Option<String>,
+    /// How many times faster leases live and end, for tests; the same for every process of an installation. Default 1
+    #[arg(long, env = "SLUICE_TEST_LEASE_TIME_SCALE", value_name = "DIVISOR", hide = true)]
+    pub lease_time_scale: Option<String>,
+    /// Address of a Redis, for example redis://default:password@redis:6379/0. Accepted, no effect yet: limits are kept by each process
+    #[arg(long, env = "REDIS_CONN_STRING", value_name = "URL", hide_env_values = true)]
+    pub redis_conn_string: Option<String>,
     /// Accepted, no effect: relays hold everything they need in memory
     #[arg(long, env = "MEMORY_CACHE_ENABLED", value_name = "BOOL")]
     pub memory_cache_enabled: Option<String>,

@@ -10,18 +10,20 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
+use sluice_billing::lease::Terms;
 use sluice_sealed::Keyring;
 use sluice_telemetry::logs::{LogFormat, LogSettings};
+use url::Url;
 
-use super::{ControlOptions, FirstRunSettings, MigrateMode, Problem, Problems, ProcessOptions, Secrets, Settings};
+use super::{ControlOptions, FirstRunSettings, MigrateMode, Ports, Problem, Problems, ProcessOptions, Secrets, Settings};
+use crate::auth::first_run_problems;
+use crate::channels::SuccessRate;
 use crate::db::{Dsn, PoolSettings};
 
 /// Bytes beyond which a file holds no secret.
 const MAX_SECRET_BYTES: u64 = 4096;
 /// How long to wait at start for a database server that is not there yet.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(30);
-/// The least characters of a password for root.
-const MIN_PASSWORD_CHARS: usize = 12;
 /// The value of the family's examples, which everybody knows.
 const EXAMPLE: &str = "random_string";
 
@@ -32,19 +34,25 @@ pub(super) struct Reader {
     notices: Vec<String>,
 }
 
-pub(super) fn read(process: &ProcessOptions, control: &ControlOptions) -> Result<Settings, Problems> {
+pub(super) fn read(process: &ProcessOptions, control: &ControlOptions, ports: Ports) -> Result<Settings, Problems> {
     let mut reader = Reader::default();
     let bind = reader.parse("SLUICE_BIND", process.bind.as_ref(), "must be an IP address", IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let http = SocketAddr::new(bind, reader.port("PORT", process.port.as_ref(), 3000));
     let ops = SocketAddr::new(bind, reader.port("SLUICE_OPS_PORT", process.ops_port.as_ref(), 9090));
     let grpc_port = reader.port("SLUICE_GRPC_PORT", control.grpc_port.as_ref(), 3001);
-    reader.check_ports(http.port(), grpc_port, ops.port());
+    match ports {
+        Ports::Three => reader.check_ports(http.port(), grpc_port, ops.port()),
+        Ports::WithoutRelays if ops.port() == http.port() => reader.refuse("SLUICE_OPS_PORT", "must differ from PORT"),
+        Ports::WithoutRelays => {}
+    }
     let secrets = reader.secrets(control);
     // without a secret anybody who reaches the port would be given provider keys
     let grpc_host = if secrets.join.is_some() { bind } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
     let data_dir = PathBuf::from(filled(process.data_dir.as_ref()).unwrap_or("./data"));
     let database = reader.database(control, &data_dir);
     let pool = reader.pool(control);
+    let wait = reader.number("SLUICE_DATABASE_WAIT", control.database_wait.as_ref(), 0, 3_600, DATABASE_PATIENCE.as_secs());
+    let database_patience = Duration::from_secs(wait);
     let migrate = reader.migrate(control.migrate.as_ref());
     let first_run = reader.first_run(control);
     let settings = Settings {
@@ -53,8 +61,9 @@ pub(super) fn read(process: &ProcessOptions, control: &ControlOptions) -> Result
         ops,
         data_dir,
         database: database.unwrap_or_else(|| Dsn::Sqlite(crate::db::dsn::SqliteFile::default())),
+        database_setting: database_setting(control),
         pool,
-        database_patience: DATABASE_PATIENCE,
+        database_patience,
         migrate,
         secrets,
         first_run,
@@ -64,8 +73,11 @@ pub(super) fn read(process: &ProcessOptions, control: &ControlOptions) -> Result
         log: reader.log(process),
         drain_timeout: Duration::from_secs(reader.number("DRAIN_TIMEOUT", process.drain_timeout.as_ref(), 0, 86_400, 600)),
         report_interval: reader.report_interval(control.batch_update_interval.as_ref()),
+        terms: reader.terms(control.lease_time_scale.as_ref()),
+        success_rate: reader.success_rate(control),
         notices: Vec::new(),
     };
+    reader.redis(control.redis_conn_string.as_ref());
     reader.tell_without_effect(control);
     if reader.problems.is_empty() {
         return Ok(Settings { notices: reader.notices, ..settings });
@@ -76,6 +88,25 @@ pub(super) fn read(process: &ProcessOptions, control: &ControlOptions) -> Result
 /// The value, unless it is empty: compose files pass empty variables for unset ones.
 fn filled(value: Option<&String>) -> Option<&str> {
     value.map(|text| text.trim()).filter(|text| !text.is_empty())
+}
+
+/// Whether this is the address of a Redis: `redis[s]://[[user]:password@]host[:port][/number]`.
+fn is_redis(text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else { return false };
+    let database = url.path().trim_start_matches('/');
+    matches!(url.scheme(), "redis" | "rediss")
+        && url.host_str().is_some_and(|host| !host.is_empty())
+        && (database.is_empty() || database.parse::<u32>().is_ok())
+}
+
+/// The setting that says where the database is.
+fn database_setting(control: &ControlOptions) -> &'static str {
+    let is_elsewhere = filled(control.sql_dsn.as_ref()).is_some_and(|text| !text.starts_with("local"));
+    match filled(control.sqlite_path.as_ref()) {
+        _ if is_elsewhere => "SQL_DSN",
+        Some(_) => "SQLITE_PATH",
+        None => "SLUICE_DATA_DIR",
+    }
 }
 
 impl Reader {
@@ -201,7 +232,7 @@ impl Reader {
             }
             Ok(dsn) => Some(dsn),
             Err(error) => {
-                self.refuse(if text.is_empty() { "SQLITE_PATH" } else { "SQL_DSN" }, error.to_string());
+                self.refuse(database_setting(control), error.to_string());
                 None
             }
         }
@@ -239,15 +270,16 @@ impl Reader {
             "INITIAL_ROOT_PASSWORD_FILE",
             control.initial_root_password_file.as_ref(),
         );
-        if root_password.as_ref().is_some_and(|password| password.expose_secret().chars().count() < MIN_PASSWORD_CHARS) {
-            self.refuse("INITIAL_ROOT_PASSWORD", format!("must have at least {MIN_PASSWORD_CHARS} characters"));
-        }
         let secret = |value: Option<&String>| filled(value).map(SecretString::from);
-        FirstRunSettings {
+        let settings = FirstRunSettings {
             root_token: secret(control.initial_root_token.as_ref()),
             root_access_token: secret(control.initial_root_access_token.as_ref()),
             root_password,
+        };
+        for (setting, rule) in first_run_problems(&settings) {
+            self.refuse(setting, rule);
         }
+        settings
     }
 
     fn proxies(&mut self, value: Option<&String>) -> Vec<IpNet> {
@@ -282,7 +314,26 @@ impl Reader {
         }
     }
 
+    fn success_rate(&mut self, control: &ControlOptions) -> Option<SuccessRate> {
+        let is_on = self.parse("ENABLE_METRIC", control.enable_metric.as_ref(), "must be true or false", false);
+        let window = self.number("METRIC_QUEUE_SIZE", control.metric_queue_size.as_ref(), 1, 10_000, 10);
+        let text = filled(control.metric_success_rate_threshold.as_ref()).unwrap_or("0.8");
+        let threshold = text.parse::<f64>().ok().filter(|rate| (0.0..=1.0).contains(rate)).unwrap_or_else(|| {
+            self.refuse("METRIC_SUCCESS_RATE_THRESHOLD", "must be a number from 0 to 1");
+            0.8
+        });
+        is_on.then_some(SuccessRate { window: usize::try_from(window).unwrap_or(10), threshold })
+    }
+
     /// Seconds, possibly with a fraction, as milliseconds.
+    fn terms(&mut self, value: Option<&String>) -> Terms {
+        let scale = self.number("SLUICE_TEST_LEASE_TIME_SCALE", value, 1, 1_000, 1);
+        if scale > 1 {
+            self.notices.push(format!("SLUICE_TEST_LEASE_TIME_SCALE: leases live and end {scale} times faster, for tests only"));
+        }
+        Terms::default().scaled(u32::try_from(scale).unwrap_or(1))
+    }
+
     fn report_interval(&mut self, value: Option<&String>) -> Option<Duration> {
         let text = filled(value)?;
         let seconds = text.parse::<f64>().ok().filter(|seconds| (0.05..=60.0).contains(seconds));
@@ -290,6 +341,19 @@ impl Reader {
             self.refuse("BATCH_UPDATE_INTERVAL", "must be seconds from 0.05 to 60");
         }
         seconds.map(Duration::from_secs_f64)
+    }
+
+    /// Judges the address of a Redis, which nothing connects to yet.
+    fn redis(&mut self, value: Option<&String>) {
+        let Some(text) = filled(value) else { return };
+        if is_redis(text) {
+            self.notices.push("REDIS_CONN_STRING has no effect yet: limits are kept by each process".to_owned());
+        } else {
+            self.refuse(
+                "REDIS_CONN_STRING",
+                "must be redis:// or rediss://, with a host, possibly a port, and a database number as path",
+            );
+        }
     }
 
     fn tell_without_effect(&mut self, control: &ControlOptions) {

@@ -136,6 +136,26 @@ fn settings_of_the_family_that_have_no_effect_here_are_told_once_each() {
 }
 
 #[test]
+fn addresses_of_a_redis_are_read_as_the_family_writes_them() {
+    let of = |url: &str| {
+        let control = ControlOptions { redis_conn_string: some(url), ..ControlOptions::default() };
+        read(ProcessOptions::default(), control)
+    };
+    for url in
+        ["redis://redis", "redis://user:password@localhost:6379/0", "redis://default:redispw@localhost:49153", "rediss://:p@h/1"]
+    {
+        let notices = of(url).unwrap().notices;
+        assert_eq!(notices.len(), 1, "{url}");
+        assert!(notices[0].starts_with("REDIS_CONN_STRING has no effect yet"), "{url}");
+    }
+    for url in ["redis", "http://redis:6379", "redis://", "redis://user:hunter2@h/first", "redis://h:99999"] {
+        let problems = of(url).unwrap_err().join("\n");
+        assert!(problems.starts_with("REDIS_CONN_STRING"), "{problems}");
+        assert!(!problems.contains("hunter2"), "{problems}");
+    }
+}
+
+#[test]
 fn life_times_of_connections_are_read_in_minutes_and_in_seconds() {
     let lifetime = |control| read(ProcessOptions::default(), control).unwrap().pool.max_lifetime.as_secs();
     let seconds = ControlOptions { sql_max_lifetime: some("90"), ..ControlOptions::default() };

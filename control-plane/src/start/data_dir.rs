@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 /// A data folder that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot write in the data folder {}: it belongs to uid {owner}, this process is uid {ours}; \
+    "{setting}: cannot write in the data folder {}: it belongs to uid {owner}, this process is uid {ours}; \
      either `chown {ours} {}` or run as uid {owner} (docker: --user {owner})",
     path.display(), path.display()
 )]
 pub struct NotWritable {
+    /// The setting that names it.
+    pub setting: &'static str,
     /// The folder.
     pub path: PathBuf,
     /// Uid of its owner.
@@ -23,12 +25,12 @@ pub struct NotWritable {
     pub source: io::Error,
 }
 
-/// Makes the folder when it is missing, and sees whether a file can be written in it.
+/// Makes the folder when it is missing, and sees whether a file can be written in it. `setting` is what names it.
 ///
 /// # Errors
 /// When it cannot be.
-pub fn prepare(path: &Path) -> Result<(), NotWritable> {
-    fs::create_dir_all(path).and_then(|()| try_write(path)).map_err(|source| not_writable(path, source))
+pub fn prepare(path: &Path, setting: &'static str) -> Result<(), NotWritable> {
+    fs::create_dir_all(path).and_then(|()| try_write(path)).map_err(|source| not_writable(path, setting, source))
 }
 
 fn try_write(path: &Path) -> io::Result<()> {
@@ -38,14 +40,15 @@ fn try_write(path: &Path) -> io::Result<()> {
 }
 
 /// Names the folder, or the nearest folder above it that is there: that is whose owner must be changed.
-fn not_writable(path: &Path, source: io::Error) -> NotWritable {
+fn not_writable(path: &Path, setting: &'static str, source: io::Error) -> NotWritable {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let there = absolute.ancestors().find(|folder| folder.exists()).unwrap_or(&absolute);
     let owner = fs::metadata(there).map(|found| found.uid()).unwrap_or_default();
-    NotWritable { path: there.to_owned(), owner, ours: rustix::process::geteuid().as_raw(), source }
+    NotWritable { setting, path: there.to_owned(), owner, ours: rustix::process::geteuid().as_raw(), source }
 }
 
 /// Whether what is written there is gone when the container is: it lies in the container's own layers or in memory.
+#[cfg(target_os = "linux")]
 #[must_use]
 pub fn is_fleeting(path: &Path) -> bool {
     const OVERLAYFS: i64 = 0x794c_7630;
@@ -53,6 +56,13 @@ pub fn is_fleeting(path: &Path) -> bool {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let Some(there) = absolute.ancestors().find(|folder| folder.exists()) else { return false };
     rustix::fs::statfs(there).is_ok_and(|found| [OVERLAYFS, TMPFS].contains(&found.f_type))
+}
+
+/// Containers run on Linux.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn is_fleeting(_path: &Path) -> bool {
+    false
 }
 
 #[cfg(test)]
@@ -63,7 +73,7 @@ mod tests {
     fn a_missing_folder_is_made() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b");
-        prepare(&path).unwrap();
+        prepare(&path, "SLUICE_DATA_DIR").unwrap();
         assert_eq!(fs::read_dir(&path).unwrap().count(), 0, "the probe is gone");
     }
 
@@ -71,9 +81,10 @@ mod tests {
     fn a_path_that_cannot_be_a_folder_is_told_with_its_owner() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), "").unwrap();
-        let error = prepare(&folder.path().join("file/data")).unwrap_err();
+        let error = prepare(&folder.path().join("file/data"), "SQLITE_PATH").unwrap_err();
         let text = error.to_string();
         let uid = rustix::process::geteuid().as_raw();
+        assert!(text.starts_with("SQLITE_PATH: cannot write"), "{text}");
         assert!(text.contains("/file: it belongs to uid") && text.contains(&format!("this process is uid {uid}")), "{text}");
     }
 }

@@ -5,13 +5,14 @@ mod open;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use sea_orm::DbErr;
 use secrecy::SecretString;
 use sluice_domain::Clock;
 use sluice_providers::Catalog;
-use sluice_sealed::{Keyring, SecretFileError};
+use sluice_sealed::Keyring;
 use sluice_telemetry::health::Ops;
 use sluice_telemetry::metrics::Registry;
 use sluice_telemetry::tasks::Tasks;
@@ -20,8 +21,9 @@ use tonic::service::Routes;
 use crate::app::App;
 use crate::auth::Passwords;
 use crate::auth::{FirstRunError, first_run};
-use crate::config::{Limits, Problems, Settings};
-use crate::db::{FileLock, FileLockError};
+use crate::channels::withdraw_demo;
+use crate::config::{Limits, MigrateMode, Problems, Settings};
+use crate::db::{self, FileLock};
 use crate::http::{Gate, GateSettings};
 use crate::jobs;
 use crate::metrics::Metrics;
@@ -51,22 +53,29 @@ pub enum StartError {
     #[error(transparent)]
     DataDir(#[from] data_dir::NotWritable),
     /// Another process uses the SQLite file.
-    #[error(transparent)]
-    FileLock(#[from] FileLockError),
+    #[error("{setting}: {reason}")]
+    FileLock {
+        /// The setting that names the file.
+        setting: &'static str,
+        /// What is in the way.
+        reason: String,
+    },
     /// The database belongs to One API or New API.
     #[error(
-        "SQL_DSN: {place} holds a database of One API or New API; nothing was changed. To bring it over, start once with an empty \
-         database of Sluice: sluice-control import --from '<this SQL_DSN>'"
+        "{setting}: {place} holds a database of One API or New API; nothing was changed. This version cannot bring it over: \
+         {setting} must name an empty database"
     )]
     Ancestor {
+        /// The setting that names it.
+        setting: &'static str,
         /// Where it is.
         place: String,
     },
     /// The folder holds an ancestor's file and none of ours.
     #[error(
-        "SLUICE_DATA_DIR: {} is a database of One API or New API; nothing was changed. To bring it over: sluice-control import --from \
-         'sqlite:{}'",
-        path.display(), path.display()
+        "SLUICE_DATA_DIR: {} is a database of One API or New API; nothing was changed. This version cannot bring it over: \
+         SLUICE_DATA_DIR must name another folder",
+        path.display()
     )]
     AncestorFile {
         /// The file.
@@ -74,17 +83,21 @@ pub enum StartError {
     },
     /// The database belongs to something else.
     #[error(
-        "SQL_DSN: {place} has a table named {table} that is not ours; nothing was changed. Give Sluice a database of its own"
+        "{setting}: {place} has a table named {table} that is not ours; nothing was changed. Give Sluice a database of its own"
     )]
     Foreign {
+        /// The setting that names it.
+        setting: &'static str,
         /// Where it is.
         place: String,
         /// The table.
         table: String,
     },
     /// The server is too old.
-    #[error("SQL_DSN: the server is {engine} {found}; Sluice needs at least {needed}")]
+    #[error("{setting}: the server is {engine} {found}; Sluice needs at least {needed}")]
     TooOld {
+        /// The setting that names it.
+        setting: &'static str,
         /// The engine.
         engine: &'static str,
         /// Its version.
@@ -110,7 +123,7 @@ pub enum StartError {
     },
     /// The generated secret is gone.
     #[error(
-        "the secret file {} is missing, but the database was sealed with it; restore the file, or set CRYPTO_SECRET to its text",
+        "SLUICE_DATA_DIR: the secret file {} is missing, but the database was sealed with it; restore the file, or set CRYPTO_SECRET to its text",
         path.display()
     )]
     SecretMissing {
@@ -124,14 +137,19 @@ pub enum StartError {
         setting: String,
     },
     /// The secret file cannot be used.
-    #[error(transparent)]
-    SecretFile(#[from] SecretFileError),
+    #[error("SLUICE_DATA_DIR: {reason}")]
+    SecretFile {
+        /// Which file, and why.
+        reason: String,
+    },
     /// The secret cannot be used.
     #[error("CRYPTO_SECRET {0}")]
     Secret(#[from] sluice_sealed::SecretError),
     /// The database cannot be reached.
-    #[error("cannot reach the database {place}: {reason}")]
+    #[error("{setting}: cannot reach the database {place}: {reason}")]
     Unreachable {
+        /// The setting that names it.
+        setting: &'static str,
         /// Where it is.
         place: String,
         /// What the last attempt ended with.
@@ -149,11 +167,11 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// The exit code: 64 when somebody must change a setting, 1 when trying again may help.
+    /// The exit code: 64 when somebody must look at a setting or at what it names, 1 when trying again may help.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Unreachable { .. } | Self::Database(_) | Self::Broken(_) | Self::FirstRun(FirstRunError::Work(_)) => 1,
+            Self::Database(_) | Self::Broken(_) | Self::FirstRun(FirstRunError::Work(_)) => 1,
             _ => 64,
         }
     }
@@ -167,6 +185,7 @@ pub struct ControlPlane {
     host: Host,
     setup_path: Option<String>,
     join_secret: Option<SecretString>,
+    migrate: MigrateMode,
     _file_lock: Option<FileLock>,
 }
 
@@ -179,11 +198,12 @@ impl ControlPlane {
         let opened = open::open(&settings, &host.clock).await?;
         let catalog = Catalog::shipped().map_err(|error| StartError::Broken(error.to_string()))?;
         let broken = |error: &dyn std::error::Error| StartError::Broken(error.to_string());
-        let Limits { api, web, critical } = settings.limits;
-        let limits = GateSettings { trusted_proxies: settings.trusted_proxies.clone(), api, web, critical };
+        let Limits { api, user_api, web, critical } = settings.limits;
+        let limits = GateSettings { trusted_proxies: settings.trusted_proxies.clone(), api, user_api, web, critical };
         let app = App {
             db: opened.db,
             clock: host.clock.clone(),
+            terms: settings.terms,
             keyring: Arc::new(opened.keyring),
             catalog: Arc::new(catalog),
             poke: Poke::default(),
@@ -196,9 +216,19 @@ impl ControlPlane {
         };
         let feed = Feed::start(&app).await?;
         let settler = Settler::new(app.db.clone(), feed.state().version().lineage.clone(), app.rates.clone());
-        let rpc = Rpc::new(&app, &feed, settler, &host.tasks).pausing_reports(settings.report_interval);
+        let rpc =
+            Rpc::new(&app, &feed, settler, &host.tasks).pausing_reports(settings.report_interval).watching(settings.success_rate);
         let setup_path = first_run(&app, &settings.first_run).await?.setup_link_path;
-        Ok(Self { app, feed, rpc, host, setup_path, join_secret: settings.secrets.join, _file_lock: opened.file_lock })
+        // it leads to a process of an earlier start; whoever starts with --demo offers it anew
+        withdraw_demo(&app).await.map_err(FirstRunError::Work)?;
+        let (join_secret, migrate) = (settings.secrets.join, settings.migrate);
+        Ok(Self { app, feed, rpc, host, setup_path, join_secret, migrate, _file_lock: opened.file_lock })
+    }
+
+    /// Closes the database after everything else has ended, within a time: SQLite then leaves nothing beside its file.
+    pub async fn close(&self, limit: Duration) {
+        // what still holds a connection then loses it with the process, which the next start makes good
+        let _ = tokio::time::timeout(limit, self.app.db.clone().close()).await;
     }
 
     /// Path and query of the set-up page, while nobody has set the site up.
@@ -223,7 +253,7 @@ impl ControlPlane {
         let tasks = &self.host.tasks;
         tasks.spawn_essential("config tail", self.feed.clone().run(self.app.clone(), tasks.drain()));
         self.rpc.start();
-        Metrics::watch_database(&self.host.registry, &self.app.db);
+        self.app.metrics.watch_database(&self.host.registry, &self.app.db);
         let (metrics, feed) = (self.app.metrics.clone(), self.feed.clone());
         self.host.registry.before_render(move || metrics.config(feed.state().version().seq));
         let holder = hex::encode(sluice_sealed::random::bytes::<16>());
@@ -249,7 +279,17 @@ impl ControlPlane {
             let db = db.clone();
             async move { db.ping().await.map_err(|error| error.to_string()) }
         };
-        Ops::new(self.host.registry.clone(), self.host.tasks.drain()).ready_when("database", is_reachable).router()
+        let (db, is_looked_away) = (self.app.db.clone(), self.migrate == MigrateMode::Off);
+        let is_schema_known = move || {
+            let db = db.clone();
+            async move {
+                let pending = db::pending(&db).await.map_err(|error| error.to_string())?;
+                let told = || Err(format!("migrations are missing: {}", pending.join(", ")));
+                if pending.is_empty() || is_looked_away { Ok(()) } else { told() }
+            }
+        };
+        let ops = Ops::new(self.host.registry.clone(), self.host.tasks.drain());
+        ops.ready_when("database", is_reachable).ready_when("schema", is_schema_known).router()
     }
 }
 
@@ -257,4 +297,5 @@ impl ControlPlane {
 pub(crate) struct FoundKeyring {
     pub(crate) keyring: Keyring,
     pub(crate) from: String,
+    pub(crate) readable_by_others: Option<PathBuf>,
 }

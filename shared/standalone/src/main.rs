@@ -2,6 +2,9 @@
 
 mod demo;
 mod ports;
+#[cfg(test)]
+mod reference;
+mod role;
 mod welcome;
 
 use std::io::Write;
@@ -10,19 +13,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use sluice_control_plane::config::{ControlOptions, ProcessOptions, Settings};
 use sluice_control_plane::start::{ControlPlane, Host, StartError};
 use sluice_domain::{Clock, Now, UnixMillis};
 use sluice_relay_node::Relay;
 use sluice_relay_node::app::Surroundings;
 use sluice_relay_node::chance::Chance;
-use sluice_relay_node::config::{RequestOptions, RequestSettings, Settings as RelaySettings};
+use sluice_relay_node::config::{RequestOptions, RequestSettings, Settings as RelaySettings, VOCABULARIES_ARE_INSIDE};
 use sluice_relay_node::ingress::listen;
 use sluice_relay_node::link::ControlEndpoint;
 use sluice_telemetry::metrics::Registry;
+use sluice_telemetry::ports as sockets;
 use sluice_telemetry::tasks::Tasks;
-use sluice_telemetry::{build, chain, clock, health, logs, panics, signals};
+use sluice_telemetry::{build, clock, health, logs, panics, settings as told, signals};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -43,6 +47,10 @@ struct Cli {
     /// Adds a demo channel with the model `demo`, served by the provider simulator beside this program
     #[arg(long)]
     demo: bool,
+    /// What this process is: master is both halves; slave is a relay node of another control plane, which needs SLUICE_CONTROL_URL
+    /// and takes the settings of sluice-relay. Default master
+    #[arg(long, env = "NODE_TYPE", value_name = "master|slave", help_heading = "Process")]
+    node_type: Option<String>,
     #[command(flatten)]
     process: ProcessOptions,
     #[command(flatten)]
@@ -59,23 +67,44 @@ enum Command {
     Serve,
     /// Asks the Sluice on this machine whether it is ready; for probes.
     Healthcheck,
+    /// Looks at settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+enum ConfigCommand {
+    /// Prints every setting with where it came from, secrets masked, and whatever is wrong with them.
+    Check,
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            let is_question = !error.use_stderr();
+    if let Some(arguments) = role::arguments_of_a_relay(std::env::args_os().skip(1), std::env::var_os(role::SETTING).as_deref()) {
+        return role::relay(arguments);
+    }
+    let parsed = command_line().try_get_matches().and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) if error.use_stderr() => {
+            complain(&told::refusal(&command_line(), &error));
+            return ExitCode::from(EXIT_USAGE);
+        }
+        Err(answer) => {
             // nothing is left to tell when standard output is gone
-            let _ = error.print();
-            return if is_question { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) };
+            let _ = answer.print();
+            return ExitCode::SUCCESS;
         }
     };
     if cli.version {
         let _ = writeln!(std::io::stdout(), "sluice {}", build::version_line());
         return ExitCode::SUCCESS;
     }
+    let is_check = cli.command == Some(Command::Config(ConfigCommand::Check));
+    if is_check {
+        tell_settings(&matches);
+    }
     match read(&cli) {
+        Ok(_) if is_check => ExitCode::SUCCESS,
         Ok((settings, requests)) => run(settings, requests, cli.demo, cli.command.unwrap_or(Command::Serve)),
         Err(lines) => {
             for line in lines {
@@ -86,15 +115,34 @@ fn main() -> ExitCode {
     }
 }
 
+/// The command line; settings may stand before and after a subcommand.
+fn command_line() -> clap::Command {
+    told::anywhere(Cli::command())
+}
+
+fn tell_settings(matches: &ArgMatches) {
+    for setting in told::list(&command_line(), matches) {
+        // nothing is lost when standard output is gone
+        let _ = writeln!(std::io::stdout(), "{setting}");
+    }
+}
+
 /// The settings of both halves, or everything that is wrong with them.
 fn read(cli: &Cli) -> Result<(Settings, RequestSettings), Vec<String>> {
-    let (control, requests) = (Settings::read(&cli.process, &cli.control), cli.requests.read());
+    let (control, requests) = (Settings::read_for_one_process(&cli.process, &cli.control), cli.requests.read());
+    let role = role::problem(cli.node_type.as_deref());
     match (control, requests) {
-        (Ok(control), Ok(requests)) => Ok((control, requests)),
+        (Ok(mut control), Ok(requests)) if role.is_none() => {
+            if cli.requests.names_vocabularies() {
+                control.notices.push(VOCABULARIES_ARE_INSIDE.to_owned());
+            }
+            Ok((control, requests))
+        }
         (control, requests) => {
             let control = control.err().into_iter().flat_map(|problems| problems.0);
             let mut lines: Vec<String> = control.map(|problem| format!("{} {}", problem.setting, problem.rule)).collect();
             lines.extend(requests.err().into_iter().flat_map(|problems| problems.lines().to_vec()));
+            lines.extend(role);
             Err(lines)
         }
     }
@@ -111,7 +159,7 @@ fn run(mut settings: Settings, requests: RequestSettings, demo: bool, command: C
     let logs = match logs::init(&settings.log) {
         Ok(logs) => logs,
         Err(error) => {
-            complain(&chain::Chain(&error).to_string());
+            complain(&error.told());
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -125,24 +173,28 @@ fn run(mut settings: Settings, requests: RequestSettings, demo: bool, command: C
     let outcome = runtime.block_on(Box::pin(async {
         match command {
             Command::Serve => serve(settings, requests, demo, &logs).await,
-            Command::Healthcheck => Ok(health_of(settings.http.port()).await),
+            Command::Healthcheck => Ok(health_of(settings.http).await),
+            // answered before anything was started
+            Command::Config(ConfigCommand::Check) => Ok(ExitCode::SUCCESS),
         }
     }));
     outcome.unwrap_or_else(|error| {
         let control = error.downcast_ref::<StartError>().map(StartError::exit_code);
         let is_relay_setting =
             error.downcast_ref::<sluice_relay_node::StartError>().is_some_and(sluice_relay_node::StartError::is_setting);
+        let is_setting = is_relay_setting || error.is::<sockets::CannotListen>();
         complain(&format!("{error:#}"));
-        ExitCode::from(control.unwrap_or(if is_relay_setting { EXIT_USAGE } else { 1 }))
+        ExitCode::from(control.unwrap_or(if is_setting { EXIT_USAGE } else { 1 }))
     })
 }
 
-async fn health_of(port: u16) -> ExitCode {
-    match health::probe(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), "/api/status").await {
+async fn health_of(public: SocketAddr) -> ExitCode {
+    let address = health::asked_at(public);
+    match health::probe(address, "/api/status").await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            complain(&format!("cannot ask port {port}: {error}"));
+            complain(&format!("cannot ask {address}: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -152,7 +204,7 @@ async fn serve(settings: Settings, requests: RequestSettings, demo: bool, logs: 
     let clock = Clock::new(|| Now { wall: UnixMillis(clock::wall_millis()), boot_millis: clock::boot_millis() });
     let (registry, control_tasks, relay_tasks) = (Registry::new(), Tasks::new(), Tasks::new());
     logs.observe(&registry);
-    panics::install(registry.counter("sluice_process_panics_total", "Panics that were caught."));
+    panics::install(&registry);
     for notice in &settings.notices {
         info!("{notice}");
     }
@@ -162,12 +214,14 @@ async fn serve(settings: Settings, requests: RequestSettings, demo: bool, logs: 
     let relay_settings = relay_settings(&settings, requests);
 
     let host = Host { clock: clock.clone(), registry: registry.clone(), tasks: control_tasks.clone() };
+    // before the database is touched: whoever cannot serve must not migrate either
+    let public = sockets::bind(address, "PORT").await?;
+    let ops = sockets::bind(ops_address, "SLUICE_OPS_PORT").await?;
+    Relay::try_folder(&relay_settings)?;
     let plane = ControlPlane::build(settings, host).await?;
     let (dial, accept) = tokio::sync::mpsc::channel(CONNECTIONS_WAITING);
     let around = Surroundings { clock, chance: Chance::from_entropy(), registry: registry.clone(), tasks: relay_tasks.clone() };
     let relay = Relay::build(relay_settings, ControlEndpoint::InMemory(dial), around).await?;
-    let public = ports::bind(address, "PORT").await?;
-    let ops = ports::bind(ops_address, "SLUICE_OPS_PORT").await?;
 
     plane.start();
     control_tasks
@@ -200,6 +254,7 @@ async fn serve(settings: Settings, requests: RequestSettings, demo: bool, logs: 
     relay_tasks.shutdown(LAST_MOMENTS).await;
     ops_end.cancel();
     control_tasks.shutdown(LAST_MOMENTS).await;
+    plane.close(LAST_MOMENTS).await;
     Ok(relay_tasks.lost().or_else(|| control_tasks.lost()).map_or(ExitCode::SUCCESS, |task| {
         error!("ended because {task} was lost");
         ExitCode::FAILURE
@@ -223,6 +278,7 @@ fn relay_settings(settings: &Settings, requests: RequestSettings) -> RelaySettin
         leave_notice: Duration::ZERO,
         drain_timeout: settings.drain_timeout,
         requests,
+        terms: settings.terms,
         notices: sluice_relay_node::config::Notices::default(),
     }
 }

@@ -1,24 +1,15 @@
 //! One port for both halves, and the way from one to the other.
 
-use std::net::SocketAddr;
-
-use anyhow::Context;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
 use sluice_domain::surface::{Half, half_of};
 use sluice_telemetry::drain::Drain;
 use tokio::io::DuplexStream;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tower::ServiceExt;
-
-/// Binds a port, or says which setting names it.
-pub(crate) async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} ({setting})"))
-}
 
 /// Gives each request to the half that answers its path.
 pub(crate) fn by_path(control: Router, relay: Router) -> Router {

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,11 +111,22 @@ pub async fn serve(listener: TcpListener, router: Router, end: impl Future<Outpu
     axum::serve(listener, router).with_graceful_shutdown(end).await
 }
 
-/// Asks an operations port on this machine, as a probe would: whether the page answers 200.
+/// Where a port of this machine is asked that is bound to an address: there, or on loopback when it is bound to every address.
+#[must_use]
+pub fn asked_at(bound: SocketAddr) -> SocketAddr {
+    let ip = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bound.port())
+}
+
+/// Asks a port on this machine, as a probe would: whether the page answers 200.
 ///
 /// # Errors
 /// When nothing answers within two seconds.
-pub async fn probe(address: std::net::SocketAddr, path: &str) -> io::Result<bool> {
+pub async fn probe(address: SocketAddr, path: &str) -> io::Result<bool> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let ask = async {
         let mut connection = tokio::net::TcpStream::connect(address).await?;
@@ -165,6 +177,18 @@ mod tests {
     async fn ready_when_every_check_is_and_each_has_its_line() {
         let ops = ops().ready_when("config", async || Ok(())).ready_when("spool", async || Ok(()));
         assert_eq!(read(&ops, "/readyz").await, (200, "ready\nconfig: ok\nspool: ok\n".to_owned()));
+    }
+
+    #[test]
+    fn a_port_is_asked_where_it_is_bound() {
+        for (bound, asked) in [
+            ("0.0.0.0:9090", "127.0.0.1:9090"),
+            ("[::]:9090", "[::1]:9090"),
+            ("10.1.2.3:9090", "10.1.2.3:9090"),
+            ("[fd00::7]:9090", "[fd00::7]:9090"),
+        ] {
+            assert_eq!(asked_at(bound.parse().unwrap()), asked.parse().unwrap(), "{bound}");
+        }
     }
 
     #[tokio::test]

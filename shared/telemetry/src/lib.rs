@@ -2,7 +2,7 @@
 //!
 //! What lives here: the only code that reads the clocks, touches the `metrics` crate, spawns tasks or listens to signals. What must
 //! not: anything about what Sluice does; this crate knows no other of ours. A binary uses it in this order: [`logs::init`],
-//! [`metrics::Registry::new`], [`panics::install`], [`tasks::Tasks::new`], work, [`tasks::Tasks::shutdown`].
+//! [`metrics::Registry::new`], [`panics::install`], [`ports::bind`], [`tasks::Tasks::new`], work, [`tasks::Tasks::shutdown`].
 
 pub mod build;
 pub mod chain;
@@ -12,5 +12,7 @@ pub mod health;
 pub mod logs;
 pub mod metrics;
 pub mod panics;
+pub mod ports;
+pub mod settings;
 pub mod signals;
 pub mod tasks;

@@ -7,12 +7,13 @@ use std::str::FromStr;
 
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_appender::rolling::{self, RollingFileAppender, Rotation};
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, reload};
 
-use crate::metrics::Registry;
+use crate::chain::Chain;
+use crate::metrics::{Counter, Registry};
 
 /// Log files kept in the folder; a new one begins each day (UTC).
 pub const MAX_FILES: usize = 14;
@@ -97,7 +98,7 @@ pub enum LogError {
         /// The folder.
         folder: PathBuf,
         /// Why.
-        source: rolling::InitError,
+        source: io::Error,
     },
     /// Logging has begun already.
     #[error("logging has begun already")]
@@ -105,6 +106,20 @@ pub enum LogError {
     /// Logging has ended.
     #[error("logging has ended")]
     Ended,
+}
+
+impl LogError {
+    /// The error with its causes on one line, after the name of the setting that is to blame.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let setting = match self {
+            Self::Format => "SLUICE_LOG_FORMAT: ",
+            Self::Filter { .. } => "SLUICE_LOG: ",
+            Self::Folder { .. } => "SLUICE_LOG_DIR: ",
+            Self::Begun | Self::Ended => "",
+        };
+        format!("{setting}{}", Chain(self)).replace('\n', " ")
+    }
 }
 
 /// Keeps logging alive. Drop it last: it writes out what waits.
@@ -126,6 +141,11 @@ pub fn init(settings: &LogSettings) -> Result<Logs, LogError> {
     Ok(logs)
 }
 
+/// Declares the metric that dropped lines are counted by.
+pub fn declare(registry: &Registry) -> Counter {
+    registry.counter("sluice_process_log_dropped_lines_total", "Log lines dropped because writing them took too long.")
+}
+
 impl Logs {
     /// Changes what is logged, at once.
     ///
@@ -143,8 +163,7 @@ impl Logs {
 
     /// Shows the lines that were dropped because the disk or the terminal was too slow, as a metric.
     pub fn observe(&self, registry: &Registry) {
-        let dropped_lines =
-            registry.counter("sluice_process_log_dropped_lines_total", "Log lines dropped because writing them took too long.");
+        let dropped_lines = declare(registry);
         let dropped = self.dropped.clone();
         registry.before_render(move || {
             let total: usize = dropped.iter().map(ErrorCounter::dropped_lines).sum();
@@ -197,6 +216,9 @@ fn writer(thread: &str, target: impl Write + Send + 'static) -> (NonBlocking, Wo
 
 fn daily_file(settings: &LogSettings) -> Result<Option<RollingFileAppender>, LogError> {
     let Some(folder) = &settings.log_dir else { return Ok(None) };
+    let unusable = |source| LogError::Folder { folder: folder.clone(), source };
+    // the appender would write to standard error by itself about a folder that is none
+    std::fs::create_dir_all(folder).map_err(unusable)?;
     RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix(settings.file_prefix)
@@ -204,7 +226,7 @@ fn daily_file(settings: &LogSettings) -> Result<Option<RollingFileAppender>, Log
         .max_log_files(MAX_FILES)
         .build(folder)
         .map(Some)
-        .map_err(|source| LogError::Folder { folder: folder.clone(), source })
+        .map_err(|error| unusable(io::Error::other(error)))
 }
 
 #[cfg(test)]
@@ -301,6 +323,7 @@ mod tests {
         let with_dir = LogSettings { log_dir: Some(folder.path().join("file")), ..settings("info") };
         let error = build(&with_dir, Page::default(), true).map(drop).unwrap_err();
         assert!(error.to_string().ends_with("/file"), "{error}");
+        assert!(error.told().starts_with("SLUICE_LOG_DIR: cannot write log files in "), "{}", error.told());
     }
 
     #[test]

@@ -6,13 +6,19 @@ use std::panic;
 
 use tracing::error;
 
-use crate::metrics::Counter;
+use crate::metrics::{Counter, Registry};
 
 /// Characters of a panic message that are logged.
 const MESSAGE_CHARS: usize = 200;
 
+/// Declares the metric that panics are counted by.
+pub fn declare(registry: &Registry) -> Counter {
+    registry.counter("sluice_process_panics_total", "Panics that were caught.")
+}
+
 /// Logs every panic with its place and backtrace, and counts it.
-pub fn install(panics: Counter) {
+pub fn install(registry: &Registry) {
+    let panics = declare(registry);
     panic::set_hook(Box::new(move |info| {
         panics.increment();
         let place = info.location().map(ToString::to_string).unwrap_or_default();

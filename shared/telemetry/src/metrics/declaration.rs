@@ -44,6 +44,22 @@ const FORBIDDEN_UNITS: &[&str] =
     &["ms", "millis", "milliseconds", "us", "micros", "minutes", "hours", "kb", "mb", "kib", "mib", "percent"];
 
 impl Declaration {
+    /// What its values count or measure in, read off the end of its name: a base unit, or `count` for numbers of things.
+    #[must_use]
+    pub fn unit(&self) -> &'static str {
+        let bare = self.name.strip_suffix("_total").unwrap_or(self.name);
+        match bare.rsplit('_').next().unwrap_or_default() {
+            "seconds" => "seconds",
+            "bytes" => "bytes",
+            "tokens" => "tokens",
+            "quota" => "quota units",
+            "ratio" => "ratio",
+            "seq" => "sequence number",
+            "connected" | "info" => "0 or 1",
+            _ => "count",
+        }
+    }
+
     /// What is wrong with it, if anything.
     pub(super) fn problem(&self) -> Option<String> {
         let Self { name, kind, help, labels } = self;
@@ -88,6 +104,14 @@ mod tests {
     fn a_declaration_that_keeps_the_rules_has_no_problem() {
         assert_eq!(GOOD.problem(), None);
         assert_eq!(Declaration { name: "sluice_control_rows_total", kind: Kind::Counter, ..GOOD }.problem(), None);
+    }
+
+    #[test]
+    fn the_unit_stands_at_the_end_of_the_name() {
+        let unit = |name| Declaration { name, ..GOOD }.unit();
+        assert_eq!(unit("sluice_relay_added_seconds"), "seconds");
+        assert_eq!(unit("sluice_relay_charged_quota_total"), "quota units");
+        assert_eq!(unit("sluice_relay_requests_total"), "count");
     }
 
     #[test]
