@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sluice_billing::lease::Terms;
 use sluice_domain::{Clock, UnixMillis};
 use sluice_providers::Catalog;
 use sluice_sealed::Keyring;
@@ -21,6 +22,8 @@ pub struct App {
     pub db: Db,
     /// The clocks.
     pub clock: Clock,
+    /// How long leases live, and what else takes its time between relays and ledger.
+    pub terms: Terms,
     /// Keys for secrets at rest and for digests.
     pub keyring: Arc<Keyring>,
     /// Providers there are.

@@ -15,10 +15,13 @@ pub mod http;
 pub mod jobs;
 pub mod leases;
 pub mod metrics;
+pub mod models;
 pub mod nodes;
 pub mod pricing;
 pub mod providers;
 pub mod publish;
+#[doc(hidden)]
+pub mod pure;
 pub mod rpc;
 pub mod settings;
 pub mod settlement;

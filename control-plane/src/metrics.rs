@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use sluice_telemetry::metrics::{Counter, Counters, Gauge, Histogram, Histograms, Labels, Registry};
+use sluice_telemetry::metrics::{Counter, Counters, Gauge, Gauges, Histogram, Histograms, Labels, Registry};
 
 use crate::db::Db;
 use crate::leases::{Answer, Refused, jobs};
@@ -22,9 +22,11 @@ pub struct Metrics {
     gaps: Counter,
     settlement_errors: Counter,
     settlement: Histogram,
+    lag: Histogram,
     batch: Histogram,
     statements: Counter,
     grants: Counters<Granting>,
+    recalls: Counter,
     granting: Histogram,
     doubted: Counter,
     released: Counter,
@@ -32,6 +34,7 @@ pub struct Metrics {
     job_time: Histograms<Job>,
     relays: Gauge,
     config_seq: Gauge,
+    connections: Gauges<Connection>,
 }
 
 impl Metrics {
@@ -53,9 +56,14 @@ impl Metrics {
             settlement_errors: registry
                 .counter("sluice_control_settlement_errors_total", "Settlements that failed and will be tried again."),
             settlement: registry.histogram("sluice_control_settlement_seconds", "Time of one settling transaction."),
+            lag: registry.histogram(
+                "sluice_control_settlement_lag_seconds",
+                "Time from the end of a request to its settlement, of the oldest request in each report.",
+            ),
             batch: registry.histogram("sluice_control_settlement_records", "Requests in one settling transaction."),
             statements: registry.counter("sluice_control_settlement_statements_total", "Write statements of settlements."),
             grants: registry.counters("sluice_control_grants_total", "Answers to relays that asked for money."),
+            recalls: registry.counter("sluice_control_recalls_total", "Accounts whose unused money was asked back from relays."),
             granting: registry.histogram("sluice_control_grant_seconds", "Time of one transaction that grants leases."),
             doubted: registry.counter("sluice_control_doubted_leases_total", "Leases whose relay was lost."),
             released: registry.counter("sluice_control_released_leases_total", "Leases in doubt whose remainder went back."),
@@ -63,12 +71,13 @@ impl Metrics {
             job_time: registry.histograms("sluice_control_job_seconds", "Time of one run of a job."),
             relays: registry.gauge("sluice_control_relays", "Relays heard of lately."),
             config_seq: registry.gauge("sluice_control_config_seq", "Config sequence relays are told of by this replica."),
+            connections: registry.gauges("sluice_control_database_connections", "Connections to the database."),
         }
     }
 
     /// Shows how busy the connections to the database are, each time somebody looks.
-    pub fn watch_database(registry: &Registry, db: &Db) {
-        let connections = registry.gauges::<Connection>("sluice_control_database_connections", "Connections to the database.");
+    pub fn watch_database(&self, registry: &Registry, db: &Db) {
+        let connections = self.connections.clone();
         let db = db.clone();
         registry.before_render(move || {
             let (open, idle) = db.connections();
@@ -77,8 +86,8 @@ impl Metrics {
         });
     }
 
-    /// A settlement that was committed.
-    pub fn settled(&self, settled: &Settled, took: Duration) {
+    /// A settlement that was committed, and how long its oldest request waited for it.
+    pub fn settled(&self, settled: &Settled, took: Duration, lag: Option<Duration>) {
         let counts = &settled.counts;
         self.requests.add(counts.requests);
         self.quota.add(counts.quota);
@@ -90,6 +99,9 @@ impl Metrics {
         self.statements.add(counts.statements);
         self.gaps.add(u64::from(settled.has_gap));
         self.settlement.record_time(took);
+        if let Some(lag) = lag {
+            self.lag.record_time(lag);
+        }
         self.batch.record_count(counts.requests);
     }
 
@@ -100,7 +112,8 @@ impl Metrics {
 
     /// Requests for money that were decided.
     pub fn granted(&self, answers: &[Option<Answer>], took: Duration) {
-        for answer in answers {
+        // one that waits is counted when its answer is known
+        for answer in answers.iter().filter(|answer| !matches!(answer, Some(Answer::Waits { .. }))) {
             self.grants.of(&Granting::of(answer.as_ref())).increment();
         }
         self.granting.record_time(took);
@@ -109,6 +122,11 @@ impl Metrics {
     /// Requests for money that could not be decided.
     pub fn not_granted(&self, count: usize) {
         self.grants.of(&Granting::Unavailable).add(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// Money of so many accounts was asked back.
+    pub fn recalled(&self, accounts: usize) {
+        self.recalls.add(u64::try_from(accounts).unwrap_or(u64::MAX));
     }
 
     /// What became of leases of lost relays.
@@ -229,6 +247,7 @@ impl Granting {
             Some(Answer::Refused(Refused::Exhausted { .. })) => Self::Exhausted,
             Some(Answer::Refused(Refused::Frozen { .. })) => Self::Frozen,
             Some(Answer::Refused(Refused::UnknownAccount)) => Self::UnknownAccount,
+            Some(Answer::Waits { .. } | Answer::Unknown) => Self::Unavailable,
         }
     }
 }

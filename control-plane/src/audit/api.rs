@@ -9,9 +9,9 @@ use utoipa_axum::routes;
 
 use super::{AuditFilter, AuditRow};
 use crate::app::App;
-use crate::http::{Answer, ApiError, Asking, Count, Listing, Moment, Page, Paging, Query, Refused, SortKey};
+use crate::http::{Answer, ApiError, Asking, Between, Count, Listing, Moment, Page, Paging, Query, Refused, SortKey};
 
-const SORTS: [SortKey; 1] = [SortKey { word: "at", column: "id" }];
+const SORTS: [SortKey; 1] = [SortKey::number("at", "id")];
 
 /// One change.
 #[derive(Debug, Serialize, ToSchema)]
@@ -27,8 +27,8 @@ struct View {
     /// To what.
     #[schema(example = "token:12")]
     target: String,
-    /// What it was about. Holds no secrets.
-    #[schema(value_type = Object)]
+    /// What it was about; `null`: the action says it all. Holds no secrets.
+    #[schema(value_type = Option<Object>)]
     detail: serde_json::Value,
     /// From where.
     client_ip: Option<String>,
@@ -61,6 +61,14 @@ struct ListQuery {
     action: Option<String>,
     /// Only to this object.
     target: Option<String>,
+    /// Only those made then or later.
+    #[serde(rename = "at.gte")]
+    #[param(rename = "at.gte")]
+    from: Option<Moment>,
+    /// Only those made before.
+    #[serde(rename = "at.lt")]
+    #[param(rename = "at.lt")]
+    before: Option<Moment>,
 }
 
 /// The route of the audit trail.
@@ -76,6 +84,7 @@ pub fn routes() -> OpenApiRouter<App> {
 async fn list(State(app): State<App>, asking: Asking, Query(query): Query<ListQuery>) -> Result<Answer<Page<View>>, ApiError> {
     let paging = Paging { limit: query.limit, cursor: query.cursor, sort: query.sort, count: query.count };
     let listing = Listing::new(paging, &SORTS, "id", "-at")?;
-    let filter = AuditFilter { actor_id: query.actor_id, action: query.action, target: query.target };
+    let at = Between::new(query.from, query.before);
+    let filter = AuditFilter { actor_id: query.actor_id, action: query.action, target: query.target, at };
     Ok(Answer::ok(super::list(&app, &asking, &filter, &listing).await?.map(View::from)))
 }

@@ -12,7 +12,7 @@ use sluice_domain::{Role, UnixMillis, UserId};
 use crate::app::App;
 use crate::auth::{Actor, Scope};
 use crate::db::Tx;
-use crate::http::{ApiError, Asking, Listing, Page};
+use crate::http::{ApiError, Asking, Between, Listing, Page};
 
 pub use api::routes;
 
@@ -44,6 +44,8 @@ pub struct AuditFilter {
     pub action: Option<String>,
     /// Only to this object.
     pub target: Option<String>,
+    /// Only in this span.
+    pub at: Between,
 }
 
 /// Writes down what somebody did. The detail is what the object is like afterwards, or what was asked for; never a secret.
@@ -80,6 +82,23 @@ pub async fn write_as(
         client_ip: Some(client_ip.to_string()),
     };
     store::insert(tx, &row).await?;
+    Ok(())
+}
+
+/// Writes down what Sluice did by itself.
+///
+/// # Errors
+/// When the database is away.
+pub async fn write_by_itself(
+    tx: &Tx,
+    now: UnixMillis,
+    action: &str,
+    target: &str,
+    detail: &impl Serialize,
+) -> Result<(), ApiError> {
+    let detail = serde_json::to_string(detail).map_err(ApiError::internal)?;
+    let (action, target) = (action.to_owned(), target.chars().take(store::TARGET_CHARS).collect());
+    store::insert(tx, &AuditRow { id: 0, at: now, actor_id: None, action, target, detail, client_ip: None }).await?;
     Ok(())
 }
 

@@ -26,13 +26,14 @@ pub(super) async fn insert(tx: &Tx, row: &AuditRow) -> Result<(), DbErr> {
 }
 
 pub(super) async fn list(db: &impl ConnectionTrait, filter: &AuditFilter, listing: &Listing) -> Result<Page<AuditRow>, DbErr> {
-    let select = Query::select()
+    let mut select = Query::select()
         .columns(["id", "at", "actor_id", "action", "target", "detail", "client_ip"])
         .from("audit")
         .and_where_option(filter.actor_id.map(|id| Expr::col("actor_id").eq(id)))
         .and_where_option(filter.action.as_deref().map(|action| Expr::col("action").eq(action)))
         .and_where_option(filter.target.as_deref().map(|target| Expr::col("target").eq(target)))
         .to_owned();
+    filter.at.narrow(&mut select, "at");
     listing.read(db, select, read, |row, _| (row.id.into(), row.id.into())).await
 }
 

@@ -99,6 +99,15 @@ impl Actor {
         self.need_scope(scope)
     }
 
+    /// Lets them pass who may do all that their role may: by session, or by a management token with every scope. What gives somebody
+    /// a way in, or a higher role, needs it; with less, a script could come back by that way and do the rest.
+    ///
+    /// # Errors
+    /// When they act by a management token that lacks a scope.
+    pub fn need_every_scope(&self) -> Result<(), Denied> {
+        Scope::ALL.into_iter().try_for_each(|scope| self.need_scope(scope))
+    }
+
     /// Whether an object of this owner is theirs to see: their own, or anybody's for administrators.
     #[must_use]
     pub fn sees(&self, owner: UserId) -> bool {

@@ -54,61 +54,74 @@ pub async fn first_run(app: &App, settings: &FirstRunSettings) -> Result<FirstRu
     if set_up::is_set_up(app).await? {
         return Ok(FirstRun { setup_link_path: None });
     }
-    check(settings)?;
+    if let Some((setting, rule)) = first_run_problems(settings).into_iter().next() {
+        return Err(FirstRunError::Setting { setting, rule });
+    }
     let digest = match &settings.root_password {
         Some(password) => Some(app.passwords.digest(password.clone()).await?),
         None => None,
     };
     let tx = app.db.begin().await?;
-    make_root(app, &tx, settings, digest, now).await?;
-    let can_sign_in = settings.root_password.is_some() || settings.root_access_token.is_some();
+    if set_up::lock(&tx).await? {
+        return Ok(FirstRun { setup_link_path: None });
+    }
+    let can_sign_in = make_root(app, &tx, settings, digest, now).await?;
     let setup_link_path = if can_sign_in {
         set_up::close(&tx, now).await?;
         None
     } else {
-        Some(set_up::make_link(app, &tx).await?)
+        Some(set_up::make_link(app, &tx, now).await?)
     };
     tx.commit().await?;
     app.poke.look();
     Ok(FirstRun { setup_link_path })
 }
 
-fn check(settings: &FirstRunSettings) -> Result<(), FirstRunError> {
-    let refuse = |setting, rule: String| Err(FirstRunError::Setting { setting, rule });
-    if let Some(Err(rule)) = settings.root_password.as_ref().map(|password| check_password(password, ROOT, Role::Root)) {
-        return refuse("INITIAL_ROOT_PASSWORD", rule.to_string());
-    }
-    if let Some(Err(rule)) = settings.root_token.as_ref().map(|key| tokens::check_given_key(key.expose_secret())) {
-        return refuse("INITIAL_ROOT_TOKEN", rule.to_owned());
-    }
-    if let Some(Err(rule)) =
-        settings.root_access_token.as_ref().map(|secret| management::check_given_secret(secret.expose_secret()))
-    {
-        return refuse("INITIAL_ROOT_ACCESS_TOKEN", rule.to_owned());
-    }
-    Ok(())
+/// Which of these settings break their rules, with the rule. Processes ask before anything is opened.
+pub(crate) fn first_run_problems(settings: &FirstRunSettings) -> Vec<(&'static str, String)> {
+    let password = settings.root_password.as_ref().map(|password| check_password(password, ROOT, Role::Root));
+    let token = settings.root_token.as_ref().map(|key| tokens::check_given_key(key.expose_secret()));
+    let management = settings.root_access_token.as_ref().map(|secret| management::check_given_secret(secret.expose_secret()));
+    let broken = [
+        ("INITIAL_ROOT_PASSWORD", password.and_then(Result::err).map(|rule| rule.to_string())),
+        ("INITIAL_ROOT_TOKEN", token.and_then(Result::err).map(ToOwned::to_owned)),
+        ("INITIAL_ROOT_ACCESS_TOKEN", management.and_then(Result::err).map(ToOwned::to_owned)),
+    ];
+    broken.into_iter().filter_map(|(setting, rule)| Some((setting, rule?))).collect()
 }
 
+/// Makes root as the settings say, or gives what they say to the root there is. Answers whether somebody can sign in by it.
 async fn make_root(
     app: &App,
     tx: &Tx,
     settings: &FirstRunSettings,
     password_hash: Option<String>,
     now: UnixMillis,
-) -> Result<(), ApiError> {
-    let wanted = settings.root_token.is_some() || settings.root_access_token.is_some() || settings.root_password.is_some();
-    if !wanted || users::first_root(tx).await?.is_some() {
-        return Ok(());
+) -> Result<bool, ApiError> {
+    let FirstRunSettings { root_token, root_access_token, root_password: _ } = settings;
+    let can_sign_in = password_hash.is_some() || root_access_token.is_some();
+    if !can_sign_in && root_token.is_none() {
+        return Ok(false);
     }
-    let root = users::open(tx, NewAccount { password_hash, ..NewAccount::new(ROOT, Role::Root) }, now).await?;
+    let found = users::first_root(tx).await?;
+    let is_new = found.is_none();
+    let root = match (found, password_hash) {
+        // a start before this one made root by a key alone
+        (Some(root), Some(hash)) => {
+            let account = NewAccount { password_hash: Some(hash), ..NewAccount::new(&root.username, Role::Root) };
+            users::take_over(tx, root, account, now).await?
+        }
+        (Some(root), None) => root,
+        (None, password_hash) => users::open(tx, NewAccount { password_hash, ..NewAccount::new(ROOT, Role::Root) }, now).await?,
+    };
     let mut changes = vec![Changed::User(root.id)];
-    if let Some(key) = &settings.root_token {
+    if let Some(key) = root_token.as_ref().filter(|_| is_new) {
         let token = tokens::open_given(app, tx, root.id, key, now).await?;
         changes.push(Changed::Token(token));
     }
-    if let Some(secret) = &settings.root_access_token {
+    if let Some(secret) = root_access_token {
         management::open_given(app, tx, root.id, secret, now).await?;
     }
     log::record(tx, now, &changes).await?;
-    Ok(())
+    Ok(can_sign_in)
 }

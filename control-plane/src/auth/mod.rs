@@ -12,13 +12,15 @@ mod passwords;
 mod session_store;
 mod set_up;
 mod sign_in;
-mod site;
+mod site_store;
 
 pub use actor::{Actor, Denied, Scope};
 pub use api::{Session, routes};
+pub(crate) use first_run::first_run_problems;
 pub use first_run::{FirstRun, FirstRunError, first_run};
 pub use identify::{Identity, identify};
 pub use passwords::{PasswordRule, Passwords, check_password};
+pub(crate) use session_store::session_cookie;
 pub use session_store::{COOKIE, SESSION_MILLIS, SessionRows, end_sessions, session_layer};
 pub use set_up::{NewRoot, SETUP_PATH, is_set_up, set_up};
 pub use sign_in::sign_in;

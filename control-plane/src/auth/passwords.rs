@@ -19,6 +19,8 @@ const TURN_LIMIT: Duration = Duration::from_secs(5);
 const MAX_CHARS: usize = 128;
 /// Letters a password needs besides a common word, repeated or not.
 const OWN_LETTERS: usize = 5;
+/// Usernames below this many characters may be part of a password: nearly every password has an `a`.
+const TELLING_USERNAME: usize = 3;
 /// What passwords are most often made of. With digits and signs taken off, a password must be something else.
 const COMMON: &str = include_str!("common_passwords.txt");
 
@@ -54,7 +56,7 @@ pub fn check_password(password: &SecretString, username: &str, role: Role) -> Re
         return Err(PasswordRule::TooLong);
     }
     let folded = text.to_lowercase();
-    if folded.contains(&username.to_lowercase()) {
+    if username.chars().count() >= TELLING_USERNAME && folded.contains(&username.to_lowercase()) {
         return Err(PasswordRule::HasUsername);
     }
     if is_common(&folded) {
@@ -208,6 +210,13 @@ mod tests {
         assert_eq!(check_password(&"kettle-9x".into(), "ana", Role::User), Ok(()));
         assert_eq!(rule(&"kettle-harbour ".repeat(20)), Err(PasswordRule::TooLong));
         assert_eq!(rule("my-ROOT-kettle-9"), Err(PasswordRule::HasUsername));
+    }
+
+    #[test]
+    fn a_username_of_one_or_two_letters_may_be_part_of_a_password() {
+        for (username, expected) in [("a", Ok(())), ("ki", Ok(())), ("kit", Err(PasswordRule::HasUsername)), ("小明", Ok(()))] {
+            assert_eq!(check_password(&"a kitten and 小明".into(), username, Role::User), expected, "{username}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::{HeaderMap, header};
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{ConnectionTrait, DbErr};
 use sluice_domain::{Clock, UserId};
@@ -50,6 +51,13 @@ pub fn session_layer(app: &App) -> SessionManagerLayer<SessionRows> {
         .with_same_site(SameSite::Lax)
         .with_secure(false)
         .with_expiry(Expiry::OnInactivity(Duration::milliseconds(SESSION_MILLIS)))
+}
+
+/// The session cookie of a request.
+pub(crate) fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.into_iter().find_map(|(name, value)| (name == COOKIE).then_some(value))
 }
 
 /// Ends every session of a user but one: they were disabled, deleted, or changed their password.

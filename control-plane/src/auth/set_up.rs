@@ -5,7 +5,7 @@ use sluice_domain::{Role, UnixMillis};
 use sluice_sealed::random;
 
 use super::passwords::check_password;
-use super::site;
+use super::site_store;
 use crate::app::App;
 use crate::db::Tx;
 use crate::http::{ApiError, Caller, Code, Rules};
@@ -15,6 +15,8 @@ use crate::{audit, auth::Actor};
 
 /// The page that takes the secret: `/setup?secret=…`.
 pub const SETUP_PATH: &str = "/setup?secret=";
+/// Starts within this time of one another are one start of a fleet.
+const SAME_START_MILLIS: i64 = 60_000;
 
 /// What the first user chooses.
 #[derive(Debug)]
@@ -32,21 +34,64 @@ pub struct NewRoot {
 /// # Errors
 /// When the database is away.
 pub async fn is_set_up(app: &App) -> Result<bool, ApiError> {
-    Ok(site::get(app.db.read(), site::SET_UP_AT).await?.is_some())
+    Ok(site_store::get(app.db.read(), site_store::SET_UP_AT).await?.is_some())
 }
 
-/// Makes a link, and the one made before useless. Answers the path with the secret.
-pub(super) async fn make_link(app: &App, tx: &Tx) -> Result<String, sea_orm::DbErr> {
-    let secret = hex::encode(random::bytes::<24>());
-    site::remove(tx, site::SETUP_SECRET).await?;
-    site::insert(tx, site::SETUP_SECRET, &digest(app, &secret)).await?;
-    Ok(format!("{SETUP_PATH}{secret}"))
+/// Waits until no other process sets the site up or starts. Answers whether it is set up then.
+pub(super) async fn lock(tx: &Tx) -> Result<bool, sea_orm::DbErr> {
+    site_store::lock(tx).await?;
+    Ok(site_store::get(tx, site_store::SET_UP_AT).await?.is_some())
+}
+
+/// Makes a link, and the one made before useless; replicas that start together print the same one. Answers the path with the secret.
+/// The caller has the lock.
+pub(super) async fn make_link(app: &App, tx: &Tx, now: UnixMillis) -> Result<String, sea_orm::DbErr> {
+    let last = site_store::get(tx, site_store::SETUP_SECRET).await?.as_deref().and_then(Seed::parse);
+    if let Some(seed) = last.filter(|seed| now.millis_since(seed.made_at).abs() < SAME_START_MILLIS) {
+        return Ok(format!("{SETUP_PATH}{}", seed.secret(app).expose_secret()));
+    }
+    let seed = Seed { nonce: hex::encode(random::bytes::<24>()), made_at: now };
+    site_store::remove(tx, site_store::SETUP_SECRET).await?;
+    site_store::insert(tx, site_store::SETUP_SECRET, &seed.to_text()).await?;
+    Ok(format!("{SETUP_PATH}{}", seed.secret(app).expose_secret()))
+}
+
+/// Uses the link up, if this is its secret. The caller has the lock.
+async fn use_link(app: &App, tx: &Tx, secret: &SecretString) -> Result<bool, sea_orm::DbErr> {
+    let last = site_store::get(tx, site_store::SETUP_SECRET).await?.as_deref().and_then(Seed::parse);
+    // of two digests it tells nothing how far they are the same
+    let is_it = last.is_some_and(|seed| digest(app, &seed.secret(app)) == digest(app, secret));
+    if is_it {
+        site_store::remove(tx, site_store::SETUP_SECRET).await?;
+    }
+    Ok(is_it)
+}
+
+/// What is stored of a link: whoever has the master key can print it again, and whoever has the database alone cannot.
+struct Seed {
+    nonce: String,
+    made_at: UnixMillis,
+}
+
+impl Seed {
+    fn parse(text: &str) -> Option<Self> {
+        let (nonce, made_at) = text.split_once(' ')?;
+        Some(Self { nonce: nonce.to_owned(), made_at: UnixMillis(made_at.parse().ok()?) })
+    }
+
+    fn to_text(&self) -> String {
+        format!("{} {}", self.nonce, self.made_at)
+    }
+
+    fn secret(&self, app: &App) -> SecretString {
+        digest(app, &SecretString::from(self.to_text())).into()
+    }
 }
 
 /// Marks the site as set up, for good.
 pub(super) async fn close(tx: &Tx, now: UnixMillis) -> Result<(), sea_orm::DbErr> {
-    site::remove(tx, site::SETUP_SECRET).await?;
-    site::insert(tx, site::SET_UP_AT, &now.to_string()).await
+    site_store::remove(tx, site_store::SETUP_SECRET).await?;
+    site_store::insert(tx, site_store::SET_UP_AT, &now.to_string()).await
 }
 
 /// Makes the first user, who is root. A root user without password, made by `INITIAL_ROOT_TOKEN`, becomes theirs.
@@ -66,7 +111,10 @@ pub async fn set_up(app: &App, caller: &Caller, new: NewRoot) -> Result<User, Ap
 
     let now = app.clock.wall();
     let tx = app.db.begin().await?;
-    if !site::take(&tx, site::SETUP_SECRET, &digest(app, new.secret.expose_secret())).await? {
+    if lock(&tx).await? {
+        return Err(ApiError::new(Code::AlreadySetUp, "sign in instead"));
+    }
+    if !use_link(app, &tx, &new.secret).await? {
         return Err(ApiError::new(Code::BadSetupSecret, "use the link printed at the last start"));
     }
     close(&tx, now).await?;
@@ -83,6 +131,6 @@ pub async fn set_up(app: &App, caller: &Caller, new: NewRoot) -> Result<User, Ap
     Ok(user)
 }
 
-fn digest(app: &App, secret: &str) -> String {
-    hex::encode(app.keyring.current().digest_key().digest(&format!("set-up\n{secret}")).0)
+fn digest(app: &App, secret: &SecretString) -> String {
+    hex::encode(app.keyring.current().digest_key().digest(&format!("set-up\n{}", secret.expose_secret())).0)
 }

@@ -14,14 +14,11 @@ use super::{Channel, ChannelFields, ChannelFilter, ChannelKey};
 use crate::app::App;
 use crate::http::words::StatusName;
 use crate::http::{
-    Answer, ApiError, Asking, Count, DecimalText, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query, Refused, SortKey,
+    Answer, ApiError, Asking, Between, Count, DecimalText, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query,
+    Refused, SortKey,
 };
 
-const SORTS: [SortKey; 3] = [
-    SortKey { word: "id", column: "id" },
-    SortKey { word: "name", column: "name" },
-    SortKey { word: "priority", column: "priority" },
-];
+const SORTS: [SortKey; 3] = [SortKey::number("id", "id"), SortKey::text("name", "name"), SortKey::number("priority", "priority")];
 
 /// How a channel is, by its status and that of its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -65,7 +62,15 @@ struct View {
     model_mapping: BTreeMap<String, String>,
     /// Price of cached input ÷ input price, as decimal text; `null`: the model's.
     cache_read_ratio: Option<String>,
-    /// The first and last characters of the first key.
+    /// Whether it is switched off by itself when its upstream refuses it for good.
+    auto_ban: bool,
+    /// Whether an empty answer is tried elsewhere; `false`: it is passed on.
+    empty_reply_retry: bool,
+    /// What becomes of a stream whose caller left.
+    client_abort: ClientAbort,
+    /// The longest wait for the first output of a stream, in seconds; `null`: as everywhere.
+    first_output_secs: Option<i64>,
+    /// The first and last characters of the first key; `null`: it has none.
     key_hint: Option<String>,
     /// Its keys, in order. The keys themselves are never shown here.
     keys: Vec<KeyView>,
@@ -82,15 +87,28 @@ struct View {
 #[schema(as = ChannelKey)]
 struct KeyView {
     id: i64,
-    /// The first and last characters of the key.
+    /// The first and last characters of the key; empty where the provider asks for none.
     key_hint: String,
     #[schema(value_type = StatusName)]
     status: Status,
+    /// Why Sluice switched it off.
+    status_reason: Option<String>,
+}
+
+/// What becomes of a stream whose caller left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ClientAbort {
+    /// It is cancelled at once; what had come is billed.
+    Cancel,
+    /// It is read on for up to 15 seconds, for the usage that its upstream reports.
+    Drain,
 }
 
 impl View {
-    fn of(channel: Channel, config_seq: Option<i64>) -> Self {
-        let health = health(&channel);
+    fn of(app: &App, channel: Channel, config_seq: Option<i64>) -> Self {
+        let needs_key = app.catalog.get(&channel.provider).is_none_or(|provider| !provider.auth.key_optional);
+        let health = Health::of(&channel, needs_key);
         let keys: Vec<KeyView> = channel.keys.into_iter().map(KeyView::from).collect();
         Self {
             id: channel.id.get(),
@@ -107,7 +125,11 @@ impl View {
             health,
             model_mapping: channel.model_mapping,
             cache_read_ratio: channel.cache_read_ratio.map(|ratio| ratio.to_string()),
-            key_hint: keys.first().map(|key| key.key_hint.clone()),
+            auto_ban: !channel.policy.stays_on,
+            empty_reply_retry: !channel.policy.keeps_empty,
+            client_abort: if channel.policy.drains { ClientAbort::Drain } else { ClientAbort::Cancel },
+            first_output_secs: Some(channel.policy.first_output_millis / 1_000).filter(|secs| *secs > 0),
+            key_hint: keys.first().map(|key| key.key_hint.clone()).filter(|hint| !hint.is_empty()),
             keys,
             created_at: Moment(channel.created_at),
             updated_at: Moment(channel.updated_at),
@@ -118,18 +140,22 @@ impl View {
 
 impl From<ChannelKey> for KeyView {
     fn from(key: ChannelKey) -> Self {
-        Self { id: key.id.get(), key_hint: key.hint, status: key.status }
+        Self { id: key.id.get(), key_hint: key.hint, status: key.status, status_reason: key.status_reason }
     }
 }
 
-fn health(channel: &Channel) -> Health {
-    let usable = channel.keys.iter().filter(|key| key.status.is_enabled()).count();
-    if !channel.status.is_enabled() || usable == 0 {
-        Health::Off
-    } else if usable < channel.keys.len() {
-        Health::Degraded
-    } else {
-        Health::Ok
+impl Health {
+    /// Of a channel; `needs_key` says whether its provider asks for one.
+    fn of(channel: &Channel, needs_key: bool) -> Self {
+        let usable = channel.keys.iter().filter(|key| key.status.is_enabled()).count();
+        let is_keyless = channel.keys.is_empty() && !needs_key;
+        if !channel.status.is_enabled() || (usable == 0 && !is_keyless) {
+            Self::Off
+        } else if usable < channel.keys.len() {
+            Self::Degraded
+        } else {
+            Self::Ok
+        }
     }
 }
 
@@ -167,6 +193,14 @@ struct NewBody {
     status: Option<Status>,
     /// Price of cached input ÷ input price, 0 to 1. Left out: the model's.
     cache_read_ratio: Option<DecimalText>,
+    /// Whether it is switched off by itself when its upstream refuses it for good. Left out: `true`.
+    auto_ban: Option<bool>,
+    /// Whether an empty answer is tried elsewhere. Left out: `true`.
+    empty_reply_retry: Option<bool>,
+    /// What becomes of a stream whose caller left. Left out: `cancel`.
+    client_abort: Option<ClientAbort>,
+    /// The longest wait for the first output of a stream, 1 to 3600 seconds. Left out: as everywhere.
+    first_output_secs: Option<i64>,
 }
 
 /// What is to change of a channel. Fields that are left out stay.
@@ -204,6 +238,13 @@ struct PatchBody {
     #[serde(default)]
     #[schema(value_type = Option<DecimalText>)]
     cache_read_ratio: Patch<DecimalText>,
+    auto_ban: Option<bool>,
+    empty_reply_retry: Option<bool>,
+    client_abort: Option<ClientAbort>,
+    /// `null`: as everywhere.
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    first_output_secs: Patch<i64>,
 }
 
 /// The keys of a channel themselves.
@@ -245,6 +286,14 @@ struct ListQuery {
     model: Option<String>,
     /// Only those that serve this group.
     group: Option<String>,
+    /// Only those made then or later.
+    #[serde(rename = "created_at.gte")]
+    #[param(rename = "created_at.gte")]
+    from: Option<Moment>,
+    /// Only those made before.
+    #[serde(rename = "created_at.lt")]
+    #[param(rename = "created_at.lt")]
+    before: Option<Moment>,
 }
 
 /// The routes of channels.
@@ -260,9 +309,9 @@ pub fn routes() -> OpenApiRouter<App> {
 async fn list(State(app): State<App>, asking: Asking, Query(query): Query<ListQuery>) -> Result<Answer<Page<View>>, ApiError> {
     let paging = Paging { limit: query.limit, cursor: query.cursor, sort: query.sort, count: query.count };
     let listing = Listing::new(paging, &SORTS, "id", "-priority")?;
-    let ListQuery { q, status, provider, model, group, .. } = query;
-    let filter = ChannelFilter { text: q, status, provider, model, group };
-    Ok(Answer::ok(super::list(&app, &asking, &filter, &listing).await?.map(|channel| View::of(channel, None))))
+    let ListQuery { q, status, provider, model, group, from, before, .. } = query;
+    let filter = ChannelFilter { text: q, status, provider, model, group, made: Between::new(from, before) };
+    Ok(Answer::ok(super::list(&app, &asking, &filter, &listing).await?.map(|channel| View::of(&app, channel, None))))
 }
 
 /// Makes a channel. Live on every relay within a second. Administrators only.
@@ -289,11 +338,15 @@ async fn create(State(app): State<App>, asking: Asking, Json(body): Json<NewBody
         status: body.status,
         model_mapping: body.model_mapping,
         cache_read_ratio: set(body.cache_read_ratio.map(|ratio| ratio.0)),
+        auto_ban: body.auto_ban,
+        empty_reply_retry: body.empty_reply_retry,
+        drains: body.client_abort.map(|abort| abort == ClientAbort::Drain),
+        first_output_secs: set(body.first_output_secs),
     };
     let made = super::create(&app, &asking, fields).await?;
     let location = format!("/api/channels/{}", made.object.id);
     let (rev, seq) = (made.object.rev, made.config_seq);
-    Ok(Answer::created(View::of(made.object, seq), location).at_rev(rev).at_seq(seq))
+    Ok(Answer::created(View::of(&app, made.object, seq), location).at_rev(rev).at_seq(seq))
 }
 
 /// Shows a channel. Administrators only.
@@ -304,7 +357,7 @@ async fn create(State(app): State<App>, asking: Asking, Json(body): Json<NewBody
 async fn get(State(app): State<App>, asking: Asking, Path(id): Path<i64>) -> Result<Answer<View>, ApiError> {
     let channel = super::get(&app, &asking, ChannelId::new(id)).await?;
     let rev = channel.rev;
-    Ok(Answer::ok(View::of(channel, None)).at_rev(rev))
+    Ok(Answer::ok(View::of(&app, channel, None)).at_rev(rev))
 }
 
 /// Changes a channel. Live on every relay within a second. Administrators only.
@@ -336,10 +389,14 @@ async fn patch(
         status: body.status,
         model_mapping: body.model_mapping,
         cache_read_ratio: body.cache_read_ratio.try_map(|ratio| Ok::<_, ApiError>(ratio.0))?,
+        auto_ban: body.auto_ban,
+        empty_reply_retry: body.empty_reply_retry,
+        drains: body.client_abort.map(|abort| abort == ClientAbort::Drain),
+        first_output_secs: body.first_output_secs,
     };
     let changed = super::patch(&app, &asking, ChannelId::new(id), fields).await?;
     let (rev, seq) = (changed.object.rev, changed.config_seq);
-    Ok(Answer::ok(View::of(changed.object, seq)).at_rev(rev).at_seq(seq))
+    Ok(Answer::ok(View::of(&app, changed.object, seq)).at_rev(rev).at_seq(seq))
 }
 
 /// Deletes a channel and its keys. Administrators only.

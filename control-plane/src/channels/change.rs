@@ -6,8 +6,9 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use sluice_domain::{ChannelId, ChannelKeyId, Role, Status};
 use sluice_providers::Provider;
+use tracing::warn;
 
-use super::{Channel, ChannelFields, not_found, rules, store};
+use super::{Channel, ChannelFields, Policy, demo, not_found, rules, store};
 use crate::app::App;
 use crate::auth::Scope;
 use crate::db::Tx;
@@ -15,6 +16,9 @@ use crate::http::idempotency::{remember, replay};
 use crate::http::{ApiError, Asking, Code, Written};
 use crate::publish::log::{self, Changed, RateChange, RateKind};
 use crate::{audit, groups};
+
+/// Characters that the column of a reason holds.
+const MOST_REASON: usize = 255;
 
 /// A key of a channel, shown again.
 #[derive(Debug)]
@@ -48,7 +52,8 @@ pub async fn create(app: &App, asking: &Asking, mut fields: ChannelFields) -> Re
     channel.id = store::insert(&tx, &channel).await?;
     channel.keys = store::replace_keys(&tx, &app.keyring, channel.id, fields.keys.as_deref().unwrap_or_default()).await?;
     audit::write(&tx, asking, "channels.create", &target(channel.id), &channel).await?;
-    let config_seq = record(&tx, asking, None, Some(&channel)).await?;
+    let aside = demo::step_aside(&tx, asking, &channel).await?;
+    let config_seq = record(&tx, asking, None, Some(&channel), aside).await?;
     let made = Written { object: channel, config_seq: Some(config_seq) };
     remember(app, &tx, asking, &made).await?;
     tx.commit().await?;
@@ -79,9 +84,13 @@ pub async fn patch(app: &App, asking: &Asking, id: ChannelId, mut fields: Channe
     if let Some(keys) = &fields.keys {
         after.keys = store::replace_keys(&tx, &app.keyring, id, keys).await?;
     }
+    if fields.status == Some(Status::Enabled) {
+        store::switch_on_keys(&tx, &mut after).await?;
+    }
     let detail = serde_json::json!({"before": &before, "after": &after});
     audit::write(&tx, asking, "channels.patch", &target(id), &detail).await?;
-    let config_seq = record(&tx, asking, Some(&before), Some(&after)).await?;
+    let aside = demo::step_aside(&tx, asking, &after).await?;
+    let config_seq = record(&tx, asking, Some(&before), Some(&after), aside).await?;
     tx.commit().await?;
     app.poke.look();
     Ok(Written { object: after, config_seq: Some(config_seq) })
@@ -98,7 +107,7 @@ pub async fn delete(app: &App, asking: &Asking, id: ChannelId) -> Result<i64, Ap
     asking.need_unchanged(channel.rev)?;
     store::delete(&tx, id, asking.now).await?;
     audit::write(&tx, asking, "channels.delete", &target(id), &channel).await?;
-    let seq = record(&tx, asking, Some(&channel), None).await?;
+    let seq = record(&tx, asking, Some(&channel), None, None).await?;
     tx.commit().await?;
     app.poke.look();
     Ok(seq)
@@ -118,6 +127,45 @@ pub async fn reveal(app: &App, asking: &Asking, id: ChannelId) -> Result<Vec<Rev
     audit::write(&tx, asking, "channels.reveal", &target(id), &()).await?;
     tx.commit().await?;
     Ok(keys)
+}
+
+/// Switches a channel off, or one of its keys where it has others, because of what relays saw. Leaves alone what is off already and
+/// what is to stay on. `true` when it changed something.
+///
+/// # Errors
+/// When the database is away.
+pub(super) async fn switch_off(app: &App, id: ChannelId, key: Option<ChannelKeyId>, reason: &str) -> Result<bool, ApiError> {
+    let now = app.clock.wall();
+    let reason: String = reason.chars().take(MOST_REASON).collect();
+    let tx = app.db.begin().await?;
+    let Some(mut channel) = store::lock(&tx, id).await? else { return Ok(false) };
+    let is_used = |key: ChannelKeyId| channel.keys.iter().any(|one| one.id == key && one.status.is_enabled());
+    if !channel.status.is_enabled() || channel.policy.stays_on || key.is_some_and(|key| !is_used(key)) {
+        return Ok(false);
+    }
+    if let Some(key) = key {
+        store::switch_off_key(&tx, key, &reason, now).await?;
+        for one in channel.keys.iter_mut().filter(|one| one.id == key) {
+            (one.status, one.status_reason) = (Status::AutoDisabled, Some(reason.clone()));
+        }
+    }
+    if key.is_none() || !channel.keys.iter().any(|one| one.status.is_enabled()) {
+        (channel.status, channel.status_reason) = (Status::AutoDisabled, Some(reason.clone()));
+    }
+    (channel.rev, channel.updated_at) = (channel.rev + 1, now);
+    store::update(&tx, &channel).await?;
+    let detail = serde_json::json!({"reason": &reason, "key_id": key, "status": channel.status});
+    audit::write_by_itself(&tx, now, "channels.switch_off", &target(id), &detail).await?;
+    log::record(&tx, now, &[Changed::Channel(id)]).await?;
+    tx.commit().await?;
+    app.poke.look();
+    match key {
+        Some(key) if channel.status.is_enabled() => {
+            warn!(channel.id = %id, channel.key.id = %key, reason, "a key of channel {id} is switched off: {reason}");
+        }
+        _ => warn!(channel.id = %id, reason, "channel {id} is switched off: {reason}"),
+    }
+    Ok(true)
 }
 
 fn provider(app: &App, slug: &str) -> Result<Arc<Provider>, ApiError> {
@@ -140,6 +188,7 @@ fn blank(provider: String, asking: &Asking) -> Channel {
         status_reason: None,
         model_mapping: BTreeMap::new(),
         cache_read_ratio: None,
+        policy: Policy::default(),
         keys: Vec::new(),
         rev: 1,
         created_at: asking.now,
@@ -154,14 +203,21 @@ async fn need_groups(tx: &Tx, channel: &Channel) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Records the change, and the channel's own rate where it differs from before.
-async fn record(tx: &Tx, asking: &Asking, before: Option<&Channel>, after: Option<&Channel>) -> Result<i64, ApiError> {
+/// Records the change, that of another channel which made way, and the channel's own rate where it differs from before.
+async fn record(
+    tx: &Tx,
+    asking: &Asking,
+    before: Option<&Channel>,
+    after: Option<&Channel>,
+    aside: Option<ChannelId>,
+) -> Result<i64, ApiError> {
     let changed = after.or(before).ok_or_else(|| ApiError::new(Code::Internal, "a change of nothing"))?;
     let rate = |channel: Option<&Channel>| channel.and_then(|channel| channel.cache_read_ratio);
     let (before, after) = (rate(before), rate(after));
     let change = RateChange { kind: RateKind::Channel, name: changed.id.to_string(), body: after.map(|ratio| ratio.to_string()) };
     let rates = if before == after { Vec::new() } else { vec![change] };
-    Ok(log::record_rates(tx, asking.now, &[Changed::Channel(changed.id)], &rates).await?)
+    let changes: Vec<Changed> = std::iter::once(changed.id).chain(aside).map(Changed::Channel).collect();
+    Ok(log::record_rates(tx, asking.now, &changes, &rates).await?)
 }
 
 fn target(id: ChannelId) -> String {

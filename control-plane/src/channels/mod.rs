@@ -5,9 +5,12 @@ mod change;
 mod demo;
 mod rules;
 mod store;
+mod verdict;
+mod watch;
 
 use std::collections::BTreeMap;
 
+use sea_orm::{ConnectionTrait, DbErr};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sluice_billing::Ratio;
@@ -15,11 +18,14 @@ use sluice_domain::{ChannelId, ChannelKeyId, GroupName, ModelName, Role, Status,
 
 use crate::app::App;
 use crate::auth::Scope;
-use crate::http::{ApiError, Asking, Listing, Page, Patch};
+use crate::http::{ApiError, Asking, Between, Listing, Page, Patch};
 
 pub use api::routes;
 pub use change::{RevealedKey, create, delete, patch, reveal};
-pub use demo::{DEMO_CHANNEL, offer_demo};
+pub use demo::{offer_demo, withdraw_demo};
+pub(crate) use store::place_of_key;
+pub use verdict::{Evidence, Observed};
+pub use watch::{SuccessRate, Watch};
 
 /// A way to a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +56,9 @@ pub struct Channel {
     pub model_mapping: BTreeMap<String, String>,
     /// Price of cached input ÷ input price, when it differs from the model's.
     pub cache_read_ratio: Option<Ratio>,
+    /// What it does differently from others.
+    #[serde(default)]
+    pub policy: Policy,
     /// Its keys, without the keys themselves.
     pub keys: Vec<ChannelKey>,
     /// Grows with every change.
@@ -58,6 +67,19 @@ pub struct Channel {
     pub created_at: UnixMillis,
     /// When it was changed.
     pub updated_at: UnixMillis,
+}
+
+/// What a channel does differently from others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The longest wait for the first output of a stream, in milliseconds; 0: as everywhere.
+    pub first_output_millis: i64,
+    /// An empty answer is passed on, instead of being tried elsewhere.
+    pub keeps_empty: bool,
+    /// When a caller leaves inside a stream, it is read on for its usage, instead of being cancelled.
+    pub drains: bool,
+    /// It is never switched off by itself.
+    pub stays_on: bool,
 }
 
 /// One key of a channel, without the key itself.
@@ -69,6 +91,9 @@ pub struct ChannelKey {
     pub hint: String,
     /// Whether it may be used.
     pub status: Status,
+    /// Why Sluice switched it off.
+    #[serde(default)]
+    pub status_reason: Option<String>,
 }
 
 /// What a new channel is to be, or what is to change of one.
@@ -98,6 +123,14 @@ pub struct ChannelFields {
     pub model_mapping: Option<BTreeMap<String, String>>,
     /// Price of cached input ÷ input price, as decimal text.
     pub cache_read_ratio: Patch<String>,
+    /// Whether it may be switched off by itself.
+    pub auto_ban: Option<bool>,
+    /// Whether an empty answer is tried elsewhere.
+    pub empty_reply_retry: Option<bool>,
+    /// Whether a stream whose caller left is read on for its usage.
+    pub drains: Option<bool>,
+    /// The longest wait for the first output of a stream, in seconds.
+    pub first_output_secs: Patch<i64>,
 }
 
 /// Which channels are asked for.
@@ -113,6 +146,8 @@ pub struct ChannelFilter {
     pub model: Option<String>,
     /// Only those that serve this group.
     pub group: Option<String>,
+    /// Only those made in this span.
+    pub made: Between,
 }
 
 /// A page of channels.
@@ -137,6 +172,14 @@ pub async fn list(app: &App, asking: &Asking, filter: &ChannelFilter, listing: &
 pub async fn get(app: &App, asking: &Asking, id: ChannelId) -> Result<Channel, ApiError> {
     asking.actor.need(Role::Admin, Scope::Read)?;
     store::find(app.db.read(), id).await?.ok_or_else(not_found)
+}
+
+/// What each channel in use serves: its models, in its groups.
+///
+/// # Errors
+/// When the database is away.
+pub async fn served(db: &impl ConnectionTrait) -> Result<Vec<(Vec<ModelName>, Vec<GroupName>)>, DbErr> {
+    store::served(db).await
 }
 
 fn not_found() -> ApiError {

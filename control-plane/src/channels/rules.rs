@@ -24,7 +24,9 @@ const MOST_KEY_BYTES: usize = 16_384;
 /// Characters the column of the address holds.
 const MOST_ADDRESS: usize = 255;
 /// Priorities reach this far either way.
-const MOST_PRIORITY: i64 = 1_000_000;
+pub(super) const MOST_PRIORITY: i64 = 1_000_000;
+/// The longest wait for the first output of a stream, in seconds.
+const MOST_FIRST_OUTPUT_SECS: i64 = 3_600;
 /// The largest weight.
 const MOST_WEIGHT: i64 = 1_000_000;
 
@@ -51,6 +53,7 @@ pub(super) fn put_into(channel: &mut Channel, fields: &mut ChannelFields, provid
         channel.status = status;
         channel.status_reason = None;
     }
+    put_policy(&mut rules, channel, fields);
     if let Some(mapping) = fields.model_mapping.take() {
         check_mapping(&mut rules, &mapping);
         channel.model_mapping = mapping;
@@ -64,7 +67,7 @@ pub(super) fn put_into(channel: &mut Channel, fields: &mut ChannelFields, provid
         rules.refuse("cache_read_ratio", "range", "must be at most 1");
     }
     check_address(&mut rules, channel, fields, provider);
-    check_keys(&mut rules, fields.keys.as_deref(), provider);
+    check_keys(&mut rules, channel, fields, provider);
     rules.done()
 }
 
@@ -128,6 +131,21 @@ fn ends_in_loop(mapping: &BTreeMap<String, String>, from: &str) -> bool {
     true
 }
 
+fn put_policy(rules: &mut Rules, channel: &mut Channel, fields: &mut ChannelFields) {
+    let policy = &mut channel.policy;
+    policy.stays_on = fields.auto_ban.map_or(policy.stays_on, |bans| !bans);
+    policy.keeps_empty = fields.empty_reply_retry.map_or(policy.keeps_empty, |retries| !retries);
+    policy.drains = fields.drains.unwrap_or(policy.drains);
+    match std::mem::take(&mut fields.first_output_secs) {
+        Patch::Keep => {}
+        Patch::Clear => policy.first_output_millis = 0,
+        Patch::Set(secs) => {
+            rules.within("first_output_secs", secs, 1, MOST_FIRST_OUTPUT_SECS);
+            policy.first_output_millis = secs.clamp(0, MOST_FIRST_OUTPUT_SECS) * 1_000;
+        }
+    }
+}
+
 fn check_address(rules: &mut Rules, channel: &mut Channel, fields: &mut ChannelFields, provider: &Provider) {
     let typed = std::mem::take(&mut fields.base_url).apply(channel.base_url.take()).filter(|text| !text.trim().is_empty());
     match provider.parse_base_url(typed.as_deref().unwrap_or_default()) {
@@ -147,15 +165,26 @@ fn check_address(rules: &mut Rules, channel: &mut Channel, fields: &mut ChannelF
     }
 }
 
-fn check_keys(rules: &mut Rules, keys: Option<&[SecretString]>, provider: &Provider) {
-    let Some(keys) = keys else { return };
+fn check_keys(rules: &mut Rules, channel: &Channel, fields: &mut ChannelFields, provider: &Provider) {
+    let is_optional = provider.auth.key_optional;
+    let Some(keys) = &mut fields.keys else {
+        // it was made for a provider that asks for no key
+        if !is_optional && channel.keys.iter().any(|key| key.hint.is_empty()) {
+            rules.refuse("keys", "required", "must be given: this provider needs a key");
+        }
+        return;
+    };
     rules.at_most("keys", keys, MOST_KEYS);
+    if keys.is_empty() && is_optional {
+        // relays ask with one of a channel's keys, so no key is one that is empty
+        keys.push(SecretString::default());
+    }
     if keys.is_empty() {
-        rules.refuse("keys", "length", "must have at least one entry");
+        rules.refuse("keys", "length", "must have at least one entry: this provider needs a key");
     }
     for (at, key) in keys.iter().take(MOST_KEYS).enumerate() {
         let text = key.expose_secret();
-        if text.is_empty() && !provider.auth.key_optional {
+        if text.is_empty() && !is_optional {
             rules.refuse(&format!("keys[{at}]"), "length", "must not be empty: this provider needs a key");
         }
         // it becomes part of a header
@@ -189,14 +218,17 @@ pub(super) fn is_empty(fields: &ChannelFields) -> bool {
         && fields.weight.is_none()
         && fields.status.is_none()
         && fields.model_mapping.is_none()
+        && [fields.auto_ban, fields.empty_reply_retry, fields.drains].iter().all(Option::is_none)
+        && fields.first_output_secs == Patch::Keep
 }
 
 #[cfg(test)]
 mod tests {
-    use sluice_domain::{ChannelId, UnixMillis};
+    use sluice_domain::{ChannelId, ChannelKeyId, UnixMillis};
     use sluice_providers::Catalog;
 
     use super::*;
+    use crate::channels::ChannelKey;
 
     fn blank() -> Channel {
         Channel {
@@ -213,6 +245,7 @@ mod tests {
             status_reason: None,
             model_mapping: BTreeMap::new(),
             cache_read_ratio: None,
+            policy: crate::channels::Policy::default(),
             keys: vec![],
             rev: 1,
             created_at: UnixMillis(0),
@@ -272,6 +305,32 @@ mod tests {
                 "keys[1]"
             ]
         );
+    }
+
+    #[test]
+    fn a_channel_without_key_fits_only_a_provider_that_asks_for_none() {
+        let none =
+            || ChannelFields { keys: Some(vec![]), base_url: Patch::Set("http://10.0.0.1".into()), ..ChannelFields::default() };
+        let mut fields = none();
+        let catalog = Catalog::shipped().unwrap();
+        put_into(&mut blank(), &mut fields, catalog.get("openai-compatible").unwrap()).unwrap();
+        assert_eq!(fields.keys.unwrap().len(), 1, "one that is empty");
+        assert_eq!(put("openai", none()).unwrap_err(), ["keys"]);
+        let key = ChannelKey { id: ChannelKeyId::new(1), hint: String::new(), status: Status::Enabled, status_reason: None };
+        let mut moved = Channel { keys: vec![key], ..blank() };
+        let refused = put_into(&mut moved, &mut ChannelFields::default(), catalog.get("openai").unwrap()).unwrap_err();
+        assert_eq!(refused.errors[0].field, "keys");
+    }
+
+    #[test]
+    fn the_address_of_an_endpoint_is_refused_by_the_fields_name() {
+        let endpoint = "https://my-resource.openai.azure.com/openai/deployments/gpt-4o/chat/completions";
+        let mut fields = ChannelFields { base_url: Patch::Set(endpoint.into()), ..ChannelFields::default() };
+        let catalog = Catalog::shipped().unwrap();
+        let refused = put_into(&mut blank(), &mut fields, catalog.get("azure-openai").unwrap()).unwrap_err();
+        assert_eq!(refused.errors[0].field, "base_url");
+        let rule = "the base URL must not end with /openai/deployments/{model}/chat/completions: it is added";
+        assert_eq!(refused.errors[0].detail, rule);
     }
 
     #[test]

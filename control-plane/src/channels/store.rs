@@ -6,15 +6,17 @@ use sea_orm::sea_query::{Expr, ExprTrait, Func, LockType, Order, Query, SelectSt
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 use secrecy::{ExposeSecret, SecretString};
 use sluice_billing::Ratio;
-use sluice_domain::{ChannelId, ChannelKeyId, Status, UnixMillis};
-use sluice_sealed::{Keyring, Place};
+use sluice_domain::{ChannelId, ChannelKeyId, GroupName, ModelName, Status, UnixMillis};
+use sluice_sealed::{Keyring, Place, random};
 
-use super::{Channel, ChannelFilter, ChannelKey, RevealedKey};
-use crate::db::{Tx, contains, insert_for_id};
+use super::{Channel, ChannelFilter, ChannelKey, Policy, RevealedKey};
+use crate::db::{Insert, Tx, contains, insert_for_id};
 use crate::http::{ApiError, Listing, Page};
 use crate::tokens::hint;
 
 const KEYS: &str = "channel_keys";
+/// `site.name` of the id of the channel that was made for the demo.
+const DEMO_CHANNEL: &str = "demo_channel";
 
 pub(super) async fn find(db: &impl ConnectionTrait, id: ChannelId) -> Result<Option<Channel>, DbErr> {
     one(db, select().and_where(Expr::col("id").eq(id.get())).to_owned(), id).await
@@ -24,10 +26,22 @@ pub(super) async fn lock(tx: &Tx, id: ChannelId) -> Result<Option<Channel>, DbEr
     one(tx, select().and_where(Expr::col("id").eq(id.get())).lock(LockType::Update).to_owned(), id).await
 }
 
-/// The first channel of a name.
-pub(super) async fn id_by_name(db: &impl ConnectionTrait, name: &str) -> Result<Option<ChannelId>, DbErr> {
-    let first = select().and_where(Expr::col("name").eq(name)).order_by("id", Order::Asc).limit(1).to_owned();
-    db.query_one(&first).await?.map(|row| row.try_get("", "id").map(ChannelId::new)).transpose()
+/// The channel that was made for the demo, unless it was deleted.
+pub(super) async fn demo_channel(db: &impl ConnectionTrait) -> Result<Option<Channel>, DbErr> {
+    let select = Query::select().column("value").from("site").and_where(Expr::col("name").eq(DEMO_CHANNEL)).to_owned();
+    let Some(row) = db.query_one(&select).await? else { return Ok(None) };
+    let id: String = row.try_get("", "value")?;
+    let id = id.parse().map_err(|_| DbErr::Type("the site has an unreadable demo channel".to_owned()))?;
+    find(db, ChannelId::new(id)).await
+}
+
+/// Writes down which channel was made for the demo.
+pub(super) async fn mark_demo_channel(tx: &Tx, id: ChannelId) -> Result<(), DbErr> {
+    let forget = Query::delete().from_table("site").and_where(Expr::col("name").eq(DEMO_CHANNEL)).to_owned();
+    tx.execute(&forget).await?;
+    let mut insert = Query::insert().into_table("site").columns(["name", "value"]).to_owned();
+    insert.values_panic([DEMO_CHANNEL.into(), id.to_string().into()]);
+    tx.execute(&insert).await.map(drop)
 }
 
 async fn one(db: &impl ConnectionTrait, select: SelectStatement, id: ChannelId) -> Result<Option<Channel>, DbErr> {
@@ -51,6 +65,7 @@ pub(super) async fn list(db: &impl ConnectionTrait, filter: &ChannelFilter, list
         let quoted = name.as_ref().map(serde_json::to_string).transpose().map_err(|error| DbErr::Custom(error.to_string()))?;
         some.and_where_option(quoted.map(|quoted| contains(Expr::col(column), &quoted)));
     }
+    filter.made.narrow(&mut some, "created_at");
     let marks = |channel: &Channel, word: &str| {
         let value = match word {
             "name" => channel.name.as_str().into(),
@@ -60,6 +75,23 @@ pub(super) async fn list(db: &impl ConnectionTrait, filter: &ChannelFilter, list
         (value, channel.id.get().into())
     };
     listing.read(db, some, read, marks).await
+}
+
+/// Models and groups of the channels in use.
+pub(super) async fn served(db: &impl ConnectionTrait) -> Result<Vec<(Vec<ModelName>, Vec<GroupName>)>, DbErr> {
+    let in_use = Query::select()
+        .columns(["models", "groups"])
+        .from("channels")
+        .and_where(Expr::col("deleted_at").is_null())
+        .and_where(Expr::col("status").eq(Status::Enabled.code()))
+        .order_by("id", Order::Asc)
+        .to_owned();
+    let lists = |row: &QueryResult| {
+        let (models, groups): (String, String) = (row.try_get("", "models")?, row.try_get("", "groups")?);
+        let models = serde_json::from_str(&models).map_err(|_| broken("list of models"))?;
+        Ok((models, serde_json::from_str(&groups).map_err(|_| broken("list of groups"))?))
+    };
+    db.query_all(&in_use).await?.iter().map(lists).collect()
 }
 
 /// The keys of some channels, without the keys themselves.
@@ -72,7 +104,7 @@ pub(super) async fn keys_of(
         return Ok(keys);
     }
     let select = Query::select()
-        .columns(["id", "channel_id", "hint", "status"])
+        .columns(["id", "channel_id", "hint", "status", "status_reason"])
         .from(KEYS)
         .and_where(Expr::col("channel_id").is_in(channels.iter().map(|id| id.get())))
         .order_by("position", Order::Asc)
@@ -83,6 +115,7 @@ pub(super) async fn keys_of(
             id: ChannelKeyId::new(row.try_get("", "id")?),
             hint: row.try_get("", "hint")?,
             status: Status::from_code(status).ok_or_else(|| broken("status"))?,
+            status_reason: row.try_get("", "status_reason")?,
         };
         keys.entry(ChannelId::new(row.try_get("", "channel_id")?)).or_default().push(key);
     }
@@ -96,21 +129,22 @@ pub(super) async fn open_keys(
     channel: ChannelId,
 ) -> Result<Vec<RevealedKey>, ApiError> {
     let select = Query::select()
-        .columns(["id", "sealed_key"])
+        .columns(["id", "sealed_key", "seal_name"])
         .from(KEYS)
         .and_where(Expr::col("channel_id").eq(channel.get()))
         .order_by("position", Order::Asc)
         .to_owned();
     let mut keys = Vec::new();
     for row in db.query_all(&select).await? {
-        let (id, sealed): (i64, String) = (row.try_get("", "id")?, row.try_get("", "sealed_key")?);
-        let key = keyring.open_text(&place(id), &sealed).map_err(ApiError::internal)?;
+        let id: i64 = row.try_get("", "id")?;
+        let (sealed, seal_name): (String, String) = (row.try_get("", "sealed_key")?, row.try_get("", "seal_name")?);
+        let key = keyring.open_text(&place_of_key(&seal_name), &sealed).map_err(ApiError::internal)?;
         keys.push(RevealedKey { id: ChannelKeyId::new(id), key });
     }
     Ok(keys)
 }
 
-/// Puts keys in the place of those a channel has. A key is sealed to its row, so it is sealed when the row's id is known.
+/// Puts keys in the place of those a channel has. Each is sealed to a random name, because rows of a set have no id beforehand.
 pub(super) async fn replace_keys(
     tx: &Tx,
     keyring: &Keyring,
@@ -119,24 +153,57 @@ pub(super) async fn replace_keys(
 ) -> Result<Vec<ChannelKey>, ApiError> {
     let delete = Query::delete().from_table(KEYS).and_where(Expr::col("channel_id").eq(channel.get())).to_owned();
     tx.execute(&delete).await?;
-    let mut stored = Vec::with_capacity(keys.len());
+    let mut insert = Insert::into(KEYS).longs(&["channel_id"]).ints(&["position", "status"]);
+    insert = insert.texts(&["sealed_key", "seal_name", "hint"]);
     for (position, key) in (0_i32..).zip(keys) {
+        let seal_name = hex::encode(random::bytes::<16>());
+        let sealed = keyring.seal_text(&place_of_key(&seal_name), key).map_err(ApiError::internal)?;
         let hint = hint(key.expose_secret());
-        let status = Status::Enabled;
-        let mut insert =
-            Query::insert().into_table(KEYS).columns(["channel_id", "position", "sealed_key", "hint", "status"]).to_owned();
-        insert.values_panic([channel.get().into(), position.into(), "".into(), hint.as_str().into(), status.code().into()]);
-        let id = insert_for_id(tx, insert).await?;
-        let sealed = keyring.seal_text(&place(id), key).map_err(ApiError::internal)?;
-        let update = Query::update().table(KEYS).value("sealed_key", sealed).and_where(Expr::col("id").eq(id)).to_owned();
-        tx.execute(&update).await?;
-        stored.push(ChannelKey { id: ChannelKeyId::new(id), hint, status });
+        insert.push(vec![
+            channel.get().into(),
+            position.into(),
+            Status::Enabled.code().into(),
+            sealed.into(),
+            seal_name.into(),
+            hint.into(),
+        ]);
     }
-    Ok(stored)
+    insert.run(tx).await?;
+    Ok(keys_of(tx, &[channel]).await?.remove(&channel).unwrap_or_default())
 }
 
-fn place(id: i64) -> Place<'static> {
-    Place::row(KEYS, "sealed_key", id)
+/// Switches one key off.
+pub(super) async fn switch_off_key(tx: &Tx, key: ChannelKeyId, reason: &str, now: UnixMillis) -> Result<(), DbErr> {
+    let update = Query::update()
+        .table(KEYS)
+        .value("status", Status::AutoDisabled.code())
+        .value("status_reason", reason)
+        .value("status_at", now.0)
+        .and_where(Expr::col("id").eq(key.get()))
+        .to_owned();
+    tx.execute(&update).await.map(drop)
+}
+
+/// Switches on again what was switched off by itself of a channel's keys.
+pub(super) async fn switch_on_keys(tx: &Tx, channel: &mut Channel) -> Result<(), DbErr> {
+    let update = Query::update()
+        .table(KEYS)
+        .value("status", Status::Enabled.code())
+        .value("status_reason", None::<String>)
+        .value("status_at", None::<i64>)
+        .and_where(Expr::col("channel_id").eq(channel.id.get()))
+        .and_where(Expr::col("status").eq(Status::AutoDisabled.code()))
+        .to_owned();
+    tx.execute(&update).await?;
+    for key in channel.keys.iter_mut().filter(|key| key.status == Status::AutoDisabled) {
+        (key.status, key.status_reason) = (Status::Enabled, None);
+    }
+    Ok(())
+}
+
+/// What a key is sealed to.
+pub(crate) fn place_of_key(seal_name: &str) -> Place<'_> {
+    Place::named(KEYS, "sealed_key", seal_name)
 }
 
 pub(super) async fn insert(tx: &Tx, channel: &Channel) -> Result<ChannelId, ApiError> {
@@ -154,6 +221,10 @@ pub(super) async fn insert(tx: &Tx, channel: &Channel) -> Result<ChannelId, ApiE
             "status",
             "model_mapping",
             "cache_read_ratio",
+            "first_output_ms",
+            "keeps_empty",
+            "drains",
+            "stays_on",
             "rev",
             "created_at",
             "updated_at",
@@ -171,6 +242,10 @@ pub(super) async fn insert(tx: &Tx, channel: &Channel) -> Result<ChannelId, ApiE
         channel.status.code().into(),
         json(&channel.model_mapping)?.into(),
         channel.cache_read_ratio.map(|ratio| ratio.to_string()).into(),
+        channel.policy.first_output_millis.into(),
+        channel.policy.keeps_empty.into(),
+        channel.policy.drains.into(),
+        channel.policy.stays_on.into(),
         channel.rev.into(),
         channel.created_at.0.into(),
         channel.updated_at.0.into(),
@@ -193,6 +268,10 @@ pub(super) async fn update(tx: &Tx, channel: &Channel) -> Result<(), ApiError> {
         .value("status_reason", channel.status_reason.clone())
         .value("model_mapping", json(&channel.model_mapping)?)
         .value("cache_read_ratio", channel.cache_read_ratio.map(|ratio| ratio.to_string()))
+        .value("first_output_ms", channel.policy.first_output_millis)
+        .value("keeps_empty", channel.policy.keeps_empty)
+        .value("drains", channel.policy.drains)
+        .value("stays_on", channel.policy.stays_on)
         .value("rev", channel.rev)
         .value("updated_at", channel.updated_at.0)
         .and_where(Expr::col("id").eq(channel.id.get()))
@@ -236,6 +315,10 @@ fn select() -> SelectStatement {
             "status_reason",
             "model_mapping",
             "cache_read_ratio",
+            "first_output_ms",
+            "keeps_empty",
+            "drains",
+            "stays_on",
             "rev",
             "created_at",
             "updated_at",
@@ -264,6 +347,12 @@ fn read(row: &QueryResult) -> Result<Channel, DbErr> {
         status_reason: row.try_get("", "status_reason")?,
         model_mapping: serde_json::from_str(&mapping).map_err(|_| broken("mapping"))?,
         cache_read_ratio: ratio.as_deref().map(str::parse::<Ratio>).transpose().map_err(|_| broken("ratio"))?,
+        policy: Policy {
+            first_output_millis: row.try_get("", "first_output_ms")?,
+            keeps_empty: row.try_get("", "keeps_empty")?,
+            drains: row.try_get("", "drains")?,
+            stays_on: row.try_get("", "stays_on")?,
+        },
         keys: Vec::new(),
         rev: row.try_get("", "rev")?,
         created_at: UnixMillis(row.try_get("", "created_at")?),

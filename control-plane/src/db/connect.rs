@@ -1,15 +1,17 @@
 //! Connections: how each engine is opened, and what is asked of its server.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectionTrait, DatabaseBackend, DbErr, SqlxMySqlConnector, SqlxPostgresConnector, SqlxSqliteConnector, Statement,
+    ConnectionTrait, DatabaseBackend, DatabaseConnection, DbErr, RuntimeErr, SqlxMySqlConnector, SqlxPostgresConnector,
+    SqlxSqliteConnector, Statement,
 };
 use secrecy::ExposeSecret;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Executor};
+use sqlx::{ConnectOptions, Connection, Executor};
 
 use super::Db;
 use super::dsn::{Dsn, Server, SqliteFile, Tls};
@@ -48,7 +50,7 @@ pub async fn connect(dsn: &Dsn, pool: PoolSettings) -> Result<Db, DbErr> {
         Dsn::MySql(server) => connect_mysql(server, pool).await,
         Dsn::Postgres(server) => connect_postgres(server, pool).await,
     }
-    .map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))
+    .map_err(refused)
 }
 
 async fn connect_sqlite(file: &SqliteFile) -> Result<Db, sqlx::Error> {
@@ -67,6 +69,40 @@ async fn connect_sqlite(file: &SqliteFile) -> Result<Db, sqlx::Error> {
     let reading = options.create_if_missing(false).pragma("query_only", "ON");
     let reader = pool().max_connections(SQLITE_READERS).idle_timeout(IDLE_TIMEOUT).connect_with(reading).await?;
     Ok(Db::split(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer), SqlxSqliteConnector::from_sqlx_sqlite_pool(reader)))
+}
+
+/// Opens a SQLite file without changing it: no lock file beside it, no write-ahead log made of it.
+///
+/// # Errors
+/// When it cannot be read, or is no database.
+pub async fn read_only(file: &SqliteFile) -> Result<DatabaseConnection, DbErr> {
+    let mut log = file.path.as_os_str().to_owned();
+    log.push("-wal");
+    // without a log there is nothing to share with other processes, so not even the files for that are made
+    let is_whole = !PathBuf::from(log).exists();
+    let options =
+        SqliteConnectOptions::new().filename(&file.path).read_only(true).immutable(is_whole).disable_statement_logging();
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(refused)?;
+    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+}
+
+/// Whether a server answered and will not have us: a wrong name, a wrong password, or no such database. Waiting does not help then.
+#[must_use]
+pub fn is_refusal(error: &DbErr) -> bool {
+    let DbErr::Conn(RuntimeErr::SqlxError(error)) = error else { return false };
+    let sqlx::Error::Database(told) = &**error else { return false };
+    // SQLSTATE: 28… who comes is not let in, 3D000 and MySQL's 42000 there is no such database, 42501 it is not for us
+    told.code().is_some_and(|code| code.starts_with("28") || ["3D000", "42000", "42501"].contains(&&*code))
+}
+
+fn refused(error: sqlx::Error) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(error.into()))
+}
+
+/// Connects once and hangs up. A pool hides why a connection cannot be made until it has run out of time.
+async fn knock<O: ConnectOptions<Connection: Sized>>(options: &O) -> Result<(), sqlx::Error> {
+    let connected = tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect()).await;
+    connected.map_err(|_| sqlx::Error::PoolTimedOut)??.close().await
 }
 
 async fn connect_mysql(server: &Server, pool: PoolSettings) -> Result<Db, sqlx::Error> {
@@ -97,6 +133,7 @@ async fn connect_mysql(server: &Server, pool: PoolSettings) -> Result<Db, sqlx::
     if let Some(ca) = &server.tls_ca {
         options = options.ssl_ca(ca);
     }
+    knock(&options).await?;
     let pool = MySqlPoolOptions::new()
         .max_connections(pool.max_open)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -142,6 +179,7 @@ async fn connect_postgres(server: &Server, pool: PoolSettings) -> Result<Db, sql
     if let Some(ca) = &server.tls_ca {
         options = options.ssl_root_cert(ca);
     }
+    knock(&options).await?;
     let pool = PgPoolOptions::new()
         .max_connections(pool.max_open)
         .acquire_timeout(ACQUIRE_TIMEOUT)

@@ -1,7 +1,7 @@
 //! The few places where the engines truly differ.
 
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, Func, InsertStatement};
-use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, RuntimeErr};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr};
 
 /// Inserts one row into a table whose `id` the database counts up, and answers that id.
 ///
@@ -38,21 +38,4 @@ pub fn now_millis(engine: DatabaseBackend) -> Expr {
         DatabaseBackend::MySql => "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
         _ => "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
     })
-}
-
-/// Whether a transaction failed only because another one was in its way (deadlock, serialisation, lock wait): trying again may help.
-#[must_use]
-pub fn is_conflict(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error))
-    | DbErr::Query(RuntimeErr::SqlxError(error))
-    | DbErr::Conn(RuntimeErr::SqlxError(error))) = error
-    else {
-        return false;
-    };
-    let sqlx::Error::Database(error) = &**error else { return false };
-    if let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
-        return matches!(error.number(), 1205 | 1213);
-    }
-    // PostgreSQL: serialization_failure, deadlock_detected, lock_not_available; SQLite: BUSY and its snapshot form
-    error.code().is_some_and(|code| ["40001", "40P01", "55P03", "5", "517"].contains(&&*code))
 }

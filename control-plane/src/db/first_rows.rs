@@ -9,7 +9,7 @@ use super::{Db, Tx};
 use crate::publish::log::{self, Changed, RateChange, RateKind};
 
 /// `site.name` of the value by which the database knows its master key.
-const MASTER_KEY_CHECK: &str = "master_key_check";
+pub(crate) const MASTER_KEY_CHECK: &str = "master_key_check";
 /// Groups there are at the beginning, each at the price of the models, and the groups its members' tokens may choose besides it.
 const GROUPS: [(&str, &[&str]); 3] = [("default", &["vip"]), ("vip", &["default"]), ("svip", &["default", "vip"])];
 
@@ -54,7 +54,8 @@ pub async fn write(db: &Db, key_check: &str, now: UnixMillis) -> Result<(), DbEr
     let prices = shipped_prices().map_err(|error| DbErr::Custom(error.to_string()))?;
     write_prices(&tx, now, &prices, &mut changes, &mut rates).await?;
     log::record_rates(&tx, now, &changes, &rates).await?;
-    tx.commit().await
+    tx.commit().await?;
+    Ok(())
 }
 
 /// A random name for a history of configuration.

@@ -1,15 +1,12 @@
 //! From whatever is in the database to the schema and first rows of this build.
 
-use std::path::PathBuf;
-
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
-use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, RuntimeErr, SqlxSqliteConnector, Statement};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
 use sea_orm_migration::MigratorTrait;
 use sluice_migrations::Migrator;
-use sqlx::ConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 use super::Db;
+use super::connect::read_only;
 use super::dsn::SqliteFile;
 use super::lock::SchemaLock;
 
@@ -84,18 +81,20 @@ pub async fn look_at_file(file: &SqliteFile) -> Result<Found, DbErr> {
     if !file.path.exists() {
         return Ok(Found::Empty);
     }
-    let mut log = file.path.as_os_str().to_owned();
-    log.push("-wal");
-    // without a log there is nothing to share with other processes, so not even the files for that are made
-    let is_whole = !PathBuf::from(log).exists();
-    let options =
-        SqliteConnectOptions::new().filename(&file.path).read_only(true).immutable(is_whole).disable_statement_logging();
-    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
-    let pool = pool.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?;
-    let db = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool);
+    let db = read_only(file).await?;
     let found = look_at(&db).await;
     db.close().await?;
     found
+}
+
+/// Migrations of this build that the database does not have.
+///
+/// # Errors
+/// When it is away, or its schema is gone.
+pub async fn pending(db: &Db) -> Result<Vec<String>, DbErr> {
+    let applied = applied(db.read()).await?;
+    let known = sluice_migrations::plan(db.engine()).into_iter().map(|(name, _)| name.to_owned());
+    Ok(known.filter(|name| !applied.contains(name)).collect())
 }
 
 /// Applies what is pending, under the database lock. Whatever another process applied meanwhile is not applied again.

@@ -9,6 +9,7 @@
 mod connect;
 mod dialect;
 pub mod dsn;
+mod failure;
 pub mod first_rows;
 mod gate;
 mod lock;
@@ -30,13 +31,14 @@ use tokio::sync::oneshot;
 
 use crate::publish::log::{self, Changed};
 
-pub use connect::{PoolSettings, ServerVersion, connect, server_version};
-pub use dialect::{insert_for_id, is_conflict, now_millis, sum, whole};
+pub use connect::{PoolSettings, ServerVersion, connect, is_refusal, read_only, server_version};
+pub use dialect::{insert_for_id, now_millis, sum, whole};
 pub use dsn::Dsn;
+pub use failure::{CommitError, is_away, is_conflict};
 pub use gate::Urgency;
 use gate::{Gate, Turn};
 pub use lock::{FileLock, FileLockError};
-pub use migrate::{Found, Schema, look, look_at, look_at_file, migrate};
+pub use migrate::{Found, Schema, look, look_at, look_at_file, migrate, pending};
 pub use search::contains;
 pub use sets::{Insert, add_to_rows, rows_per_statement};
 
@@ -206,16 +208,16 @@ impl Tx {
     /// Makes everything permanent.
     ///
     /// # Errors
-    /// When the database refuses or is away; what happened is then unknown until read again.
-    pub async fn commit(self) -> Result<(), DbErr> {
+    /// When the database refuses; when it is away, what happened is unknown until read again.
+    pub async fn commit(self) -> Result<(), CommitError> {
         let last = self.last.lock().take();
         if let Some((now, changes)) = last {
             let changes: Vec<Changed> = changes.into_iter().collect();
             for chunk in changes.chunks(log::MAX_CHANGES) {
-                log::record(&self, now, chunk).await?;
+                log::record(&self, now, chunk).await.map_err(CommitError::Undone)?;
             }
         }
-        self.inner.commit().await
+        self.inner.commit().await.map_err(CommitError::of)
     }
 }
 

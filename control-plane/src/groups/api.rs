@@ -13,7 +13,7 @@ use crate::http::{
     segment,
 };
 
-const SORTS: [SortKey; 1] = [SortKey { word: "name", column: "name" }];
+const SORTS: [SortKey; 1] = [SortKey::text("name", "name")];
 
 /// A group.
 #[derive(Debug, Serialize, ToSchema)]

@@ -31,6 +31,8 @@ pub struct Asking {
     pub client_ip: IpAddr,
     /// When they signed in with a password; `None` for management tokens.
     pub signed_in_at: Option<UnixMillis>,
+    /// When the management token ends they act by; `None` for sessions, and for those without end.
+    pub token_ends_at: Option<UnixMillis>,
     /// What names the request, when it may be sent twice.
     pub idempotency: Option<IdempotencyKey>,
     /// The form of the object they saw, when they care.
@@ -120,6 +122,7 @@ impl FromRequestParts<App> for Asking {
             now,
             client_ip: caller.address,
             signed_in_at: identity.signed_in_at,
+            token_ends_at: identity.token_ends_at,
             idempotency,
             if_match: if_match(&parts.headers)?,
         })
@@ -163,6 +166,7 @@ mod tests {
             now: UnixMillis(FRESH_MILLIS * 10),
             client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             signed_in_at: signed_in_at.map(UnixMillis),
+            token_ends_at: None,
             idempotency: None,
             if_match: if_match.map(|text| text.split(',').map(str::to_owned).collect()),
         }

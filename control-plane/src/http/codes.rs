@@ -75,10 +75,12 @@ pub enum Code {
     DatabaseUnavailable,
     /// Too much at once.
     Busy,
+    /// The answer to a write was lost or took too long: it may have been done.
+    OutcomeUnknown,
 }
 
 /// Every code, in the order of the table, for the reference and its test.
-pub const ALL: [Code; 34] = [
+pub const ALL: [Code; 35] = [
     Code::BadJson,
     Code::TooDeep,
     Code::BadHeader,
@@ -113,6 +115,7 @@ pub const ALL: [Code; 34] = [
     Code::Internal,
     Code::DatabaseUnavailable,
     Code::Busy,
+    Code::OutcomeUnknown,
 ];
 
 impl Code {
@@ -157,6 +160,7 @@ impl Code {
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something broke on our side"),
             Self::DatabaseUnavailable => (S::SERVICE_UNAVAILABLE, "database_unavailable", "The database cannot be reached"),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "Too much at once"),
+            Self::OutcomeUnknown => (S::SERVICE_UNAVAILABLE, "outcome_unknown", "It may have been done"),
         }
     }
 

@@ -1,10 +1,13 @@
 //! The console: files built from `control-plane/web`, embedded in the binary.
 
+use std::sync::LazyLock;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use rust_embed::{EmbeddedFile, RustEmbed};
+use sluice_telemetry::build;
 
 #[derive(RustEmbed)]
 #[folder = "$CARGO_MANIFEST_DIR/web/dist"]
@@ -12,8 +15,23 @@ struct Built;
 
 /// Shown when this binary was built without the console.
 const PLACEHOLDER: &str = include_str!("console/placeholder.html");
+/// Bytes of the digest that name a build.
+const BUILD_BYTES: usize = 8;
 /// Files under this folder carry a hash of their content in their name.
 const HASHED: &str = "assets/";
+
+/// Names the console's build: the digest of its one page, which names every file by that file's content. The version alone would not
+/// tell two builds of it apart.
+static BUILD_ID: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let digest = Built::get("index.html").map(|index| hex::encode(&index.metadata.sha256_hash()[..BUILD_BYTES]));
+    let id = digest.and_then(|digest| HeaderValue::from_str(&digest).ok());
+    id.unwrap_or(HeaderValue::from_static(build::VERSION))
+});
+
+/// The name of the embedded console's build; the program's version where it was built without the console.
+pub(super) fn build() -> HeaderValue {
+    BUILD_ID.clone()
+}
 
 /// Serves a file, or the one page of the console for every other path: its router knows the paths of pages.
 pub(super) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {

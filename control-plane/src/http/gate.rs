@@ -1,27 +1,38 @@
 //! Who comes in over HTTP: from which address, and how often.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, header};
 use ipnet::{IpNet, Ipv6Net};
-use sluice_domain::Clock;
+use moka::sync::Cache;
+use sluice_domain::{Clock, KeyDigest, UserId};
 use sluice_limits::{KeyedLimiter, Rate, RateError, RetryAfter};
 
 use super::caller::Caller;
 use super::codes::Code;
 use super::problem::ApiError;
 use crate::app::App;
+use crate::auth;
+
+/// Credentials remembered as good.
+const MOST_PROVED: u64 = 100_000;
+/// How long one is after it was last used.
+const PROVED_FOR: Duration = Duration::from_mins(10);
 
 /// Limits and proxies, as the settings of the process give them.
 #[derive(Debug, Clone)]
 pub struct GateSettings {
     /// Proxies whose headers are believed (`TRUSTED_PROXIES`).
     pub trusted_proxies: Vec<IpNet>,
-    /// Requests per address to the API (`GLOBAL_API_RATE_LIMIT…`). `None`: not limited.
+    /// Requests per address to the API by nobody who is known (`GLOBAL_API_RATE_LIMIT…`). `None`: not limited.
     pub api: Option<Rate>,
+    /// Requests per user to the API (`USER_API_RATE_LIMIT…`). `None`: not limited.
+    pub user_api: Option<Rate>,
     /// Pages per address (`GLOBAL_WEB_RATE_LIMIT…`). `None`: not limited.
     pub web: Option<Rate>,
     /// Sign-ins, set-ups and revealed keys per address (`CRITICAL_RATE_LIMIT…`). `None`: not limited.
@@ -33,6 +44,9 @@ pub struct GateSettings {
 pub struct Gate {
     trusted_proxies: Vec<IpNet>,
     api: Option<KeyedLimiter<IpAddr>>,
+    user_api: Option<KeyedLimiter<UserId>>,
+    /// Whose credentials were good a while ago. It decides only which limit counts; every request is still asked who it is from.
+    proved: Cache<KeyDigest, UserId>,
     web: Option<KeyedLimiter<IpAddr>>,
     critical: Option<KeyedLimiter<IpAddr>>,
     failed_sign_ins: KeyedLimiter<String>,
@@ -49,13 +63,13 @@ impl Gate {
     /// # Errors
     /// When a rate cannot be enforced.
     pub fn new(settings: GateSettings, clock: &Clock) -> Result<Self, RateError> {
-        let limiter = |rate: Option<Rate>| {
-            rate.map(|rate| KeyedLimiter::new(rate, KeyedLimiter::<IpAddr>::CAPACITY, clock.clone())).transpose()
-        };
+        let limiter = |rate: Option<Rate>| limiter::<IpAddr>(rate, clock);
         let failed = Rate::new(Self::FAILED_SIGN_INS, Self::FAILED_PERIOD)?;
         Ok(Self {
             trusted_proxies: settings.trusted_proxies,
             api: limiter(settings.api)?,
+            user_api: self::limiter(settings.user_api, clock)?,
+            proved: Cache::builder().max_capacity(MOST_PROVED).time_to_idle(PROVED_FOR).build(),
             web: limiter(settings.web)?,
             critical: limiter(settings.critical)?,
             failed_sign_ins: KeyedLimiter::new(failed, KeyedLimiter::<String>::CAPACITY, clock.clone())?,
@@ -66,6 +80,22 @@ impl Gate {
     #[must_use]
     pub fn trusted_proxies(&self) -> &[IpNet] {
         &self.trusted_proxies
+    }
+
+    /// Counts a request to the API: for the user whose credential was good before, else for the address. So whoever sends made-up
+    /// credentials is counted like everybody else.
+    fn api(&self, credential: Option<&Credential>, address: IpAddr) -> Result<(), ApiError> {
+        match credential.and_then(|credential| self.proved.get(&credential.0)) {
+            Some(user) => check(self.user_api.as_ref(), &user),
+            None => count(self.api.as_ref(), address),
+        }
+    }
+
+    /// Takes note that a credential is good.
+    pub(crate) fn prove(&self, credential: Option<&Credential>, user: UserId) {
+        if let Some(credential) = credential.filter(|credential| self.proved.get(&credential.0) != Some(user)) {
+            self.proved.insert(credential.0, user);
+        }
     }
 
     /// Counts a request that guesses secrets or shows them.
@@ -96,9 +126,31 @@ impl Gate {
     }
 }
 
+/// By what a request says who it is from: the digest of a management token or of a session's cookie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Credential(KeyDigest);
+
+impl Credential {
+    fn of(headers: &HeaderMap, app: &App) -> Option<Self> {
+        let text = match headers.get(header::AUTHORIZATION) {
+            Some(value) => value.to_str().ok()?,
+            None => auth::session_cookie(headers)?,
+        };
+        Some(Self(app.keyring.current().digest_key().digest(&format!("credential\n{text}"))))
+    }
+}
+
+fn limiter<K: Clone + Eq + Hash>(rate: Option<Rate>, clock: &Clock) -> Result<Option<KeyedLimiter<K>>, RateError> {
+    rate.map(|rate| KeyedLimiter::new(rate, KeyedLimiter::<K>::CAPACITY, clock.clone())).transpose()
+}
+
 fn count(limiter: Option<&KeyedLimiter<IpAddr>>, address: IpAddr) -> Result<(), ApiError> {
+    check(limiter, &counted(address))
+}
+
+fn check<K: Clone + Eq + Hash>(limiter: Option<&KeyedLimiter<K>>, key: &K) -> Result<(), ApiError> {
     let Some(limiter) = limiter else { return Ok(()) };
-    limiter.check(&counted(address)).map_err(|wait| refused(Code::TooManyRequests, wait))
+    limiter.check(key).map_err(|wait| refused(Code::TooManyRequests, wait))
 }
 
 fn refused(code: Code, wait: RetryAfter) -> ApiError {
@@ -115,17 +167,26 @@ fn counted(address: IpAddr) -> IpAddr {
 }
 
 /// Counts every request: those to the API, and pages. Hashed assets are free, because one page needs many.
-pub(super) async fn limit(State(app): State<App>, caller: Caller, request: Request, next: Next) -> Response {
+pub(super) async fn limit(State(app): State<App>, caller: Caller, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let limiter = match path {
-        _ if super::is_api(path) => app.gate.api.as_ref(),
-        _ if path.starts_with("/assets/") => None,
-        _ => app.gate.web.as_ref(),
-    };
-    match count(limiter, caller.address) {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+    if !super::is_api(path) {
+        let limiter = app.gate.web.as_ref().filter(|_| !path.starts_with("/assets/"));
+        return match count(limiter, caller.address) {
+            Ok(()) => next.run(request).await,
+            Err(error) => error.into_response(),
+        };
     }
+    let credential = Credential::of(request.headers(), &app);
+    if let Err(error) = app.gate.api(credential.as_ref(), caller.address) {
+        return error.into_response();
+    }
+    let Some(credential) = credential else { return next.run(request).await };
+    request.extensions_mut().insert(credential);
+    let response = next.run(request).await;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        app.gate.proved.invalidate(&credential.0);
+    }
+    response
 }
 
 #[cfg(test)]

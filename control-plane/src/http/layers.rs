@@ -9,7 +9,6 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use sluice_telemetry::build;
 use tracing::{Instrument, info_span};
 
 use super::caller::Caller;
@@ -17,11 +16,14 @@ use super::codes::Code;
 use super::problem::{ApiError, Pending};
 use crate::app::App;
 
-/// How long a request may take, its body included. A transaction that is cut off changes nothing.
+/// How long a request may take, its body included. A transaction that is cut off before its end changes nothing; one that is cut off
+/// at its end may have been done.
 const REQUEST_LIMIT: Duration = Duration::from_mins(1);
+/// Seconds to give whatever made a request take so long.
+const GIVEN_UP_SECS: u64 = 5;
 /// Names the request; clients quote it when they ask for help.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Names the build, so that a page of another build can tell (PROMISE-32).
+/// Names the build of the console, so that a page of another build can tell (PROMISE-32).
 pub const BUILD: HeaderName = HeaderName::from_static("x-sluice-build");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
@@ -33,14 +35,12 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self'; st
 pub(super) async fn finish(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let caller = Caller::of(&request, app.gate.trusted_proxies(), app.clock.wall());
     let is_api = super::is_api(request.uri().path());
+    let is_write = !request.method().is_safe();
     request.extensions_mut().insert(caller.clone());
     let span = info_span!("http", request.id = %caller.request_id);
     let answered = tokio::time::timeout(REQUEST_LIMIT, next.run(request)).instrument(span).await;
-    let mut response =
-        answered.unwrap_or_else(|_| ApiError::new(Code::Busy, "it took too long and was given up").into_response());
-    if is_api {
-        response = in_one_shape(response, &caller);
-    }
+    let mut response = answered.unwrap_or_else(|_| given_up(is_write).into_response());
+    response = if is_api { in_one_shape(response, &caller) } else { in_plain_words(response, &caller) };
     let headers = response.headers_mut();
     harden(headers, is_api);
     if caller.is_https {
@@ -50,6 +50,22 @@ pub(super) async fn finish(State(app): State<App>, mut request: Request, next: N
         headers.insert(REQUEST_ID, name);
     }
     response
+}
+
+/// A request took too long.
+fn given_up(is_write: bool) -> ApiError {
+    if is_write {
+        return ApiError::outcome_unknown();
+    }
+    ApiError::new(Code::Busy, "it took too long and was given up; ask again").retry_after(GIVEN_UP_SECS)
+}
+
+/// Gives errors on pages a body that people can read.
+fn in_plain_words(mut response: Response, caller: &Caller) -> Response {
+    let Some(pending) = response.extensions_mut().remove::<Pending>() else { return response };
+    let (mut parts, _) = response.into_parts();
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    Response::from_parts(parts, pending.into_text(caller.request_id.as_str()).into())
 }
 
 /// Gives errors their body: ours, and those that the framework makes without one.
@@ -91,7 +107,7 @@ fn harden(headers: &mut HeaderMap, is_api: bool) {
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers.insert(BUILD, HeaderValue::from_static(build::VERSION));
+    headers.insert(BUILD, super::console::build());
     let policy = if is_api { "default-src 'none'; frame-ancestors 'none'" } else { CONTENT_SECURITY_POLICY };
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     if is_api {
@@ -125,6 +141,15 @@ mod tests {
         let answer = in_one_shape(panicked(Box::new("sk-secret")), &caller);
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+
+    #[test]
+    fn a_write_that_took_too_long_may_have_been_done_and_a_read_was_not() {
+        for (is_write, code) in [(true, Code::OutcomeUnknown), (false, Code::Busy)] {
+            let error = given_up(is_write);
+            assert_eq!((error.code, error.retry_after_secs.is_some()), (code, true));
+            assert_eq!(error.code.status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
     }
 
     #[test]

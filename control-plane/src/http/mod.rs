@@ -37,14 +37,14 @@ pub use codes::Code;
 pub use gate::{Gate, GateSettings};
 pub use layers::{BUILD, REQUEST_ID};
 pub use openapi::description;
-pub use page::{Count, Listing, Page, Paging, SortKey, SortValue};
+pub use page::{Between, Count, Listing, Page, Paging, SortKey, SortValue};
 pub use problem::{ApiError, FieldError, Problem, Refused, unique_violation};
 pub use query::{Path, Query, read, segment};
 pub use rules::Rules;
 pub use values::{DecimalText, Moment, Patch};
 
 use crate::app::App;
-use crate::{audit, auth, channels, groups, nodes, pricing, providers, settings, tokens, usage, users, wallet};
+use crate::{audit, auth, channels, groups, models, nodes, pricing, providers, settings, tokens, usage, users, wallet};
 
 /// Everything the control plane serves on its HTTP port. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: limits
 /// and logs go by the other end of the connection.
@@ -75,6 +75,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(tokens::routes())
         .merge(channels::routes())
         .merge(providers::routes())
+        .merge(models::routes())
         .merge(pricing::routes())
         .merge(usage::routes())
         .merge(nodes::routes())

@@ -1,20 +1,20 @@
 //! Lists by page: a limit, a cursor that marks where the last page ended, a sort order out of a fixed choice.
 
+mod store;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sea_orm::sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
-use sea_orm::{ConnectionTrait, DbErr};
 use serde::{Deserialize, Serialize};
+use sluice_domain::UnixMillis;
 use utoipa::ToSchema;
 
 use super::problem::ApiError;
+use super::values::Moment;
 
 /// Items of a page unless asked otherwise.
 const DEFAULT_LIMIT: u32 = 20;
 /// The most items of a page.
 const MAX_LIMIT: u32 = 100;
-/// Beyond this an estimated count stops.
-const ESTIMATE_UP_TO: u64 = 10_000;
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -68,15 +68,6 @@ impl From<&str> for SortValue {
     }
 }
 
-impl SortValue {
-    fn expression(&self) -> Expr {
-        match self {
-            Self::Number(number) => Expr::val(*number),
-            Self::Text(text) => Expr::val(text.as_str()),
-        }
-    }
-}
-
 /// What a list can be sorted by: the word in `sort`, and the column. The first is the default; a minus in front of the word turns the
 /// order around.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +76,38 @@ pub struct SortKey {
     pub word: &'static str,
     /// The column.
     pub column: &'static str,
+    kind: Kind,
+}
+
+/// What a column holds. A cursor with another kind of value was not made here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Number,
+    Text,
+}
+
+impl SortKey {
+    /// An order by a column of numbers or moments.
+    #[must_use]
+    pub const fn number(word: &'static str, column: &'static str) -> Self {
+        Self { word, column, kind: Kind::Number }
+    }
+
+    /// An order by a column of text.
+    #[must_use]
+    pub const fn text(word: &'static str, column: &'static str) -> Self {
+        Self { word, column, kind: Kind::Text }
+    }
+}
+
+impl SortValue {
+    /// Whether a column of this kind may hold it. No engine keeps the character 0 in a text.
+    fn is(&self, kind: Kind) -> bool {
+        match self {
+            Self::Number(_) => kind == Kind::Number,
+            Self::Text(text) => kind == Kind::Text && !text.contains('\0'),
+        }
+    }
 }
 
 /// The parameters every list takes.
@@ -98,6 +121,23 @@ pub struct Paging {
     pub sort: Option<String>,
     /// Whether to count.
     pub count: Option<Count>,
+}
+
+/// A span of time that a list is narrowed to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Between {
+    /// Then or later.
+    pub from: Option<UnixMillis>,
+    /// Before.
+    pub before: Option<UnixMillis>,
+}
+
+impl Between {
+    /// As the parameters `….gte` and `….lt` of a list say.
+    #[must_use]
+    pub fn new(from: Option<Moment>, before: Option<Moment>) -> Self {
+        Self { from: from.map(|moment| moment.0), before: before.map(|moment| moment.0) }
+    }
 }
 
 /// What is in a cursor. Nothing secret: it repeats the last item's values.
@@ -121,7 +161,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Checks what was asked for. `id_column` is unique and breaks ties; `default` is the order when none was asked for.
+    /// Checks what was asked for. `id_column` is unique and breaks ties; it holds numbers unless `keys` says otherwise; `default` is the order when none was asked for.
     ///
     /// # Errors
     /// 422 when the limit, the order or the cursor is not one this list knows.
@@ -136,29 +176,9 @@ impl Listing {
             let words: Vec<_> = keys.iter().map(|key| key.word).collect();
             return Err(ApiError::field("sort", "choice", format!("must be one of {}, or -…", words.join(", "))));
         };
-        let after = paging.cursor.map(|text| read_cursor(&text, &sort)).transpose()?;
+        let id_kind = keys.iter().find(|key| key.column == id_column).map_or(Kind::Number, |key| key.kind);
+        let after = paging.cursor.map(|text| read_cursor(&text, &sort, key.kind, id_kind)).transpose()?;
         Ok(Self { limit, is_descending: sort.starts_with('-'), sort, key, id_column, after, count: paging.count })
-    }
-
-    /// Reads a page: the rows that fit the statement's own conditions. `read` makes an item of a row, `marks` gives the value it is
-    /// sorted by and its id.
-    ///
-    /// # Errors
-    /// When the database is away or a row cannot be read.
-    pub async fn read<T>(
-        &self,
-        db: &impl ConnectionTrait,
-        select: SelectStatement,
-        read: impl Fn(&sea_orm::QueryResult) -> Result<T, DbErr>,
-        marks: impl Fn(&T, &str) -> (SortValue, SortValue),
-    ) -> Result<Page<T>, DbErr> {
-        let total = match self.count {
-            None => None,
-            Some(count) => Some(count_of(db, &select, count).await?),
-        };
-        let rows = db.query_all(&self.apply(select)).await?;
-        let items = rows.iter().map(read).collect::<Result<Vec<T>, _>>()?;
-        Ok(Page { total, ..self.cut(items, marks) })
     }
 
     /// The number the last page ended with, for lists that are sorted by nothing else and read elsewhere.
@@ -168,6 +188,27 @@ impl Listing {
             Some((_, SortValue::Number(number))) => Some(*number),
             _ => None,
         }
+    }
+
+    /// The text the last page ended with, for lists that are sorted by a name and read elsewhere.
+    #[must_use]
+    pub fn after_text(&self) -> Option<&str> {
+        match &self.after {
+            Some((_, SortValue::Text(text))) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether the order is turned around.
+    #[must_use]
+    pub const fn is_descending(&self) -> bool {
+        self.is_descending
+    }
+
+    /// Whether all items are to be counted.
+    #[must_use]
+    pub const fn counts(&self) -> bool {
+        self.count.is_some()
     }
 
     /// How many rows to read: one more than asked for tells whether there is another page.
@@ -185,86 +226,32 @@ impl Listing {
         Page { items, next_cursor, total: None }
     }
 
-    fn apply(&self, mut select: SelectStatement) -> SelectStatement {
-        let (column, id_column) = (self.key.column, self.id_column);
-        let order = if self.is_descending { Order::Desc } else { Order::Asc };
-        if let Some((value, id)) = &self.after {
-            let beyond = |column: &'static str, value: &SortValue| {
-                let (column, value) = (Expr::col(column), value.expression());
-                if self.is_descending { column.lt(value) } else { column.gt(value) }
-            };
-            let tie = Expr::col(column).eq(value.expression()).and(beyond(id_column, id));
-            select.and_where(if column == id_column { beyond(id_column, id) } else { beyond(column, value).or(tie) });
-        }
-        select.order_by(column, order.clone());
-        if column != id_column {
-            select.order_by(id_column, order);
-        }
-        select.limit(self.rows());
-        select
-    }
-
     fn cursor(&self, (value, id): (SortValue, SortValue)) -> String {
         let cursor = Cursor { sort: self.sort.clone(), value, id };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).unwrap_or_default())
     }
 }
 
-fn read_cursor(text: &str, sort: &str) -> Result<(SortValue, SortValue), ApiError> {
+fn read_cursor(text: &str, sort: &str, kind: Kind, id_kind: Kind) -> Result<(SortValue, SortValue), ApiError> {
     let decoded = URL_SAFE_NO_PAD.decode(text).ok();
     let cursor: Option<Cursor> = decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     match cursor {
-        Some(cursor) if cursor.sort == sort => Ok((cursor.value, cursor.id)),
-        Some(_) => Err(ApiError::field("cursor", "other_order", "belongs to a list in another order")),
-        None => Err(ApiError::field("cursor", "unreadable", "must be a next_cursor of this list")),
+        Some(cursor) if cursor.sort != sort => {
+            Err(ApiError::field("cursor", "other_order", "belongs to a list in another order"))
+        }
+        Some(cursor) if cursor.value.is(kind) && cursor.id.is(id_kind) => Ok((cursor.value, cursor.id)),
+        Some(_) | None => Err(ApiError::field("cursor", "unreadable", "must be a next_cursor of this list")),
     }
-}
-
-async fn count_of(db: &impl ConnectionTrait, select: &SelectStatement, count: Count) -> Result<u64, DbErr> {
-    let mut counted = select.clone();
-    counted.clear_selects().expr(Expr::val(1)).clear_order_by();
-    if count == Count::Estimate {
-        counted.limit(ESTIMATE_UP_TO);
-    }
-    let outer = Query::select().expr_as(Expr::val(1).count(), "total").from_subquery(counted, "counted").to_owned();
-    let total: i64 = match db.query_one(&outer).await? {
-        Some(row) => row.try_get("", "total")?,
-        None => 0,
-    };
-    Ok(u64::try_from(total).unwrap_or(0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const KEYS: [SortKey; 2] = [SortKey { word: "id", column: "id" }, SortKey { word: "name", column: "username" }];
+    const KEYS: [SortKey; 2] = [SortKey::number("id", "id"), SortKey::text("name", "username")];
 
     fn listing(paging: Paging) -> Result<Listing, ApiError> {
         Listing::new(paging, &KEYS, "id", "-id")
-    }
-
-    fn sql(listing: &Listing) -> String {
-        let select = Query::select().column("id").from("users").to_owned();
-        listing.apply(select).to_string(sea_orm::sea_query::SqliteQueryBuilder)
-    }
-
-    #[test]
-    fn a_page_goes_on_where_the_cursor_says() {
-        let first = listing(Paging { limit: Some(2), sort: Some("name".into()), ..Paging::default() }).unwrap();
-        assert!(sql(&first).ends_with(r#"ORDER BY "username" ASC, "id" ASC LIMIT 3"#), "{}", sql(&first));
-        let cursor = first.cursor(("ana".into(), 7.into()));
-        let next = listing(Paging { cursor: Some(cursor), sort: Some("name".into()), ..Paging::default() }).unwrap();
-        let expected = r#"WHERE "username" > 'ana' OR ("username" = 'ana' AND "id" > 7) ORDER BY"#;
-        assert!(sql(&next).contains(expected), "{}", sql(&next));
-    }
-
-    #[test]
-    fn the_id_alone_needs_no_tie_break() {
-        let first = listing(Paging::default()).unwrap();
-        let cursor = first.cursor((7.into(), 7.into()));
-        let next = listing(Paging { cursor: Some(cursor), ..Paging::default() }).unwrap();
-        assert!(sql(&next).ends_with(r#"WHERE "id" < 7 ORDER BY "id" DESC LIMIT 21"#), "{}", sql(&next));
     }
 
     #[test]
@@ -276,5 +263,26 @@ mod tests {
         assert_eq!(refused(Paging { cursor: Some("!".into()), ..Paging::default() }), "cursor");
         let other = listing(Paging { sort: Some("name".into()), ..Paging::default() }).unwrap().cursor(("a".into(), 1.into()));
         assert_eq!(refused(Paging { cursor: Some(other), ..Paging::default() }), "cursor");
+    }
+
+    #[test]
+    fn a_cursor_with_values_of_another_kind_was_not_made_here() {
+        for (sort, value, id, fits) in [
+            ("name", "ana".into(), 7.into(), true),
+            ("name", 7.into(), 7.into(), false),
+            ("name", "ana".into(), "seven".into(), false),
+            ("name", "a\0".into(), 7.into(), false),
+            ("-id", 7.into(), 7.into(), true),
+            ("-id", "seven".into(), 7.into(), false),
+            ("-id", 7.into(), "seven".into(), false),
+        ] {
+            let paging = || Paging { sort: Some(sort.to_owned()), ..Paging::default() };
+            let cursor = listing(paging()).unwrap().cursor((value, id));
+            let told = listing(Paging { cursor: Some(cursor), ..paging() });
+            assert_eq!(told.is_ok(), fits, "{sort}");
+            if let Err(error) = told {
+                assert_eq!((error.code.status().as_u16(), error.errors[0].code.as_str()), (422, "unreadable"));
+            }
+        }
     }
 }

@@ -15,9 +15,12 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::codes::Code;
 use crate::auth::Denied;
+use crate::db::{self, CommitError};
 
 /// Where the codes are explained.
 const DOCS: &str = "/docs/reference/problems#";
+/// Seconds to give a write that may still be under way.
+const UNKNOWN_SECS: u64 = 5;
 
 /// Why a request was refused or could not be served. Display says it for logs.
 #[derive(Debug)]
@@ -120,6 +123,12 @@ impl ApiError {
         self
     }
 
+    /// A write was given up on its way: whether it was done can only be looked at.
+    pub(super) fn outcome_unknown() -> Self {
+        let detail = "it may have been done: look before asking again, or ask again with the same Idempotency-Key";
+        Self::new(Code::OutcomeUnknown, detail).retry_after(UNKNOWN_SECS)
+    }
+
     fn unavailable(code: Code, cause: DbErr) -> Self {
         let detail = "nothing was changed; ask again";
         Self { source: Some(Box::new(cause)), ..Self::new(code, detail) }.retry_after(1)
@@ -163,41 +172,23 @@ impl From<Denied> for ApiError {
 
 impl From<DbErr> for ApiError {
     fn from(error: DbErr) -> Self {
-        if is_away(&error) {
-            return Self::unavailable(Code::DatabaseUnavailable, error);
-        }
-        if is_contended(&error) {
+        if db::is_conflict(&error) {
             return Self::unavailable(Code::Busy, error);
+        }
+        if db::is_away(&error) {
+            return Self::unavailable(Code::DatabaseUnavailable, error);
         }
         Self::internal(error)
     }
 }
 
-/// Whether the database could not be reached, as opposed to refusing the statement.
-fn is_away(error: &DbErr) -> bool {
-    match error {
-        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
-        DbErr::Exec(sea_orm::RuntimeErr::SqlxError(cause)) | DbErr::Query(sea_orm::RuntimeErr::SqlxError(cause)) => matches!(
-            **cause,
-            sqlx::Error::Io(_)
-                | sqlx::Error::Tls(_)
-                | sqlx::Error::PoolTimedOut
-                | sqlx::Error::PoolClosed
-                | sqlx::Error::WorkerCrashed
-                | sqlx::Error::Protocol(_)
-        ),
-        _ => false,
+impl From<CommitError> for ApiError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Undone(cause) => cause.into(),
+            CommitError::Unknown(cause) => Self { source: Some(Box::new(cause)), ..Self::outcome_unknown() },
+        }
     }
-}
-
-/// Whether another transaction was in the way: deadlock, lock time-out, busy database.
-fn is_contended(error: &DbErr) -> bool {
-    let (DbErr::Exec(sea_orm::RuntimeErr::SqlxError(cause)) | DbErr::Query(sea_orm::RuntimeErr::SqlxError(cause))) = error else {
-        return false;
-    };
-    let Some(code) = cause.as_database_error().and_then(sqlx::error::DatabaseError::code) else { return false };
-    // SQLITE_BUSY, SQLITE_LOCKED and their extended forms; deadlock and lock time-out of PostgreSQL and MySQL
-    ["5", "6", "261", "517", "40P01", "40001", "55P03", "1205", "1213"].contains(&&*code)
 }
 
 /// Whether a statement broke a unique constraint; the text names it where the engine tells.
@@ -235,6 +226,11 @@ impl ApiError {
 }
 
 impl Pending {
+    /// The body on pages, which have no use for JSON.
+    pub(super) fn into_text(self, request_id: &str) -> String {
+        format!("{}: {}.\n\nRequest {request_id}\n", self.code.title(), self.detail)
+    }
+
     /// The body, once the request id is known.
     pub(super) fn into_problem(self, request_id: &str) -> Problem {
         let (status, code, title) = self.code.facts();

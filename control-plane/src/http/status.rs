@@ -10,12 +10,15 @@ use sluice_telemetry::build;
 use std::time::Duration;
 use utoipa::ToSchema;
 
+use super::problem::ApiError;
 use crate::app::App;
 use crate::auth;
+use crate::http::Refused;
 use crate::settings;
 
-/// How long the database may take before the site counts as not ready.
+/// How long the database may take for all of it before the site counts as not ready.
 const DATABASE_LIMIT: Duration = Duration::from_millis(800);
+const AWAY: &str = "the database cannot be reached";
 
 /// What a health check reads: `"success": true` when the site is ready.
 #[derive(Debug, Serialize, ToSchema)]
@@ -94,11 +97,12 @@ pub(super) struct StatusData {
 #[utoipa::path(get, path = "/api/status", tag = "site", operation_id = "get_status", security(()), responses(
     (status = 200, description = "Ready.", body = Status),
     (status = 503, description = "Not ready: `success` is false, `message` says why.", body = Status),
+    Refused,
 ))]
 pub(super) async fn status(State(app): State<App>) -> Response {
-    let not_ready = problem_of(&app).await;
-    let site = settings::site(&app).await.unwrap_or_default();
-    let is_set_up = auth::is_set_up(&app).await.unwrap_or(false);
+    let known = look(&app).await;
+    let not_ready = if app.drain.is_leaving() { Some("shutting down") } else { known.is_none().then_some(AWAY) };
+    let (site, is_set_up) = known.unwrap_or_default();
     let code = if not_ready.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = Status {
         success: not_ready.is_none(),
@@ -108,15 +112,13 @@ pub(super) async fn status(State(app): State<App>) -> Response {
     (code, Json(body)).into_response()
 }
 
-async fn problem_of(app: &App) -> Option<&'static str> {
-    if app.drain.is_leaving() {
-        return Some("shutting down");
-    }
-    let asked = tokio::time::timeout(DATABASE_LIMIT, app.db.ping()).await;
-    match asked {
-        Ok(Ok(())) => None,
-        Ok(Err(_)) | Err(_) => Some("the database cannot be reached"),
-    }
+/// What visitors may know, and whether the site is set up; `None` when the database does not say so in time.
+async fn look(app: &App) -> Option<(settings::Site, bool)> {
+    let asked = async {
+        app.db.ping().await?;
+        Ok::<_, ApiError>((settings::site(app).await?, auth::is_set_up(app).await?))
+    };
+    tokio::time::timeout(DATABASE_LIMIT, asked).await.ok()?.ok()
 }
 
 fn data(app: &App, site: settings::Site, is_set_up: bool) -> StatusData {

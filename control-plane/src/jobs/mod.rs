@@ -58,7 +58,7 @@ pub async fn run(app: App, feed: Feed, holder: String, drain: Drain) {
 
 async fn reap(app: &App, feed: &Feed) {
     let timing = app.metrics.start(Job::Leases);
-    match leases::jobs::run(&app.db, app.clock.wall()).await {
+    match leases::jobs::run(&app.db, &app.terms, app.clock.wall()).await {
         Ok(report) => {
             timing.succeeded();
             app.metrics.reaped(&report);

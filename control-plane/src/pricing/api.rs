@@ -14,8 +14,8 @@ use crate::http::{
     SortKey, segment,
 };
 
-const SORTS: [SortKey; 2] = [SortKey { word: "model", column: "model" }, SortKey { word: "updated_at", column: "updated_at" }];
-const HISTORY_SORTS: [SortKey; 1] = [SortKey { word: "seq", column: "seq" }];
+const SORTS: [SortKey; 2] = [SortKey::text("model", "model"), SortKey::number("updated_at", "updated_at")];
+const HISTORY_SORTS: [SortKey; 1] = [SortKey::number("seq", "seq")];
 
 /// The figures of a price. Every one is decimal text; `null` is not set.
 #[derive(Debug, Serialize, ToSchema)]

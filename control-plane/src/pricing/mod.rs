@@ -4,9 +4,9 @@ mod api;
 mod rules;
 mod store;
 
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait, DbErr};
 use serde::{Deserialize, Serialize};
-use sluice_billing::ModelPrice;
+use sluice_billing::{ModelPrice, PriceBook};
 use sluice_domain::{ModelName, Role, UnixMillis};
 
 use crate::app::App;
@@ -105,6 +105,15 @@ pub async fn get(app: &App, asking: &Asking, model: &str) -> Result<Price, ApiEr
 pub async fn history(app: &App, asking: &Asking, model: &str, listing: &Listing) -> Result<Page<PastPrice>, ApiError> {
     asking.actor.need_scope(Scope::Read)?;
     Ok(store::history(app.db.read(), model, listing).await?)
+}
+
+/// The prices in force, as relays look them up.
+///
+/// # Errors
+/// When the database is away.
+pub async fn book(db: &impl ConnectionTrait) -> Result<PriceBook, DbErr> {
+    let prices = store::all(db).await?;
+    Ok(PriceBook::new(prices.into_iter().map(|(model, figures)| (model.to_string(), figures))))
 }
 
 /// Gives a model a price.

@@ -36,6 +36,11 @@ pub(super) async fn list(db: &impl ConnectionTrait, filter: &PriceFilter, listin
     listing.read(db, some, read, marks).await
 }
 
+/// Every price's figures, by model. There are a few thousand at most.
+pub(super) async fn all(db: &impl ConnectionTrait) -> Result<Vec<(ModelName, ModelPrice)>, DbErr> {
+    db.query_all(&select()).await?.iter().map(read).map(|price| price.map(|price| (price.model, price.figures))).collect()
+}
+
 pub(super) async fn insert(tx: &Tx, price: &Price) -> Result<(), ApiError> {
     let columns = ["model", "body", "source", "rev", "created_at", "updated_at"];
     let mut insert = Query::insert().into_table("prices").columns(columns).to_owned();

@@ -54,7 +54,7 @@ pub struct Definition {
 }
 
 /// Every setting, grouped by topic.
-pub const DEFINITIONS: [Definition; 14] = [
+pub const DEFINITIONS: [Definition; 17] = [
     text("system_name", 64, "Sluice", "Name of the site, on every page and in mails."),
     Definition {
         name: "server_address",
@@ -113,6 +113,27 @@ pub const DEFINITIONS: [Definition; 14] = [
         effect: Effect::Site,
         description: "The most tokens a user has.",
     },
+    Definition {
+        name: "automatic_disable_channel_enabled",
+        kind: Kind::Switch,
+        default: "false",
+        unit: "",
+        effect: Effect::Site,
+        description: "Switch channels and keys off for good when their upstream refuses them.",
+    },
+    text(
+        "automatic_disable_status_codes",
+        255,
+        "401",
+        "Statuses of an upstream that switch a channel or key off, separated by commas: 401, 500-503.",
+    ),
+    text(
+        "automatic_disable_keywords",
+        4_000,
+        "your credit balance is too low\nthis organization has been disabled.\nyou exceeded your current quota\npermission denied\n\
+         the security token included in the request is invalid\noperation not allowed\nyour account is not authorized",
+        "Words in an upstream's error that switch a channel or key off when they come three times in five minutes, one per line.",
+    ),
     relay("retry_times", Kind::Whole { least: 0, most: 10 }, "2", "attempts", "Attempts after the first when a channel fails."),
     relay(
         "force_stream_option",

@@ -52,6 +52,12 @@ pub struct Site {
     pub quota_for_new_user: Quota,
     /// The most tokens a user has.
     pub max_user_tokens: i64,
+    /// Whether channels are switched off by what their upstreams say.
+    pub automatic_disable_channel_enabled: bool,
+    /// Statuses that do, separated by commas.
+    pub automatic_disable_status_codes: String,
+    /// Words that do, one per line.
+    pub automatic_disable_keywords: String,
 }
 
 impl Default for Site {
@@ -77,6 +83,9 @@ impl Site {
             docs_link: text("docs_link"),
             quota_for_new_user: Quota::clamped(whole("quota_for_new_user")),
             max_user_tokens: whole("max_user_tokens"),
+            automatic_disable_channel_enabled: text("automatic_disable_channel_enabled") == "true",
+            automatic_disable_status_codes: text("automatic_disable_status_codes"),
+            automatic_disable_keywords: text("automatic_disable_keywords"),
         }
     }
 }

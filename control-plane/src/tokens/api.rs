@@ -11,16 +11,13 @@ use super::{Token, TokenFields, TokenFilter, TokenWithCap, TokenWithKey};
 use crate::app::App;
 use crate::http::words::StatusName;
 use crate::http::{
-    Answer, ApiError, Asking, Count, Currency, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query, Refused, Shown,
-    SortKey, Written, twin,
+    Answer, ApiError, Asking, Between, Count, Currency, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query, Refused,
+    Shown, SortKey, Written, twin,
 };
 use crate::users::UserRef;
 
-const SORTS: [SortKey; 3] = [
-    SortKey { word: "id", column: "id" },
-    SortKey { word: "name", column: "name" },
-    SortKey { word: "created_at", column: "created_at" },
-];
+const SORTS: [SortKey; 3] =
+    [SortKey::number("id", "id"), SortKey::text("name", "name"), SortKey::number("created_at", "created_at")];
 
 /// Whether a token can be used, with what follows from its end and its cap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -32,7 +29,7 @@ enum TokenState {
     Disabled,
     /// Its end has passed.
     Expired,
-    /// Its quota is used up.
+    /// Its quota or its number of requests is used up.
     Exhausted,
 }
 
@@ -63,6 +60,12 @@ struct View {
     quota_held: i64,
     /// What was spent through it.
     quota_used: i64,
+    /// How many requests may be answered through it in its whole life; `null`: any number.
+    request_limit: Option<i64>,
+    /// How many of them are left, without what relays hold; `null`: any number.
+    requests_remaining: Option<i64>,
+    /// How many were answered since they were first limited; `null`: never counted.
+    requests_used: Option<i64>,
     /// `quota` in US dollars; only with `currency=usd`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
@@ -93,8 +96,10 @@ struct View {
 
 impl View {
     fn of(token: TokenWithCap, now: UnixMillis, currency: Option<Currency>) -> Self {
-        let TokenWithCap { token, cap } = token;
-        let state = state_of(&token, cap.total().get(), now);
+        let TokenWithCap { token, cap, uses } = token;
+        let limiting = uses.filter(|_| token.uses_limited);
+        let is_used_up = token.capped && cap.total().get() <= 0 || limiting.is_some_and(|uses| uses.total().get() <= 0);
+        let state = state_of(&token, is_used_up, now);
         let quota = token.capped.then(|| cap.total().saturating_plus(cap.spent).get());
         let remaining = token.capped.then(|| cap.balance.get());
         let usd = |amount: Option<i64>| amount.and_then(|amount| twin(currency, amount));
@@ -111,6 +116,9 @@ impl View {
             quota_remaining: remaining,
             quota_held: cap.leased.saturating_plus(cap.in_doubt).get(),
             quota_used: cap.spent.get(),
+            request_limit: limiting.map(|uses| uses.total().saturating_plus(uses.spent).get()),
+            requests_remaining: limiting.map(|uses| uses.balance.get()),
+            requests_used: uses.map(|uses| uses.spent.get()),
             quota_usd: usd(quota),
             quota_remaining_usd: usd(remaining),
             quota_used_usd: twin(currency, cap.spent.get()),
@@ -125,12 +133,12 @@ impl View {
     }
 }
 
-fn state_of(token: &Token, left: i64, now: UnixMillis) -> TokenState {
+fn state_of(token: &Token, is_used_up: bool, now: UnixMillis) -> TokenState {
     if !token.status.is_enabled() {
         TokenState::Disabled
     } else if token.expires_at.is_some_and(|end| end < now) {
         TokenState::Expired
-    } else if token.capped && left <= 0 {
+    } else if is_used_up {
         TokenState::Exhausted
     } else {
         TokenState::Enabled
@@ -153,7 +161,7 @@ struct KeyView {
 #[serde(deny_unknown_fields)]
 #[schema(as = NewToken)]
 struct NewBody {
-    /// 1 to 64 characters.
+    /// 1 to 50 characters.
     name: String,
     /// Whose it is to be; left out: the caller's. Administrators only.
     user_id: Option<i64>,
@@ -162,6 +170,8 @@ struct NewBody {
     status: Option<Status>,
     /// What may be spent through it in its whole life, in quota units. Left out: as much as its owner has.
     quota: Option<i64>,
+    /// How many requests may be answered through it in its whole life. Left out: any number.
+    request_limit: Option<i64>,
     /// When it ends. Left out: never.
     expires_at: Option<Moment>,
     /// Models it may ask for. Left out: every one. An empty list allows none.
@@ -185,6 +195,10 @@ struct PatchBody {
     #[serde(default)]
     #[schema(value_type = Option<i64>)]
     quota: Patch<i64>,
+    /// How many requests may be answered through it in its whole life: those answered stay counted. `null`: any number.
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    request_limit: Patch<i64>,
     /// `null`: never.
     #[serde(default)]
     #[schema(value_type = Option<Moment>)]
@@ -228,6 +242,14 @@ struct ListQuery {
     status: Option<Status>,
     /// Only for this group.
     group: Option<String>,
+    /// Only those made then or later.
+    #[serde(rename = "created_at.gte")]
+    #[param(rename = "created_at.gte")]
+    from: Option<Moment>,
+    /// Only those made before.
+    #[serde(rename = "created_at.lt")]
+    #[param(rename = "created_at.lt")]
+    before: Option<Moment>,
 }
 
 /// The routes of tokens.
@@ -249,7 +271,8 @@ async fn list(State(app): State<App>, asking: Asking, Query(query): Query<ListQu
     let paging = Paging { limit: query.limit, cursor: query.cursor, sort: query.sort, count: query.count };
     let listing = Listing::new(paging, &SORTS, "id", "-id")?;
     let user_id = query.user_id.map(|user| user.for_actor(&asking.actor));
-    let filter = TokenFilter { user_id, text: query.q, status: query.status, group: query.group };
+    let made = Between::new(query.from, query.before);
+    let filter = TokenFilter { user_id, text: query.q, status: query.status, group: query.group, made };
     let page = super::list(&app, &asking, &filter, &listing).await?;
     Ok(Answer::ok(page.map(|token| View::of(token, asking.now, query.currency))))
 }
@@ -271,20 +294,26 @@ async fn list_of_user(
 
 /// Makes a token. Its key is in this answer, and can be revealed later.
 #[utoipa::path(post, path = "/api/tokens", tag = "tokens", operation_id = "create_token",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes sending it twice do it once, for 24 hours.")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes sending it twice do it once, for 24 hours."), Shown),
     request_body = NewBody, responses(
     (status = 201, body = KeyView),
     Refused,
 ))]
-async fn create(State(app): State<App>, asking: Asking, Json(body): Json<NewBody>) -> Result<Answer<KeyView>, ApiError> {
+async fn create(
+    State(app): State<App>,
+    asking: Asking,
+    Query(shown): Query<Shown>,
+    Json(body): Json<NewBody>,
+) -> Result<Answer<KeyView>, ApiError> {
     fn set<T>(given: Option<T>) -> Patch<T> {
         given.map_or(Patch::Keep, Patch::Set)
     }
-    let NewBody { name, user_id, status, quota, expires_at, models, ip_allow, group } = body;
+    let NewBody { name, user_id, status, quota, request_limit, expires_at, models, ip_allow, group } = body;
     let fields = TokenFields {
         name: Some(name),
         status,
         quota: set(quota),
+        request_limit: set(request_limit),
         expires_at: set(expires_at.map(|moment| moment.0)),
         models: set(models),
         ip_allow: set(ip_allow),
@@ -293,7 +322,7 @@ async fn create(State(app): State<App>, asking: Asking, Json(body): Json<NewBody
     let made = super::create(&app, &asking, user_id.map(sluice_domain::UserId::new), fields).await?;
     let location = format!("/api/tokens/{}", made.object.token.id);
     let (rev, seq) = (made.object.token.rev, made.config_seq);
-    Ok(Answer::created(with_key(&app, &asking, made).await?, location).at_rev(rev).at_seq(seq))
+    Ok(Answer::created(with_key(&app, &asking, made, shown).await?, location).at_rev(rev).at_seq(seq))
 }
 
 /// Shows a token, without its key.
@@ -318,6 +347,7 @@ async fn get(
     params(
         ("id" = i64, Path),
         ("If-Match" = Option<String>, Header, description = "The ETag seen; 412 when the token changed since."),
+        Shown,
     ),
     request_body = PatchBody, responses(
     (status = 200, body = View),
@@ -327,15 +357,16 @@ async fn patch(
     State(app): State<App>,
     asking: Asking,
     Path(id): Path<i64>,
+    Query(shown): Query<Shown>,
     Json(body): Json<PatchBody>,
 ) -> Result<Answer<View>, ApiError> {
-    let PatchBody { name, status, quota, expires_at, models, ip_allow, group } = body;
+    let PatchBody { name, status, quota, request_limit, expires_at, models, ip_allow, group } = body;
     let expires_at = expires_at.try_map(|moment| Ok::<_, ApiError>(moment.0))?;
-    let fields = TokenFields { name, status, quota, expires_at, models, ip_allow, group };
+    let fields = TokenFields { name, status, quota, request_limit, expires_at, models, ip_allow, group };
     let changed = super::patch(&app, &asking, TokenId::new(id), fields).await?;
     let (rev, seq) = (changed.object.rev, changed.config_seq);
     let token = super::with_cap(app.db.read(), changed.object).await?;
-    let view = View { config_seq: seq, ..View::of(token, asking.now, None) };
+    let view = View { config_seq: seq, ..View::of(token, asking.now, shown.currency) };
     Ok(Answer::ok(view).at_rev(rev).at_seq(seq))
 }
 
@@ -358,31 +389,42 @@ async fn delete(State(app): State<App>, asking: Asking, Path(id): Path<i64>) -> 
     params(
         ("id" = i64, Path),
         ("Idempotency-Key" = Option<String>, Header, description = "Makes sending it twice do it once, for 24 hours."),
+        Shown,
     ),
     responses(
     (status = 200, body = KeyView),
     Refused,
 ))]
-async fn rotate(State(app): State<App>, asking: Asking, Path(id): Path<i64>) -> Result<Answer<KeyView>, ApiError> {
+async fn rotate(
+    State(app): State<App>,
+    asking: Asking,
+    Path(id): Path<i64>,
+    Query(show): Query<Shown>,
+) -> Result<Answer<KeyView>, ApiError> {
     let made = super::rotate(&app, &asking, TokenId::new(id)).await?;
     let (rev, seq) = (made.object.token.rev, made.config_seq);
-    Ok(Answer::ok(with_key(&app, &asking, made).await?).at_rev(rev).at_seq(seq))
+    Ok(Answer::ok(with_key(&app, &asking, made, show).await?).at_rev(rev).at_seq(seq))
 }
 
 /// Shows the key of one's own token again. Needs a sign-in with a password in the last ten minutes; written to the audit trail.
-#[utoipa::path(post, path = "/api/tokens/{id}/reveal", tag = "tokens", operation_id = "reveal_token", params(("id" = i64, Path)),
+#[utoipa::path(post, path = "/api/tokens/{id}/reveal", tag = "tokens", operation_id = "reveal_token", params(("id" = i64, Path), Shown),
     responses(
     (status = 200, body = KeyView),
     Refused,
 ))]
-async fn reveal(State(app): State<App>, asking: Asking, Path(id): Path<i64>) -> Result<Answer<KeyView>, ApiError> {
+async fn reveal(
+    State(app): State<App>,
+    asking: Asking,
+    Path(id): Path<i64>,
+    Query(show): Query<Shown>,
+) -> Result<Answer<KeyView>, ApiError> {
     let shown = super::reveal(&app, &asking, TokenId::new(id)).await?;
-    Ok(Answer::ok(with_key(&app, &asking, Written { object: shown, config_seq: None }).await?))
+    Ok(Answer::ok(with_key(&app, &asking, Written { object: shown, config_seq: None }, show).await?))
 }
 
-async fn with_key(app: &App, asking: &Asking, written: Written<TokenWithKey>) -> Result<KeyView, ApiError> {
+async fn with_key(app: &App, asking: &Asking, written: Written<TokenWithKey>, shown: Shown) -> Result<KeyView, ApiError> {
     let TokenWithKey { token, key } = written.object;
     let token = super::with_cap(app.db.read(), token).await?;
-    let token = View { config_seq: written.config_seq, ..View::of(token, asking.now, None) };
+    let token = View { config_seq: written.config_seq, ..View::of(token, asking.now, shown.currency) };
     Ok(KeyView { token, key })
 }

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use sluice_domain::{AccountId, GroupName, Quota, Status, TokenId, UnixMillis, UserId};
 use sluice_sealed::random;
 
-use super::rules::{Checked, check};
+use super::rules::{Checked, check, check_lists};
 use super::{Key, Token, TokenFields, TokenWithKey, keys, store, visible};
 use crate::app::App;
 use crate::audit;
@@ -40,6 +40,7 @@ pub async fn create(
     let key = keys::make(&app.keyring);
     let mut token = blank(owner.id, &key, asking.now);
     checked.put_into(&mut token);
+    check_lists(&token)?;
 
     let tx = app.db.begin().await?;
     if store::count(&tx, owner.id).await? >= most {
@@ -47,8 +48,13 @@ pub async fn create(
     }
     need_group(&tx, &owner, token.group.as_ref()).await?;
     open(app, &tx, &mut token, &key).await?;
+    if let Patch::Set(limit) = checked.request_limit {
+        open_uses(&tx, asking, &mut token, limit).await?;
+        store::update(&tx, &token).await?;
+    }
     if let Patch::Set(quota) = checked.quota {
-        move_cap(&tx, asking, &token, quota).await?;
+        let reason = format!("quota of the token set to {quota}");
+        move_limit(&tx, asking, token.account_id, quota, reason).await?;
     }
     audit::write(&tx, asking, "tokens.create", &target(token.id), &token).await?;
     let seq = log::record(&tx, asking.now, &[Changed::Token(token.id)]).await?;
@@ -73,13 +79,21 @@ pub async fn patch(app: &App, asking: &Asking, id: TokenId, fields: TokenFields)
     asking.need_unchanged(before.rev)?;
     let mut after = Token { rev: before.rev + 1, updated_at: asking.now, ..before.clone() };
     checked.put_into(&mut after);
+    check_lists(&after)?;
     need_enabling(&after, &checked, asking.now)?;
+    if !before.status.is_enabled() && after.status.is_enabled() {
+        need_rest(&tx, &after, &checked).await?;
+    }
     if after.group != before.group {
         need_group(&tx, &owner, after.group.as_ref()).await?;
     }
+    if let Patch::Set(limit) = checked.request_limit {
+        open_uses(&tx, asking, &mut after, limit).await?;
+    }
     store::update(&tx, &after).await?;
     if let Patch::Set(quota) = checked.quota {
-        move_cap(&tx, asking, &after, quota).await?;
+        let reason = format!("quota of the token set to {quota}");
+        move_limit(&tx, asking, after.account_id, quota, reason).await?;
     }
     let detail = serde_json::json!({"before": &before, "after": &after});
     audit::write(&tx, asking, "tokens.patch", &target(id), &detail).await?;
@@ -185,6 +199,8 @@ fn blank(user_id: UserId, key: &Key, now: UnixMillis) -> Token {
         status: Status::Enabled,
         group: None,
         capped: false,
+        uses_account_id: None,
+        uses_limited: false,
         expires_at: None,
         models: None,
         ip_allow: Vec::new(),
@@ -204,22 +220,32 @@ async fn open(app: &App, tx: &Tx, token: &mut Token, key: &Key) -> Result<(), Ap
     Ok(())
 }
 
-/// Moves a cap so that what is left and what was spent make up the quota.
-async fn move_cap(tx: &Tx, asking: &Asking, token: &Token, quota: Quota) -> Result<(), ApiError> {
-    let standings = wallet::standings(tx, &[token.account_id]).await?;
+/// Limits the uses of a token. Their account is opened when that is done for the first time.
+async fn open_uses(tx: &Tx, asking: &Asking, token: &mut Token, limit: Quota) -> Result<(), ApiError> {
+    let account = match token.uses_account_id {
+        Some(account) => account,
+        None => wallet::open(tx, AccountKind::Uses(token.id), token.user_id, asking.now).await?,
+    };
+    token.uses_account_id = Some(account);
+    move_limit(tx, asking, account, limit, format!("request limit of the token set to {limit}")).await
+}
+
+/// Moves what is left so that it and what was spent make up the limit.
+async fn move_limit(tx: &Tx, asking: &Asking, account: AccountId, limit: Quota, reason: String) -> Result<(), ApiError> {
+    let standings = wallet::standings(tx, &[account]).await?;
     let standing = standings.first().ok_or_else(|| ApiError::internal("a token has no account"))?;
     let granted = standing.total().saturating_plus(standing.spent);
-    let amount = quota.saturating_minus(granted);
+    let amount = limit.saturating_minus(granted);
     if amount.is_zero() {
         return Ok(());
     }
     let entry = Entry {
-        account: token.account_id,
+        account,
         kind: EntryKind::CapChange,
         amount,
         reference: users::unique_reference("cap"),
         actor: Some(asking.actor.user_id),
-        reason: format!("quota of the token set to {quota}"),
+        reason,
     };
     wallet::post(tx, entry, asking.now).await?;
     Ok(())
@@ -254,6 +280,27 @@ fn need_enabling(after: &Token, asked: &Checked, now: UnixMillis) -> Result<(), 
     let is_over = after.expires_at.is_some_and(|end| end <= now);
     if asked.status == Some(Status::Enabled) && is_over {
         return Err(ApiError::field("expires_at", "past", "has passed: set a new one, or null"));
+    }
+    Ok(())
+}
+
+/// A token that has used up what it was given is not switched on again without more.
+async fn need_rest(tx: &Tx, after: &Token, asked: &Checked) -> Result<(), ApiError> {
+    let limits = [
+        ("quota", after.capped.then_some(after.account_id), &asked.quota),
+        ("request_limit", after.uses_account_id.filter(|_| after.uses_limited), &asked.request_limit),
+    ];
+    for (field, account, asked) in limits {
+        let Some(account) = account else { continue };
+        let standings = wallet::standings(tx, &[account]).await?;
+        let standing = standings.first().ok_or_else(|| ApiError::internal("a token has no account"))?;
+        let rest = match *asked {
+            Patch::Set(limit) => limit.saturating_minus(standing.spent),
+            Patch::Keep | Patch::Clear => standing.total(),
+        };
+        if !rest.is_positive() {
+            return Err(ApiError::field(field, "used_up", "is used up: set a higher one, or null"));
+        }
     }
     Ok(())
 }

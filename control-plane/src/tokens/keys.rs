@@ -13,9 +13,12 @@ pub(super) const PREFIX: &str = "sk-";
 /// Characters of a secret shown at either end.
 const SHOWN: usize = 4;
 
-/// The first and last four characters of a secret. A short one shows less, so that most of it stays hidden.
+/// The first and last four characters of a secret. A short one shows less, so that most of it stays hidden; none shows nothing.
 #[must_use]
 pub fn hint(secret: &str) -> String {
+    if secret.is_empty() {
+        return String::new();
+    }
     let bare = secret.strip_prefix(PREFIX).unwrap_or(secret);
     let chars: Vec<char> = bare.chars().collect();
     let shown = SHOWN.min(chars.len() / 6);
@@ -79,7 +82,7 @@ mod tests {
         assert_eq!(hint("sk-abcdefghijklmnopqrstuvwxyz0123456789"), "abcd…6789");
         assert_eq!(hint("slm_0123456789abcdef"), "slm…def");
         assert_eq!(hint("short"), "…");
-        assert_eq!(hint(""), "…");
+        assert_eq!(hint(""), "");
         assert_eq!(hint("ключключключ"), "кл…юч");
     }
 

@@ -15,7 +15,7 @@ use sluice_domain::{AccountId, GroupName, ModelName, Status, TokenId, UnixMillis
 
 use crate::app::App;
 use crate::auth::{Actor, Scope};
-use crate::http::{ApiError, Asking, Listing, Page, Patch};
+use crate::http::{ApiError, Asking, Between, Listing, Page, Patch};
 use crate::wallet::{self, Standing};
 
 pub use api::routes;
@@ -44,6 +44,12 @@ pub struct Token {
     pub group: Option<GroupName>,
     /// Whether its cap limits anything.
     pub capped: bool,
+    /// The account that counts its uses, once they were limited.
+    #[serde(default)]
+    pub uses_account_id: Option<AccountId>,
+    /// Whether that account limits anything.
+    #[serde(default)]
+    pub uses_limited: bool,
     /// When it ends.
     pub expires_at: Option<UnixMillis>,
     /// Models it may ask for; `None`: every one.
@@ -67,6 +73,8 @@ pub struct TokenWithCap {
     pub token: Token,
     /// Its cap: a count of what it spent, and what is left of its quota when it is capped.
     pub cap: Standing,
+    /// Its number of uses, in requests, once they were limited.
+    pub uses: Option<Standing>,
 }
 
 /// A token with its key.
@@ -87,6 +95,8 @@ pub struct TokenFields {
     pub status: Option<Status>,
     /// What may be spent through it in its whole life, in quota units; `Clear`: as much as its owner has.
     pub quota: Patch<i64>,
+    /// How often it may be used in its whole life; `Clear`: as often as one likes.
+    pub request_limit: Patch<i64>,
     /// When it ends; `Clear`: never.
     pub expires_at: Patch<UnixMillis>,
     /// Models it may ask for; `Clear`: every one.
@@ -108,6 +118,8 @@ pub struct TokenFilter {
     pub status: Option<Status>,
     /// Only for this group.
     pub group: Option<String>,
+    /// Only those made in this span.
+    pub made: Between,
 }
 
 /// A page of tokens: one's own, or anybody's for administrators.
@@ -152,13 +164,15 @@ pub async fn with_cap(db: &impl ConnectionTrait, token: Token) -> Result<TokenWi
 }
 
 async fn with_caps(db: &impl ConnectionTrait, tokens: Vec<Token>) -> Result<Vec<TokenWithCap>, ApiError> {
-    let accounts: Vec<AccountId> = tokens.iter().map(|token| token.account_id).collect();
+    let own = |token: &Token| std::iter::once(token.account_id).chain(token.uses_account_id);
+    let accounts: Vec<AccountId> = tokens.iter().flat_map(own).collect();
     let standings = wallet::standings(db, &accounts).await?;
     let by_id: BTreeMap<AccountId, Standing> = standings.into_iter().map(|standing| (standing.account, standing)).collect();
     let capped = |token: Token| {
         let cap = by_id.get(&token.account_id).copied();
         let missing = || ApiError::internal(format!("token {} has no account", token.id));
-        Ok(TokenWithCap { cap: cap.ok_or_else(missing)?, token })
+        let uses = token.uses_account_id.and_then(|account| by_id.get(&account).copied());
+        Ok(TokenWithCap { cap: cap.ok_or_else(missing)?, uses, token })
     };
     tokens.into_iter().map(capped).collect()
 }

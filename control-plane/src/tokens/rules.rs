@@ -9,6 +9,10 @@ use crate::http::{ApiError, Patch, Rules};
 
 /// The most models or addresses a token lists.
 const MOST_LISTED: usize = 500;
+/// The most characters of both lists together: relays keep them in memory for every token in use.
+const MOST_LISTED_CHARS: usize = 16_384;
+/// The longest name, in characters.
+const MOST_NAME: usize = 50;
 
 /// Fields of a token that keep their rules. `Keep` and `None` stay as they are.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,6 +20,7 @@ pub(super) struct Checked {
     pub(super) name: Option<String>,
     pub(super) status: Option<Status>,
     pub(super) quota: Patch<Quota>,
+    pub(super) request_limit: Patch<Quota>,
     pub(super) expires_at: Patch<UnixMillis>,
     pub(super) models: Patch<Vec<ModelName>>,
     pub(super) ip_allow: Patch<Vec<String>>,
@@ -33,11 +38,41 @@ impl Checked {
         token.models = self.models.clone().apply(token.models.take());
         token.ip_allow = self.ip_allow.clone().apply(Some(std::mem::take(&mut token.ip_allow))).unwrap_or_default();
         token.group = self.group.clone().apply(token.group.take());
-        token.capped = match self.quota {
-            Patch::Keep => token.capped,
-            Patch::Clear => false,
-            Patch::Set(_) => true,
-        };
+        token.capped = is_limited(&self.quota, token.capped);
+        token.uses_limited = is_limited(&self.request_limit, token.uses_limited);
+    }
+}
+
+/// Checks what the lists of a token come to together.
+pub(super) fn check_lists(token: &Token) -> Result<(), ApiError> {
+    let models = token.models.iter().flatten().map(|model| model.as_str().chars().count());
+    let chars: usize = models.chain(token.ip_allow.iter().map(|block| block.chars().count())).sum();
+    if chars <= MOST_LISTED_CHARS {
+        return Ok(());
+    }
+    let rule = format!("and ip_allow must have at most {MOST_LISTED_CHARS} characters together, they have {chars}");
+    Err(ApiError::field("models", "length", rule))
+}
+
+/// Whether something is limited after a change of its limit.
+fn is_limited(limit: &Patch<Quota>, before: bool) -> bool {
+    match limit {
+        Patch::Keep => before,
+        Patch::Clear => false,
+        Patch::Set(_) => true,
+    }
+}
+
+/// A limit for the whole life of a token.
+fn limit(rules: &mut Rules, field: &str, limit: &Patch<i64>) -> Patch<Quota> {
+    match *limit {
+        Patch::Set(units) if units < 0 => {
+            rules.refuse(field, "range", "must not be negative");
+            Patch::Keep
+        }
+        Patch::Set(units) => rules.quota(field, units).map_or(Patch::Keep, Patch::Set),
+        Patch::Keep => Patch::Keep,
+        Patch::Clear => Patch::Clear,
     }
 }
 
@@ -45,20 +80,13 @@ impl Checked {
 pub(super) fn check(fields: TokenFields, now: UnixMillis) -> Result<Checked, ApiError> {
     let mut rules = Rules::new();
     if let Some(name) = &fields.name {
-        rules.line("name", name, 1, 64);
+        rules.line("name", name, 1, MOST_NAME);
     }
     if fields.status == Some(Status::AutoDisabled) {
         rules.refuse("status", "choice", "must be enabled or disabled");
     }
-    let quota = match fields.quota {
-        Patch::Set(units) if units < 0 => {
-            rules.refuse("quota", "range", "must not be negative");
-            Patch::Keep
-        }
-        Patch::Set(units) => rules.quota("quota", units).map_or(Patch::Keep, Patch::Set),
-        Patch::Keep => Patch::Keep,
-        Patch::Clear => Patch::Clear,
-    };
+    let quota = limit(&mut rules, "quota", &fields.quota);
+    let request_limit = limit(&mut rules, "request_limit", &fields.request_limit);
     if matches!(fields.expires_at, Patch::Set(end) if end <= now) {
         rules.refuse("expires_at", "past", "must be in the future");
     }
@@ -71,7 +99,7 @@ pub(super) fn check(fields: TokenFields, now: UnixMillis) -> Result<Checked, Api
     };
     rules.done()?;
     let TokenFields { name, status, expires_at, .. } = fields;
-    Ok(Checked { name, status, quota, expires_at, models, ip_allow, group })
+    Ok(Checked { name, status, quota, request_limit, expires_at, models, ip_allow, group })
 }
 
 fn listed<T, E: std::fmt::Display>(
@@ -116,6 +144,7 @@ mod tests {
             name: Some(String::new()),
             status: Some(Status::AutoDisabled),
             quota: Patch::Set(-1),
+            request_limit: Patch::Set(-1),
             expires_at: Patch::Set(NOW),
             models: texts(&["gpt-4o", "a,b"]),
             ip_allow: texts(&["10.0.0.0/8", "10.0.0.0/33", "host"]),
@@ -123,7 +152,7 @@ mod tests {
         };
         assert_eq!(
             refused(fields),
-            ["name", "status", "quota", "expires_at", "models[1]", "ip_allow[1]", "ip_allow[2]", "group"]
+            ["name", "status", "quota", "request_limit", "expires_at", "models[1]", "ip_allow[1]", "ip_allow[2]", "group"]
         );
         assert_eq!(refused(TokenFields { quota: Patch::Set(i64::MAX), ..TokenFields::default() }), ["quota"]);
         let many = TokenFields { models: Patch::Set(vec!["m".to_owned(); 501]), ..TokenFields::default() };

@@ -46,6 +46,7 @@ pub(super) async fn list(db: &impl ConnectionTrait, filter: &TokenFilter, listin
     }
     some.and_where_option(filter.status.map(|status| Expr::col("status").eq(status.code())));
     some.and_where_option(filter.group.as_deref().map(|group| Expr::col("group_name").eq(group)));
+    filter.made.narrow(&mut some, "created_at");
     let marks = |token: &Token, word: &str| {
         let value = match word {
             "name" => token.name.as_str().into(),
@@ -82,6 +83,8 @@ pub(super) async fn insert(tx: &Tx, token: &Token, key: &Key, sealed_key: &str) 
             "status",
             "group_name",
             "capped",
+            "uses_account_id",
+            "uses_limited",
             "expires_at",
             "models_limited",
             "models",
@@ -102,6 +105,8 @@ pub(super) async fn insert(tx: &Tx, token: &Token, key: &Key, sealed_key: &str) 
         token.status.code().into(),
         token.group.as_ref().map(|group| group.as_str().to_owned()).into(),
         token.capped.into(),
+        token.uses_account_id.map_or(0, AccountId::get).into(),
+        token.uses_limited.into(),
         token.expires_at.map(|at| at.0).into(),
         token.models.is_some().into(),
         models_text(token)?.into(),
@@ -126,6 +131,8 @@ pub(super) async fn update(tx: &Tx, token: &Token) -> Result<(), ApiError> {
         .value("status", token.status.code())
         .value("group_name", token.group.as_ref().map(|group| group.as_str().to_owned()))
         .value("capped", token.capped)
+        .value("uses_account_id", token.uses_account_id.map_or(0, AccountId::get))
+        .value("uses_limited", token.uses_limited)
         .value("expires_at", token.expires_at.map(|at| at.0))
         .value("models_limited", token.models.is_some())
         .value("models", models_text(token)?)
@@ -204,6 +211,8 @@ fn select() -> SelectStatement {
             "status",
             "group_name",
             "capped",
+            "uses_account_id",
+            "uses_limited",
             "expires_at",
             "models_limited",
             "models",
@@ -225,6 +234,7 @@ fn read(row: &QueryResult) -> Result<Token, DbErr> {
     let (models, ip_allow): (String, String) = (row.try_get("", "models")?, row.try_get("", "ip_allow")?);
     let models: Vec<ModelName> = serde_json::from_str(&models).map_err(|_| broken("list of models"))?;
     let is_limited: bool = row.try_get("", "models_limited")?;
+    let uses: i64 = row.try_get("", "uses_account_id")?;
     Ok(Token {
         id: TokenId::new(row.try_get("", "id")?),
         public_id: row.try_get("", "public_id")?,
@@ -235,6 +245,8 @@ fn read(row: &QueryResult) -> Result<Token, DbErr> {
         status: Status::from_code(status).ok_or_else(|| broken("status"))?,
         group: group.as_deref().map(GroupName::parse).transpose().map_err(|_| broken("group"))?,
         capped: row.try_get("", "capped")?,
+        uses_account_id: (uses != 0).then(|| AccountId::new(uses)),
+        uses_limited: row.try_get("", "uses_limited")?,
         expires_at: moment("expires_at")?,
         models: is_limited.then_some(models),
         ip_allow: serde_json::from_str(&ip_allow).map_err(|_| broken("list of addresses"))?,

@@ -17,7 +17,7 @@ use crate::http::{
 use crate::settlement::explain::AttemptLine;
 use crate::users::UserRef;
 
-const SORTS: [SortKey; 1] = [SortKey { word: "id", column: "id" }];
+const SORTS: [SortKey; 1] = [SortKey::number("id", "id")];
 
 /// Usage of a request in classes that do not overlap, in tokens.
 #[derive(Debug, Serialize, ToSchema)]

@@ -108,11 +108,14 @@ pub async fn get(app: &App, asking: &Asking, request_id: &str) -> Result<Explain
     let priced = Priced {
         config_seq: request.row.config_seq,
         model: &request.row.model,
+        path: &request.row.path,
         group: &request.row.group,
         channel: request.row.channel_id.map(ChannelId::new),
         usage: request.usage,
     };
-    let formula = explain::formula(&app.db, &app.rates, priced).await?;
+    // What failed has no price to tell.
+    let has_failed = request.row.outcome == Outcome::Failed.as_str();
+    let formula = if has_failed { None } else { explain::formula(&app.db, &app.rates, priced).await? };
     let explanation = if asking.actor.is_admin() { store::explanation(app.db.read(), request_id).await? } else { None };
     Ok(ExplainedRequest { request, formula, explanation })
 }

@@ -13,15 +13,12 @@ use crate::app::App;
 use crate::auth::Actor;
 use crate::http::words::{RoleName, StatusName};
 use crate::http::{
-    Answer, ApiError, Asking, Count, Currency, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query, Refused, Shown,
-    SortKey, Written, twin,
+    Answer, ApiError, Asking, Between, Count, Currency, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query, Refused,
+    Shown, SortKey, Written, twin,
 };
 
-const SORTS: [SortKey; 3] = [
-    SortKey { word: "id", column: "id" },
-    SortKey { word: "username", column: "username_key" },
-    SortKey { word: "created_at", column: "created_at" },
-];
+const SORTS: [SortKey; 3] =
+    [SortKey::number("id", "id"), SortKey::text("username", "username_key"), SortKey::number("created_at", "created_at")];
 
 /// A user by id, or `me` for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,6 +201,14 @@ struct ListQuery {
     role: Option<Role>,
     /// Only of this group.
     group: Option<String>,
+    /// Only those made then or later.
+    #[serde(rename = "created_at.gte")]
+    #[param(rename = "created_at.gte")]
+    from: Option<Moment>,
+    /// Only those made before.
+    #[serde(rename = "created_at.lt")]
+    #[param(rename = "created_at.lt")]
+    before: Option<Moment>,
 }
 
 /// The routes of users.
@@ -223,25 +228,31 @@ async fn list(
 ) -> Result<Answer<Page<UserView>>, ApiError> {
     let paging = Paging { limit: query.limit, cursor: query.cursor, sort: query.sort, count: query.count };
     let listing = Listing::new(paging, &SORTS, "id", "-id")?;
-    let filter = UserFilter { text: query.q, status: query.status, role: query.role, group: query.group };
+    let made = Between::new(query.from, query.before);
+    let filter = UserFilter { text: query.q, status: query.status, role: query.role, group: query.group, made };
     let page = super::list(&app, &asking, &filter, &listing).await?;
     Ok(Answer::ok(page.map(|person| UserView::of(person, query.currency))))
 }
 
 /// Makes a user. Administrators only.
 #[utoipa::path(post, path = "/api/users", tag = "users", operation_id = "create_user",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes sending it twice do it once, for 24 hours.")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes sending it twice do it once, for 24 hours."), Shown),
     request_body = NewBody, responses(
     (status = 201, body = UserView),
     Refused,
 ))]
-async fn create(State(app): State<App>, asking: Asking, Json(body): Json<NewBody>) -> Result<Answer<UserView>, ApiError> {
+async fn create(
+    State(app): State<App>,
+    asking: Asking,
+    Query(shown): Query<Shown>,
+    Json(body): Json<NewBody>,
+) -> Result<Answer<UserView>, ApiError> {
     let NewBody { username, display_name, email, password, role, group } = body;
     let new = NewUser { username, display_name, email, password, role: role.unwrap_or(Role::User), group };
     let made = super::create(&app, &asking, new).await?;
     let location = format!("/api/users/{}", made.object.id);
     let (rev, seq) = (made.object.rev, made.config_seq);
-    Ok(Answer::created(written(&app, made).await?, location).at_rev(rev).at_seq(seq))
+    Ok(Answer::created(written(&app, made, shown).await?, location).at_rev(rev).at_seq(seq))
 }
 
 /// Shows a user: oneself, or anybody for administrators.
@@ -266,6 +277,7 @@ async fn get(
     params(
         ("id" = String, Path, description = "A user id, or `me`."),
         ("If-Match" = Option<String>, Header, description = "The ETag seen; 412 when the user changed since."),
+        Shown,
     ),
     request_body = PatchBody, responses(
     (status = 200, body = UserView),
@@ -275,13 +287,14 @@ async fn patch(
     State(app): State<App>,
     asking: Asking,
     Path(id): Path<UserRef>,
+    Query(shown): Query<Shown>,
     Json(body): Json<PatchBody>,
 ) -> Result<Answer<UserView>, ApiError> {
     let PatchBody { username, display_name, email, role, status, group, password, current_password } = body;
     let patch = UserPatch { username, display_name, email, role, status, group, password, current_password };
     let changed = super::patch(&app, &asking, id.for_actor(&asking.actor), patch).await?;
     let (rev, seq) = (changed.object.rev, changed.config_seq);
-    Ok(Answer::ok(written(&app, changed).await?).at_rev(rev).at_seq(seq))
+    Ok(Answer::ok(written(&app, changed, shown).await?).at_rev(rev).at_seq(seq))
 }
 
 /// Deletes a user. Sessions, management tokens and keys end at once; ledger and requests stay. Administrators only.
@@ -299,7 +312,7 @@ async fn delete(State(app): State<App>, asking: Asking, Path(id): Path<UserRef>)
     Ok(Done { config_seq: Some(seq) })
 }
 
-async fn written(app: &App, written: Written<User>) -> Result<UserView, ApiError> {
+async fn written(app: &App, written: Written<User>, shown: Shown) -> Result<UserView, ApiError> {
     let person = super::with_wallet(app.db.read(), written.object).await?;
-    Ok(UserView { config_seq: written.config_seq, ..UserView::of(person, None) })
+    Ok(UserView { config_seq: written.config_seq, ..UserView::of(person, shown.currency) })
 }

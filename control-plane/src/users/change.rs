@@ -18,10 +18,13 @@ use crate::{groups, settings, tokens};
 /// Makes a person with an empty wallet, or the gift for new users in it.
 ///
 /// # Errors
-/// 403 when the role is not below the caller's, 422 when a field breaks a rule, 409 when the username or e-mail address is taken.
+/// 403 when the role is not below the caller's, or a management token without every scope sets a password or makes an administrator; 422 when a field breaks a rule, 409 when the username or e-mail address is taken.
 pub async fn create(app: &App, asking: &Asking, new: NewUser) -> Result<Written<User>, ApiError> {
     asking.actor.need(Role::Admin, Scope::Write)?;
     may_give(&asking.actor, new.role)?;
+    if new.password.is_some() || new.role >= Role::Admin {
+        asking.actor.need_every_scope()?;
+    }
     if let Some(made) = replay(app, asking).await? {
         return Ok(made);
     }
@@ -125,6 +128,12 @@ fn authorise(asking: &Asking, before: &User, patch: &UserPatch) -> Result<(), Ap
             return Err(ApiError::new(Code::Protected, "nobody changes their own role"));
         }
         may_give(&asking.actor, role)?;
+        if role >= Role::Admin {
+            asking.actor.need_every_scope()?;
+        }
+    }
+    if patch.password.is_some() {
+        asking.actor.need_every_scope()?;
     }
     let is_root = before.role == Role::Root;
     if is_root && (patch.role.is_some_and(|role| role != Role::Root) || patch.status.is_some_and(|status| !status.is_enabled())) {
@@ -149,15 +158,16 @@ async fn new_password(app: &App, asking: &Asking, before: &User, patch: &UserPat
     rules.done()?;
     if asking.actor.user_id == before.id {
         app.gate.critical(asking.client_ip)?;
-        let Some(current) = &patch.current_password else {
-            return Err(ApiError::field("current_password", "required", "is required to change your own password"));
-        };
         let found = store::find_by_username(app.db.read(), &super::username_key(&before.username)).await?;
         let stored = found.and_then(|found| found.password_hash);
-        // whoever never had a password has none to show
-        let is_known = stored.is_none() || app.passwords.verify(stored, current.clone()).await?;
-        if !is_known {
-            return Err(ApiError::field("current_password", "wrong", "is not your password"));
+        // whoever never had a password has none to show; they may do all that their role may
+        if stored.is_some() {
+            let Some(current) = &patch.current_password else {
+                return Err(ApiError::field("current_password", "required", "is required to change your own password"));
+            };
+            if !app.passwords.verify(stored, current.clone()).await? {
+                return Err(ApiError::field("current_password", "wrong", "is not your password"));
+            }
         }
     }
     Ok(Some(app.passwords.digest(password.clone()).await?))

@@ -13,7 +13,7 @@ use sluice_domain::{GroupName, Quota, Role, Status, UnixMillis, UserId};
 use crate::app::App;
 use crate::auth::{Actor, Scope};
 use crate::db::Tx;
-use crate::http::{ApiError, Asking, Listing, Page};
+use crate::http::{ApiError, Asking, Between, Listing, Page};
 use crate::wallet::{self, AccountKind, Entry, EntryKind, Standing};
 
 pub use api::{UserRef, UserView, routes};
@@ -148,6 +148,8 @@ pub struct UserFilter {
     pub role: Option<Role>,
     /// Only of this group.
     pub group: Option<String>,
+    /// Only those made in this span.
+    pub made: Between,
 }
 
 /// A page of people with their wallets.

@@ -58,6 +58,7 @@ pub(super) async fn list(db: &impl ConnectionTrait, filter: &UserFilter, listing
     some.and_where_option(filter.status.map(|status| Expr::col("status").eq(status.code())));
     some.and_where_option(filter.role.map(|role| Expr::col("role").eq(role.code())));
     some.and_where_option(filter.group.as_deref().map(|group| Expr::col("group_name").eq(group)));
+    filter.made.narrow(&mut some, "created_at");
     let marks = |user: &User, word: &str| {
         let value = match word {
             "username" => username_key(&user.username).as_str().into(),

@@ -13,7 +13,7 @@ use crate::world::{Client, World};
 type Row = (&'static str, &'static str, &'static str, &'static str, [u16; 5]);
 
 /// `{user}`, `{token}`, `{channel}` stand for objects of somebody else; `{own}` for a management token of the caller.
-const TABLE: [Row; 49] = [
+const TABLE: [Row; 55] = [
     // anybody
     ("get_status", "GET", "/api/status", "", [200, 200, 200, 200, 200]),
     ("get_openapi", "GET", "/api/openapi.json", "", [200, 200, 200, 200, 200]),
@@ -33,6 +33,7 @@ const TABLE: [Row; 49] = [
     ("delete_management_token", "DELETE", "/api/management-tokens/999", "", [401, 404, 404, 404, 403]),
     ("list_groups", "GET", "/api/groups", "", [401, 200, 200, 200, 403]),
     ("get_group", "GET", "/api/groups/default", "", [401, 200, 200, 200, 403]),
+    ("list_models", "GET", "/api/models", "", [401, 200, 200, 200, 403]),
     ("list_prices", "GET", "/api/prices", "", [401, 200, 200, 200, 403]),
     ("get_price", "GET", "/api/prices/gpt-4o", "", [401, 200, 200, 200, 403]),
     ("list_price_history", "GET", "/api/prices/gpt-4o/history", "", [401, 200, 200, 200, 403]),
@@ -54,6 +55,17 @@ const TABLE: [Row; 49] = [
     // administrators
     ("list_users", "GET", "/api/users", "", [401, 403, 200, 200, 403]),
     ("create_user", "POST", "/api/users", r#"{"username":"{fresh}"}"#, [401, 403, 201, 201, 403]),
+    (
+        "create_user",
+        "POST",
+        "/api/users",
+        r#"{"username":"{fresh}-p","password":"kettle harbour violin"}"#,
+        [401, 403, 201, 201, 403],
+    ),
+    ("create_user", "POST", "/api/users", r#"{"username":"{fresh}-a","role":"admin"}"#, [401, 403, 403, 201, 403]),
+    ("patch_user", "PATCH", "/api/users/{user}", r#"{"password":"kettle harbour violin"}"#, [401, 404, 200, 200, 403]),
+    ("patch_user", "PATCH", "/api/users/{user}", r#"{"role":"admin"}"#, [401, 404, 403, 200, 200]),
+    ("patch_user", "PATCH", "/api/users/{user}", r#"{"role":"user"}"#, [401, 404, 403, 200, 200]),
     ("create_adjustment", "POST", "/api/users/{user}/adjustments", r#"{"amount":1,"reason":"r"}"#, [401, 403, 201, 201, 403]),
     ("create_group", "POST", "/api/groups", r#"{"name":"{fresh}"}"#, [401, 403, 201, 201, 403]),
     ("patch_group", "PATCH", "/api/groups/vip", r#"{"ratio":"2"}"#, [401, 403, 200, 200, 403]),
@@ -104,6 +116,10 @@ async fn every_route_lets_in_whom_the_table_says() {
         let scopes: &[&str] = match (name, method) {
             ("create_adjustment", _) => &["read", "write", "settings"],
             ("patch_setting", _) => &["read", "write", "money"],
+            // what gives somebody a way in, or a higher role, needs every scope
+            ("create_user" | "patch_user", _) if body.contains("password") || body.contains("role") => {
+                &["read", "write", "settings"]
+            }
             (_, "GET") => &["write", "money", "settings"],
             _ => &["read", "money", "settings"],
         };

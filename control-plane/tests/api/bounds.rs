@@ -1,10 +1,17 @@
 //! What surrounds every route: status, errors, headers, the console.
 
-use axum::http::Method;
-use serde_json::json;
-use sluice_control_plane::http::description;
+use std::time::Duration;
 
-use crate::world::World;
+use axum::http::Method;
+use sea_orm::SqlxPostgresConnector;
+use serde_json::json;
+use sluice_control_plane::db::Db;
+use sluice_control_plane::http::{GateSettings, description};
+use sluice_limits::Rate;
+use sluice_testkit::database::Engine;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::world::{World, no_limits};
 
 #[tokio::test]
 async fn status_has_the_familys_shape_and_turns_when_the_process_leaves() {
@@ -47,6 +54,29 @@ async fn status_tells_when_the_database_is_gone() {
 }
 
 #[tokio::test]
+async fn status_tells_soon_when_the_database_accepts_and_never_answers() {
+    let world = World::fresh().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(silent.local_addr().unwrap().port());
+    let pool = PgPoolOptions::new().acquire_timeout(Duration::from_mins(1)).connect_lazy_with(server);
+    let someone = world.anonymous_on(Db::shared(SqlxPostgresConnector::from_sqlx_postgres_pool(pool)));
+    let status = tokio::time::timeout(Duration::from_secs(5), someone.get("/api/status")).await.expect("an answer in time");
+    assert_eq!((status.status, &status.body["message"]), (503, &json!("the database cannot be reached")));
+}
+
+#[tokio::test]
+async fn a_page_that_is_refused_says_why() {
+    let limits = GateSettings { web: Some(Rate::new(1, Duration::from_mins(1)).unwrap()), ..no_limits() };
+    let world = World::on(Engine::Sqlite, limits).await;
+    let someone = world.anonymous();
+    assert_eq!(someone.get("/tokens").await.status, 200);
+    let refused = someone.get("/tokens").await;
+    assert_eq!((refused.status, &refused.headers["content-type"]), (429, &"text/plain; charset=utf-8".parse().unwrap()));
+    assert!(refused.text.starts_with("Too many requests: the next one is allowed in"), "{}", refused.text);
+    assert!(refused.headers.contains_key("retry-after"));
+}
+
+#[tokio::test]
 async fn every_error_has_one_shape_and_quotes_the_request() {
     let world = World::fresh().await;
     let someone = world.anonymous().from("127.0.0.1").with("x-request-id", "mine-1");
@@ -83,6 +113,24 @@ async fn answers_carry_what_keeps_browsers_safe() {
         assert!(headers.contains_key("x-sluice-build"), "{path}");
     }
     assert_eq!(world.anonymous().get("/api/status").await.headers["cache-control"], "no-store");
+}
+
+#[tokio::test]
+async fn every_answer_names_the_build_of_the_console() {
+    let world = World::fresh().await;
+    let builds = ["/api/status", "/api/nothing", "/", "/tokens"].map(|path| {
+        let someone = world.anonymous();
+        async move { someone.get(path).await.headers["x-sluice-build"].to_str().unwrap().to_owned() }
+    });
+    let [first, rest @ ..] = builds;
+    let first = first.await;
+    for build in rest {
+        assert_eq!(build.await, first);
+    }
+    let page = world.anonymous().get("/").await;
+    let is_built = page.text.contains("/assets/");
+    let digest = page.headers.get("etag").map(|tag| tag.to_str().unwrap().trim_matches('"')[..16].to_owned());
+    assert!(if is_built { digest.as_ref() == Some(&first) } else { first == sluice_telemetry::build::VERSION }, "{first}");
 }
 
 #[tokio::test]

@@ -70,6 +70,32 @@ async fn a_channel_lives_and_dies_on_every_engine() {
 }
 
 #[tokio::test]
+async fn a_channel_as_large_as_allowed_is_kept_on_every_engine() {
+    for engine in engines() {
+        let world = World::on(engine, no_limits()).await;
+        let root = world.root().await;
+        let name = |number: usize| format!("{number:0>191}");
+        let mapping = |count: usize| (0..count).map(|number| (name(number), json!(name(number + 5_000)))).collect::<Value>();
+        let mut body = channel();
+        body["models"] = (0..2_000).map(name).collect();
+        body["model_mapping"] = mapping(1_000);
+        let made = root.clone().with("idempotency-key", "large").post("/api/channels", body.clone()).await;
+        assert_eq!(made.status, 201, "{engine}: {}", made.text);
+        let path = format!("/api/channels/{}", made.id());
+        let keys: Vec<String> = (0..1_000).map(|number| format!("a-key-of-a-provider-{number:0>40}")).collect();
+        assert_eq!(root.patch(&path, json!({"keys": keys, "weight": 2})).await.status, 200, "{engine}");
+        let kept = root.get(&path).await;
+        let length = |field: &str| kept.body[field].as_array().map_or(0, Vec::len);
+        assert_eq!((length("models"), length("keys")), (2_000, 1_000), "{engine}");
+        assert_eq!(kept.body["model_mapping"].as_object().unwrap().len(), 1_000, "{engine}");
+        let shown = root.post(&format!("{path}/reveal"), json!({})).await;
+        assert_eq!(shown.body["keys"][999]["key"], keys[999].as_str(), "{engine}");
+        let again = root.clone().with("idempotency-key", "large").post("/api/channels", body).await;
+        assert_eq!((again.status, again.id()), (201, made.id()), "{engine}");
+    }
+}
+
+#[tokio::test]
 async fn a_channels_own_rate_is_history_from_the_moment_it_changes() {
     let (world, root) = World::set_up().await;
     let with_rate = |rate: Value| {
@@ -206,6 +232,71 @@ async fn a_price_lives_and_dies_and_has_a_history_on_every_engine() {
         );
         let stored = rates(&world, "price", "my/model").await;
         assert_eq!(stored[2].as_deref(), Some(r#"{"model_ratio":"1.5","completion_ratio":"5","cache_read_ratio":"0.1"}"#));
+    }
+}
+
+#[tokio::test]
+async fn models_are_told_to_whom_they_serve_with_their_price() {
+    let (world, root) = World::set_up().await;
+    let (_, ana) = world.member(&root, "ana", "user").await;
+    let mine = |name: &str, models: Value, groups: Value| json!({"name": name, "provider": "openai", "key": "k", "models": models, "groups": groups});
+    root.post("/api/channels", mine("open", json!(["gpt-4o", "house-model"]), json!(["default"]))).await;
+    root.post("/api/channels", mine("closed", json!(["gpt-4o", "secret-model"]), json!(["svip"]))).await;
+    let mut off = mine("off", json!(["gone-model"]), json!(["default"]));
+    off["status"] = json!("disabled");
+    root.post("/api/channels", off).await;
+    let names = |reply: &crate::world::Reply| -> Vec<String> {
+        let items = reply.body["items"].as_array().unwrap_or_else(|| panic!("{}", reply.text));
+        items.iter().map(|item| item["model"].as_str().unwrap().to_owned()).collect()
+    };
+
+    let of_ana = ana.get("/api/models").await;
+    assert_eq!(names(&of_ana), ["gpt-4o", "house-model"]);
+    let expected = json!({"model": "gpt-4o", "groups": ["default"], "is_priced": true, "price": {
+        "per_call_usd": null, "usd_per_1m_input": "2.5", "usd_per_1m_output": "10", "usd_per_1m_cache_read": "1.25"}});
+    assert_eq!(of_ana.body["items"][0], expected);
+    assert_eq!(
+        of_ana.body["items"][1],
+        json!({"model": "house-model", "groups": ["default"], "is_priced": false, "price": null})
+    );
+
+    let of_root = root.get("/api/models?count=exact").await;
+    assert_eq!((names(&of_root).len(), &of_root.body["total"]), (3, &json!(3)));
+    assert_eq!(
+        (&of_root.body["items"][0]["channels"], &of_root.body["items"][0]["groups"]),
+        (&json!(2), &json!(["default", "svip"]))
+    );
+    assert_eq!(names(&root.get("/api/models?is_priced=false").await), ["house-model", "secret-model"]);
+    assert_eq!(names(&root.get("/api/models?is_priced=true&group=svip&q=GPT").await), ["gpt-4o"]);
+    let asked = root.get("/api/models?names=gpt-4o-mini,secret-model,unheard-of").await;
+    assert_eq!(names(&asked), ["gpt-4o-mini", "secret-model", "unheard-of"]);
+    let priced: Vec<_> = asked.body["items"].as_array().unwrap().iter().map(|item| &item["is_priced"]).collect();
+    assert_eq!(priced, [&json!(true), &json!(false), &json!(false)]);
+    assert_eq!(asked.body["items"][2]["groups"], json!([]));
+    let first = root.get("/api/models?sort=-model&limit=2").await;
+    let cursor = first.body["next_cursor"].as_str().unwrap();
+    let rest = root.get(&format!("/api/models?sort=-model&limit=2&cursor={cursor}")).await;
+    assert_eq!((names(&first), names(&rest)), (vec!["secret-model".into(), "house-model".into()], vec!["gpt-4o".into()]));
+
+    let token = ana.post("/api/tokens", json!({"name": "t", "models": ["house-model", "secret-model"]})).await.id();
+    let by_token = format!("/api/models?token_id={token}");
+    assert_eq!(names(&ana.get(&by_token).await), ["house-model"]);
+    assert_eq!(names(&root.get(&by_token).await), ["house-model"]);
+    let of_root = root.post("/api/tokens", json!({"name": "t"})).await.id();
+    assert_eq!(ana.get(&format!("/api/models?token_id={of_root}")).await.refusal(), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn a_channel_of_a_provider_that_asks_for_no_key_is_healthy_without_one() {
+    let (_world, root) = World::set_up().await;
+    let body = json!({"name": "local", "provider": "openai-compatible", "base_url": "http://10.0.0.1:8000", "models": ["m"]});
+    for keys in [json!(null), json!([])] {
+        let mut body = body.clone();
+        body["keys"] = keys;
+        let made = root.post("/api/channels", body).await;
+        assert_eq!((&made.body["health"], &made.body["key_hint"]), (&json!("ok"), &json!(null)), "{}", made.text);
+        let moved = root.patch(&format!("/api/channels/{}", made.id()), json!({"provider": "openai"})).await;
+        assert_eq!(moved.fields(), [("keys", "required")]);
     }
 }
 

@@ -3,8 +3,9 @@
 use serde_json::json;
 use sluice_control_plane::auth::{FirstRunError, first_run};
 use sluice_control_plane::config::FirstRunSettings;
+use sluice_testkit::database::engines;
 
-use crate::world::{PASSWORD, World};
+use crate::world::{PASSWORD, World, no_limits};
 
 #[tokio::test]
 async fn the_set_up_link_makes_root_once_and_is_gone_afterwards() {
@@ -25,12 +26,43 @@ async fn the_set_up_link_makes_root_once_and_is_gone_afterwards() {
 #[tokio::test]
 async fn a_restart_makes_a_new_link_and_the_one_before_useless() {
     let world = World::fresh().await;
-    let (old, new) = (world.setup_secret().await, world.setup_secret().await);
+    let old = world.setup_secret().await;
+    world.wait(60_000);
+    let new = world.setup_secret().await;
     let body = |secret: &str| json!({"secret": secret, "username": "root", "password": PASSWORD});
     let someone = world.anonymous();
     assert_eq!(someone.post("/api/setup", body(&old)).await.refusal(), (401, "bad_setup_secret"));
     assert_eq!(someone.post("/api/setup", body("")).await.refusal(), (401, "bad_setup_secret"));
     assert_eq!(someone.post("/api/setup", body(&new)).await.status, 201);
+}
+
+#[tokio::test]
+async fn replicas_that_start_together_print_one_link_that_works() {
+    for engine in engines() {
+        let world = World::on(engine, no_limits()).await;
+        let none = FirstRunSettings::default();
+        let (one, two, three) = tokio::join!(world.start(&none), world.start(&none), world.start(&none));
+        assert!(one == two && two == three, "{engine}: {one:?} {two:?} {three:?}");
+        let path = one.setup_link_path.unwrap();
+        let body = json!({"secret": path.rsplit('=').next().unwrap(), "username": "root", "password": PASSWORD});
+        assert_eq!(world.anonymous().post("/api/setup", body).await.status, 201, "{engine}");
+    }
+}
+
+#[tokio::test]
+async fn replicas_that_start_together_make_one_root_of_the_settings() {
+    for engine in engines() {
+        let world = World::on(engine, no_limits()).await;
+        let settings = FirstRunSettings {
+            root_token: Some("sk-0123456789abcdefABCDEF".into()),
+            root_access_token: Some("a-management-token-of-mine".into()),
+            root_password: Some(PASSWORD.into()),
+        };
+        let (one, two) = tokio::join!(world.start(&settings), world.start(&settings));
+        assert_eq!((one.setup_link_path, two.setup_link_path), (None, None), "{engine}");
+        let root = world.sign_in("root").await;
+        assert_eq!(root.get("/api/users?count=exact").await.body["total"], 1, "{engine}");
+    }
 }
 
 #[tokio::test]
@@ -84,6 +116,28 @@ async fn root_made_by_a_key_alone_is_taken_over_by_whoever_sets_up() {
     let root = world.sign_in("ada").await;
     assert_eq!(root.get("/api/users").await.body["items"].as_array().unwrap().len(), 1);
     assert_eq!(root.get("/api/users/me/tokens").await.body["items"][0]["name"], "initial");
+}
+
+#[tokio::test]
+async fn root_made_by_a_key_alone_is_given_the_password_or_token_of_a_later_start() {
+    let key = || Some("sk-0123456789abcdefABCDEF".into());
+    let by_password = FirstRunSettings { root_password: Some(PASSWORD.into()), ..FirstRunSettings::default() };
+    let by_token =
+        FirstRunSettings { root_access_token: Some("a-management-token-of-mine".into()), ..FirstRunSettings::default() };
+    for (later, is_by_token) in [(by_password, false), (by_token, true)] {
+        let world = World::fresh().await;
+        let first = FirstRunSettings { root_token: key(), ..FirstRunSettings::default() };
+        assert!(world.start(&first).await.setup_link_path.is_some());
+        assert_eq!(world.start(&FirstRunSettings { root_token: key(), ..later }).await.setup_link_path, None);
+        let root = if is_by_token {
+            world.anonymous().with("authorization", "Bearer a-management-token-of-mine")
+        } else {
+            world.sign_in("root").await
+        };
+        assert_eq!(root.get("/api/session").await.body["user"]["role"], "root");
+        assert_eq!(root.get("/api/users?count=exact").await.body["total"], 1);
+        assert_eq!(root.get("/api/tokens?count=exact").await.body["total"], 1);
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Sessions and management tokens.
 
 use serde_json::json;
+use sluice_control_plane::config::FirstRunSettings;
 use sluice_control_plane::http::{Gate, GateSettings};
 use sluice_limits::Rate;
 use sluice_testkit::database::Engine;
@@ -122,6 +123,31 @@ async fn the_api_is_limited_per_address_seen_through_trusted_proxies() {
 }
 
 #[tokio::test]
+async fn whoever_is_known_has_a_budget_of_their_own_and_made_up_credentials_have_not() {
+    let rate = |count| Some(Rate::new(count, Duration::from_mins(1)).unwrap());
+    let world = World::on(Engine::Sqlite, GateSettings { api: rate(8), user_api: rate(5), ..no_limits() }).await;
+    let root = world.root().await; // one of the address's eight
+    assert_eq!(root.get("/api/session").await.status, 200); // the second proves the session, and is still the address's
+    let script = root.token(&["read"]).await; // the user's first
+    assert_eq!(script.get("/api/users").await.status, 200); // the third of the address proves the token
+    for _ in 0..2 {
+        assert_eq!(root.get("/api/session").await.status, 200);
+        assert_eq!(script.get("/api/users").await.status, 200);
+    }
+    assert_eq!(script.get("/api/users").await.refusal(), (429, "too_many_requests"), "one budget for all their credentials");
+    assert_eq!(root.from("198.51.100.7").get("/api/session").await.status, 429, "wherever they come from");
+
+    let pretender = world.anonymous();
+    for made_up in 0..5 {
+        let bearer = format!("Bearer {made_up}");
+        assert_eq!(pretender.clone().with("authorization", &bearer).get("/api/users").await.status, 401);
+    }
+    assert_eq!(pretender.with("authorization", "Bearer 9").get("/api/users").await.refusal(), (429, "too_many_requests"));
+    world.wait(12_000);
+    assert_eq!(script.get("/api/users").await.status, 200, "the user is not held back by the address");
+}
+
+#[tokio::test]
 async fn whoever_is_disabled_demoted_or_deleted_is_so_at_once() {
     let (world, root) = World::set_up().await;
     let (id, admin) = world.member(&root, "ada", "admin").await;
@@ -170,6 +196,38 @@ async fn a_management_token_cannot_make_one_that_may_do_more() {
     let path = format!("/api/management-tokens/{}", made.id());
     assert_eq!(root.delete(&path).await.status, 204);
     assert_eq!(root.get(&path).await.refusal(), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn a_management_token_cannot_make_one_that_lasts_longer() {
+    let (world, root) = World::set_up().await;
+    let body = json!({"name": "ci", "scopes": ["read", "write"], "expires_at": "2026-09-21T14:14:20Z"});
+    let made = root.post("/api/management-tokens", body).await;
+    let bearer = format!("Bearer {}", made.body["secret"].as_str().unwrap());
+    let script = world.anonymous().with("authorization", &bearer);
+    for (asked, given) in [
+        (json!(null), "2026-09-21T14:14:20Z"),
+        (json!("2030-01-01T00:00:00Z"), "2026-09-21T14:14:20Z"),
+        (json!("2026-09-21T14:13:50Z"), "2026-09-21T14:13:50Z"),
+    ] {
+        let made = script.post("/api/management-tokens", json!({"name": "m", "scopes": ["read"], "expires_at": asked})).await;
+        assert_eq!((made.status, &made.body["expires_at"]), (201, &json!(given)), "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn root_without_password_is_given_one_by_a_management_token_with_every_scope_only() {
+    let world = World::fresh().await;
+    let settings =
+        FirstRunSettings { root_access_token: Some("a-management-token-of-mine".into()), ..FirstRunSettings::default() };
+    world.start(&settings).await;
+    let every = world.anonymous().with("authorization", "Bearer a-management-token-of-mine");
+    let some = every.token(&["read", "write", "money"]).await;
+    let own = json!({"password": PASSWORD, "current_password": "anything"});
+    assert_eq!(some.patch("/api/users/me", own.clone()).await.refusal(), (403, "scope_missing"));
+    assert_eq!(some.patch("/api/users/1", own).await.refusal(), (403, "scope_missing"));
+    assert_eq!(every.patch("/api/users/me", json!({"password": PASSWORD})).await.status, 200);
+    world.sign_in("root").await;
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ use sluice_telemetry::metrics::Registry;
 use sluice_testkit::database::{Engine, TestDatabase};
 use tower::ServiceExt;
 
+use crate::described;
+
 /// When every story begins: 2026-09-21T14:13:20Z.
 pub(crate) const START: i64 = 1_790_000_000_000;
 /// A password that keeps the rules.
@@ -76,6 +78,7 @@ impl World {
         });
         let app = App {
             db,
+            terms: sluice_billing::lease::Terms::default(),
             keyring: Arc::new(Keyring::from_secret(&"a secret of this test".into()).unwrap()),
             catalog: Arc::new(Catalog::shipped().unwrap()),
             poke: Poke::default(),
@@ -122,6 +125,11 @@ impl World {
         Client { router: self.router.clone(), headers: HeaderMap::new(), address: "192.0.2.1:4711".parse().unwrap() }
     }
 
+    /// Somebody nobody knows, at a control plane like this one on another database.
+    pub(crate) fn anonymous_on(&self, db: db::Db) -> Client {
+        Client { router: router(App { db, ..self.app.clone() }), ..self.anonymous() }
+    }
+
     /// Makes a user of this role, by root, and signs them in.
     pub(crate) async fn member(&self, root: &Client, username: &str, role: &str) -> (i64, Client) {
         let body = json!({"username": username, "password": PASSWORD, "role": role});
@@ -153,7 +161,7 @@ impl World {
 /// Nobody is limited, and nobody is a proxy but this machine.
 pub(crate) fn no_limits() -> GateSettings {
     let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
-    GateSettings { trusted_proxies, api: None, web: None, critical: None }
+    GateSettings { trusted_proxies, api: None, user_api: None, web: None, critical: None }
 }
 
 impl Client {
@@ -207,7 +215,7 @@ impl Client {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Reply {
-        let mut request = Request::builder().method(method).uri(path);
+        let mut request = Request::builder().method(method.clone()).uri(path);
         if !body.is_empty() && !self.headers.contains_key(header::CONTENT_TYPE) {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
@@ -221,6 +229,9 @@ impl Client {
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        if headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"json")) {
+            described::check(&method, path, status, &body);
+        }
         Reply { status, headers, body, text }
     }
 }

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::auth::Scope;
 use crate::http::{Answer, ApiError, Asking, Count, Done, Json, Listing, Moment, Page, Paging, Path, Query, Refused, SortKey};
 
-const SORTS: [SortKey; 1] = [SortKey { word: "created_at", column: "id" }];
+const SORTS: [SortKey; 1] = [SortKey::number("created_at", "id")];
 
 /// A management token.
 #[derive(Debug, Serialize, ToSchema)]

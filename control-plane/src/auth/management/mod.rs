@@ -69,11 +69,11 @@ pub struct MadeManagementToken {
     pub secret: String,
 }
 
-/// Finds out whose token a header holds, and what it may be used for.
+/// Finds the token a header holds.
 ///
 /// # Errors
 /// 401 when there is no such token or it has ended, 503 when the database is away.
-pub(super) async fn by_header(app: &App, value: &HeaderValue, now: UnixMillis) -> Result<(UserId, Vec<Scope>), ApiError> {
+pub(super) async fn by_header(app: &App, value: &HeaderValue, now: UnixMillis) -> Result<ManagementToken, ApiError> {
     let refused = || ApiError::new(Code::BadManagementToken, "it is unknown or has ended");
     let text = value.to_str().map_err(|_| refused())?;
     let (scheme, secret) = text.split_once(' ').ok_or_else(refused)?;
@@ -88,7 +88,7 @@ pub(super) async fn by_header(app: &App, value: &HeaderValue, now: UnixMillis) -
     if token.last_used_at.is_none_or(|used| now.millis_since(used) >= USE_STEP_MILLIS) {
         store::note_use(&app.db, token.id, now).await?;
     }
-    Ok((token.user_id, token.scopes))
+    Ok(token)
 }
 
 /// The caller's management tokens.
@@ -110,7 +110,8 @@ pub async fn get(app: &App, asking: &Asking, id: i64) -> Result<ManagementToken,
     found.ok_or_else(|| ApiError::not_found("management token"))
 }
 
-/// Makes a management token. A management token cannot make one that may do more than itself.
+/// Makes a management token. A management token cannot make one that may do more than itself, or for longer: its end is brought
+/// forward to that of its maker.
 ///
 /// # Errors
 /// 422 when a field breaks a rule, 409 when the caller has too many.
@@ -131,6 +132,8 @@ pub async fn create(app: &App, asking: &Asking, new: NewManagementToken) -> Resu
     for scope in &new.scopes {
         asking.actor.need_scope(*scope)?;
     }
+    let expires_at = new.expires_at.into_iter().chain(asking.token_ends_at).min();
+    let new = NewManagementToken { expires_at, ..new };
     let secret = SecretString::from(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random::bytes::<36>())));
     let tx = app.db.begin().await?;
     if store::count(&tx, asking.actor.user_id).await? >= MOST {

@@ -72,7 +72,8 @@ pub(super) async fn note_use(db: &Db, id: i64, now: UnixMillis) -> Result<(), Db
         Query::update().table("management_tokens").value("last_used_at", now.0).and_where(Expr::col("id").eq(id)).to_owned();
     let tx = db.begin().await?;
     tx.execute(&update).await?;
-    tx.commit().await
+    tx.commit().await?;
+    Ok(())
 }
 
 fn select() -> SelectStatement {

@@ -1,14 +1,22 @@
-//! Single values the site is known by (`site` table).
+//! The SQL of single values the site is known by (`site` table).
 
-use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query};
 use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::db::Tx;
+use crate::db::first_rows::MASTER_KEY_CHECK;
 
-/// Digest of the set-up secret that was printed last.
+/// What the set-up secret that was printed last is derived from, and when that was.
 pub(super) const SETUP_SECRET: &str = "setup_secret";
 /// When the site was set up, in milliseconds since 1970.
 pub(super) const SET_UP_AT: &str = "set_up_at";
+
+/// Waits until no other process sets the site up, and keeps others waiting until the transaction ends. The row that is locked has been
+/// there since the first rows were written.
+pub(super) async fn lock(tx: &Tx) -> Result<(), DbErr> {
+    let mut row = Query::select().column("name").from("site").and_where(Expr::col("name").eq(MASTER_KEY_CHECK)).to_owned();
+    tx.query_one(row.lock(LockType::Update)).await.map(drop)
+}
 
 pub(super) async fn get(db: &impl ConnectionTrait, name: &str) -> Result<Option<String>, DbErr> {
     let select = Query::select().column("value").from("site").and_where(Expr::col("name").eq(name)).to_owned();
@@ -20,16 +28,6 @@ pub(super) async fn insert(tx: &Tx, name: &str, value: &str) -> Result<(), DbErr
     let mut insert = Query::insert().into_table("site").columns(["name", "value"]).to_owned();
     insert.values_panic([name.into(), value.into()]);
     tx.execute(&insert).await.map(drop)
-}
-
-/// Takes a value away, if it is this one. Answers whether it was.
-pub(super) async fn take(tx: &Tx, name: &str, value: &str) -> Result<bool, DbErr> {
-    let delete = Query::delete()
-        .from_table("site")
-        .and_where(Expr::col("name").eq(name))
-        .and_where(Expr::col("value").eq(value))
-        .to_owned();
-    Ok(tx.execute(&delete).await?.rows_affected() == 1)
 }
 
 pub(super) async fn remove(tx: &Tx, name: &str) -> Result<(), DbErr> {

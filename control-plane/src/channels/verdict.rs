@@ -1,0 +1,148 @@
+//! Whether what an upstream said switches its channel or key off for good (relay-api.md §8). Pure.
+
+use std::ops::RangeInclusive;
+
+use sluice_domain::{ChannelId, ChannelKeyId};
+
+use crate::settings::Site;
+
+/// How one key of a channel did on one relay lately.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The key.
+    pub key: ChannelKeyId,
+    /// Attempts that tell something about the channel.
+    pub attempts: u64,
+    /// Those of them that brought a good answer.
+    pub successes: u64,
+    /// Errors that its upstream answered with.
+    pub evidence: Vec<Evidence>,
+}
+
+/// What an upstream said, masked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// The HTTP status.
+    pub status: u16,
+    /// The provider's `type`; empty: none.
+    pub kind: String,
+    /// The provider's `code`; empty: none.
+    pub code: String,
+    /// The provider's message.
+    pub message: String,
+}
+
+/// Codes of providers that say: this key is no good.
+const CODES: [&str; 5] =
+    ["invalid_api_key", "account_deactivated", "billing_not_active", "pre_consume_token_quota_failed", "Arrearage"];
+/// Types that say the same.
+const TYPES: [&str; 5] =
+    ["insufficient_quota", "insufficient_user_quota", "authentication_error", "permission_error", "forbidden"];
+/// Statuses at which a gateway behind us means our own key when it says that a user has run out of money.
+const OUR_MONEY: [u16; 3] = [401, 402, 403];
+
+/// What switches off.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct DisableRules {
+    /// Anything at all.
+    pub(super) is_on: bool,
+    statuses: Vec<RangeInclusive<u16>>,
+    keywords: Vec<String>,
+}
+
+/// Why something is switched off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// The provider said so by status, type or code: once is enough.
+    Plain(String),
+    /// A word in its message: only when it comes again and again.
+    Keyword(String),
+}
+
+impl DisableRules {
+    pub(super) fn of(site: &Site) -> Self {
+        let keywords = site.automatic_disable_keywords.lines().map(|word| word.trim().to_lowercase());
+        Self {
+            is_on: site.automatic_disable_channel_enabled,
+            statuses: site.automatic_disable_status_codes.split(',').filter_map(range).collect(),
+            keywords: keywords.filter(|word| !word.is_empty()).collect(),
+        }
+    }
+
+    pub(super) fn judge(&self, provider: &str, said: &Evidence) -> Option<Ground> {
+        if !self.is_on {
+            return None;
+        }
+        if self.statuses.iter().any(|range| range.contains(&said.status)) {
+            return Some(Ground::Plain(format!("status {}", said.status)));
+        }
+        if said.status == 403 && provider.contains("gemini") {
+            return Some(Ground::Plain("status 403".to_owned()));
+        }
+        if CODES.contains(&said.code.as_str()) {
+            return Some(Ground::Plain(format!("code {}", said.code)));
+        }
+        let is_meant = said.kind != "insufficient_user_quota" || OUR_MONEY.contains(&said.status);
+        if is_meant && TYPES.contains(&said.kind.as_str()) {
+            return Some(Ground::Plain(format!("type {}", said.kind)));
+        }
+        let message = said.message.to_lowercase();
+        let found = self.keywords.iter().find(|word| message.contains(word.as_str()));
+        found.map(|word| Ground::Keyword(format!("keyword: {word}")))
+    }
+}
+
+/// `401`, or `500-503`.
+fn range(text: &str) -> Option<RangeInclusive<u16>> {
+    let text = text.trim();
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules() -> DisableRules {
+        DisableRules::of(&Site { automatic_disable_channel_enabled: true, ..Site::default() })
+    }
+
+    fn said(status: u16, kind: &str, code: &str, message: &str) -> Evidence {
+        Evidence { status, kind: kind.into(), code: code.into(), message: message.into() }
+    }
+
+    #[test]
+    fn each_rule_has_its_ground() {
+        let judge = |provider: &str, evidence: Evidence| rules().judge(provider, &evidence);
+        let plain = |text: &str| Some(Ground::Plain(text.to_owned()));
+        assert_eq!(judge("openai", said(401, "", "", "")), plain("status 401"));
+        assert_eq!(judge("google-gemini", said(403, "", "", "")), plain("status 403"));
+        assert_eq!(judge("openai", said(403, "", "", "")), None);
+        assert_eq!(judge("openai", said(429, "", "billing_not_active", "")), plain("code billing_not_active"));
+        assert_eq!(judge("openai", said(429, "insufficient_quota", "", "")), plain("type insufficient_quota"));
+        let keyword = judge("openai", said(400, "", "", "Your credit balance is TOO LOW to go on"));
+        assert_eq!(keyword, Some(Ground::Keyword("keyword: your credit balance is too low".to_owned())));
+        assert_eq!(judge("openai", said(500, "server_error", "", "oops")), None);
+    }
+
+    #[test]
+    fn a_user_of_a_gateway_behind_us_without_money_is_not_our_key_without_money() {
+        assert_eq!(rules().judge("openai", &said(429, "insufficient_user_quota", "", "")), None);
+        assert!(rules().judge("openai", &said(403, "insufficient_user_quota", "", "")).is_some());
+    }
+
+    #[test]
+    fn statuses_are_numbers_and_ranges_and_nothing_counts_while_it_is_off() {
+        let site = Site {
+            automatic_disable_channel_enabled: true,
+            automatic_disable_status_codes: "402, 500-503,x, 9-".into(),
+            ..Site::default()
+        };
+        let rules = DisableRules::of(&site);
+        let hits: Vec<u16> = (400..600).filter(|status| rules.judge("openai", &said(*status, "", "", "")).is_some()).collect();
+        assert_eq!(hits, [402, 500, 501, 502, 503]);
+        assert_eq!(DisableRules::of(&Site::default()).judge("openai", &said(401, "", "", "")), None);
+    }
+}

@@ -1,0 +1,9 @@
+//! The pure rules of money in one place, for the reference ledger of the simulation. Nothing in production looks here.
+
+pub use crate::leases::jobs::transition;
+pub use crate::leases::rules::{Size, decide, decide_or_wait};
+pub use crate::leases::store::{Lease, OpenLease};
+pub use crate::settlement::judge::{Chain, Received, Verdict, is_billable, judge};
+pub use crate::settlement::store::Cursor;
+pub use crate::settlement::take::{Taken, TakenRecord, take};
+pub use crate::settlement::tally::{Sums, Tally};
