@@ -106,6 +106,10 @@ up_postgres() {
   if [ -n "${SLUICE_SERVICES_DURABLE:-}" ]; then durability="-c fsync=on"; fi
   local bin home port
   bin=$(pg_bin) || die "PostgreSQL is not installed: run services.sh ensure"
+  # Benches count statements where the server can.
+  if [ -n "${SLUICE_SERVICES_DURABLE:-}" ] && [ -e "${bin%/bin}/lib/pg_stat_statements.so" ]; then
+    durability+=" -c shared_preload_libraries=pg_stat_statements"
+  fi
   home=$(pg_home); port=$(port_of "$DIR/pg.port")
   alive "$(pid_in "$home/data/postmaster.pid" postgres || true)" && return 0
   cd /
