@@ -38,8 +38,9 @@ pub struct Fleet {
     pub relays: Vec<Node>,
     /// Root at the management API.
     pub api: Api,
+    grpc: u16,
+    folder: TempDir,
     _database: TestDatabase,
-    _folder: TempDir,
 }
 
 /// A process that can be killed and started again with the same settings, ports and folder.
@@ -72,13 +73,28 @@ impl Fleet {
             node.wait_ready().await;
         }
         let api = Api::new(&control.base_url(), ROOT_TOKEN);
-        Self { simulator, control, relays: nodes, api, _database: database, _folder: folder }
+        Self { simulator, control, relays: nodes, api, grpc, folder, _database: database }
     }
 
     /// A caller of one relay.
     #[must_use]
     pub fn caller(&self, relay: usize, key: &str) -> Caller {
         Caller::new(self.relays[relay].base_url()).with_key(key)
+    }
+
+    /// What a relay inside the test's process is started with: the command line of `sluice-relay`. Its name is not one of [`Fleet::relays`].
+    #[must_use]
+    pub fn arguments_of_a_relay(&self, place: usize) -> Vec<String> {
+        let folder = self.folder.path().join(format!("inside-{place}"));
+        let pairs = [
+            ("--control-url", format!("http://127.0.0.1:{}", self.grpc)),
+            ("--join-secret", JOIN_SECRET.to_owned()),
+            ("--node-name", format!("inside-{place}")),
+            ("--data-dir", folder.to_string_lossy().into_owned()),
+            ("--spool-max-mb", "256".to_owned()),
+        ];
+        let arguments = pairs.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
+        std::iter::once("sluice-relay".to_owned()).chain(arguments).collect()
     }
 
     /// Waits until every relay applied everything the control plane was told so far.
@@ -148,6 +164,21 @@ impl Node {
         if let Some(mut process) = self.process.take() {
             process.kill_9();
         }
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The value of a metric that has no labels, as it counts at this moment. Panics when there is none.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let page = Caller::new(format!("http://127.0.0.1:{}", self.ops)).get("/metrics").await.text();
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = line.and_then(|value| value.trim().parse().ok());
+        assert!(value.is_some(), "{} has no metric {name}", self.binary);
+        value.unwrap_or_default()
     }
 
     /// Its process, while it runs.

@@ -15,8 +15,21 @@ const WAL_FRAME_HEADER_BYTES: usize = 24;
 pub(crate) struct Work {
     /// Transactions that wrote.
     pub(crate) commits: u64,
-    /// Statements that write. Only MySQL and MariaDB count them.
+    /// Statements that write. SQLite counts none, and PostgreSQL only with `pg_stat_statements`.
     pub(crate) write_statements: Option<u64>,
+    /// Statements of any kind, `BEGIN` and `COMMIT` among them; by the same figures.
+    pub(crate) statements: Option<u64>,
+}
+
+impl Work {
+    fn since(self, start: Self) -> Self {
+        let less = |now: Option<u64>, start: Option<u64>| now.zip(start).map(|(now, start)| now.saturating_sub(start));
+        Self {
+            commits: self.commits - start.commits,
+            write_statements: less(self.write_statements, start.write_statements),
+            statements: less(self.statements, start.statements),
+        }
+    }
 }
 
 /// Counts the work of one database.
@@ -39,6 +52,8 @@ impl Counter {
             }
             Engine::Postgres => {
                 let mut connection = PgConnection::connect(dsn).await?;
+                // Where the server has not loaded it, or does not let us, statements are not counted.
+                sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").execute(&mut connection).await.ok();
                 let work = postgres(&mut connection).await?;
                 Self::Postgres(connection, work)
             }
@@ -55,35 +70,46 @@ impl Counter {
         let (now, start) = match self {
             Self::Sqlite(wal) => {
                 wal.look()?;
-                return Ok(Work { commits: wal.commits, write_statements: None });
+                return Ok(Work { commits: wal.commits, write_statements: None, statements: None });
             }
             Self::Postgres(connection, start) => (postgres(connection).await?, start),
             Self::Mysql(connection, start) => (mysql(connection).await?, start),
         };
-        let statements = now.write_statements.zip(start.write_statements);
-        Ok(Work { commits: now.commits - start.commits, write_statements: statements.map(|(now, start)| now - start) })
+        Ok(now.since(*start))
     }
 }
+
+/// The statements of this database, without those of this connection.
+const PG_STATEMENTS: &str = "SELECT
+    COALESCE(SUM(calls) FILTER (WHERE query ~* '^\\s*(INSERT|UPDATE|DELETE|MERGE|WITH)'), 0)::BIGINT, COALESCE(SUM(calls), 0)::BIGINT
+    FROM pg_stat_statements JOIN pg_database ON pg_database.oid = dbid
+    WHERE datname = current_database() AND query !~ 'pg_stat_statements|txid_current_snapshot'";
 
 /// Only transactions that write get an id.
 async fn postgres(connection: &mut PgConnection) -> Result<Work> {
-    let row = sqlx::query("SELECT txid_snapshot_xmax(txid_current_snapshot())").fetch_one(connection).await?;
-    Ok(Work { commits: u64::try_from(row.try_get::<i64, _>(0)?)?, write_statements: None })
+    let row = sqlx::query("SELECT txid_snapshot_xmax(txid_current_snapshot())").fetch_one(&mut *connection).await?;
+    let commits = u64::try_from(row.try_get::<i64, _>(0)?)?;
+    let Ok(row) = sqlx::query(PG_STATEMENTS).fetch_one(connection).await else {
+        return Ok(Work { commits, write_statements: None, statements: None });
+    };
+    let [writing, all] = [0, 1].map(|column| row.try_get::<i64, _>(column));
+    Ok(Work { commits, write_statements: Some(u64::try_from(writing?)?), statements: Some(u64::try_from(all?)?) })
 }
 
 async fn mysql(connection: &mut MySqlConnection) -> Result<Work> {
-    let rows = sqlx::query("SHOW GLOBAL STATUS LIKE 'Com\\_%'").fetch_all(connection).await?;
-    let (mut commits, mut statements) = (0, 0);
-    for row in rows {
+    let rows = sqlx::query("SHOW GLOBAL STATUS WHERE Variable_name LIKE 'Com\\_%' OR Variable_name = 'Questions'");
+    let (mut commits, mut writing, mut all) = (0, 0, 0);
+    for row in rows.fetch_all(connection).await? {
         let (name, count): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         let count: u64 = count.parse()?;
         match name.trim_start_matches("Com_") {
+            "Questions" => all = count,
             "commit" => commits += count,
-            "insert" | "insert_select" | "update" | "update_multi" | "delete" | "delete_multi" | "replace" => statements += count,
+            "insert" | "insert_select" | "update" | "update_multi" | "delete" | "delete_multi" | "replace" => writing += count,
             _ => {}
         }
     }
-    Ok(Work { commits, write_statements: Some(statements) })
+    Ok(Work { commits, write_statements: Some(writing), statements: Some(all) })
 }
 
 /// SQLite's write-ahead log: each transaction ends with a frame that says how large the database is after it.

@@ -1,4 +1,4 @@
-//! A control plane with one relay, set up so that every request goes the full path.
+//! A control plane with relays, set up so that every request goes the full path.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,19 +26,22 @@ const CREATING: usize = 16;
 /// An installation. Dropping it ends it.
 pub(crate) struct Install {
     pub(crate) control: Node,
-    pub(crate) relay: Node,
+    pub(crate) relays: Vec<Node>,
     pub(crate) api: Api,
     pub(crate) user: i64,
+    pub(crate) channel: i64,
     pub(crate) database: TestDatabase,
-    key: String,
+    /// The key of the one token that is used.
+    pub(crate) key: String,
 }
 
 impl Install {
-    /// Starts a control plane on a fresh database and a relay with one worker thread; returns when both know everything.
+    /// Starts a control plane on a fresh database and relays with one worker thread each; returns when all know everything.
     pub(crate) async fn start(
         (engine, addresses): (Engine, &Addresses),
         folder: &Path,
         provider: SocketAddr,
+        relays: usize,
         tokens: usize,
     ) -> Result<Self> {
         let database = TestDatabase::create_at(engine, addresses).await;
@@ -47,29 +50,34 @@ impl Install {
         let mut control = Node::control(&folder, database.dsn(), grpc);
         control.start();
         control.wait_ready().await;
-        let mut relay = Node::relay(&folder, 0, grpc);
-        // As many as nginx has, and the simulator: one core each.
-        relay.set("TOKIO_WORKER_THREADS", "1");
-        relay.start();
-        relay.wait_ready().await;
+        let mut nodes: Vec<Node> = (0..relays).map(|place| Node::relay(&folder, place, grpc)).collect();
+        for relay in &mut nodes {
+            // As many as nginx has, and the simulator: one core each.
+            relay.set("TOKIO_WORKER_THREADS", "1");
+            relay.start();
+        }
+        for relay in &nodes {
+            relay.wait_ready().await;
+        }
         let api = Api::new(&control.base_url(), ROOT_TOKEN);
         let models = [FAST_MODEL, PLAYED_MODEL, LONG_MODEL];
         for model in models {
             api.price(model, "1.25", "4").await;
         }
-        api.channel("simulator", &format!("http://{provider}"), PROVIDER_KEY, &models).await;
+        let channel = api.channel("simulator", &format!("http://{provider}"), PROVIDER_KEY, &models).await;
         let user = api.user("bench", QUOTA).await;
         let key = api.token(user, "bench").await.key;
-        let install = Self { control, relay, api, user, database, key };
+        let install = Self { control, relays: nodes, api, user, channel, database, key };
         install.add_tokens(tokens).await?;
-        settle_config(&install.api, 1).await;
+        settle_config(&install.api, relays).await;
         Ok(install)
     }
 
-    /// Where callers ask it.
+    /// Where callers ask it: the first relay.
     pub(crate) fn target(&mut self) -> Result<Target> {
-        let process = Watched::new(self.relay.process().context("the relay runs")?.pid());
-        let address = self.relay.address();
+        let relay = self.relays.first_mut().context("an installation has a relay")?;
+        let process = Watched::new(relay.process().context("the relay runs")?.pid());
+        let address = relay.address();
         Ok(Target { way: Way::Full, address, key: self.key.clone(), process: Some(process) })
     }
 

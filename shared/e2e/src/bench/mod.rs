@@ -5,14 +5,16 @@
 //! whatever else the machine does hits all alike; figures are ratios of two things measured in the same run. The simulator's own
 //! count must equal what was sent, and answers must be the provider's byte for byte.
 //!
-//! `question` is what is asked, `crew` asks it, `slice` measures one way under one load, `plan` lists the loads; `memory` and
-//! `settlement` measure what is not a slice; `verdict` holds the figures against the goals, `report` writes the tables.
+//! `question` is what is asked, `crew` asks it, `slice` measures one way under one load, `plan` lists the loads; `memory`,
+//! `settlement` and `live` measure what is not a slice; `verdict` holds the figures against the goals, `report` writes the tables.
 
 mod answer;
 mod cost;
 mod crew;
 mod database;
+mod insert;
 mod install;
+mod live;
 mod machine;
 mod memory;
 mod nginx;

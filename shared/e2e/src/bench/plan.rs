@@ -11,6 +11,7 @@ use sluice_testkit::services::Addresses;
 use super::cost::Watched;
 use super::crew::Crew;
 use super::install::Install;
+use super::live::{self, Live};
 use super::machine::{self, Machine};
 use super::memory::{self, LongAnswers, SlowStreams};
 use super::question::{Question, without_usage_event};
@@ -43,6 +44,8 @@ pub enum Part {
     Streams,
     /// The database's work per request, and how fast usage is settled.
     Settlement,
+    /// How soon changes are in force on two relays.
+    Live,
 }
 
 /// What to measure.
@@ -82,6 +85,7 @@ pub(crate) struct Findings {
     pub(crate) paced: Option<Series>,
     pub(crate) flat_out: Option<Series>,
     pub(crate) settled: Vec<Settled>,
+    pub(crate) live: Vec<Live>,
     /// Why something was not measured.
     pub(crate) notes: Vec<String>,
 }
@@ -103,6 +107,7 @@ impl Findings {
             paced: None,
             flat_out: None,
             settled: Vec::new(),
+            live: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -154,6 +159,12 @@ pub async fn run(options: Options, say: &mut dyn FnMut(&str)) -> Result<Report> 
             findings.settled.push(settlement::measure(database, folder.path(), &stage.simulator, lasting).await?);
         }
     }
+    if has(Part::Live) && findings.options.ways.contains(&Way::Full) {
+        say("changes on two relays");
+        let (engine, changes) = (findings.options.engine, if findings.options.quick { 6 } else { 40 });
+        let database = (engine, &findings.options.addresses);
+        findings.live = live::measure(database, folder.path(), &stage.simulator, changes).await?;
+    }
     findings.lasted = started.elapsed();
     findings.load_after = machine::load_average();
     Ok(Report::new(&findings))
@@ -167,7 +178,7 @@ async fn set_stage(findings: &mut Findings, folder: &Path) -> Result<Stage> {
     }
     let simulator = Provider::start().await?;
     let install = if options.ways.contains(&Way::Full) {
-        Some(Install::start((options.engine, &options.addresses), folder, simulator.address, options.tokens).await?)
+        Some(Install::start((options.engine, &options.addresses), folder, simulator.address, 1, options.tokens).await?)
     } else {
         None
     };
@@ -203,10 +214,10 @@ impl RightAnswers {
 async fn measure_memory(findings: &mut Findings, stage: &Stage, say: &mut dyn FnMut(&str)) -> Result<()> {
     let (counts, patience): (&[usize], _) = if findings.options.quick { (&[500], 5) } else { (&[500, 5_000], 60) };
     for &count in counts {
-        for way in [Way::Nginx, Way::Full] {
+        for way in [Way::Nginx, Way::Bare, Way::Full] {
             let Some(target) = stage.target(way) else { continue };
             say(&format!("memory under {count} slow streams through {}", way.name()));
-            // nginx never gives back what it has for connections; only the relay has to.
+            // Nothing is asked of the others: nginx never gives back what it has for connections.
             let patience = Duration::from_secs(if way == Way::Full { patience } else { 0 });
             findings.slow.push(memory::slow_streams(stage, target, count, patience).await?);
         }

@@ -84,6 +84,7 @@ fn raw(findings: &Findings, verdicts: &[Verdict], faults: &[String]) -> Value {
         "slow_streams": findings.slow,
         "long_answers": findings.long,
         "settlement": findings.settled,
+        "live": findings.live,
     })
 }
 
@@ -96,6 +97,7 @@ fn markdown(findings: &Findings, verdicts: &[Verdict], faults: &[String]) -> Str
     }
     memory(&mut text, findings);
     settlement(&mut text, findings);
+    live(&mut text, findings);
     list(&mut text, "Not measured", &findings.notes);
     if faults.is_empty() {
         text.push_str("\nNo request failed; every answer was the provider's; the provider's count equals what was sent.\n");
@@ -244,22 +246,37 @@ fn settlement(text: &mut String, findings: &Findings) {
     line!(text, "\n### The database\n");
     line!(
         text,
-        "| engine | requests | commits per 1,000 | write statements per 1,000 | served without control plane | settled/s | CPU µs/record, \
-         control plane | relay |\n|---|--:|--:|--:|--:|--:|--:|--:|"
+        "| engine | requests | commits per 1,000 | writing statements | statements of any kind | served without control plane | settled/s \
+         | bare insert rows/s | × bare | CPU µs/record, control plane | relay |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     );
+    let figure = |figure: Option<f64>, digits: usize| figure.map(|figure| format!("{figure:.digits$}")).unwrap_or_default();
     for settled in &findings.settled {
         line!(
             text,
-            "| {} | {} | {:.2} | {} | {} | {} | {:.1} | {:.1} |",
+            "| {} | {} | {:.2} | {} | {} | {} | {} | {:.0} | {} | {:.1} | {:.1} |",
             settled.engine,
             settled.requests,
             settled.commits_per_thousand(),
-            settled.statements_per_thousand().map(|count| format!("{count:.1}")).unwrap_or_default(),
+            figure(settled.statements_per_thousand(), 1),
+            figure(settled.all_statements_per_thousand(), 1),
             settled.served_without_control,
             settled.records_per_second.map_or_else(|| "not in time".to_owned(), |rate| format!("{rate:.0}")),
+            settled.bare_rows_per_second,
+            figure(settled.beside_bare(), 2),
             settled.control_cpu_us_per_record,
             settled.relay_cpu_us_per_record,
         );
+    }
+}
+
+fn live(text: &mut String, findings: &Findings) {
+    if findings.live.is_empty() {
+        return;
+    }
+    line!(text, "\n### From the API's answer to both relays\n");
+    line!(text, "| change | changes | p50 ms | max ms |\n|---|--:|--:|--:|");
+    for live in &findings.live {
+        line!(text, "| {} | {} | {:.1} | {:.1} |", live.what, live.millis.len(), live.p50(), live.max());
     }
 }
 

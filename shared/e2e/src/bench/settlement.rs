@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use super::cost::CpuReading;
 use super::crew::Crew;
 use super::database::{Counter, Work};
+use super::insert;
 use super::install::Install;
 use super::question::Question;
 use super::stage::Provider;
@@ -43,6 +44,8 @@ pub(crate) struct Settled {
     pub(crate) served_without_control: u64,
     /// Settled a second while the pile went from 95 to 5 %. None: it was not gone in time.
     pub(crate) records_per_second: Option<f64>,
+    /// The same rows a second in a bare batch insert, on the same database.
+    pub(crate) bare_rows_per_second: f64,
     /// CPU time of the control plane for one record of the pile, in microseconds.
     pub(crate) control_cpu_us_per_record: f64,
     /// CPU time of the relay for reading and sending it, in microseconds.
@@ -65,6 +68,16 @@ impl Settled {
     pub(crate) fn statements_per_thousand(&self) -> Option<f64> {
         Some(number(self.work.write_statements?) * 1_000.0 / number(self.requests))
     }
+
+    /// Statements of any kind, for 1,000 requests, where the database counts them.
+    pub(crate) fn all_statements_per_thousand(&self) -> Option<f64> {
+        Some(number(self.work.statements?) * 1_000.0 / number(self.requests))
+    }
+
+    /// How fast it was beside the bare insert.
+    pub(crate) fn beside_bare(&self) -> Option<f64> {
+        Some(self.records_per_second? / self.bare_rows_per_second)
+    }
 }
 
 /// Measures on one database, with an installation of its own. Each of the two loads lasts so long.
@@ -75,7 +88,7 @@ pub(crate) async fn measure(
     lasting: Duration,
 ) -> Result<Settled> {
     let engine = database.0;
-    let mut install = Install::start(database, &folder.join("settlement"), provider.address, 0).await?;
+    let mut install = Install::start(database, &folder.join("settlement"), provider.address, 1, 0).await?;
     let target = install.target()?;
     let (control_process, relay_process) = (install.control_process()?, target.process.context("a relay is a process")?);
     let question = Question::plain().addressed(target.address, &target.key)?;
@@ -97,6 +110,11 @@ pub(crate) async fn measure(
     let share_per_second = time_drain(&account, settled_before).await?;
     account.wait_until_settled().await?;
     let per_record = |now: &CpuReading, before: &CpuReading| micros(now.since(before)) / number(pile.good);
+    let per_record = (per_record(&control_process.cpu()?, &clocks.0), per_record(&relay_process.cpu()?, &clocks.1));
+    let (owed, charged) = (account.owed().await?, account.charged().await);
+    // Nobody else may be at work on the database.
+    install.control.kill_9();
+    let bare_rows_per_second = insert::bare_rate(engine, install.database.dsn()).await.context("the bare insert")?;
 
     Ok(Settled {
         engine: engine.to_string(),
@@ -104,10 +122,11 @@ pub(crate) async fn measure(
         work,
         served_without_control: pile.good,
         records_per_second: share_per_second.map(|share| share * number(pile.good)),
-        control_cpu_us_per_record: per_record(&control_process.cpu()?, &clocks.0),
-        relay_cpu_us_per_record: per_record(&relay_process.cpu()?, &clocks.1),
-        owed: account.owed().await?,
-        charged: account.charged().await,
+        bare_rows_per_second,
+        control_cpu_us_per_record: per_record.0,
+        relay_cpu_us_per_record: per_record.1,
+        owed,
+        charged,
         failures: steady.failures.into_iter().chain(pile.failures).collect(),
     })
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::live::Live;
 use super::memory::SlowStreams;
 use super::plan::Findings;
 use super::settlement::Settled;
@@ -68,6 +69,8 @@ pub(crate) fn verdicts(findings: &Findings) -> Vec<Verdict> {
         long_memory(findings),
         database(findings),
         settlement(findings),
+        beside_bare_insert(findings),
+        live(findings),
     ]
 }
 
@@ -232,6 +235,29 @@ fn settlement(findings: &Findings) -> Verdict {
         "B SQLite ≥ 30,000/s, PostgreSQL ≥ 20,000/s, MariaDB ≥ 10,000/s",
         found,
     )
+}
+
+fn beside_bare_insert(findings: &Findings) -> Verdict {
+    let share = |settled: &Settled| settled.beside_bare().unwrap_or(0.0);
+    let found = (!findings.settled.is_empty()).then(|| {
+        let one = |settled: &Settled| {
+            format!("{}: {:.2} × ({:.0} rows/s)", settled.engine, share(settled), settled.bare_rows_per_second)
+        };
+        let least = findings.settled.iter().map(share).fold(f64::INFINITY, f64::min);
+        let text = findings.settled.iter().map(one).collect::<Vec<_>>().join("; ");
+        (text, at_most(-least, -0.5, f64::INFINITY))
+    });
+    verdict("PERF-11", "settlement / bare batch insert of the same rows", "G ≥ 0.5 ×", found)
+}
+
+fn live(findings: &Findings) -> Verdict {
+    let found = (!findings.live.is_empty()).then(|| {
+        let one = |live: &Live| format!("{}: p50 {:.0} ms, max {:.0} ms", live.what, live.p50(), live.max());
+        let longest = findings.live.iter().map(Live::max).fold(0.0, f64::max);
+        let text = findings.live.iter().map(one).collect::<Vec<_>>().join("; ");
+        (text, at_most(longest, 1_000.0, 1_000.0))
+    });
+    verdict("live", "from the API's answer until two relays act by a change", "G ≤ 1 s", found)
 }
 
 #[cfg(test)]

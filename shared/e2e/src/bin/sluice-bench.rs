@@ -15,7 +15,7 @@ use tempfile::TempDir;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Flags {
-    /// Fewer and shorter slices: under 40 seconds instead of four minutes.
+    /// Fewer and shorter slices: about one minute instead of six.
     #[arg(long)]
     quick: bool,
     /// The ways to measure.

@@ -1,14 +1,15 @@
 //! kill -9 of every process in turn, under load: nothing is lost, nothing is charged twice, and callers of a relay that was not killed
 //! see no error. The oracle is the provider's own log.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sluice_e2e::fleet::{Fleet, PROVIDER_KEY, wait_for};
 use sluice_e2e::load::{End, Load, Seen};
 use sluice_e2e::oracle::{PerThousand, accounts};
 use sluice_testkit::database::{Engine, engines};
+use sluice_testkit::simulator::Scenario;
 
 /// 0.75 units per token of input and 3 per token of output.
 const PRICE: PerThousand = PerThousand { input: 750, output: 3_000 };
@@ -70,7 +71,9 @@ async fn tell(engine: Engine) {
         }
     }
     wait_for("the load goes on", async || load.sent() >= (VICTIMS.len() as u64 + 2) * BETWEEN).await;
+    let millis = load.elapsed_millis();
     let seen = load.stop().await;
+    tell_rate(engine, seen.len(), millis);
 
     assert!(seen.len() >= 2_000, "{engine:?}: only {} requests", seen.len());
     untouched_callers_saw_no_error(engine, &seen, &outages);
@@ -78,6 +81,12 @@ async fn tell(engine: Engine) {
     every_row_agrees_with_the_provider(engine, &fleet, &seen, &rows);
     let charged: i64 = rows.values().map(quota).sum();
     assert_eq!(fleet.api.total(user).await, CREDIT - charged, "{engine:?}: the balance moved by what the rows say");
+}
+
+#[expect(clippy::print_stdout, reason = "a figure for whoever reads the log; it decides nothing")]
+fn tell_rate(engine: Engine, requests: usize, millis: u64) {
+    let seconds = Duration::from_millis(millis).as_secs_f64();
+    println!("{engine:?}: {requests} requests in {seconds:.1} s with every outage in it");
 }
 
 fn untouched_callers_saw_no_error(engine: Engine, seen: &[Seen], outages: &[(usize, u64, u64)]) {
@@ -90,9 +99,8 @@ fn untouched_callers_saw_no_error(engine: Engine, seen: &[Seen], outages: &[(usi
     assert!(failed.is_empty(), "{engine:?}: {} callers of an untouched relay saw errors, first: {:?}", failed.len(), failed[0]);
 }
 
-/// The settled rows by request id, once every whole answer has one and no lease is open for lost lives.
+/// The settled rows by request id, once every request the provider heard of has one: whoever heard of it was preceded by an intent.
 async fn settled_rows(fleet: &Fleet, user: i64, seen: &[Seen]) -> HashMap<String, Value> {
-    let whole: Vec<&str> = seen.iter().filter(|one| one.end == End::Whole).map(|one| one.request_id.as_str()).collect();
     let load = async || {
         let rows = fleet.api.all(&format!("/api/requests?user_id={user}")).await;
         let count = rows.len();
@@ -101,16 +109,18 @@ async fn settled_rows(fleet: &Fleet, user: i64, seen: &[Seen]) -> HashMap<String
         assert_eq!(by_id.len(), count, "a request was settled twice");
         by_id
     };
-    wait_for("every whole answer is settled", async || {
+    let heard = accounts(&fleet.simulator.log(), PRICE);
+    let whole = seen.iter().filter(|one| one.end == End::Whole).map(|one| &one.request_id);
+    let expected: HashSet<&String> = heard.keys().chain(whole).collect();
+    wait_for("whatever the provider heard of is settled", async || {
         let rows = load().await;
-        whole.iter().all(|id| rows.contains_key(*id))
+        expected.iter().all(|id| rows.contains_key(*id))
     })
     .await;
-    wait_for("orphans of killed relays are settled", async || {
-        let first = load().await.len();
+    wait_for("no relay owes a record", async || {
         let relays = fleet.api.get("/api/relays").await;
-        let pending = |relay: &Value| relay["spool_bytes"].as_i64().unwrap_or(1) != 0;
-        !relays["items"].as_array().expect("a list has items").iter().any(pending) && load().await.len() == first
+        let owes = |relay: &Value| relay["spool_bytes"].as_i64().unwrap_or(1) != 0;
+        !relays["items"].as_array().expect("a list has items").iter().any(owes)
     })
     .await;
     load().await
@@ -121,10 +131,8 @@ fn every_row_agrees_with_the_provider(engine: Engine, fleet: &Fleet, seen: &[See
     let mut exact = 0;
     for one in seen {
         let account = accounts.get(&one.request_id).cloned().unwrap_or_default();
-        let Some(row) = rows.get(&one.request_id) else {
-            assert_ne!(one.end, End::Whole, "{engine:?}: {} was served and not settled", one.request_id);
-            continue;
-        };
+        // not settled means that no provider heard of it: the rows were waited for
+        let Some(row) = rows.get(&one.request_id) else { continue };
         if row["outcome"] == "completed" {
             assert_eq!(account.completed, [quota(row)], "{engine:?}: {}", one.request_id);
             exact += 1;
@@ -141,4 +149,40 @@ fn every_row_agrees_with_the_provider(engine: Engine, fleet: &Fleet, seen: &[See
 
 fn quota(row: &Value) -> i64 {
     row["quota"].as_i64().expect("money is a number")
+}
+
+/// Long enough for several notes of progress, one a second.
+const LONG: &str = "gpt-4o";
+/// One word each 20 ms, for 12 s.
+const LONG_ANSWER: &str = "tokens=600 delay_ms=20";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_cut_by_kill_9_is_charged_up_to_its_last_progress() {
+    let mut fleet = Fleet::start(Engine::Sqlite, 1).await;
+    let url = fleet.simulator.base_url();
+    fleet.api.channel("simulator", &url, PROVIDER_KEY, &[LONG]).await;
+    fleet.api.price(LONG, "0.75", "4").await;
+    let user = fleet.api.user("ana", CREDIT).await;
+    let token = fleet.api.token(user, "long").await;
+    fleet.settle_config().await;
+    fleet.simulator.queue(LONG_ANSWER.parse::<Scenario>().expect("a directive"));
+    let body = json!({"model": LONG, "stream": true, "messages": [{"role": "user", "content": "go on"}]});
+    let mut stream = fleet.caller(0, &token.key).open("/v1/chat/completions", &body).await.expect("the stream opens");
+    let mut words = 0_i64;
+    while words < 200 {
+        words += i64::from(stream.next().await.expect("the stream goes on").is_some());
+    }
+    fleet.relays[0].kill_9();
+    fleet.relays[0].start();
+    fleet.relays[0].wait_ready().await;
+    let rows = async || fleet.api.all(&format!("/api/requests?user_id={user}")).await;
+    wait_for("the orphan is settled", async || rows().await.len() == 1).await;
+    let row = rows().await.remove(0);
+    assert_eq!(row["outcome"], "orphaned");
+    // 200 words are 4 s of answer: the last note is at most one second, 50 words, short of what was sent
+    let least = PRICE.of(0, words - 100);
+    assert!(quota(&row) >= least, "charged {} for {words} words, at least {least} expected", quota(&row));
+    let sent = fleet.simulator.wait_for(1).await.remove(0).sent_tokens;
+    assert!(quota(&row) <= PRICE.of(100, sent * 3), "charged {} for {sent} words sent", quota(&row));
+    assert_eq!(fleet.api.total(user).await, CREDIT - quota(&row));
 }

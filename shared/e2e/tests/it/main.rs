@@ -1,7 +1,9 @@
 //! Stories told by the real binaries.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking, with words")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking, with words")]
 
 mod crash;
+mod lending;
 mod live;
 mod spend;
+mod startup;

@@ -1,61 +1,97 @@
-//! One account, two relays: it is spent to zero and not beyond.
-
-use std::sync::atomic::{AtomicUsize, Ordering};
+//! One account: it is spent to the last unit and not beyond, however many relays there are.
 
 use serde_json::json;
-use sluice_e2e::fleet::{Fleet, wait_for};
-use sluice_testkit::database::engines;
+use sluice_e2e::fleet::{Fleet, PROVIDER_KEY, wait_for};
+use sluice_testkit::database::{Engine, engines};
 use tokio::task::JoinSet;
 
 /// A price per call, in units: 0.002 USD.
 const PRICE: i64 = 1_000;
+/// What one request of the token-priced story holds at least: 500 tokens of prompt and 100 of output, a unit each.
+const HOLD: i64 = 600;
+
+async fn fleet_with_channel(engine: Engine, relays: usize) -> Fleet {
+    let fleet = Fleet::start(engine, relays).await;
+    fleet.api.channel("simulator", &fleet.simulator.base_url(), PROVIDER_KEY, &["sim-fast"]).await;
+    fleet
+}
+
+/// So many requests at once, spread over the relays. Answers their statuses.
+async fn crowd(fleet: &Fleet, key: &str, requests: usize) -> Vec<u16> {
+    let mut callers = JoinSet::new();
+    for place in 0..requests {
+        let caller = fleet.caller(place % fleet.relays.len(), key);
+        let message = json!({"role": "user", "content": "hi"});
+        let body = json!({"model": "sim-fast", "max_tokens": 100, "messages": [message], "user": format!("call-{place}")});
+        callers.spawn(async move { caller.post("/v1/chat/completions", &body).await.status.as_u16() });
+    }
+    callers.join_all().await
+}
+
+fn count(statuses: &[u16], status: u16) -> usize {
+    statuses.iter().filter(|one| **one == status).count()
+}
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_relays_spend_one_account_to_zero_and_not_beyond() {
+async fn a_thousand_requests_on_a_balance_of_ten_prices_are_served_exactly_ten_times() {
     for engine in engines() {
-        let fleet = Fleet::start(engine, 2).await;
-        let url = fleet.simulator.base_url();
-        fleet.api.channel("simulator", &url, sluice_e2e::fleet::PROVIDER_KEY, &["sim-fast"]).await;
-        fleet.api.create("/api/prices", &json!({"model": "sim-fast", "per_call_usd": "0.002"})).await;
-        let user = fleet.api.user("ana", 10 * PRICE).await;
-        let token = fleet.api.token(user, "both").await;
+        for relays in [1, 3] {
+            let fleet = fleet_with_channel(engine, relays).await;
+            fleet.api.create("/api/prices", &json!({"model": "sim-fast", "per_call_usd": "0.002"})).await;
+            let user = fleet.api.user("ana", 10 * PRICE).await;
+            let token = fleet.api.token(user, "all").await;
+            fleet.settle_config().await;
+
+            let statuses = crowd(&fleet, &token.key, 1_000).await;
+
+            let (served, refused) = (count(&statuses, 200), count(&statuses, 403));
+            assert_eq!((served, refused), (10, 990), "{engine:?}, {relays} relays: {statuses:?}");
+            assert_eq!(fleet.simulator.stats().completed, 10, "{engine:?}: what was sent upstream is what was served");
+            for relay in 0..relays {
+                let body = json!({"model": "sim-fast", "messages": [{"role": "user", "content": "hi"}]});
+                let after = fleet.caller(relay, &token.key).post("/v1/chat/completions", &body).await;
+                assert_eq!(after.status.as_u16(), 403, "{engine:?}: {}", after.text());
+            }
+            wait_for("everything is settled", async || {
+                fleet.api.get(&format!("/api/users/{user}")).await["quota_used"].as_i64() == Some(10 * PRICE)
+            })
+            .await;
+            assert_eq!(fleet.api.total(user).await, 0, "{engine:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_tokens_no_more_is_settled_than_there_was_and_nobody_is_refused_while_it_lasts() {
+    for engine in engines() {
+        let credit = 20 * HOLD + 123;
+        let fleet = fleet_with_channel(engine, 3).await;
+        fleet.api.price("sim-fast", "1", "1").await;
+        let user = fleet.api.user("ana", credit).await;
+        let token = fleet.api.token(user, "all").await;
         fleet.settle_config().await;
 
-        let admitted = 10_usize;
-        let mut callers = JoinSet::new();
-        for place in 0..60_usize {
-            let caller = fleet.caller(place % 2, &token.key);
-            let body =
-                json!({"model": "sim-fast", "messages": [{"role": "user", "content": "hi"}], "user": format!("call-{place}")});
-            callers.spawn(async move { caller.post("/v1/chat/completions", &body).await.status.as_u16() });
-        }
-        let statuses = callers.join_all().await;
+        let statuses = crowd(&fleet, &token.key, 300).await;
+        let (served, refused) = (count(&statuses, 200), count(&statuses, 403));
+        assert_eq!(served + refused, 300, "{engine:?}: {statuses:?}");
+        assert!(served >= 20, "{engine:?}: {served} served, and twenty could be held at once");
 
-        let served = statuses.iter().filter(|status| **status == 200).count();
-        let refused = statuses.iter().filter(|status| **status == 403).count();
-        assert!(served <= admitted, "{engine:?}: {served} requests on a balance worth {admitted}");
-        assert_eq!(served + refused, statuses.len(), "{engine:?}: {statuses:?}");
-        assert_eq!(fleet.simulator.stats().completed, served as u64, "{engine:?}: what was sent upstream is what was served");
-
-        // what was refused for the moment is served as soon as leftovers are back: the account ends at exactly zero
-        let (total, turn) = (AtomicUsize::new(served), AtomicUsize::new(0));
-        wait_for("the account is spent to the last unit", async || {
-            let caller = fleet.caller(turn.fetch_add(1, Ordering::Relaxed) % 2, &token.key);
-            let body = json!({"model": "sim-fast", "messages": [{"role": "user", "content": "hi"}]});
-            let is_served = caller.post("/v1/chat/completions", &body).await.status.is_success();
-            total.fetch_add(usize::from(is_served), Ordering::Relaxed) + usize::from(is_served) >= admitted
-        })
-        .await;
-        for relay in 0..2 {
-            let body = json!({"model": "sim-fast", "messages": [{"role": "user", "content": "hi"}]});
-            let after = fleet.caller(relay, &token.key).post("/v1/chat/completions", &body).await;
-            assert_eq!(after.status.as_u16(), 403, "{engine:?}: {}", after.text());
+        // one after the other: as long as there is enough for one more, it is served
+        loop {
+            let total = fleet.api.total(user).await;
+            assert!(total >= 0, "{engine:?}: {total}");
+            let before = fleet.simulator.stats().completed;
+            if total < HOLD {
+                break;
+            }
+            wait_for("one more is served, because there is enough", async || {
+                count(&crowd(&fleet, &token.key, 1).await, 200) == 1
+            })
+            .await;
+            assert_eq!(fleet.simulator.stats().completed, before + 1);
+            wait_for("it is settled", async || fleet.api.total(user).await < total).await;
         }
-        let spent = 10 * PRICE;
-        wait_for("everything is settled", async || {
-            fleet.api.get(&format!("/api/users/{user}")).await["quota_used"].as_i64() == Some(spent)
-        })
-        .await;
-        assert_eq!(fleet.api.total(user).await, 0, "{engine:?}");
+        let user = fleet.api.get(&format!("/api/users/{user}")).await;
+        assert!(user["quota_used"].as_i64().is_some_and(|used| used <= credit), "{engine:?}: {user}");
     }
 }

@@ -18,11 +18,14 @@ impl File {
         self.text.lines().enumerate().map(|(at, line)| (at + 1, line))
     }
 
-    /// The lines before the tests of a Rust file, without comments.
+    /// The lines before the tests of a Rust file, without comments. Tests are a module that is written out at the end; what else is
+    /// marked as theirs, such as the name of a file, ends nothing.
     pub(crate) fn production_lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.lines()
-            .take_while(|(_, line)| line.trim() != "#[cfg(test)]")
-            .map(|(number, line)| (number, line.split("//").next().unwrap_or_default()))
+        let lines: Vec<&str> = self.text.lines().collect();
+        let begins_tests = |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{');
+        let end = lines.windows(2).position(begins_tests).unwrap_or(lines.len());
+        let numbered = lines.into_iter().take(end).enumerate();
+        numbered.map(|(at, line)| (at + 1, line.split("//").next().unwrap_or_default()))
     }
 
     pub(crate) fn has_extension(&self, extensions: &[&str]) -> bool {
@@ -93,6 +96,15 @@ fn walk(root: &Path) -> Vec<String> {
 pub(crate) fn assert_none<T: Display>(offenders: impl IntoIterator<Item = T>, remedy: &str) {
     let listed: Vec<String> = offenders.into_iter().map(|offender| format!("  {offender}")).collect();
     assert!(listed.is_empty(), "\n{} found:\n{}\n{remedy}\n", listed.len(), listed.join("\n"));
+}
+
+#[test]
+fn production_code_goes_on_after_what_is_marked_for_tests() {
+    let text = "mod a;\n#[cfg(test)]\nmod reference;\nfn one() {} // why\n#[cfg(test)]\nfn seam() {}\nfn two() {}\n\
+                #[cfg(test)]\nmod tests {\nfn three() {}\n}\n";
+    let file = File { path: "x.rs".to_owned(), text: text.to_owned() };
+    let lines: Vec<_> = file.production_lines().filter(|(_, line)| line.starts_with("fn ")).collect();
+    assert_eq!(lines, [(4, "fn one() {} "), (6, "fn seam() {}"), (7, "fn two() {}")]);
 }
 
 #[test]

@@ -1,0 +1,202 @@
+//! A simulated relay: the real lease book, configuration, view and spool, joined as `relay-node` joins them, without threads.
+
+mod config;
+mod lifecycle;
+mod money;
+mod report;
+mod request;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sluice_billing::lease::{Claim, LeaseBook, Reservation, Waiter};
+use sluice_control_plane::leases::Life;
+use sluice_domain::{AccountId, Clock, Epoch, KeyDigest, NodeId, Now, TokenId, UserId};
+use sluice_relay_node::spool::{OpenRecord, Permit, Spool};
+use sluice_relay_node::view::{ConfigState, View};
+use sluice_snapshot::Table;
+use tokio::sync::mpsc;
+
+use self::report::Reporter;
+use super::chance::Dice;
+use super::disk::SimDisk;
+use super::world::{Hands, START, SharedHands, World};
+
+/// The folder of every spool.
+pub(crate) const SPOOL: &str = "/spool";
+
+/// A relay: its machine, and its process while there is one.
+pub(crate) struct Relay {
+    pub(super) node: NodeId,
+    pub(super) disk: SimDisk,
+    pub(super) hands: SharedHands,
+    boot_base: u64,
+    /// How far its wall clock is off.
+    pub(super) wall_offset: i64,
+    /// The highest epoch it has lived.
+    pub(super) epoch: i64,
+    /// Everything stands still until then.
+    pub(super) asleep_until: u64,
+    /// How long it slept: what a clock that stands still meanwhile lacks.
+    pub(super) slept: u64,
+    pub(super) live: Option<Live>,
+    /// The history its spool was settled in, as its disk says.
+    pub(super) noted_lineage: Option<Arc<str>>,
+}
+
+/// A process.
+pub(crate) struct Live {
+    /// Apart from every other process of the run.
+    pub(super) id: u64,
+    pub(super) life: Life,
+    pub(super) spool: Spool<SimDisk>,
+    pub(super) book: LeaseBook,
+    pub(super) config: ConfigState,
+    pub(super) table: Arc<Table>,
+    pub(super) view: View,
+    pub(super) questions: mpsc::Receiver<KeyDigest>,
+    pub(super) session: Option<Session>,
+    pub(super) next_replica: usize,
+    pub(super) reporter: Reporter,
+    pub(super) running: BTreeMap<u64, Running>,
+    pub(super) waiting: BTreeMap<u64, Waiting>,
+    /// A snapshot was asked for: deltas are of no use until then.
+    pub(super) awaits_snapshot: bool,
+    /// Heartbeats in a row whose head was ahead, at the version there was then.
+    pub(super) lagging: (u32, i64),
+    /// When a wrong hash was last told.
+    pub(super) told_hash_at: Option<u64>,
+    pub(super) is_draining: bool,
+    /// The newest revision heard of per token: nothing older may be used.
+    pub(super) heard: BTreeMap<TokenId, i64>,
+    /// Channels whose revocation was heard of, with its number.
+    pub(super) denied: BTreeMap<sluice_domain::ChannelId, i64>,
+    /// Leases that are known to be void, for a mutant's sake.
+    pub(super) known_void: BTreeSet<sluice_domain::LeaseId>,
+    /// The history the control plane is in, as it said last.
+    pub(super) lineage: Option<Arc<str>>,
+    /// Every lease that arrived, for the checkers.
+    pub(super) known_leases: BTreeSet<sluice_domain::LeaseId>,
+    /// What was asked for and not answered, with when it was first sent.
+    pub(super) sent_at: BTreeMap<i64, u64>,
+}
+
+/// A connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Session {
+    pub(super) id: u64,
+    pub(super) replica: usize,
+    pub(super) is_welcome: bool,
+    pub(super) heard_at: u64,
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    pub(super) number: u64,
+    pub(super) user: UserId,
+    pub(super) token: TokenId,
+    pub(super) claims: Vec<Claim>,
+    /// The account that pays one use.
+    pub(super) uses: Option<AccountId>,
+    /// What it costs if it goes well.
+    pub(super) actual: i64,
+    pub(super) takes: u64,
+    pub(super) fails: bool,
+    pub(super) since: u64,
+    pub(super) config: (Arc<str>, i64),
+    pub(super) channel: sluice_domain::ChannelId,
+}
+
+/// A request that waits for money.
+pub(crate) struct Waiting {
+    pub(super) wish: Wish,
+    pub(super) permit: Permit<SimDisk>,
+    pub(super) waiter: Waiter,
+}
+
+/// A request under way.
+pub(crate) struct Running {
+    pub(super) wish: Wish,
+    pub(super) reservation: Reservation,
+    pub(super) open: Option<OpenRecord<SimDisk>>,
+    pub(super) output: u64,
+}
+
+impl Relay {
+    /// A machine that was never started.
+    #[must_use]
+    pub(crate) fn new(number: usize, dice: &mut Dice) -> Self {
+        Self {
+            node: NodeId::parse(&format!("relay-{number}")).expect("a name of a relay is good"),
+            disk: SimDisk::new(Path::new(SPOOL)),
+            hands: Arc::new(Hands::default()),
+            boot_base: dice.between(0, 100_000),
+            wall_offset: 0,
+            epoch: 0,
+            asleep_until: 0,
+            slept: 0,
+            live: None,
+            noted_lineage: None,
+        }
+    }
+
+    pub(super) fn session(&self) -> Option<(u64, usize)> {
+        self.live.as_ref()?.session.map(|session| (session.id, session.replica))
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        let hands = Arc::clone(&self.hands);
+        Clock::new(move || Now {
+            wall: sluice_domain::UnixMillis(hands.wall.load(Ordering::Relaxed)),
+            boot_millis: hands.boot.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Moves the hands to a moment of the run.
+    pub(super) fn set_clock(&self, now: u64, lacks: u64) {
+        self.hands.boot.store(self.boot_base + now - lacks, Ordering::Relaxed);
+        self.hands.wall.store(START.0 + now.cast_signed() + self.wall_offset, Ordering::Relaxed);
+    }
+
+    /// The time of its machine since its start, at a moment of the run.
+    pub(super) fn boot_at(&self, now: u64) -> u64 {
+        self.boot_base + now
+    }
+
+    pub(super) fn folder() -> PathBuf {
+        PathBuf::from(SPOOL)
+    }
+}
+
+impl World {
+    /// A process, if that one still lives; with its clock set.
+    pub(super) fn live(&mut self, relay: usize, life: u64) -> Option<&mut Live> {
+        let lacks = if self.has(super::Mutant::ClockSleeps) { self.relays[relay].slept } else { 0 };
+        let known = &mut self.relays[relay];
+        known.set_clock(self.now, lacks);
+        known.live.as_mut().filter(|live| live.id == life)
+    }
+
+    /// The time of a relay's machine since its start.
+    pub(super) fn boot(&self, relay: usize) -> u64 {
+        self.relays[relay].hands.boot.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn life_of(&self, relay: usize) -> Option<u64> {
+        self.relays[relay].live.as_ref().map(|live| live.id)
+    }
+}
+
+impl Live {
+    /// The accounts of a chain in which a wish is short, for whoever asks again.
+    pub(super) fn accounts(wish: &Wish) -> Vec<AccountId> {
+        wish.claims.iter().map(|claim| claim.account).collect()
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.life.epoch
+    }
+}

@@ -1,0 +1,206 @@
+//! What `relay-node/src/quota` does around the lease book: ask, take in, give back, close.
+
+use sluice_billing::lease::{Closing, Grant, GrantRequest, Missing, Reservation, Shortage, Verdict};
+use sluice_domain::{AccountId, LeaseId, Quota};
+
+use super::super::Mutant;
+use super::super::wire::Up;
+use super::super::world::World;
+use super::Wish;
+
+impl World {
+    /// One attempt to set money aside; asks for a refill when leases run low.
+    pub(super) fn try_reserve(&mut self, number: usize, life: u64, wish: &Wish) -> Result<Reservation, Vec<Missing>> {
+        let mut now = self.boot(number);
+        let never = self.has(Mutant::VerdictNeverEnds);
+        if self.has(Mutant::ReserveAfterExpiry) {
+            // the moment of the first grant: every lease is in its life for ever
+            now = now.min(self.truth.first_grant_boot(number).unwrap_or(now));
+        }
+        let Some(live) = self.live(number, life) else { return Err(Vec::new()) };
+        match live.book.reserve(&wish.claims, now) {
+            Ok(reservation) => {
+                for claim in &wish.claims {
+                    let refill =
+                        self.relays[number].live.as_mut().and_then(|live| live.book.want(claim.account, Quota::ZERO, now));
+                    self.send_ask(number, refill);
+                }
+                Ok(reservation)
+            }
+            Err(Shortage { accounts }) => {
+                let mut missing = accounts.to_vec();
+                if never {
+                    for short in &mut missing {
+                        let was_exhausted = self.truth.was_exhausted(number, short.account);
+                        short.verdict = short.verdict.or(was_exhausted.then_some(Verdict::Exhausted { need: Quota::ZERO }));
+                    }
+                }
+                Err(missing)
+            }
+        }
+    }
+
+    pub(super) fn ask_for(&mut self, number: usize, life: u64, missing: &[Missing]) {
+        let now = self.boot(number);
+        for short in missing {
+            let Some(live) = self.live(number, life) else { return };
+            let request = live.book.want(short.account, short.amount, now);
+            self.send_ask(number, request);
+        }
+    }
+
+    fn send_ask(&mut self, number: usize, request: Option<GrantRequest>) {
+        let Some(request) = request else { return };
+        let now = self.boot(number);
+        if let Some(live) = self.relays[number].live.as_mut() {
+            live.sent_at.entry(request.grant_seq).or_insert(now);
+        }
+        self.tell(|| format!("relay {number} asks for {} of account {}", request.need, request.account));
+        self.send_up(number, Up::Ask(request));
+    }
+
+    pub(super) fn granted(&mut self, number: usize, life: u64, mut grant: Grant) {
+        let now = self.boot(number);
+        self.truth.granted_at(number, now);
+        let is_late = self.has(Mutant::LifeFromReceipt);
+        let Some(live) = self.live(number, life) else { return };
+        if is_late {
+            let sent_at = live.sent_at.get(&grant.grant_seq).copied().unwrap_or(now);
+            grant.life_millis += now - sent_at.min(now);
+        }
+        let account = grant.account;
+        live.known_leases.insert(grant.lease);
+        let closing = live.book.granted(grant, now);
+        self.tell(|| format!("relay {number} gets lease {} of {} for account {account}", grant.lease, grant.amount));
+        self.close(number, closing.into_iter().collect());
+        self.money_moved(number, life, &[account]);
+    }
+
+    pub(super) fn refused(&mut self, number: usize, life: u64, grant_seq: i64, verdict: Verdict) {
+        let now = self.boot(number);
+        let Some(live) = self.live(number, life) else { return };
+        let account = live.book.outstanding().find(|asked| asked.grant_seq == grant_seq).map(|asked| asked.account);
+        live.book.refused(grant_seq, verdict, now);
+        if let Some(account) = account {
+            if matches!(verdict, Verdict::Exhausted { .. }) {
+                self.truth.exhausted(number, account);
+            }
+            self.money_moved(number, life, &[account]);
+        }
+    }
+
+    /// Those who wait look again, in the order they came; then what was asked back and nobody waits for goes back.
+    pub(super) fn money_moved(&mut self, number: usize, life: u64, accounts: &[AccountId]) {
+        let Some(live) = self.live(number, life) else { return };
+        let waits = |wish: &Wish| wish.claims.iter().any(|claim| accounts.contains(&claim.account));
+        let waiting: Vec<u64> = live.waiting.iter().filter(|(_, one)| waits(&one.wish)).map(|(request, _)| *request).collect();
+        for request in waiting {
+            self.look_again(number, life, request);
+        }
+        self.give_back(number, life, accounts);
+    }
+
+    pub(super) fn give_back(&mut self, number: usize, life: u64, accounts: &[AccountId]) {
+        let now = self.boot(number);
+        for account in accounts {
+            let keeps = self.has(Mutant::KeepsWhatItReturned);
+            let Some(live) = self.live(number, life) else { return };
+            if !live.book.is_recalled(*account, now) {
+                continue;
+            }
+            if keeps {
+                self.say_returned_and_keep(number, *account);
+                continue;
+            }
+            self.say_returned(number, life, *account);
+        }
+    }
+
+    fn say_returned(&mut self, number: usize, life: u64, account: AccountId) {
+        let now = self.boot(number);
+        let Some(live) = self.live(number, life) else { return };
+        let mut given = live.book.give_back(account, now);
+        given.returns.sort_unstable_by_key(|returned| returned.lease);
+        let closings = given.closings.to_vec();
+        let sent = (!given.returns.is_empty() || given.recalled.is_some()).then_some((given.returns, given.recalled));
+        if let Some((returns, recalled)) = sent {
+            self.tell(|| format!("relay {number} gives back of account {account}: {returns:?}"));
+            self.send_up(number, Up::Returns(returns, recalled));
+        }
+        self.close(number, closings);
+        self.send_ask(number, given.again);
+    }
+
+    /// The mutant: says it gives everything back, and forgets to take it out of the book.
+    fn say_returned_and_keep(&mut self, number: usize, account: AccountId) {
+        let Some(live) = self.relays[number].live.as_ref() else { return };
+        let held: Vec<_> = live.book.held().filter(|held| held.account == account).collect();
+        let returns = held.iter().map(|held| sluice_billing::lease::Returned { lease: held.lease, total: held.free }).collect();
+        self.send_up(number, Up::Returns(returns, None));
+    }
+
+    /// Money of an account is asked back.
+    pub(super) fn recalled(&mut self, number: usize, life: u64, account: AccountId, seq: i64) {
+        let now = self.boot(number);
+        let Some(live) = self.live(number, life) else { return };
+        live.book.recall(account, seq, now);
+        self.money_moved(number, life, &[account]);
+    }
+
+    pub(super) fn credited(&mut self, number: usize, life: u64, account: AccountId) {
+        let Some(live) = self.live(number, life) else { return };
+        live.book.credit(account);
+        self.money_moved(number, life, &[account]);
+    }
+
+    pub(super) fn voided(&mut self, number: usize, life: u64, leases: &[LeaseId]) {
+        let is_ignored = self.has(Mutant::VoidIgnored);
+        let Some(live) = self.live(number, life) else { return };
+        live.known_void.extend(leases);
+        if !is_ignored {
+            for lease in leases {
+                live.book.void(*lease);
+            }
+        }
+    }
+
+    /// Another history began: every lease is of the old one.
+    pub(super) fn void_all(&mut self, number: usize, life: u64) {
+        let is_ignored = self.has(Mutant::VoidIgnored);
+        let Some(live) = self.live(number, life) else { return };
+        live.known_void.clear();
+        if !is_ignored {
+            live.book.void_all();
+        }
+    }
+
+    /// Records closings.
+    pub(super) fn close(&mut self, number: usize, closings: Vec<Closing>) {
+        for closing in closings {
+            let Some(live) = self.relays[number].live.as_ref() else { return };
+            live.spool.close_lease(closing.lease);
+            self.truth.closed(number, closing.lease);
+            self.tell(|| format!("relay {number} closes lease {}", closing.lease));
+        }
+    }
+
+    /// The sweep and the renewals, once a second.
+    pub(super) fn look_after_leases(&mut self, number: usize, life: u64) {
+        let now = self.boot(number);
+        let is_expiry_ignored = self.has(Mutant::ReserveAfterExpiry);
+        let Some(live) = self.live(number, life) else { return };
+        let mut stranded = live.book.give_up_stranded(now);
+        stranded.sort_unstable();
+        let mut closings = if is_expiry_ignored { Vec::new() } else { live.book.sweep(now) };
+        closings.sort_unstable_by_key(|closing| closing.lease);
+        let mut renewals = live.book.renewals(now);
+        renewals.sort_unstable();
+        self.close(number, closings);
+        for account in stranded {
+            self.say_returned(number, life, account);
+        }
+        if !renewals.is_empty() {
+            self.send_up(number, Up::Renew(renewals));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Reporting from the spool, as `relay-node/src/link/report.rs` does it: earlier lives to their end, then this one; two batches at most
+//! are under way.
+
+use std::collections::VecDeque;
+
+use sluice_control_plane::leases::Life;
+use sluice_control_plane::settlement::Incoming;
+use sluice_domain::Epoch;
+use sluice_relay_node::spool::{Batch, BatchLimits, CurrentLog, EarlierLog, ReadError, Spool};
+
+use super::super::disk::SimDisk;
+use super::super::wire::Up;
+use super::super::world::{Event, World};
+use super::super::{Mutant, Property};
+
+const MAX_UNDER_WAY: usize = 2;
+const LIMITS: BatchLimits = BatchLimits { records: 12, bytes: 64 * 1024 };
+
+enum Log {
+    Earlier(EarlierLog<SimDisk>),
+    Current(CurrentLog<SimDisk>),
+}
+
+impl Log {
+    fn epoch(&self) -> Epoch {
+        match self {
+            Self::Earlier(log) => log.epoch(),
+            Self::Current(log) => log.epoch(),
+        }
+    }
+
+    fn acked_below(&self) -> u64 {
+        match self {
+            Self::Earlier(log) => log.acked_below(),
+            Self::Current(log) => log.acked_below(),
+        }
+    }
+
+    fn seek(&mut self, seq: u64) -> Result<(), ReadError> {
+        match self {
+            Self::Earlier(log) => log.seek(seq),
+            Self::Current(log) => log.seek(seq),
+        }
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Batch>, ReadError> {
+        match self {
+            Self::Earlier(log) => log.next_batch(LIMITS),
+            Self::Current(log) => log.next_batch(LIMITS),
+        }
+    }
+
+    fn acked(&mut self, batch: &Batch) {
+        match self {
+            Self::Earlier(log) => log.acked(batch.next_seq(), false),
+            Self::Current(log) => log.acked(batch),
+        }
+    }
+}
+
+/// What is reported, and how far.
+pub(crate) struct Reporter {
+    earlier: VecDeque<EarlierLog<SimDisk>>,
+    log: Option<Log>,
+    /// From the oldest record there is, settled or not: the history of the database is another.
+    starts_over: bool,
+    stream: u64,
+    under_way: VecDeque<Batch>,
+    /// The end of the log was told, and is not answered.
+    told_end: bool,
+}
+
+impl Reporter {
+    /// From what is not settled on.
+    pub(super) fn new(spool: &Spool<SimDisk>) -> Self {
+        let earlier = spool.earlier().into();
+        Self { earlier, log: None, starts_over: false, stream: 0, under_way: VecDeque::new(), told_end: false }
+    }
+
+    /// The same over the next connection: whoever starts over and was cut off starts over again.
+    pub(super) fn next(&self, spool: &Spool<SimDisk>) -> Self {
+        if self.starts_over { Self::from_the_beginning(spool) } else { Self::new(spool) }
+    }
+
+    /// From the oldest record there is on: the database went back to the past.
+    pub(super) fn from_the_beginning(spool: &Spool<SimDisk>) -> Self {
+        Self { earlier: spool.retained().into(), starts_over: true, ..Self::new(spool) }
+    }
+
+    /// Over another stream; what was sent is not answered any more.
+    pub(super) fn begin_anew(&mut self) {
+        self.stream = 0;
+        self.under_way.clear();
+        self.told_end = false;
+    }
+
+    fn open(&mut self, spool: &Spool<SimDisk>) -> Result<(), ReadError> {
+        if self.log.is_none() {
+            let mut log = self.earlier.pop_front().map_or_else(|| Log::Current(spool.current()), Log::Earlier);
+            let from = if self.starts_over { 1 } else { log.acked_below() };
+            seek_or_oldest(&mut log, from)?;
+            self.log = Some(log);
+        }
+        Ok(())
+    }
+}
+
+fn seek_or_oldest(log: &mut Log, seq: u64) -> Result<(), ReadError> {
+    match log.seek(seq) {
+        Err(ReadError::Gone { oldest, .. }) => log.seek(oldest),
+        sought => sought,
+    }
+}
+
+impl World {
+    pub(in super::super) fn report_now(&mut self, number: usize, life: u64) {
+        self.after(200, Event::Report { relay: number, life });
+        self.report(number, life);
+    }
+
+    fn report(&mut self, number: usize, life: u64) {
+        let (stream, acked_when_sent) = (self.name(), self.has(Mutant::AckedWhenSent));
+        let Some(live) = self.live(number, life) else { return };
+        if !live.session.is_some_and(|session| session.is_welcome) {
+            return;
+        }
+        if live.reporter.stream == 0 {
+            live.reporter.stream = stream;
+            // what was sent on the stream before may not have arrived
+            let starts_over = live.reporter.starts_over;
+            if let Some(log) = &mut live.reporter.log {
+                let from = if starts_over { 1 } else { log.acked_below() };
+                if let Err(error) = seek_or_oldest(log, from) {
+                    return self.unreadable(number, &error);
+                }
+            }
+        }
+        if let Err(error) = live.reporter.open(&live.spool) {
+            return self.unreadable(number, &error);
+        }
+        while let Some(live) = self.live(number, life) {
+            let reporter = &mut live.reporter;
+            if reporter.under_way.len() >= MAX_UNDER_WAY || reporter.told_end {
+                return;
+            }
+            let Some(log) = &mut reporter.log else { return };
+            let batch = match log.next_batch() {
+                Ok(batch) => batch,
+                Err(error) => return self.unreadable(number, &error),
+            };
+            let Some(batch) = batch else { break };
+            if acked_when_sent {
+                log.acked(&batch);
+            }
+            reporter.under_way.push_back(batch.clone());
+            self.send_batch(number, life, &batch, false);
+        }
+        self.report_end(number, life);
+    }
+
+    /// Tells the end of an earlier life, once everything of it is settled.
+    fn report_end(&mut self, number: usize, life: u64) {
+        let ends_early = self.has(Mutant::EndBeforeRecords);
+        let Some(live) = self.live(number, life) else { return };
+        let reporter = &mut live.reporter;
+        if reporter.starts_over && reporter.under_way.is_empty() && matches!(reporter.log, Some(Log::Current(_))) {
+            reporter.starts_over = false;
+            self.relays[number].noted_lineage = self.relays[number].live.as_ref().and_then(|live| live.lineage.clone());
+            return;
+        }
+        let Some(Log::Earlier(log)) = &reporter.log else { return };
+        if !reporter.under_way.is_empty() && !ends_early {
+            return;
+        }
+        reporter.told_end = true;
+        let mut end = Batch::default();
+        end.first_seq = log.end_seq();
+        self.send_batch(number, life, &end, true);
+    }
+
+    fn send_batch(&mut self, number: usize, life: u64, batch: &Batch, has_ended: bool) {
+        let sent_at = self.relays[number].clock().wall();
+        let Some(live) = self.live(number, life) else { return };
+        let (stream, Some(log)) = (live.reporter.stream, &live.reporter.log) else { return };
+        let life = Life { node: live.life.node.clone(), epoch: log.epoch() };
+        let incoming = |body: &Vec<u8>| match sluice_rpc::usage::decode(body) {
+            Ok(record) => Incoming::Record(record),
+            Err(malformed) => Incoming::Unreadable { reason: malformed.to_string(), body: String::new() },
+        };
+        let records: Vec<Incoming> = batch.records.iter().map(incoming).collect();
+        self.check_sent(number, &life, batch);
+        let first_seq = batch.first_seq.cast_signed();
+        self.tell(|| {
+            format!("relay {number} reports {} records of life {} from {first_seq}, ended {has_ended}", records.len(), life.epoch)
+        });
+        self.send_up(number, Up::Report { stream, life, first_seq, records, has_ended, sent_at });
+    }
+
+    pub(super) fn take_settled(
+        &mut self,
+        number: usize,
+        life: u64,
+        stream: u64,
+        (below, goes_back, has_ended): (i64, bool, bool),
+    ) {
+        let drops_one = self.has(Mutant::ResendDropsOne);
+        let Some(live) = self.live(number, life) else { return };
+        let reporter = &mut live.reporter;
+        if reporter.stream != stream || stream == 0 {
+            return;
+        }
+        let Some(log) = &mut reporter.log else { return };
+        let below = below.max(1).cast_unsigned();
+        if goes_back || reporter.told_end && matches!(log, Log::Earlier(log) if below < log.end_seq()) {
+            let to = below + u64::from(drops_one && goes_back && below > 1);
+            reporter.begin_anew();
+            let Some(log) = &mut reporter.log else { return };
+            if let Err(error) = log.seek(to) {
+                return self.unreadable(number, &error);
+            }
+            let stream = self.name();
+            if let Some(live) = self.live(number, life) {
+                live.reporter.stream = stream;
+            }
+            // a database that is away is left alone for a moment: the next look goes on
+            return;
+        }
+        while let Some(batch) = reporter.under_way.pop_front_if(|batch| batch.next_seq() <= below) {
+            log.acked(&batch);
+        }
+        if let (true, Log::Earlier(earlier)) = (reporter.told_end && has_ended, &mut *log) {
+            earlier.acked(earlier.end_seq(), true);
+            (reporter.log, reporter.told_end) = (None, false);
+        }
+        self.report(number, life);
+    }
+
+    fn unreadable(&mut self, number: usize, error: &ReadError) {
+        // what was let go is only missed after the database went back further than the spool does
+        if self.ledger.lineage.as_ref() == "first" {
+            self.fail(Property::Recovery, format!("relay {number} cannot read its spool: {error}"));
+        }
+    }
+}

@@ -1,0 +1,585 @@
+//! A simulated replica of the control plane: what `control-plane/src/rpc` and `publish` do between relays and the ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sluice_billing::lease::{Grant, GrantRequest, Verdict};
+use sluice_control_plane::leases::{Answer, Ask, Granted, Life, Pending, Refused, Said};
+use sluice_control_plane::settlement::Batch;
+use sluice_domain::{AccountId, Quota, TokenId};
+use sluice_snapshot::{Delta, ResourceKey, Snapshot, Version};
+
+use super::ledger::{Ledger, Logged};
+use super::wire::{Down, Up};
+use super::world::{Event, World};
+use super::{Mutant, Property};
+
+/// How long an ask waits for the answers to its recall.
+const RECALL_WAIT: u64 = 1_000;
+/// The longest a replica takes to see a line of the log.
+const POLL: u64 = 200;
+/// The same while somebody waits for a recall.
+const QUICK_POLL: u64 = 50;
+
+/// A process of the control plane. Everything here is memory.
+#[derive(Debug, Default)]
+pub(crate) struct Replica {
+    pub(super) is_up: bool,
+    /// What it has seen of the configuration.
+    pub(super) state: Snapshot,
+    /// Connections, by relay.
+    pub(super) streams: BTreeMap<usize, Stream>,
+    /// Asks that wait for a recall.
+    waiting: Vec<Waiting>,
+    /// The revision of an account at its last verdict, with the need.
+    verdicts: BTreeMap<AccountId, (i64, Quota)>,
+}
+
+/// A relay's connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Stream {
+    session: u64,
+    life: Life,
+    /// The version the relay has once everything sent has arrived.
+    sent: Version,
+}
+
+#[derive(Debug, Clone)]
+struct Waiting {
+    relay: usize,
+    session: u64,
+    ask: Ask,
+    recall_seq: i64,
+    until: u64,
+}
+
+/// What a transaction came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Committed,
+    Aborted,
+    /// It was committed, and nobody knows.
+    Unknown,
+}
+
+impl World {
+    /// What becomes of the next transaction.
+    fn fate(&mut self) -> Fate {
+        if self.away_until > self.now {
+            return Fate::Aborted;
+        }
+        if self.is_quiet {
+            return Fate::Committed;
+        }
+        let faults = self.plan.faults;
+        if self.dice.permille(faults.abort) {
+            return Fate::Aborted;
+        }
+        if self.dice.permille(faults.unknown) { Fate::Unknown } else { Fate::Committed }
+    }
+
+    pub(super) fn rise(&mut self, number: usize) {
+        let replica = &mut self.replicas[number];
+        if replica.is_up {
+            return;
+        }
+        *replica = Replica { is_up: true, ..Replica::default() };
+        self.reload(number);
+        self.tell(|| format!("replica {number} starts"));
+        self.after(10, Event::Beat { replica: number });
+        self.after(POLL, Event::Look { replica: number });
+    }
+
+    pub(super) fn fall(&mut self, number: usize) {
+        let replica = &mut self.replicas[number];
+        replica.is_up = false;
+        let streams = std::mem::take(&mut replica.streams);
+        self.tell(|| format!("replica {number} dies"));
+        for (relay, stream) in streams {
+            let wait = self.dice.between(1, 1_000);
+            self.after(wait, Event::Cut { relay, session: stream.session });
+        }
+    }
+
+    /// A message of a relay, also of a connection that is over there already.
+    pub(super) fn take_up(&mut self, number: usize, relay: usize, session: u64, up: Up) {
+        if !self.replicas[number].is_up {
+            return self.after(1, Event::Cut { relay, session });
+        }
+        if let Up::Hello { life, boot_id, held, have, hash } = up {
+            return self.greet(number, (relay, session), (life, boot_id), &held, (have, hash));
+        }
+        let stream = self.replicas[number].streams.get(&relay).filter(|stream| stream.session == session);
+        let Some(stream) = stream.cloned() else { return };
+        match up {
+            Up::Hello { .. } => {}
+            Up::Ask(request) => self.take_ask(number, relay, session, &stream.life, request),
+            Up::Renew(leases) => {
+                let fate = self.fate();
+                if fate == Fate::Aborted {
+                    return;
+                }
+                let wall = self.wall();
+                let renewed = self.ledger.renew(&stream.life, &leases, wall);
+                self.is_dirty = true;
+                for lease in renewed {
+                    self.reply(number, relay, session, Down::Renewed(lease));
+                }
+            }
+            Up::Returns(returns, recalled) => self.take_returns(number, relay, &stream.life, &returns, recalled),
+            Up::Report { stream: usage, life, first_seq, records, has_ended, sent_at } => {
+                let batch = Batch { first_seq, records, epoch_ended: has_ended, sent_at };
+                self.settle(number, (relay, session), usage, &life, &batch);
+            }
+            Up::Resolve(token) => {
+                let as_of = self.ledger.config.seq;
+                if let (Some(identity), Fate::Committed) = (self.ledger.identity(token), self.fate()) {
+                    // an answer may take long: what happens meanwhile overtakes it
+                    let wait = self.dice.between(0, 300);
+                    let at = self.now + wait;
+                    let down = Down::Identity(token, Box::new(identity), as_of);
+                    self.after(at - self.now, Event::Down { relay, session, down: Box::new(down) });
+                }
+            }
+            Up::Nack => self.send_snapshot(number, relay),
+            Up::Status => {
+                let wall = self.wall();
+                self.ledger.touch(&stream.life, wall);
+            }
+        }
+    }
+
+    /// A reply leaves once the transaction is through.
+    fn reply(&mut self, number: usize, relay: usize, session: u64, down: Down) {
+        self.send_down(number, relay, session, down);
+    }
+
+    fn greet(
+        &mut self,
+        number: usize,
+        (relay, session): (usize, u64),
+        (life, boot_id): (Life, u64),
+        held: &[sluice_domain::LeaseId],
+        (have, hash): (Version, sluice_snapshot::StateHash),
+    ) {
+        if self.fate() != Fate::Committed {
+            return self.after(5, Event::Cut { relay, session });
+        }
+        let wall = self.wall();
+        if !self.ledger.register(&life, boot_id, wall) {
+            self.replicas[number].streams.remove(&relay);
+            self.reply(number, relay, session, Down::Superseded);
+            return;
+        }
+        let is_behind =
+            have.lineage == self.replicas[number].state.version().lineage && self.replicas[number].state.version().seq < have.seq;
+        if is_behind && !self.has(Mutant::SnapshotGoesBack) {
+            // it waits until it has seen what the relay knows
+            return self.after(POLL, Event::Cut { relay, session });
+        }
+        let is_other_history = have.lineage != self.ledger.lineage;
+        let listed = if is_other_history { &[] } else { held };
+        let greeting = self.ledger.greet(&life, listed);
+        self.is_dirty = true;
+        self.reply(number, relay, session, Down::Welcome(self.ledger.lineage.clone()));
+        // what is held of another history the relay gives up by itself
+        let void = if is_other_history { Vec::new() } else { greeting.void };
+        if !void.is_empty() {
+            self.reply(number, relay, session, Down::Void(void));
+        }
+        for granted in &greeting.resend {
+            let grant = self.grant_message(granted);
+            self.reply(number, relay, session, Down::Grant(grant));
+        }
+        let is_current = have == *self.replicas[number].state.version() && hash == self.replicas[number].state.hash();
+        self.replicas[number].streams.insert(relay, Stream { session, life, sent: have });
+        if is_current {
+            self.send_page(number, relay);
+        } else {
+            self.send_snapshot(number, relay);
+        }
+    }
+
+    fn grant_message(&self, granted: &Granted) -> Grant {
+        Grant {
+            grant_seq: granted.grant_seq,
+            lease: granted.lease,
+            account: granted.account,
+            amount: granted.amount,
+            life_millis: self.plan.terms.life.unsigned_abs(),
+            low: granted.low,
+        }
+    }
+
+    fn take_ask(&mut self, number: usize, relay: usize, session: u64, life: &Life, request: GrantRequest) {
+        let ask = Ask {
+            life: life.clone(),
+            grant_seq: request.grant_seq,
+            account: request.account,
+            need: request.need,
+            want: request.want.max(request.need),
+            up_to_want: request.up_to_want,
+        };
+        let fate = self.fate();
+        if fate == Fate::Aborted {
+            let verdict = self.told(Verdict::Unavailable, ask.need);
+            return self.reply(number, relay, session, Down::Refused(ask.grant_seq, verdict));
+        }
+        if self.remembers_no(number, &ask) {
+            return self.answer(number, relay, session, &ask, Answer::Refused(Refused::Exhausted { need: ask.need, rev: 0 }));
+        }
+        let is_old = self.ledger.is_fenced(&ask.life);
+        let answer = self.decide(&ask);
+        self.is_dirty = true;
+        if let (true, Some(Answer::Granted(granted))) = (is_old, answer) {
+            return self.fail(Property::Fencing, format!("an earlier life of relay {relay} gets lease {}", granted.lease));
+        }
+        self.check_asked_twice(&ask);
+        if fate == Fate::Unknown {
+            return self.reply(number, relay, session, Down::Refused(ask.grant_seq, Verdict::Unavailable));
+        }
+        match answer {
+            None => {}
+            Some(Answer::Waits { .. }) if self.has(Mutant::ExhaustedWithoutRecall) => {
+                self.answer(number, relay, session, &ask, Answer::Refused(Refused::Exhausted { need: ask.need, rev: 0 }));
+            }
+            Some(Answer::Waits { .. }) => self.recall(number, relay, session, ask),
+            Some(answer) => self.answer(number, relay, session, &ask, answer),
+        }
+    }
+
+    pub(super) fn decide(&mut self, ask: &Ask) -> Option<Answer> {
+        let (wall, pending) = (self.wall(), Pending::new(ask.clone()));
+        let is_taken =
+            self.has(Mutant::GrantWithoutDedupe) || self.has(Mutant::AcceptOldEpoch) && self.ledger.is_fenced(&ask.life);
+        if is_taken { Some(self.ledger.grant_new(&pending, wall)) } else { self.ledger.grant(&pending, wall) }
+    }
+
+    /// Whether the same was refused already, and nothing changed since.
+    fn remembers_no(&self, number: usize, ask: &Ask) -> bool {
+        let Some((rev, need)) = self.replicas[number].verdicts.get(&ask.account) else { return false };
+        let is_same = self.ledger.accounts.get(&ask.account).is_some_and(|account| account.rev == *rev);
+        ask.need >= *need && ask.need.is_positive() && (is_same || self.has(Mutant::VerdictOutlivesCredit))
+    }
+
+    fn recall(&mut self, number: usize, relay: usize, session: u64, ask: Ask) {
+        let account = ask.account;
+        let known =
+            self.replicas[number].waiting.iter().find(|waiting| waiting.ask.account == account).map(|waiting| waiting.recall_seq);
+        let recall_seq = known.unwrap_or_else(|| self.write(Logged::Recall(account)));
+        self.tell(|| format!("replica {number} recalls account {account} for {} of relay {relay}, at {recall_seq}", ask.need));
+        let until = self.now + RECALL_WAIT;
+        self.replicas[number].waiting.push(Waiting { relay, session, ask, recall_seq, until });
+        self.after(RECALL_WAIT, Event::Recheck { replica: number });
+        for replica in 0..self.replicas.len() {
+            let wait = self.dice.between(1, QUICK_POLL);
+            self.after(wait, Event::Look { replica });
+        }
+    }
+
+    /// Decides again what waits for a recall.
+    pub(super) fn recheck(&mut self, number: usize) {
+        if self.away_until > self.now {
+            return self.after(100, Event::Recheck { replica: number });
+        }
+        let waiting = std::mem::take(&mut self.replicas[number].waiting);
+        for one in waiting {
+            let wall = self.wall();
+            let recall_seq = if self.has(Mutant::OneAnswerIsEnough) && self.any_answered(&one) { 0 } else { one.recall_seq };
+            let pending = Pending { ask: one.ask.clone(), recall_seq: Some(recall_seq), is_over: one.until <= self.now };
+            let answer = self.ledger.grant(&pending, wall);
+            self.is_dirty = true;
+            match answer {
+                None => {}
+                Some(Answer::Waits { .. }) => self.replicas[number].waiting.push(one),
+                Some(answer) => self.answer(number, one.relay, one.session, &one.ask, answer),
+            }
+        }
+    }
+
+    fn any_answered(&self, waiting: &Waiting) -> bool {
+        self.ledger.leases.values().any(|kept| kept.lease.account == waiting.ask.account && kept.recall_seq >= waiting.recall_seq)
+    }
+
+    fn answer(&mut self, number: usize, relay: usize, session: u64, ask: &Ask, answer: Answer) {
+        self.tell(|| format!("replica {number} answers relay {relay}, {} of account {}: {answer:?}", ask.need, ask.account));
+        match answer {
+            Answer::Granted(granted) => {
+                let grant = self.grant_message(&granted);
+                self.reply(number, relay, session, Down::Grant(grant));
+            }
+            Answer::Closed(lease) => {
+                self.reply(number, relay, session, Down::Void(vec![lease]));
+                self.reply(number, relay, session, Down::Refused(ask.grant_seq, Verdict::Unavailable));
+            }
+            Answer::Waits { .. } | Answer::Unknown => {
+                let verdict = self.told(Verdict::Unavailable, ask.need);
+                self.reply(number, relay, session, Down::Refused(ask.grant_seq, verdict));
+            }
+            Answer::Refused(refused) => {
+                let verdict = match refused {
+                    Refused::Exhausted { need, .. } => {
+                        self.remember_no(number, ask.account, need);
+                        Verdict::Exhausted { need }
+                    }
+                    Refused::Frozen { .. } => Verdict::Frozen,
+                    Refused::UnknownAccount => Verdict::UnknownAccount,
+                };
+                self.truth.ruled(ask.account, self.now);
+                self.reply(number, relay, session, Down::Refused(ask.grant_seq, verdict));
+            }
+        }
+    }
+
+    fn remember_no(&mut self, number: usize, account: AccountId, need: Quota) {
+        let Some(rev) = self.ledger.accounts.get(&account).map(|account| account.rev) else { return };
+        if need.is_positive() {
+            self.replicas[number].verdicts.insert(account, (rev, need));
+        }
+    }
+
+    fn take_returns(
+        &mut self,
+        number: usize,
+        relay: usize,
+        life: &Life,
+        returns: &[sluice_billing::lease::Returned],
+        recalled: Option<sluice_billing::lease::Recalled>,
+    ) {
+        if self.fate() == Fate::Aborted {
+            return;
+        }
+        let returns: Vec<_> = returns.iter().map(|returned| (returned.lease, returned.total)).collect();
+        let recalled = recalled.into_iter().map(|one| (one.account, one.recall_seq, one.leases)).collect();
+        let said = Said { returns: self.totals(&returns), recalled };
+        let richer = self.ledger.take_back(life, &said);
+        if self.has(Mutant::RecallCoversUnlisted) {
+            for (account, seq, _) in &said.recalled {
+                self.ledger.mark_all_recalled(life, *account, *seq);
+            }
+        }
+        self.is_dirty = true;
+        if !said.recalled.is_empty() {
+            self.look_at_waiting(number);
+        }
+        self.check_said_twice(life, &returns, &said);
+        self.tell(|| format!("replica {number} takes {:?} back from relay {relay}", said.returns));
+        self.got_richer(number, richer);
+    }
+
+    /// Who waits is decided again, and relays here are told.
+    fn got_richer(&mut self, number: usize, accounts: BTreeSet<AccountId>) {
+        if accounts.is_empty() {
+            return;
+        }
+        self.look_at_waiting(number);
+        let streams: Vec<_> = self.replicas[number].streams.iter().map(|(relay, stream)| (*relay, stream.session)).collect();
+        for account in accounts {
+            for (relay, session) in &streams {
+                self.reply(number, *relay, *session, Down::Credit(account));
+            }
+        }
+    }
+
+    /// Something came in: here that is known at once, elsewhere by the next look at the database.
+    fn look_at_waiting(&mut self, number: usize) {
+        for replica in 0..self.replicas.len() {
+            if !self.replicas[replica].waiting.is_empty() {
+                let wait = if replica == number { 0 } else { self.dice.between(1, QUICK_POLL) };
+                self.after(wait, Event::Recheck { replica });
+            }
+        }
+    }
+
+    fn settle(&mut self, number: usize, (relay, session): (usize, u64), stream: u64, life: &Life, batch: &Batch) {
+        let fate = self.fate();
+        let first_seq = batch.first_seq;
+        if fate == Fate::Aborted {
+            let next = first_seq + i64::try_from(batch.records.len()).unwrap_or(0);
+            let (below, goes_back) = if self.has(Mutant::AckBeforeCommit) { (next, false) } else { (first_seq, true) };
+            return self.reply(number, relay, session, Down::Settled { stream, below, goes_back, has_ended: false });
+        }
+        let settled = self.settle_or_mutate(life, batch);
+        self.is_dirty = true;
+        self.counts.settled += settled.counts.requests;
+        self.tell(|| {
+            format!("replica {number} settles {} requests of relay {relay}, now at {}", settled.counts.requests, settled.next_seq)
+        });
+        self.check_settled(life);
+        self.check_settled_twice(life, batch);
+        if fate == Fate::Unknown {
+            return self.reply(
+                number,
+                relay,
+                session,
+                Down::Settled { stream, below: first_seq, goes_back: true, has_ended: false },
+            );
+        }
+        let has_ended = self.ledger.cursors.get(life).is_some_and(|cursor| cursor.ended);
+        self.reply(
+            number,
+            relay,
+            session,
+            Down::Settled { stream, below: settled.next_seq, goes_back: settled.has_gap, has_ended },
+        );
+        self.got_richer(number, settled.richer.into_iter().collect());
+    }
+
+    /// The log is looked at.
+    pub(super) fn look(&mut self, number: usize) {
+        if !self.replicas[number].is_up {
+            return;
+        }
+        if self.away_until > self.now {
+            return;
+        }
+        let here = self.replicas[number].state.version().clone();
+        let head = self.ledger.version();
+        if here == head {
+            return;
+        }
+        if here.lineage != head.lineage || head.seq < here.seq {
+            self.reload(number);
+            let relays: Vec<usize> = self.replicas[number].streams.keys().copied().collect();
+            for relay in relays {
+                self.send_snapshot(number, relay);
+            }
+            return;
+        }
+        let lines: Vec<(i64, Logged)> =
+            self.ledger.config.log.range(here.seq + 1..).map(|(seq, logged)| (*seq, *logged)).collect();
+        if !self.has(Mutant::SeqByAutoIncrement) && i64::try_from(lines.len()).is_ok_and(|count| count != head.seq - here.seq) {
+            return self.reload(number);
+        }
+        let delta = self.delta(&here, &head, &lines);
+        if self.replicas[number].state.apply(delta.0.clone()).is_err() {
+            return self.reload(number);
+        }
+        let streams: Vec<(usize, Stream)> =
+            self.replicas[number].streams.iter().map(|(relay, stream)| (*relay, stream.clone())).collect();
+        for (relay, stream) in streams {
+            self.pass_on(number, relay, &stream, (&head, &lines), &delta);
+        }
+    }
+
+    fn delta(&self, here: &Version, head: &Version, lines: &[(i64, Logged)]) -> (Delta, Vec<TokenId>) {
+        let (mut channels, mut tokens) = (BTreeSet::new(), BTreeSet::new());
+        for (_, logged) in lines {
+            match logged {
+                Logged::Channel(id, _) => drop(channels.insert(*id)),
+                Logged::Token(id, _) => drop(tokens.insert(*id)),
+                Logged::Credit(_) | Logged::Recall(_) => {}
+            }
+        }
+        let upserts = channels.iter().filter_map(|id| self.ledger.channel(*id)).collect();
+        let delta = Delta { from: here.clone(), to: head.clone(), upserts, deletes: Vec::<ResourceKey>::new() };
+        (delta, tokens.into_iter().collect())
+    }
+
+    /// Revocations first, on their own lane; then the change, if the relay is where it starts.
+    fn pass_on(
+        &mut self,
+        number: usize,
+        relay: usize,
+        stream: &Stream,
+        (head, lines): (&Version, &[(i64, Logged)]),
+        (delta, tokens): &(Delta, Vec<TokenId>),
+    ) {
+        for (seq, logged) in lines {
+            let urgent = match logged {
+                Logged::Channel(id, true) => Down::DenyChannel(*id, head.seq),
+                Logged::Token(id, true) => Down::DenyToken(*id, self.ledger.tokens.get(id).map_or(0, |row| row.rev), head.seq),
+                Logged::Credit(account) => Down::Credit(*account),
+                Logged::Recall(account) => Down::Recall(*account, *seq),
+                Logged::Channel(_, false) | Logged::Token(_, false) => continue,
+            };
+            self.reply(number, relay, stream.session, urgent);
+        }
+        if stream.sent == delta.from {
+            let tokens = tokens.iter().filter_map(|id| self.ledger.identity(*id)).map(|(token, _)| token).collect();
+            self.set_sent(number, relay, head.clone());
+            self.reply(number, relay, stream.session, Down::Delta(delta.clone(), tokens));
+        } else if stream.sent.lineage != head.lineage || stream.sent.seq < head.seq {
+            self.send_snapshot(number, relay);
+        }
+    }
+
+    fn set_sent(&mut self, number: usize, relay: usize, version: Version) {
+        if let Some(stream) = self.replicas[number].streams.get_mut(&relay) {
+            stream.sent = version;
+        }
+    }
+
+    fn reload(&mut self, number: usize) {
+        let (version, resources) = (self.ledger.version(), self.ledger.resources());
+        self.replicas[number].state = Snapshot::new(version, resources).0;
+    }
+
+    fn send_snapshot(&mut self, number: usize, relay: usize) {
+        let Some(session) = self.replicas[number].streams.get(&relay).map(|stream| stream.session) else { return };
+        let state = &self.replicas[number].state;
+        let version = state.version().clone();
+        let upsert = |(key, entry): (&ResourceKey, &sluice_snapshot::Entry)| {
+            let resource = entry.resource.clone().ok_or_else(String::new);
+            sluice_snapshot::Upsert { key: key.clone(), hash: entry.hash, resource }
+        };
+        let upserts = state.entries().map(upsert).collect();
+        self.set_sent(number, relay, version.clone());
+        self.reply(number, relay, session, Down::Snapshot(version, upserts));
+        self.send_page(number, relay);
+    }
+
+    fn send_page(&mut self, number: usize, relay: usize) {
+        let Some(session) = self.replicas[number].streams.get(&relay).map(|stream| stream.session) else { return };
+        let ids: Vec<TokenId> = self.ledger.tokens.keys().copied().collect();
+        let identities = ids.iter().filter_map(|id| self.ledger.identity(*id)).collect();
+        let as_of = self.ledger.config.seq;
+        self.reply(number, relay, session, Down::Page(as_of, identities));
+    }
+
+    pub(super) fn beat(&mut self, number: usize) {
+        if !self.replicas[number].is_up {
+            return;
+        }
+        self.after(1_000, Event::Beat { replica: number });
+        self.after(1, Event::Look { replica: number });
+        let state = &self.replicas[number].state;
+        let (version, hash) = (state.version().clone(), state.hash());
+        let streams: Vec<_> = self.replicas[number].streams.iter().map(|(relay, stream)| (*relay, stream.clone())).collect();
+        for (relay, stream) in streams {
+            if self.ledger.is_fenced(&stream.life) && !self.has(Mutant::AcceptOldEpoch) {
+                self.replicas[number].streams.remove(&relay);
+                self.reply(number, relay, stream.session, Down::Superseded);
+                continue;
+            }
+            self.reply(number, relay, stream.session, Down::Heartbeat(version.clone(), hash));
+        }
+    }
+
+    /// Writes a line of the log, in a transaction of its own.
+    pub(super) fn write(&mut self, logged: Logged) -> i64 {
+        let seq = self.ledger.log(logged);
+        self.wrote();
+        seq
+    }
+
+    /// A line of the log was committed: what the configuration is there is remembered, and replicas see it soon.
+    pub(super) fn wrote(&mut self) {
+        let (version, resources) = (self.ledger.version(), self.ledger.resources());
+        let snapshot: (Snapshot, _) = Snapshot::new(version.clone(), resources);
+        self.truth.remember_hash(&version, snapshot.0.hash());
+        self.is_dirty = true;
+        for replica in 0..self.replicas.len() {
+            let wait = self.dice.between(1, POLL);
+            self.after(wait, Event::Look { replica });
+        }
+    }
+}
+
+impl Ledger {
+    /// The mutant: a relay's answer counts for leases it has not got yet.
+    fn mark_all_recalled(&mut self, life: &Life, account: AccountId, seq: i64) {
+        for kept in self.leases.values_mut().filter(|kept| kept.lease.account == account && kept.lease.life == *life) {
+            kept.recall_seq = kept.recall_seq.max(seq);
+        }
+    }
+}
