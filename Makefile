@@ -20,7 +20,7 @@ check: ## Check format, lints, licences, dependencies and structure
 	@.ci/check
 
 bench: ## Measure the relay beside nginx and without anything; ARGS go to the bench
-	cargo build --workspace --bins --release --features sluice-relay-node/bench
+	cargo build --workspace --bins --release --features sluice-relay-node/bench,sluice-relay-node/jemalloc
 	$(TARGET)/release/sluice-bench $(ARGS)
 
 screenshots: ## Take pictures of every page of the console
