@@ -68,8 +68,8 @@ pub enum Mutant {
     SyncDoesNothing,
     /// Going back to where the control plane asks leaves one record out.
     ResendDropsOne,
-    /// A batch is taken for settled when it was sent.
-    AckedWhenSent,
+    /// An earlier life is taken for settled when its end was told, before that is answered.
+    EndedWhenTold,
     /// An answer that is older than what was applied brings an identity back.
     CacheOlderRev,
     /// Revocations on the urgent lane are ignored.

@@ -29,7 +29,7 @@ fn a_tenth_of_the_mutants_is_caught_quickly() {
         Mutant::ForgetRemainder,
         Mutant::DoubleFinal,
         Mutant::NoIntent,
-        Mutant::AckedWhenSent,
+        Mutant::OrphanChargedTwice,
         Mutant::ApplyDeltaWithGap,
     ];
     for caught in hunt_all(&quick, 0, 120) {

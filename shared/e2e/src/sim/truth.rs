@@ -52,6 +52,8 @@ pub(crate) struct Log {
     pub facts: Vec<Fact>,
     /// How many of them survive the loss of power.
     pub durable: usize,
+    /// How many of them may survive it, and so may be told: what waited for the disk is not counted as durable before the next sync.
+    pub may_be_durable: usize,
     /// Requests without final record.
     pub opens: BTreeMap<u64, Open>,
     /// What was not synced may be lost: the power went, or the disk refused.
@@ -138,9 +140,13 @@ impl Truth {
         }
     }
 
-    /// Everything written so far survives the loss of power.
-    pub(super) fn synced(&mut self, relay: usize) {
+    /// Everything written so far survives the loss of power; `waited`: but for what waited for the disk.
+    pub(super) fn synced(&mut self, relay: usize, waited: bool) {
         let Some(log) = self.log(relay) else { return };
+        log.may_be_durable = log.facts.len();
+        if waited {
+            return;
+        }
         log.durable = log.facts.len();
         for open in log.opens.values_mut() {
             open.is_durable = true;

@@ -203,9 +203,11 @@ impl World {
         let wait = if slow > 0 && self.dice.permille(100) { self.dice.between(50, slow) } else { 50 };
         let Some(live) = self.live(number, life) else { return };
         // what waited for the disk is written after the sync of the same round
-        let is_synced = live.spool.is_writable() && live.spool.work();
-        if is_synced && live.spool.is_writable() {
-            self.truth.synced(number);
+        let was_writable = live.spool.is_writable();
+        let is_synced = live.spool.work();
+        if is_synced {
+            let waited = !was_writable || !live.spool.is_writable();
+            self.truth.synced(number, waited);
         }
         self.after(wait, Event::Sync { relay: number, life });
     }

@@ -119,7 +119,7 @@ impl World {
     }
 
     fn report(&mut self, number: usize, life: u64) {
-        let (stream, acked_when_sent) = (self.name(), self.has(Mutant::AckedWhenSent));
+        let stream = self.name();
         let Some(live) = self.live(number, life) else { return };
         if !live.session.is_some_and(|session| session.is_welcome) {
             return;
@@ -149,9 +149,6 @@ impl World {
                 Err(error) => return self.unreadable(number, &error),
             };
             let Some(batch) = batch else { break };
-            if acked_when_sent {
-                log.acked(&batch);
-            }
             reporter.under_way.push_back(batch.clone());
             self.send_batch(number, life, &batch, false);
         }
@@ -160,7 +157,8 @@ impl World {
 
     /// Tells the end of an earlier life, once everything of it is settled.
     fn report_end(&mut self, number: usize, life: u64) {
-        let ends_early = self.has(Mutant::EndBeforeRecords);
+        let ends_when_told = self.has(Mutant::EndedWhenTold);
+        let ends_early = self.has(Mutant::EndBeforeRecords) || ends_when_told;
         let Some(live) = self.live(number, life) else { return };
         let reporter = &mut live.reporter;
         if reporter.starts_over && reporter.under_way.is_empty() && matches!(reporter.log, Some(Log::Current(_))) {
@@ -176,6 +174,12 @@ impl World {
         let mut end = Batch::default();
         end.first_seq = log.end_seq();
         self.send_batch(number, life, &end, true);
+        if ends_when_told && let Some(live) = self.live(number, life) {
+            if let Some(Log::Earlier(mut log)) = live.reporter.log.take() {
+                log.acked(end.first_seq, true);
+            }
+            live.reporter.told_end = false;
+        }
     }
 
     fn send_batch(&mut self, number: usize, life: u64, batch: &Batch, has_ended: bool) {
