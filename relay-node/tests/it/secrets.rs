@@ -25,6 +25,15 @@ impl Visit for Logged {
     }
 }
 
+impl Logged {
+    /// Takes in what this thread logs. Events another test met first without any listener would otherwise stay switched off.
+    fn capture(&self) -> tracing::subscriber::DefaultGuard {
+        // only the first one can be set, and one is enough
+        let _ = tracing::subscriber::set_global_default(Self::default());
+        tracing::subscriber::set_default(self.clone())
+    }
+}
+
 impl Subscriber for Logged {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("sluice")
@@ -70,7 +79,7 @@ async fn a_key_repeated_in_an_error_is_in_no_answer_record_file_or_log() {
         world.channels[0].keys = vec![channel_key(10, CANARY)];
         world.settings = vec![("retry_times", "0")];
         let logged = Logged::default();
-        let _capturing = tracing::subscriber::set_default(logged.clone());
+        let _capturing = logged.capture();
         let relay = world.start().await;
         let body = json!({"model": "gpt-4o", "stream": stream, "messages": [{"role": "user", "content": "hi"}]});
         let answer = relay.caller().post("/v1/chat/completions", &body).await;
@@ -106,7 +115,7 @@ async fn the_log_says_why_an_upstream_failed_and_nothing_of_what_callers_said() 
         let mut world = World::with_upstream(&base_url);
         world.settings = vec![("retry_times", "0")];
         let logged = Logged::default();
-        let _capturing = tracing::subscriber::set_default(logged.clone());
+        let _capturing = logged.capture();
         let relay = world.start().await;
         let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "my secret plan"}]});
         assert!(!relay.caller().post("/v1/chat/completions", &body).await.status.is_success());
