@@ -1,17 +1,17 @@
 //! `sluice-control`: the control plane as a process of its own.
 
-use std::io::Write;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use sluice_control_plane::config::{ControlOptions, ProcessOptions, Settings};
+use sluice_control_plane::leases::begin_history;
 use sluice_control_plane::start::{ControlPlane, Host, StartError};
 use sluice_domain::{Clock, Now, UnixMillis};
+use sluice_telemetry::listen::{self, ListenSettings};
 use sluice_telemetry::metrics::Registry;
+use sluice_telemetry::process::{EXIT_USAGE, Failure, Program};
 use sluice_telemetry::tasks::Tasks;
 use sluice_telemetry::{build, clock, health, logs, panics, ports, settings, signals};
 use tokio::net::TcpListener;
@@ -19,8 +19,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-/// The exit status for bad settings (`EX_USAGE`).
-const EXIT_USAGE: u8 = 64;
+const PROGRAM: Program = Program { name: "sluice-control" };
 /// How long tasks may take to end after the last request.
 const LAST_MOMENTS: Duration = Duration::from_secs(5);
 /// How long load balancers get to notice that the process leaves.
@@ -54,11 +53,21 @@ enum Command {
         #[arg(long, value_name = "ENGINE")]
         plan: Option<Engine>,
     },
+    /// Looks after the database.
+    #[command(subcommand)]
+    Database(DatabaseCommand),
     /// Asks the control plane on this machine whether it is ready; for probes.
     Healthcheck,
     /// Looks at settings.
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum DatabaseCommand {
+    /// Says that the database was restored from a backup; run it before the control plane is started again. Every lease is void, and what
+    /// relays used since the backup is charged when they report it again.
+    Restored,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -75,21 +84,12 @@ enum Engine {
 }
 
 fn main() -> ExitCode {
-    let parsed = command_line().try_get_matches().and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    let (cli, matches) = match parsed {
+    let (cli, matches) = match PROGRAM.parse::<Cli>(&command_line(), std::env::args_os()) {
         Ok(parsed) => parsed,
-        Err(error) if error.use_stderr() => {
-            complain(&settings::refusal(&command_line(), &error));
-            return ExitCode::from(EXIT_USAGE);
-        }
-        Err(answer) => {
-            // nothing is left to tell when standard output is gone
-            let _ = answer.print();
-            return ExitCode::SUCCESS;
-        }
+        Err(status) => return status,
     };
     if cli.version {
-        say(&format!("sluice-control {}", build::version_line()));
+        PROGRAM.say(&format!("sluice-control {}", build::version_line()));
         return ExitCode::SUCCESS;
     }
     if let Some(Command::Migrate { plan: Some(engine) }) = cli.command {
@@ -97,13 +97,15 @@ fn main() -> ExitCode {
     }
     let is_check = matches!(cli.command, Some(Command::Config(ConfigCommand::Check)));
     if is_check {
-        tell_settings(&matches);
+        for setting in settings::list(&command_line(), &matches) {
+            PROGRAM.say(&setting.to_string());
+        }
     }
     let settings = match Settings::read(&cli.process, &cli.control) {
         Ok(settings) => settings,
         Err(problems) => {
             for problem in &problems.0 {
-                complain(&format!("{} {}", problem.setting, problem.rule));
+                PROGRAM.complain(&format!("{} {}", problem.setting, problem.rule));
             }
             return ExitCode::from(EXIT_USAGE);
         }
@@ -119,20 +121,6 @@ fn command_line() -> clap::Command {
     settings::anywhere(Cli::command())
 }
 
-fn tell_settings(matches: &ArgMatches) {
-    for setting in settings::list(&command_line(), matches) {
-        say(&setting.to_string());
-    }
-}
-
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr(), "sluice-control: {line}");
-}
-
 fn print_plan(engine: Engine) -> ExitCode {
     let engine = match engine {
         Engine::Sqlite => sea_orm::DatabaseBackend::Sqlite,
@@ -140,9 +128,9 @@ fn print_plan(engine: Engine) -> ExitCode {
         Engine::Postgres => sea_orm::DatabaseBackend::Postgres,
     };
     for (name, statements) in sluice_migrations::plan(engine) {
-        say(&format!("-- {name}"));
+        PROGRAM.say(&format!("-- {name}"));
         for statement in statements {
-            say(&format!("{statement};"));
+            PROGRAM.say(&format!("{statement};"));
         }
     }
     ExitCode::SUCCESS
@@ -151,67 +139,52 @@ fn print_plan(engine: Engine) -> ExitCode {
 fn run(settings: Settings, command: &Command) -> ExitCode {
     // fails only when there is a provider already, which is as good
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let logs = match logs::init(&settings.log) {
-        Ok(logs) => logs,
-        Err(error) => {
-            complain(&error.told());
-            return ExitCode::from(EXIT_USAGE);
-        }
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            error!("cannot start the runtime: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let outcome = runtime.block_on(Box::pin(async {
-        match command {
-            Command::Serve => serve(settings, &logs).await,
-            Command::Migrate { .. } => migrate(settings).await,
-            Command::Healthcheck => Ok(health_of(settings.ops).await),
-            // answered before anything was started
-            Command::Config(ConfigCommand::Check) => Ok(ExitCode::SUCCESS),
-        }
-    }));
-    match outcome {
-        Ok(code) => code,
-        Err(error) => {
-            let is_port = error.is::<ports::CannotListen>();
-            let code = error.downcast_ref::<StartError>().map_or(1, StartError::exit_code);
-            let code = if is_port { EXIT_USAGE } else { code };
-            complain(&format!("{error:#}"));
-            ExitCode::from(code)
-        }
-    }
+    let log = settings.log.clone();
+    PROGRAM.run(&log, async |logs| match command {
+        Command::Serve => serve(settings, logs).await.map_err(|error| failure(&error)),
+        Command::Migrate { .. } => migrate(settings).await.map_err(|error| failure(&error)),
+        Command::Database(DatabaseCommand::Restored) => restored(settings).await.map_err(|error| failure(&error)),
+        Command::Healthcheck => Ok(PROGRAM.healthcheck(settings.ops, "/readyz").await),
+        // answered before anything was started
+        Command::Config(ConfigCommand::Check) => Ok(ExitCode::SUCCESS),
+    })
 }
 
-fn host() -> Host {
-    let clock = Clock::new(|| Now { wall: UnixMillis(clock::wall_millis()), boot_millis: clock::boot_millis() });
+fn failure(error: &anyhow::Error) -> Failure {
+    let status = error.downcast_ref::<StartError>().map_or(1, StartError::exit_code);
+    let status = if error.is::<ports::CannotListen>() { EXIT_USAGE } else { status };
+    Failure { told: format!("{error:#}"), status }
+}
+
+fn host(step: Option<clock::Step>) -> Host {
+    let clock = Clock::new(move || Now { wall: UnixMillis(clock::wall_millis_with(step)), boot_millis: clock::boot_millis() });
     Host { clock, registry: Registry::new(), tasks: Tasks::new() }
 }
 
 async fn migrate(settings: Settings) -> anyhow::Result<ExitCode> {
-    let plane = ControlPlane::build(settings, host()).await?;
+    let host = host(settings.wall_step);
+    let plane = ControlPlane::build(settings, host).await?;
     plane.close(LAST_MOMENTS).await;
-    say("the database has this build's schema");
+    PROGRAM.say("the database has this build's schema");
     Ok(ExitCode::SUCCESS)
 }
 
-async fn health_of(ops: SocketAddr) -> ExitCode {
-    let address = health::asked_at(ops);
-    match health::probe(address, "/readyz").await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            complain(&format!("cannot ask {address}: {error}"));
-            ExitCode::FAILURE
-        }
+async fn restored(settings: Settings) -> anyhow::Result<ExitCode> {
+    let host = host(settings.wall_step);
+    let plane = ControlPlane::build(settings, host.clone()).await?;
+    let begun = begin_history(&plane.app().db, None, host.clock.wall()).await.context("cannot begin another history")?;
+    plane.close(LAST_MOMENTS).await;
+    if let Some(begun) = begun {
+        PROGRAM.say(&format!(
+            "another history of the database begins; {} leases with {} quota units went back to their accounts",
+            begun.leases, begun.quota
+        ));
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(settings: Settings, logs: &logs::Logs) -> anyhow::Result<ExitCode> {
-    let host = host();
+    let host = host(settings.wall_step);
     logs.observe(&host.registry);
     panics::install(&host.registry);
     for notice in &settings.notices {
@@ -239,7 +212,9 @@ async fn serve(settings: Settings, logs: &logs::Logs) -> anyhow::Result<ExitCode
     tasks.spawn("metrics upkeep", host.registry.upkeep(tasks.drain()));
     tasks.spawn("operations port", health::serve(ops, plane.ops_router(), ops_end.clone().cancelled_owned()));
     tasks.spawn_essential("relay port", serve_relays(grpc, plane.relay_routes(), tasks.drain().closing()));
-    let serving = tasks.spawn("public port", serve_people(http, plane.router(), tasks.drain().closing()));
+    let people = listen::routed(plane.router());
+    let public_port = listen::serve(http, people, ListenSettings::default(), tasks.clone(), tasks.drain().closing());
+    let serving = tasks.spawn("public port", public_port);
 
     let drain = tasks.drain();
     tokio::select! {
@@ -262,15 +237,6 @@ async fn serve(settings: Settings, logs: &logs::Logs) -> anyhow::Result<ExitCode
         error!("ended because {task} was lost");
         ExitCode::FAILURE
     }))
-}
-
-async fn serve_people(
-    listener: TcpListener,
-    router: Router,
-    end: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(end).await
 }
 
 async fn serve_relays(

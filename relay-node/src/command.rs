@@ -3,54 +3,44 @@
 //! `sluice-relay` is this and nothing else; `sluice` becomes it with `NODE_TYPE=slave`.
 
 use std::ffi::OsString;
-use std::io::Write;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{CommandFactory, FromArgMatches};
+use clap::CommandFactory;
 use sluice_domain::{Clock, Now, UnixMillis};
 use sluice_telemetry::metrics::Registry;
+use sluice_telemetry::process::{EXIT_USAGE, Failure, Program};
 use sluice_telemetry::tasks::Tasks;
-use sluice_telemetry::{build, clock, health, logs, panics, ports, settings, signals};
+use sluice_telemetry::{build, clock, health, listen, logs, panics, ports, settings, signals};
 use tracing::{error, info, warn};
 
 use crate::app::{Relay, StartError, Surroundings};
 use crate::chance::Chance;
-use crate::config::{Command, ConfigCommand, EXIT_USAGE, Options, Settings, VOCABULARIES_ARE_INSIDE};
-use crate::ingress::listen;
+use crate::config::{Command, ConfigCommand, Options, Settings, VOCABULARIES_ARE_INSIDE};
+use crate::ingress;
 use crate::link::ControlEndpoint;
 
 /// How long tasks may take to end after everything is reported.
 const LAST_MOMENTS: Duration = Duration::from_secs(5);
 
 /// Runs a relay node under a program's name, by the arguments after that name. Returns when it has ended.
-pub fn main(program: &'static str, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let command_line = settings::anywhere(Options::command().name(program));
-    let parsed = command_line.clone().try_get_matches_from(std::iter::once(program.into()).chain(arguments));
-    let parsed = parsed.and_then(|matches| Ok((Options::from_arg_matches(&matches)?, matches)));
-    let (options, matches) = match parsed {
+pub fn main(name: &'static str, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let program = Program { name };
+    let command_line = settings::anywhere(Options::command().name(name));
+    let (options, matches) = match program.parse::<Options>(&command_line, std::iter::once(name.into()).chain(arguments)) {
         Ok(parsed) => parsed,
-        Err(error) if error.use_stderr() => {
-            complain(program, &settings::refusal(&command_line, &error));
-            return ExitCode::from(EXIT_USAGE);
-        }
-        Err(answer) => {
-            // nothing is left to tell when standard output is gone
-            let _ = answer.print();
-            return ExitCode::SUCCESS;
-        }
+        Err(status) => return status,
     };
     if options.version {
-        say(&format!("{program} {}", build::version_line()));
+        program.say(&format!("{name} {}", build::version_line()));
         return ExitCode::SUCCESS;
     }
     let command = options.command.unwrap_or(Command::Serve);
     let is_check = command == Command::Config(ConfigCommand::Check);
     if is_check {
         for setting in settings::list(&command_line, &matches) {
-            say(&setting.to_string());
+            program.say(&setting.to_string());
         }
     }
     match options.read() {
@@ -58,73 +48,33 @@ pub fn main(program: &'static str, arguments: impl IntoIterator<Item = OsString>
         Ok(settings) => run(program, settings, command),
         Err(problems) => {
             for line in problems.lines() {
-                complain(program, line);
+                program.complain(line);
             }
             ExitCode::from(EXIT_USAGE)
         }
     }
 }
 
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-fn complain(program: &str, line: &str) {
-    let _ = writeln!(std::io::stderr(), "{program}: {line}");
-}
-
-fn run(program: &'static str, settings: Settings, command: Command) -> ExitCode {
+fn run(program: Program, settings: Settings, command: Command) -> ExitCode {
     // fails only when there is a provider already, which is as good
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let log_settings = logs::LogSettings {
+    let log = logs::LogSettings {
         format: settings.log_format,
         filter: settings.log_filter.clone(),
         log_dir: settings.log_dir.clone(),
-        file_prefix: program,
+        file_prefix: program.name,
     };
-    let logs = match logs::init(&log_settings) {
-        Ok(logs) => logs,
-        Err(error) => {
-            complain(program, &error.told());
-            return ExitCode::from(EXIT_USAGE);
-        }
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            error!("cannot start the runtime: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let outcome = runtime.block_on(Box::pin(async {
-        match command {
-            Command::Serve => serve(program, settings, &logs).await,
-            Command::Healthcheck => Ok(health_of(program, settings.ops_listen).await),
-            // answered before anything was started
-            Command::Config(ConfigCommand::Check) => Ok(ExitCode::SUCCESS),
-        }
-    }));
-    match outcome {
-        Ok(code) => code,
-        Err(error) => {
-            let is_port = error.is::<ports::CannotListen>();
-            let is_setting = is_port || error.downcast_ref::<StartError>().is_some_and(StartError::is_setting);
-            complain(program, &format!("{error:#}"));
-            ExitCode::from(if is_setting { EXIT_USAGE } else { 1 })
-        }
-    }
+    program.run(&log, async |logs| match command {
+        Command::Serve => serve(program.name, settings, logs).await.map_err(|error| failure(&error)),
+        Command::Healthcheck => Ok(program.healthcheck(settings.ops_listen, "/readyz").await),
+        // answered before anything was started
+        Command::Config(ConfigCommand::Check) => Ok(ExitCode::SUCCESS),
+    })
 }
 
-async fn health_of(program: &str, ops: SocketAddr) -> ExitCode {
-    let address = health::asked_at(ops);
-    match health::probe(address, "/readyz").await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            complain(program, &format!("cannot ask {address}: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+fn failure(error: &anyhow::Error) -> Failure {
+    let is_setting = error.is::<ports::CannotListen>() || error.downcast_ref::<StartError>().is_some_and(StartError::is_setting);
+    Failure { told: format!("{error:#}"), status: if is_setting { EXIT_USAGE } else { 1 } }
 }
 
 async fn serve(program: &str, settings: Settings, logs: &logs::Logs) -> anyhow::Result<ExitCode> {
@@ -133,7 +83,8 @@ async fn serve(program: &str, settings: Settings, logs: &logs::Logs) -> anyhow::
     panics::install(&registry);
     tell(&settings);
     let tasks = Tasks::new();
-    let clock = Clock::new(|| Now { wall: UnixMillis(clock::wall_millis()), boot_millis: clock::boot_millis() });
+    let step = settings.wall_step;
+    let clock = Clock::new(move || Now { wall: UnixMillis(clock::wall_millis_with(step)), boot_millis: clock::boot_millis() });
     let surroundings = Surroundings { clock, chance: Chance::from_entropy(), registry: registry.clone(), tasks: tasks.clone() };
     let endpoint = ControlEndpoint::Urls { urls: settings.control.clone(), authority: settings.control_ca.clone() };
     let mut signals = signals::Signals::listen().context("cannot listen to signals")?;
@@ -146,8 +97,9 @@ async fn serve(program: &str, settings: Settings, logs: &logs::Logs) -> anyhow::
     tasks.spawn("metrics upkeep", registry.upkeep(tasks.drain()));
     let ops_end = tokio_util::sync::CancellationToken::new();
     tasks.spawn("operations port", health::serve(ops, relay.ops_router(), ops_end.clone().cancelled_owned()));
-    let limits = listen::ListenSettings::default();
-    let public_port = listen::serve(public, relay.router(), limits, tasks.clone(), tasks.drain().closing());
+    let (app, limits) = (relay.app().clone(), listen::ListenSettings::default());
+    let answer = move |request| ingress::receive(app.clone(), request);
+    let public_port = listen::serve(public, answer, limits, tasks.clone(), tasks.drain().closing());
     let serving = tasks.spawn("public port", public_port);
 
     let drain = tasks.drain();

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use anyhow::Context;
 use clap::Parser;
 use sluice_relay_node::bare_router;
-use sluice_relay_node::ingress::listen::{self, ListenSettings};
+use sluice_telemetry::listen::{self, ListenSettings};
 use sluice_telemetry::tasks::Tasks;
 use sluice_upstream::{Client, ClientSettings};
 use tokio::net::TcpListener;
@@ -39,6 +39,6 @@ async fn serve(flags: Flags) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "listening on http://{}", listener.local_addr()?)?;
     let router = bare_router(Client::new(ClientSettings::default())?, flags.provider);
     let (settings, end) = (ListenSettings::default(), std::future::pending());
-    listen::serve(listener, router, settings, Tasks::new(), end).await;
+    listen::serve(listener, listen::routed(router), settings, Tasks::new(), end).await;
     Ok(())
 }

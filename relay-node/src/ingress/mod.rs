@@ -5,19 +5,17 @@
 
 pub mod body;
 mod credential;
-pub mod listen;
 mod models;
 pub mod reply;
 pub mod request;
 mod route;
-mod stall;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Request};
 use axum::http::header::{ALLOW, CONNECTION, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Response, StatusCode, Version};
@@ -71,10 +69,11 @@ impl Call<'_> {
 
 /// Everything a relay answers on its public port. Serve it with the peer's address as [`ConnectInfo`].
 pub fn router(app: RelayApp) -> Router {
-    Router::new().fallback(receive).with_state(app)
+    Router::new().fallback(move |request| receive(app.clone(), request))
 }
 
-async fn receive(State(app): State<RelayApp>, request: Request) -> Response<Body> {
+/// Answers one request, like [`router`] does.
+pub async fn receive(app: RelayApp, request: Request) -> Response<Body> {
     let (head, mut body) = request.into_parts();
     let started = app.clock.read();
     let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip());
@@ -167,7 +166,8 @@ async fn listing(
 
 async fn not_served(app: &RelayApp, call: &Call<'_>, observed: &mut Observed) -> Result<Response<Body>, Refusal> {
     admitted(app, call, observed).await?;
-    Err(Refusal::new(Kind::NotServed, "this interface is not served"))
+    let path = call.head.uri.path();
+    Err(Refusal::new(Kind::NotServed, format!("{path} is not served; chat completions, completions, embeddings and models are")))
 }
 
 /// The family's status document, as far as a relay can fill it.

@@ -24,6 +24,7 @@ const X_ONEAPI_REQUEST_ID: HeaderName = HeaderName::from_static("x-oneapi-reques
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_SLUICE_CHANNEL: HeaderName = HeaderName::from_static("x-sluice-channel");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const X_SLUICE_OUTPUT_LIMIT: HeaderName = HeaderName::from_static("x-sluice-output-limit");
 const X_SLUICE_VERSION: HeaderName = HeaderName::from_static("x-sluice-version");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -149,6 +150,15 @@ pub fn whole(whole: Whole, channel: Option<ChannelId>) -> Response<Body> {
     response
 }
 
+/// The answer, saying the output limit that was sent upstream in place of the caller's, in tokens for each answer, if one was.
+#[must_use]
+pub fn limited(mut response: Response<Body>, output_limit: Option<u32>) -> Response<Body> {
+    if let Some(limit) = output_limit {
+        response.headers_mut().insert(X_SLUICE_OUTPUT_LIMIT, HeaderValue::from(limit));
+    }
+    response
+}
+
 /// Whether an answer is a stream of events.
 #[must_use]
 pub fn is_stream(response: &Response<Body>) -> bool {
@@ -182,7 +192,7 @@ fn whole_seconds(wait: Duration) -> u64 {
 /// The family's number of a situation on Midjourney routes.
 const fn midjourney_code(kind: Kind) -> u16 {
     match (kind.origin(), kind.status()) {
-        (_, 503) => 30,
+        (_, 429 | 503) => 30,
         (Origin::Caller, _) | (_, 501) => 4,
         _ => 5,
     }
@@ -192,6 +202,7 @@ const fn midjourney_code(kind: Kind) -> u16 {
 const fn task_code(kind: Kind) -> &'static str {
     match kind {
         Kind::UserQuota | Kind::TokenQuota => "quota_not_enough",
+        Kind::RateLimited => "rate_limited",
         Kind::BodyTooLarge => "read_request_body_failed",
         Kind::ModelNotFound => "model_not_found",
         Kind::NoChannel => "get_channel_failed",

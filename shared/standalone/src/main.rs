@@ -7,13 +7,12 @@ mod reference;
 mod role;
 mod welcome;
 
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use sluice_control_plane::config::{ControlOptions, ProcessOptions, Settings};
 use sluice_control_plane::start::{ControlPlane, Host, StartError};
 use sluice_domain::{Clock, Now, UnixMillis};
@@ -21,17 +20,16 @@ use sluice_relay_node::Relay;
 use sluice_relay_node::app::Surroundings;
 use sluice_relay_node::chance::Chance;
 use sluice_relay_node::config::{RequestOptions, RequestSettings, Settings as RelaySettings, VOCABULARIES_ARE_INSIDE};
-use sluice_relay_node::ingress::listen;
 use sluice_relay_node::link::ControlEndpoint;
 use sluice_telemetry::metrics::Registry;
 use sluice_telemetry::ports as sockets;
+use sluice_telemetry::process::{EXIT_USAGE, Failure, Program};
 use sluice_telemetry::tasks::Tasks;
-use sluice_telemetry::{build, clock, health, logs, panics, settings as told, signals};
+use sluice_telemetry::{build, clock, health, listen, logs, panics, settings as told, signals};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-/// The exit status for bad settings (`EX_USAGE`).
-const EXIT_USAGE: u8 = 64;
+const PROGRAM: Program = Program { name: "sluice" };
 /// How long tasks may take to end after everything is settled.
 const LAST_MOMENTS: Duration = Duration::from_secs(5);
 /// Connections between the halves waiting to be accepted.
@@ -82,33 +80,26 @@ fn main() -> ExitCode {
     if let Some(arguments) = role::arguments_of_a_relay(std::env::args_os().skip(1), std::env::var_os(role::SETTING).as_deref()) {
         return role::relay(arguments);
     }
-    let parsed = command_line().try_get_matches().and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
-    let (cli, matches) = match parsed {
+    let (cli, matches) = match PROGRAM.parse::<Cli>(&command_line(), std::env::args_os()) {
         Ok(parsed) => parsed,
-        Err(error) if error.use_stderr() => {
-            complain(&told::refusal(&command_line(), &error));
-            return ExitCode::from(EXIT_USAGE);
-        }
-        Err(answer) => {
-            // nothing is left to tell when standard output is gone
-            let _ = answer.print();
-            return ExitCode::SUCCESS;
-        }
+        Err(status) => return status,
     };
     if cli.version {
-        let _ = writeln!(std::io::stdout(), "sluice {}", build::version_line());
+        PROGRAM.say(&format!("sluice {}", build::version_line()));
         return ExitCode::SUCCESS;
     }
     let is_check = cli.command == Some(Command::Config(ConfigCommand::Check));
     if is_check {
-        tell_settings(&matches);
+        for setting in told::list(&command_line(), &matches) {
+            PROGRAM.say(&setting.to_string());
+        }
     }
     match read(&cli) {
         Ok(_) if is_check => ExitCode::SUCCESS,
         Ok((settings, requests)) => run(settings, requests, cli.demo, cli.command.unwrap_or(Command::Serve)),
         Err(lines) => {
             for line in lines {
-                complain(&line);
+                PROGRAM.complain(&line);
             }
             ExitCode::from(EXIT_USAGE)
         }
@@ -118,13 +109,6 @@ fn main() -> ExitCode {
 /// The command line; settings may stand before and after a subcommand.
 fn command_line() -> clap::Command {
     told::anywhere(Cli::command())
-}
-
-fn tell_settings(matches: &ArgMatches) {
-    for setting in told::list(&command_line(), matches) {
-        // nothing is lost when standard output is gone
-        let _ = writeln!(std::io::stdout(), "{setting}");
-    }
 }
 
 /// The settings of both halves, or everything that is wrong with them.
@@ -148,60 +132,30 @@ fn read(cli: &Cli) -> Result<(Settings, RequestSettings), Vec<String>> {
     }
 }
 
-fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr(), "sluice: {line}");
-}
-
 fn run(mut settings: Settings, requests: RequestSettings, demo: bool, command: Command) -> ExitCode {
     // fails only when there is a provider already, which is as good
     let _ = rustls::crypto::ring::default_provider().install_default();
-    settings.log.file_prefix = "sluice";
-    let logs = match logs::init(&settings.log) {
-        Ok(logs) => logs,
-        Err(error) => {
-            complain(&error.told());
-            return ExitCode::from(EXIT_USAGE);
-        }
-    };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            error!("cannot start the runtime: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let outcome = runtime.block_on(Box::pin(async {
-        match command {
-            Command::Serve => serve(settings, requests, demo, &logs).await,
-            Command::Healthcheck => Ok(health_of(settings.http).await),
-            // answered before anything was started
-            Command::Config(ConfigCommand::Check) => Ok(ExitCode::SUCCESS),
-        }
-    }));
-    outcome.unwrap_or_else(|error| {
-        let control = error.downcast_ref::<StartError>().map(StartError::exit_code);
-        let is_relay_setting =
-            error.downcast_ref::<sluice_relay_node::StartError>().is_some_and(sluice_relay_node::StartError::is_setting);
-        let is_setting = is_relay_setting || error.is::<sockets::CannotListen>();
-        complain(&format!("{error:#}"));
-        ExitCode::from(control.unwrap_or(if is_setting { EXIT_USAGE } else { 1 }))
+    settings.log.file_prefix = PROGRAM.name;
+    let log = settings.log.clone();
+    PROGRAM.run(&log, async |logs| match command {
+        Command::Serve => Box::pin(serve(settings, requests, demo, logs)).await.map_err(|error| failure(&error)),
+        Command::Healthcheck => Ok(PROGRAM.healthcheck(settings.http, "/api/status").await),
+        // answered before anything was started
+        Command::Config(ConfigCommand::Check) => Ok(ExitCode::SUCCESS),
     })
 }
 
-async fn health_of(public: SocketAddr) -> ExitCode {
-    let address = health::asked_at(public);
-    match health::probe(address, "/api/status").await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            complain(&format!("cannot ask {address}: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+fn failure(error: &anyhow::Error) -> Failure {
+    let control = error.downcast_ref::<StartError>().map(StartError::exit_code);
+    let is_relay_setting =
+        error.downcast_ref::<sluice_relay_node::StartError>().is_some_and(sluice_relay_node::StartError::is_setting);
+    let is_setting = is_relay_setting || error.is::<sockets::CannotListen>();
+    Failure { told: format!("{error:#}"), status: control.unwrap_or(if is_setting { EXIT_USAGE } else { 1 }) }
 }
 
 async fn serve(settings: Settings, requests: RequestSettings, demo: bool, logs: &logs::Logs) -> anyhow::Result<ExitCode> {
-    let clock = Clock::new(|| Now { wall: UnixMillis(clock::wall_millis()), boot_millis: clock::boot_millis() });
+    let step = settings.wall_step;
+    let clock = Clock::new(move || Now { wall: UnixMillis(clock::wall_millis_with(step)), boot_millis: clock::boot_millis() });
     let (registry, control_tasks, relay_tasks) = (Registry::new(), Tasks::new(), Tasks::new());
     logs.observe(&registry);
     panics::install(&registry);
@@ -232,7 +186,7 @@ async fn serve(settings: Settings, requests: RequestSettings, demo: bool, logs: 
     control_tasks.spawn("operations port", health::serve(ops, relay.ops_router(), ops_end.clone().cancelled_owned()));
     let router = ports::by_path(plane.router(), relay.router());
     let limits = listen::ListenSettings::default();
-    let public_port = listen::serve(public, router, limits, relay_tasks.clone(), relay_tasks.drain().closing());
+    let public_port = listen::serve(public, listen::routed(router), limits, relay_tasks.clone(), relay_tasks.drain().closing());
     let serving = relay_tasks.spawn("public port", public_port);
     let demo = if demo { Some(demo::start(plane.app()).await?) } else { None };
     welcome::tell(address.port(), plane.setup_path(), &database, demo.is_some());
@@ -278,7 +232,9 @@ fn relay_settings(settings: &Settings, requests: RequestSettings) -> RelaySettin
         leave_notice: Duration::ZERO,
         drain_timeout: settings.drain_timeout,
         requests,
+        redis: settings.redis.clone(),
         terms: settings.terms,
+        wall_step: settings.wall_step,
         notices: sluice_relay_node::config::Notices::default(),
     }
 }

@@ -1,8 +1,11 @@
 //! What a `sluice` process is: both halves, or, as in the family, a relay node by `NODE_TYPE=slave`.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::process::ExitCode;
+
+use sluice_telemetry::process::EXIT_USAGE;
+
+use crate::PROGRAM;
 
 /// The setting's name.
 pub(crate) const SETTING: &str = "NODE_TYPE";
@@ -46,11 +49,10 @@ pub(crate) fn relay(arguments: Vec<OsString>) -> ExitCode {
     let only_asks = |argument: &OsString| ["--help", "-h", "--version", "-V"].iter().any(|question| argument == question);
     if !is_told && !arguments.iter().any(|argument| is_asked_for(argument) || only_asks(argument)) {
         let line = "NODE_TYPE=slave makes this process a relay node: SLUICE_CONTROL_URL must name its control plane";
-        // nothing is left to tell when standard error is gone
-        let _ = writeln!(std::io::stderr(), "sluice: {line}");
-        return ExitCode::from(crate::EXIT_USAGE);
+        PROGRAM.complain(line);
+        return ExitCode::from(EXIT_USAGE);
     }
-    sluice_relay_node::command::main("sluice", arguments)
+    sluice_relay_node::command::main(PROGRAM.name, arguments)
 }
 
 #[cfg(test)]

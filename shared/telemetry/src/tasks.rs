@@ -51,6 +51,14 @@ impl Tasks {
         self.tracker.spawn(work.instrument(info_span!("task", task.name = name)))
     }
 
+    /// Starts one of thousands of tasks, such as a connection. It has no name in logs: what happens in it is told with its requests.
+    pub fn spawn_one_of_many<F>(&self, work: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.tracker.spawn(work)
+    }
+
     /// Starts a task the process cannot do without. If it ends or panics before the process is closing, the process closes too,
     /// and [`Tasks::lost`] names it: half a process that looks healthy is worse than a restart.
     pub fn spawn_essential<F>(&self, name: &'static str, work: F) -> JoinHandle<F::Output>

@@ -1,24 +1,29 @@
-//! The public port: accepts connections, each bounded in time and memory, and serves a router on them.
+//! A public port: accepts connections, each bounded in time and memory, and answers what is asked on them.
 
+mod stall;
+
+use std::convert::Infallible;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use sluice_telemetry::tasks::Tasks;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tower::{Service, service_fn};
+use tower::ServiceExt;
 use tracing::warn;
 
-use super::stall::Stall;
+use self::stall::Stall;
+use crate::tasks::Tasks;
 
 /// Bounds of connections.
 #[derive(Debug, Clone, Copy)]
@@ -48,8 +53,12 @@ impl Default for ListenSettings {
 /// How long accepting pauses when the process has no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves a router until `end`, then finishes what is in flight. Handlers find the peer's address as `ConnectInfo<SocketAddr>`.
-pub async fn serve(listener: TcpListener, router: Router, settings: ListenSettings, tasks: Tasks, end: impl Future<Output = ()>) {
+/// Answers requests until `end`, then finishes what is in flight. The peer's address comes with each as `ConnectInfo<SocketAddr>`.
+pub async fn serve<A, F>(listener: TcpListener, answer: A, settings: ListenSettings, tasks: Tasks, end: impl Future<Output = ()>)
+where
+    A: Fn(Request<Body>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
     let builder = Arc::new(builder(settings));
     let slots = Arc::new(Semaphore::new(settings.max_connections));
     let graceful = GracefulShutdown::new();
@@ -72,14 +81,15 @@ pub async fn serve(listener: TcpListener, router: Router, settings: ListenSettin
             }
         };
         let stream = prepared(stream, settings);
-        let (builder, router, watcher) = (Arc::clone(&builder), router.clone(), graceful.watcher());
-        tasks.spawn("connection", async move {
+        let (builder, answer, watcher) = (Arc::clone(&builder), answer.clone(), graceful.watcher());
+        tasks.spawn_one_of_many(async move {
             let _slot = slot;
             let service = service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(ConnectInfo(peer));
-                router.clone().call(request)
+                let answered = answer(request.map(Body::new));
+                async move { Ok::<_, Infallible>(answered.await) }
             });
-            let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
             // A connection that breaks tells of itself in the requests it carried.
             let _ = watcher.watch(connection).await;
         });
@@ -88,8 +98,19 @@ pub async fn serve(listener: TcpListener, router: Router, settings: ListenSettin
     graceful.shutdown().await;
 }
 
+/// What a router answers, for [`serve`].
+pub fn routed(router: Router) -> impl Fn(Request<Body>) -> BoxFuture + Clone + Send + 'static {
+    move |request| {
+        let answered = router.clone().oneshot(request);
+        Box::pin(async move { answered.await.unwrap_or_else(|never| match never {}) })
+    }
+}
+
+/// An answer to come.
+pub type BoxFuture = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
 /// HTTP/1.1 alone. A caller of clear-text HTTP/2 that grants no window is asked for nothing more, body included, so that neither its
-/// request nor what is set aside for it would ever end; proxies in front of relays speak HTTP/1.1 to them.
+/// request nor what is set aside for it would ever end; proxies in front of us speak HTTP/1.1.
 fn builder(settings: ListenSettings) -> Builder {
     let mut builder = Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(settings.idle).max_buf_size(settings.buffer_bytes);
