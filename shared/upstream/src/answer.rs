@@ -10,7 +10,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
+use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Memory reserved at once for a body whose length is known, in bytes.
@@ -88,11 +89,28 @@ impl ReadError {
     }
 }
 
+/// A body as the client that sent the request gives it.
+pub(crate) enum Pieces {
+    /// Straight from the provider.
+    Direct(Incoming),
+    /// Through a proxy.
+    Proxied(reqwest::Body),
+}
+
+impl Pieces {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReadError>>> {
+        match self {
+            Self::Direct(body) => Pin::new(body).poll_frame(cx).map_err(|error| classify(&error)),
+            Self::Proxied(body) => Pin::new(body).poll_frame(cx).map_err(|error| classify(&error)),
+        }
+    }
+}
+
 /// The pieces of a body, as they come from the wire, under the time limits of the request.
 ///
 /// After an error, or the end, it stays at its end.
 pub struct Body {
-    inner: Option<reqwest::Body>,
+    inner: Option<Pieces>,
     first_byte: Option<Instant>,
     idle: Option<Duration>,
     total: Option<Instant>,
@@ -109,7 +127,7 @@ impl std::fmt::Debug for Body {
 }
 
 impl Body {
-    pub(crate) fn new(inner: reqwest::Body, first_byte: Option<Instant>, idle: Option<Duration>, total: Option<Instant>) -> Self {
+    pub(crate) fn new(inner: Pieces, first_byte: Option<Instant>, idle: Option<Duration>, total: Option<Instant>) -> Self {
         // Without a limit for the first piece, it is awaited like any other.
         let last = (first_byte.is_none() && idle.is_some()).then(Instant::now);
         Self { inner: Some(inner), first_byte, idle, total, last, timer: None }
@@ -167,7 +185,7 @@ impl Stream for Body {
         let this = self.get_mut();
         loop {
             let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-            match Pin::new(inner).poll_frame(cx) {
+            match inner.poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     // Trailers say nothing here.
                     let Ok(piece) = frame.into_data() else { continue };
@@ -180,7 +198,7 @@ impl Stream for Body {
                 }
                 Poll::Ready(Some(Err(error))) => {
                     this.inner = None;
-                    return Poll::Ready(Some(Err(classify(&error))));
+                    return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Ready(None) => {
                     this.inner = None;
@@ -200,7 +218,7 @@ fn within(bytes: Bytes, limit_bytes: usize) -> Result<Bytes, ReadError> {
     if bytes.len() > limit_bytes { Err(ReadError::TooLarge { limit_bytes }) } else { Ok(bytes) }
 }
 
-fn classify(error: &reqwest::Error) -> ReadError {
+fn classify(error: &(dyn Error + 'static)) -> ReadError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(hyper) = error.downcast_ref::<hyper::Error>()

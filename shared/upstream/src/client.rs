@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{Response, Uri};
 use moka::sync::Cache;
 use sluice_providers::Target;
 use tokio::time::{Instant, timeout_at};
 
+use crate::answer::Pieces;
+use crate::direct::Direct;
 use crate::route::ServerCheck;
 use crate::{Answer, Body, Failure, Route, SendError};
 
@@ -15,15 +18,21 @@ const MAX_ROUTES: u64 = 256;
 /// A pool nobody used for this long is closed.
 const ROUTE_IDLE: Duration = Duration::from_mins(10);
 /// Idle connections kept per host and route.
-const MAX_IDLE_PER_HOST: usize = 100;
+pub(crate) const MAX_IDLE_PER_HOST: usize = 100;
 /// An idle connection is closed after this long: providers close theirs after a minute or more.
-const CONNECTION_IDLE: Duration = Duration::from_secs(55);
+pub(crate) const CONNECTION_IDLE: Duration = Duration::from_secs(55);
 /// HTTP/2 connections with requests on them are asked for a sign of life this often.
-const H2_PING_EVERY: Duration = Duration::from_secs(20);
+pub(crate) const H2_PING_EVERY: Duration = Duration::from_secs(20);
 /// And given up when none comes within this.
-const H2_PING_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const H2_PING_WAIT: Duration = Duration::from_secs(10);
 /// Response headers accepted from an upstream, in bytes (HTTP/2).
-const MAX_HEADER_BYTES: u32 = 64 << 10;
+pub(crate) const MAX_HEADER_BYTES: u32 = 64 << 10;
+/// A silent connection is asked for a sign of life by the kernel this often.
+pub(crate) const TCP_PROBE_EVERY: Duration = Duration::from_secs(15);
+/// And broken after this many without an answer.
+pub(crate) const TCP_PROBES: u32 = 3;
+/// A connection is broken when what was sent is not confirmed within this.
+pub(crate) const UNSENT_WAIT: Duration = Duration::from_secs(30);
 
 /// What all routes have in common.
 #[derive(Debug, Clone)]
@@ -68,8 +77,8 @@ impl Timeouts {
 /// Sends requests to providers. Cheap to clone; clones share the pools.
 #[derive(Clone)]
 pub struct Client {
-    /// Most channels have no proxy: their pool is found without a look-up.
-    usual: (Route, reqwest::Client),
+    /// Most channels have no proxy: they need none of what reqwest does, and their pool is found without a look-up.
+    usual: (Route, Direct),
     others: Cache<Route, reqwest::Client>,
     settings: ClientSettings,
 }
@@ -87,7 +96,7 @@ impl Client {
     /// When TLS cannot be set up: the system has no trusted certificates.
     pub fn new(settings: ClientSettings) -> Result<Self, SendError> {
         let route = Route::default();
-        let usual = (route.clone(), build(&route, &settings)?);
+        let usual = (route.clone(), Direct::new(&route, &settings)?);
         let others = Cache::builder().max_capacity(MAX_ROUTES).time_to_idle(ROUTE_IDLE).build();
         Ok(Self { usual, others, settings })
     }
@@ -97,17 +106,11 @@ impl Client {
     /// # Errors
     /// When no answer came. An answer of any status is not an error.
     pub async fn send(&self, route: &Route, target: Target, body: Bytes, timeouts: Timeouts) -> Result<Answer, SendError> {
-        let client = self.pool(route)?;
         let started = Instant::now();
         let deadline = |limit: Option<Duration>| limit.and_then(|limit| started.checked_add(limit));
         let (first_byte, total) = (deadline(timeouts.first_byte), deadline(timeouts.total));
 
-        let mut request = reqwest::Request::new(target.method, target.url);
-        *request.headers_mut() = target.headers;
-        if !body.is_empty() {
-            *request.body_mut() = Some(body.into());
-        }
-        let sent = client.execute(request);
+        let sent = self.send_unhurried(route, target, body);
         let answer = match earliest(first_byte, total) {
             None => sent.await,
             Some(at) => match timeout_at(at, sent).await {
@@ -116,14 +119,26 @@ impl Client {
                 Err(_) => return Err(SendError::new(Failure::FirstByteTimeout)),
             },
         };
-        let (parts, body) = http::Response::from(answer.map_err(|error| SendError::of_request(&error))?).into_parts();
+        let (parts, body) = answer?.into_parts();
         Ok(Answer { status: parts.status, headers: parts.headers, body: Body::new(body, first_byte, timeouts.idle, total) })
     }
 
-    fn pool(&self, route: &Route) -> Result<reqwest::Client, SendError> {
-        if *route == self.usual.0 {
-            return Ok(self.usual.1.clone());
+    async fn send_unhurried(&self, route: &Route, target: Target, body: Bytes) -> Result<Response<Pieces>, SendError> {
+        let (usual, direct) = &self.usual;
+        let uri = Uri::try_from(target.url.as_str()).map_err(|error| SendError::with_cause(Failure::InvalidTarget, &error))?;
+        if route == usual && direct.reaches(&uri) {
+            return Ok(direct.send(uri, target, body).await?.map(Pieces::Direct));
         }
+        let mut request = reqwest::Request::new(target.method, target.url);
+        *request.headers_mut() = target.headers;
+        if !body.is_empty() {
+            *request.body_mut() = Some(body.into());
+        }
+        let answer = Box::pin(self.pool(route)?.execute(request)).await.map_err(|error| SendError::of_request(&error))?;
+        Ok(Response::from(answer).map(Pieces::Proxied))
+    }
+
+    fn pool(&self, route: &Route) -> Result<reqwest::Client, SendError> {
         if let Some(client) = self.others.get(route) {
             return Ok(client);
         }
@@ -148,6 +163,9 @@ fn build(route: &Route, settings: &ClientSettings) -> Result<reqwest::Client, Se
         .referer(false)
         .connect_timeout(route.connect_timeout)
         .tcp_nodelay(true)
+        .tcp_keepalive(TCP_PROBE_EVERY)
+        .tcp_keepalive_interval(TCP_PROBE_EVERY)
+        .tcp_keepalive_retries(TCP_PROBES)
         .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
         .pool_idle_timeout(CONNECTION_IDLE)
         .http2_keep_alive_interval(H2_PING_EVERY)

@@ -126,23 +126,34 @@ impl SendError {
         Self { failure, cause: scrub(innermost.get(..end).unwrap_or_default(), &[]).into() }
     }
 
+    /// Of a request that went through reqwest.
     pub(crate) fn of_request(error: &reqwest::Error) -> Self {
-        Self::with_cause(classify(error), error)
+        let failure =
+            if error.is_builder() { Failure::InvalidTarget } else { classify(error, error.is_dns(), error.is_connect()) };
+        Self::with_cause(failure, error)
+    }
+
+    /// Of a request that went straight through hyper's client.
+    pub(crate) fn of_direct(error: &hyper_util::client::legacy::Error) -> Self {
+        let is_dns = chain(error).any(<dyn Error>::is::<NoAddress>);
+        Self::with_cause(classify(error, is_dns, error.is_connect()), error)
     }
 }
 
-fn classify(error: &reqwest::Error) -> Failure {
-    if error.is_builder() {
-        return Failure::InvalidTarget;
-    }
-    if error.is_dns() {
+/// A name that has no address.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NoAddress(#[source] pub(crate) io::Error);
+
+fn classify(error: &(dyn Error + 'static), is_dns: bool, is_connect: bool) -> Failure {
+    if is_dns {
         return Failure::Dns;
     }
     if chain(error).any(<dyn Error>::is::<rustls::Error>) {
         return Failure::Tls;
     }
-    if error.is_connect() {
-        return if error.is_timeout() { Failure::ConnectTimeout } else { Failure::Connect };
+    if is_connect {
+        return if chain(error).any(is_late) { Failure::ConnectTimeout } else { Failure::Connect };
     }
     let hyper = chain(error).find_map(|cause| cause.downcast_ref::<hyper::Error>());
     if hyper.is_some_and(|error| error.is_parse() && !error.is_incomplete_message()) {
@@ -151,6 +162,12 @@ fn classify(error: &reqwest::Error) -> Failure {
     let is_broken = hyper.is_some_and(|error| error.is_incomplete_message() || error.is_closed() || error.is_canceled());
     let is_io = chain(error).any(<dyn Error>::is::<io::Error>);
     if is_broken || is_io { Failure::ResetBeforeHeaders } else { Failure::Other }
+}
+
+/// Whether an error says that time ran out: the limit of the connector, or the kernel's own.
+fn is_late(error: &(dyn Error + 'static)) -> bool {
+    let is_io = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+    is_io || error.is::<tower::timeout::error::Elapsed>()
 }
 
 /// An error and what caused it.

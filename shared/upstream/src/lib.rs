@@ -3,11 +3,12 @@
 //! [`Client::send`] is the one way out: it takes a [`sluice_providers::Target`], a body and time limits, and gives an [`Answer`] whose
 //! bytes are those of the wire. Redirects are not followed, nothing is decompressed, and no error tells an address or a key.
 //!
-//! The crate behind it (reqwest) does not show in any signature but the private ones. The process must have installed a rustls
-//! crypto provider before the first client is made.
+//! Requests that need no proxy go through hyper's client, others through reqwest; neither shows in any signature but the private
+//! ones. The process must have installed a rustls crypto provider before the first client is made.
 
 mod answer;
 mod client;
+mod direct;
 mod error;
 mod route;
 
