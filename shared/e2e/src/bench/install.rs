@@ -1,5 +1,6 @@
 //! A control plane with relays, set up so that every request goes the full path.
 
+use std::iter;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use sluice_testkit::ports;
 use sluice_testkit::services::Addresses;
 
 use super::cost::Watched;
+use super::machine::give_way;
 use super::question::{FAST_MODEL, PLAYED_MODEL};
 use super::stage::{Target, Way};
 use crate::api::Api;
@@ -20,6 +22,8 @@ use crate::fleet::{Node, PROVIDER_KEY, ROOT_TOKEN, settle_config};
 pub(crate) const LONG_MODEL: &str = "sim-long";
 /// More than any run can spend: ten million dollars.
 const QUOTA: i64 = 5_000_000_000_000;
+/// Tokens of one owner: fewer than the site's bound.
+const TOKENS_PER_USER: usize = 900;
 /// Tokens created at the same time.
 const CREATING: usize = 16;
 
@@ -31,6 +35,8 @@ pub(crate) struct Install {
     pub(crate) user: i64,
     pub(crate) channel: i64,
     pub(crate) database: TestDatabase,
+    /// The port relays connect to.
+    pub(crate) grpc: u16,
     /// The key of the one token that is used.
     pub(crate) key: String,
 }
@@ -50,6 +56,8 @@ impl Install {
         let mut control = Node::control(&folder, database.dsn(), grpc);
         control.start();
         control.wait_ready().await;
+        // It has a machine of its own elsewhere; here it must not take the relay's core from under a request.
+        give_way(control.process().context("the control plane runs")?.pid()).context("lower the control plane's priority")?;
         let mut nodes: Vec<Node> = (0..relays).map(|place| Node::relay(&folder, place, grpc)).collect();
         for relay in &mut nodes {
             // As many as nginx has, and the simulator: one core each.
@@ -67,7 +75,7 @@ impl Install {
         let channel = api.channel("simulator", &format!("http://{provider}"), PROVIDER_KEY, &models).await;
         let user = api.user("bench", QUOTA).await;
         let key = api.token(user, "bench").await.key;
-        let install = Self { control, relays: nodes, api, user, channel, database, key };
+        let install = Self { control, relays: nodes, api, user, channel, database, grpc, key };
         install.add_tokens(tokens).await?;
         settle_config(&install.api, relays).await;
         Ok(install)
@@ -88,8 +96,13 @@ impl Install {
 
     /// Tokens that nobody uses, so that looking one up is not looking at a list of one.
     async fn add_tokens(&self, count: usize) -> Result<()> {
-        let made = stream::iter(0..count).map(|number| {
-            let body = json!({"user_id": self.user, "name": format!("unused {number}")});
+        let mut owners = Vec::new();
+        for number in 0..count.div_ceil(TOKENS_PER_USER) {
+            owners.push(self.api.user(&format!("owner-{number}"), 0).await);
+        }
+        let made = (0..count).zip(owners.iter().flat_map(|owner| iter::repeat_n(owner, TOKENS_PER_USER)));
+        let made = stream::iter(made).map(|(number, owner)| {
+            let body = json!({"user_id": *owner, "name": format!("unused {number}")});
             async move {
                 self.api.create("/api/tokens", &body).await;
                 anyhow::Ok(())

@@ -11,9 +11,12 @@
 mod answer;
 mod cost;
 mod crew;
+mod crowd;
 mod database;
+mod flaky;
 mod insert;
 mod install;
+mod lag;
 mod live;
 mod machine;
 mod memory;

@@ -10,7 +10,10 @@ use sluice_testkit::services::Addresses;
 
 use super::cost::Watched;
 use super::crew::Crew;
+use super::crowd::{self, Comeback, Push};
+use super::flaky::{self, Flaky};
 use super::install::Install;
+use super::lag::{self, Lag};
 use super::live::{self, Live};
 use super::machine::{self, Machine};
 use super::memory::{self, LongAnswers, SlowStreams};
@@ -46,6 +49,12 @@ pub enum Part {
     Settlement,
     /// How soon changes are in force on two relays.
     Live,
+    /// How long usage waits for its settlement.
+    Lag,
+    /// What failing answers of upstreams cost.
+    Flaky,
+    /// How changes reach hundreds of relays, and how these come back when the control plane does.
+    Fleet,
 }
 
 /// What to measure.
@@ -86,6 +95,10 @@ pub(crate) struct Findings {
     pub(crate) flat_out: Option<Series>,
     pub(crate) settled: Vec<Settled>,
     pub(crate) live: Vec<Live>,
+    pub(crate) lag: Vec<Lag>,
+    pub(crate) flaky: Option<Flaky>,
+    pub(crate) pushes: Vec<Push>,
+    pub(crate) comeback: Option<Comeback>,
     /// Why something was not measured.
     pub(crate) notes: Vec<String>,
 }
@@ -108,6 +121,10 @@ impl Findings {
             flat_out: None,
             settled: Vec::new(),
             live: Vec::new(),
+            lag: Vec::new(),
+            flaky: None,
+            pushes: Vec::new(),
+            comeback: None,
             notes: Vec::new(),
         }
     }
@@ -165,9 +182,47 @@ pub async fn run(options: Options, say: &mut dyn FnMut(&str)) -> Result<Report> 
         let database = (engine, &findings.options.addresses);
         findings.live = live::measure(database, folder.path(), &stage.simulator, changes).await?;
     }
+    if findings.options.ways.contains(&Way::Full) {
+        measure_fleet(&mut findings, folder.path(), &stage, &has, say).await?;
+    }
     findings.lasted = started.elapsed();
     findings.load_after = machine::load_average();
     Ok(Report::new(&findings))
+}
+
+async fn measure_fleet(
+    findings: &mut Findings,
+    folder: &Path,
+    stage: &Stage,
+    has: &dyn Fn(Part) -> bool,
+    say: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let options = findings.options.clone();
+    let (database, provider, quick) = ((options.engine, &options.addresses), &stage.simulator, options.quick);
+    if has(Part::Lag) {
+        let lasting = Duration::from_secs(if quick { 4 } else { 15 });
+        for &engine in &options.settlement {
+            say(&format!("settlement lag on {engine}"));
+            let database = (engine, &options.addresses);
+            findings.lag.push(lag::measure(database, folder, provider, options.rate, lasting).await?);
+        }
+    }
+    if has(Part::Flaky) {
+        say("a tenth of all answers fails");
+        let pairs = if quick { 1 } else { 4 };
+        findings.flaky = Some(flaky::measure(database, folder, provider, pairs, Duration::from_secs(1)).await?);
+    }
+    if has(Part::Fleet) {
+        let (crowds, changes): (&[usize], _) = if quick { (&[100], 5) } else { (&[100, 1_000], 40) };
+        for &relays in crowds {
+            say(&format!("changes on {relays} relays"));
+            findings.pushes.push(crowd::push(database, folder, provider, relays, changes).await?);
+        }
+        say("a control plane restarts under its relays");
+        let relays = if quick { 50 } else { 200 };
+        findings.comeback = Some(crowd::comeback(database, folder, provider, relays).await?);
+    }
+    Ok(())
 }
 
 async fn set_stage(findings: &mut Findings, folder: &Path) -> Result<Stage> {

@@ -54,6 +54,9 @@ fn faults(findings: &Findings) -> Vec<String> {
             faults.push(format!("{place}: the balance moved by {} and should have by {}", settled.charged, settled.owed));
         }
     }
+    for lag in findings.lag.iter().filter(|lag| lag.failed > 0) {
+        faults.push(format!("settlement lag on {}: {} requests failed", lag.engine, lag.failed));
+    }
     faults
 }
 
@@ -85,6 +88,10 @@ fn raw(findings: &Findings, verdicts: &[Verdict], faults: &[String]) -> Value {
         "long_answers": findings.long,
         "settlement": findings.settled,
         "live": findings.live,
+        "lag": findings.lag,
+        "flaky": findings.flaky,
+        "pushes": findings.pushes,
+        "comeback": findings.comeback,
     })
 }
 

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::crowd::{Comeback, Push};
+use super::lag::Lag;
 use super::live::Live;
 use super::memory::SlowStreams;
 use super::plan::Findings;
@@ -71,6 +73,11 @@ pub(crate) fn verdicts(findings: &Findings) -> Vec<Verdict> {
         settlement(findings),
         beside_bare_insert(findings),
         live(findings),
+        lag(findings),
+        push(findings),
+        token_bytes(findings),
+        comeback(findings),
+        flaky(findings),
     ]
 }
 
@@ -258,6 +265,77 @@ fn live(findings: &Findings) -> Verdict {
         (text, at_most(longest, 1_000.0, 1_000.0))
     });
     verdict("live", "from the API's answer until two relays act by a change", "G ≤ 1 s", found)
+}
+
+fn lag(findings: &Findings) -> Verdict {
+    let found = (!findings.lag.is_empty()).then(|| {
+        let one = |lag: &Lag| {
+            format!("{}: p50 ≤ {} s, p99 ≤ {} s of {} reports", lag.engine, lag.p50_seconds, lag.p99_seconds, lag.reports)
+        };
+        let longest = findings.lag.iter().map(|lag| lag.p99_seconds).fold(0.0, f64::max);
+        let text = findings.lag.iter().map(one).collect::<Vec<_>>().join("; ");
+        (text, at_most(longest, 2.0, f64::INFINITY))
+    });
+    verdict("PERF-12", "settlement lag under the open loop", "G p99 ≤ 2 s", found)
+}
+
+fn push(findings: &Findings) -> Verdict {
+    let goal = |relays: usize| if relays <= 100 { 100.0 } else { 500.0 };
+    let found = (!findings.pushes.is_empty()).then(|| {
+        let one = |push: &Push| {
+            format!("{} relays: p50 {:.0} ms, p99 {:.0} ms, max {:.0} ms", push.relays, push.p50_ms, push.p99_ms, push.max_ms)
+        };
+        let meets = findings.pushes.iter().all(|push| push.p99_ms <= goal(push.relays));
+        let text = findings.pushes.iter().map(one).collect::<Vec<_>>().join("; ");
+        (text, if meets { Standing::Goal } else { Standing::Short })
+    });
+    verdict(
+        "PERF-13",
+        "from sending a change to the API until a relay acknowledged it",
+        "G p99 ≤ 100 ms at 100 relays, ≤ 500 ms at 1,000",
+        found,
+    )
+}
+
+fn token_bytes(findings: &Findings) -> Verdict {
+    let most = findings.pushes.iter().map(|push| push.token_bytes).max();
+    let found = most.map(|bytes| (format!("{bytes} bytes"), at_most(number(bytes), 1_024.0, f64::INFINITY)));
+    verdict("PERF-14", "bytes per changed token per relay", "≤ 1 KiB", found)
+}
+
+fn comeback(findings: &Findings) -> Verdict {
+    let found = findings.comeback.as_ref().map(|comeback| {
+        let Comeback { relays, seconds, served, failed } = comeback;
+        let text = format!("{relays} relays after {seconds:.1} s; {served} requests meanwhile, {failed} failed");
+        (text, if *failed > 0 { Standing::Defect } else { at_most(*seconds, 10.0, f64::INFINITY) })
+    });
+    verdict(
+        "PERF-16",
+        "control plane killed and started again, all relays up to date",
+        "G ≤ 10 s at 200 relays, no failed request",
+        found,
+    )
+}
+
+fn flaky(findings: &Findings) -> Verdict {
+    let found = findings.flaky.as_ref().map(|flaky| {
+        let failed: u64 = flaky.failures.values().sum();
+        let share = number(flaky.upstream_failures) / number(flaky.rough + flaky.upstream_failures) * 100.0;
+        let text = format!(
+            "{:.2} × ({:.1} / {:.1} µs), {share:.1} % of answers failed; {failed} of {} callers saw an error",
+            flaky.ratio(),
+            flaky.rough_cpu_us,
+            flaky.calm_cpu_us,
+            flaky.rough
+        );
+        (text, if failed > 0 { Standing::Defect } else { at_most(flaky.ratio(), 1.3, f64::INFINITY) })
+    });
+    verdict(
+        "PERF-17",
+        "a tenth of all answers is a 500: CPU per request beside a calm relay",
+        "G ≤ 1.3 ×, no error for callers",
+        found,
+    )
 }
 
 #[cfg(test)]

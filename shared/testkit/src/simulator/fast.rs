@@ -1,6 +1,10 @@
 //! The model `sim-fast`: prebuilt answers, for benches that must not measure the simulator.
 //!
-//! No directive, no tool, no checks beyond the top level of the JSON; always the same id, text and usage.
+//! No directive, no tool, no checks beyond the top level of the JSON; always the same id, text and usage. Under a provider key that ends
+//! with `-flaky` every fifth answer is a 500.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use http::Response;
@@ -26,10 +30,18 @@ const PROMPT_TOKENS: i64 = 8;
 /// Makes the plain answer about 1 KB long.
 const WORDS: u32 = 100;
 
+/// The end of provider keys under which answers fail.
+const FLAKY: &str = "-flaky";
+/// One answer of so many fails under them.
+const FLAKY_EVERY: u64 = 5;
+const FAILURE: &[u8] = br#"{"error":{"message":"The server had an error","type":"server_error","param":null,"code":null}}"#;
+
 /// The prebuilt answers of chat and completions.
 pub(super) struct FastAnswers {
     chat: Answers,
     completion: Answers,
+    /// Requests under a key that fails.
+    flaky: AtomicU64,
 }
 
 struct Answers {
@@ -42,7 +54,7 @@ struct Answers {
 
 impl FastAnswers {
     pub(super) fn build() -> Self {
-        Self { chat: Answers::build(Task::Chat), completion: Answers::build(Task::Completion) }
+        Self { chat: Answers::build(Task::Chat), completion: Answers::build(Task::Completion), flaky: AtomicU64::new(0) }
     }
 }
 
@@ -90,6 +102,16 @@ pub(super) fn answer(door: &Door<'_>, body: &Bytes, ticket: &mut Ticket) -> Opti
     }
     memmem::find(body, MODEL.as_bytes())?;
     let head: Head = serde_json::from_slice(body).ok().filter(|head: &Head| head.model == MODEL)?;
+    let is_flaky = door.key.is_some_and(|key| key.ends_with(FLAKY));
+    if is_flaky && door.shared.fast.flaky.fetch_add(1, Relaxed).is_multiple_of(FLAKY_EVERY) {
+        ticket.note(|entry| {
+            entry.model = Some(head.model);
+            "flaky".clone_into(&mut entry.scenario);
+            entry.status = 500;
+        });
+        ticket.close(Ending::Completed);
+        return Some(plain(500, JSON, Bytes::from_static(FAILURE)));
+    }
     let with_usage = head.stream_options["include_usage"] == true;
     let (bytes, kind, events) = match (head.stream, with_usage) {
         (false, _) => (&answers.plain, JSON, 0),
