@@ -4,6 +4,8 @@
 #   services.sh ensure                 the server programs are installed (installs the Debian packages if it may)
 #   services.sh up DIR [SERVICE...]    starts them, all or the named ones (postgres mariadb redis), and writes DIR/env
 #   services.sh down DIR [SERVICE...]  stops them by their pid files; without names it also forgets their data
+#   services.sh save DIR SERVICE NAME FILE  writes a database as it is at this moment into a file, while it is in use
+#   services.sh load DIR SERVICE NAME FILE  makes a database what such a file says; whoever uses it is thrown out
 #
 # `down DIR postgres` and `up DIR postgres` are an outage: same port, same data.
 # With SLUICE_SERVICES_DURABLE set, PostgreSQL and MariaDB write to the disk what they acknowledge, as in production; else they do not.
@@ -212,6 +214,28 @@ check_names() {
   done
 }
 
+# A database as statements, and back. Whoever is connected loses the connection when it is loaded, as in a failover.
+save_postgres() { "$(pg_bin)/pg_dump" -h 127.0.0.1 -p "$(cat "$DIR/pg.port")" -U sluice -f "$2" "$1"; }
+
+load_postgres() {
+  local to=(-h 127.0.0.1 -p "$(cat "$DIR/pg.port")" -U sluice)
+  "$(pg_bin)/psql" "${to[@]}" -q -d postgres -c "DROP DATABASE IF EXISTS $1 WITH (FORCE)" -c "CREATE DATABASE $1 TEMPLATE template0" >/dev/null
+  "$(pg_bin)/psql" "${to[@]}" -q -v ON_ERROR_STOP=1 -d "$1" -f "$2" >/dev/null
+}
+
+my_client() {
+  local program=$1
+  shift
+  "$program" --no-defaults --protocol=tcp -h 127.0.0.1 -P "$(cat "$DIR/my.port")" -u sluice "$@"
+}
+
+save_mariadb() { my_client mariadb-dump --single-transaction --skip-lock-tables --result-file="$2" "$1"; }
+
+load_mariadb() {
+  my_client mariadb -e "DROP DATABASE IF EXISTS $1; CREATE DATABASE $1 CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+  my_client mariadb "$1" <"$2"
+}
+
 # Each starts on its own; the first that fails fails all.
 up() {
   local service pids=() failed=0
@@ -242,5 +266,10 @@ case $action in
       if [ $# -eq 0 ]; then forget_data; fi
     fi
     ;;
-  *) die "usage: services.sh ensure | up DIR [SERVICE...] | down DIR [SERVICE...]" ;;
+  save | load)
+    [ $# -eq 5 ] && { [ "$3" = postgres ] || [ "$3" = mariadb ]; } || die "usage: services.sh $action DIR postgres|mariadb NAME FILE"
+    DIR=$(cd "$2" && pwd)
+    "${action}_$3" "$4" "$5"
+    ;;
+  *) die "usage: services.sh ensure | up DIR [SERVICE...] | down DIR [SERVICE...] | save|load DIR SERVICE NAME FILE" ;;
 esac

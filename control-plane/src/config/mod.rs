@@ -13,6 +13,8 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use sluice_billing::lease::Terms;
+use sluice_limits::RedisSettings;
+use sluice_telemetry::clock::Step;
 use sluice_telemetry::logs::LogSettings;
 
 pub use limits::{LimitOptions, Limits};
@@ -30,6 +32,8 @@ pub struct Settings {
     pub grpc: SocketAddr,
     /// Where probes and metrics are.
     pub ops: SocketAddr,
+    /// Where programs reach the relays, without a slash at the end; empty: at the site's own address.
+    pub relay_address: String,
     /// Folder for everything that must survive a restart.
     pub data_dir: PathBuf,
     /// Where the database is.
@@ -60,8 +64,12 @@ pub struct Settings {
     pub report_interval: Option<Duration>,
     /// How long leases live, and what else takes its time between relays and ledger.
     pub terms: Terms,
+    /// A step of the wall clock that a test asks for.
+    pub wall_step: Option<Step>,
     /// When a channel fails too often to be used; `None`: never.
     pub success_rate: Option<SuccessRate>,
+    /// The Redis that relays keep the limits of the whole fleet in.
+    pub redis: Option<RedisSettings>,
     /// What to tell at start about settings that were accepted without effect. One line each.
     pub notices: Vec<String>,
 }

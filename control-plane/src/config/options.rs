@@ -98,6 +98,10 @@ pub struct ControlOptions {
     /// File that holds SLUICE_JOIN_SECRET
     #[arg(long, env = "SLUICE_JOIN_SECRET_FILE", value_name = "FILE")]
     pub join_secret_file: Option<String>,
+    /// Where programs reach the relays, such as https://api.example.com: the console's examples begin with it. Default: the site's own
+    /// address
+    #[arg(long, env = "SLUICE_RELAY_ADDRESS", value_name = "URL")]
+    pub relay_address: Option<String>,
     /// Port for relays (gRPC). Default 3001
     #[arg(long, env = "SLUICE_GRPC_PORT", value_name = "PORT")]
     pub grpc_port: Option<String>,
@@ -131,9 +135,25 @@ pub struct ControlOptions {
     /// How many times faster leases live and end, for tests; the same for every process of an installation. Default 1
     #[arg(long, env = "SLUICE_TEST_LEASE_TIME_SCALE", value_name = "DIVISOR", hide = true)]
     pub lease_time_scale: Option<String>,
-    /// Address of a Redis, for example redis://default:password@redis:6379/0. Accepted, no effect yet: limits are kept by each process
+    /// A step of the wall clock, for tests: BY@AT in milliseconds, the latter since the machine started. Default: none
+    #[arg(long, env = "SLUICE_TEST_WALL_STEP", value_name = "STEP", hide = true, allow_hyphen_values = true)]
+    pub wall_step: Option<String>,
+    /// The Redis that relays keep the limits of the whole fleet in: redis://default:password@redis:6379/0, or host:port of several,
+    /// separated by commas, which are a cluster. sluice-control itself keeps nothing there. Default: none
     #[arg(long, env = "REDIS_CONN_STRING", value_name = "URL", hide_env_values = true)]
     pub redis_conn_string: Option<String>,
+    /// The password of that Redis, where its address has none or names sentinels
+    #[arg(long, env = "REDIS_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    pub redis_password: Option<String>,
+    /// The master that REDIS_CONN_STRING names the sentinels of
+    #[arg(long, env = "REDIS_MASTER_NAME", value_name = "MASTER")]
+    pub redis_master_name: Option<String>,
+    /// Connections to each Redis. Default 10
+    #[arg(long, env = "REDIS_CONN_POOL_SIZE", value_name = "COUNT")]
+    pub redis_conn_pool_size: Option<String>,
+    /// The same; the other one wins
+    #[arg(long, env = "REDIS_POOL_SIZE", value_name = "COUNT")]
+    pub redis_pool_size: Option<String>,
     /// Accepted, no effect: relays hold everything they need in memory
     #[arg(long, env = "MEMORY_CACHE_ENABLED", value_name = "BOOL")]
     pub memory_cache_enabled: Option<String>,

@@ -11,14 +11,16 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 use sluice_billing::lease::Terms;
+use sluice_limits::{RedisAddress, RedisSettings};
 use sluice_sealed::Keyring;
+use sluice_telemetry::clock::Step;
 use sluice_telemetry::logs::{LogFormat, LogSettings};
-use url::Url;
 
 use super::{ControlOptions, FirstRunSettings, MigrateMode, Ports, Problem, Problems, ProcessOptions, Secrets, Settings};
 use crate::auth::first_run_problems;
 use crate::channels::SuccessRate;
 use crate::db::{Dsn, PoolSettings};
+use crate::settings::read_address;
 
 /// Bytes beyond which a file holds no secret.
 const MAX_SECRET_BYTES: u64 = 4096;
@@ -59,6 +61,7 @@ pub(super) fn read(process: &ProcessOptions, control: &ControlOptions, ports: Po
         http,
         grpc: SocketAddr::new(grpc_host, grpc_port),
         ops,
+        relay_address: reader.relay_address(control.relay_address.as_ref()),
         data_dir,
         database: database.unwrap_or_else(|| Dsn::Sqlite(crate::db::dsn::SqliteFile::default())),
         database_setting: database_setting(control),
@@ -74,10 +77,11 @@ pub(super) fn read(process: &ProcessOptions, control: &ControlOptions, ports: Po
         drain_timeout: Duration::from_secs(reader.number("DRAIN_TIMEOUT", process.drain_timeout.as_ref(), 0, 86_400, 600)),
         report_interval: reader.report_interval(control.batch_update_interval.as_ref()),
         terms: reader.terms(control.lease_time_scale.as_ref()),
+        wall_step: reader.wall_step(control.wall_step.as_ref()),
         success_rate: reader.success_rate(control),
+        redis: reader.redis(control, ports),
         notices: Vec::new(),
     };
-    reader.redis(control.redis_conn_string.as_ref());
     reader.tell_without_effect(control);
     if reader.problems.is_empty() {
         return Ok(Settings { notices: reader.notices, ..settings });
@@ -88,15 +92,6 @@ pub(super) fn read(process: &ProcessOptions, control: &ControlOptions, ports: Po
 /// The value, unless it is empty: compose files pass empty variables for unset ones.
 fn filled(value: Option<&String>) -> Option<&str> {
     value.map(|text| text.trim()).filter(|text| !text.is_empty())
-}
-
-/// Whether this is the address of a Redis: `redis[s]://[[user]:password@]host[:port][/number]`.
-fn is_redis(text: &str) -> bool {
-    let Ok(url) = Url::parse(text) else { return false };
-    let database = url.path().trim_start_matches('/');
-    matches!(url.scheme(), "redis" | "rediss")
-        && url.host_str().is_some_and(|host| !host.is_empty())
-        && (database.is_empty() || database.parse::<u32>().is_ok())
 }
 
 /// The setting that says where the database is.
@@ -334,6 +329,19 @@ impl Reader {
         Terms::default().scaled(u32::try_from(scale).unwrap_or(1))
     }
 
+    fn wall_step(&mut self, value: Option<&String>) -> Option<Step> {
+        let step: Result<Step, &str> = filled(value)?.parse();
+        step.map_err(|rule| self.refuse("SLUICE_TEST_WALL_STEP", rule)).ok()
+    }
+
+    fn relay_address(&mut self, value: Option<&String>) -> String {
+        let Some(text) = filled(value) else { return String::new() };
+        read_address(text).unwrap_or_else(|rule| {
+            self.refuse("SLUICE_RELAY_ADDRESS", rule);
+            String::new()
+        })
+    }
+
     fn report_interval(&mut self, value: Option<&String>) -> Option<Duration> {
         let text = filled(value)?;
         let seconds = text.parse::<f64>().ok().filter(|seconds| (0.05..=60.0).contains(seconds));
@@ -343,17 +351,27 @@ impl Reader {
         seconds.map(Duration::from_secs_f64)
     }
 
-    /// Judges the address of a Redis, which nothing connects to yet.
-    fn redis(&mut self, value: Option<&String>) {
-        let Some(text) = filled(value) else { return };
-        if is_redis(text) {
-            self.notices.push("REDIS_CONN_STRING has no effect yet: limits are kept by each process".to_owned());
-        } else {
-            self.refuse(
-                "REDIS_CONN_STRING",
-                "must be redis:// or rediss://, with a host, possibly a port, and a database number as path",
-            );
+    /// The Redis of the relays. `ports` tells whether there is a relay in this process.
+    fn redis(&mut self, control: &ControlOptions, ports: Ports) -> Option<RedisSettings> {
+        let (setting, size) = match filled(control.redis_conn_pool_size.as_ref()) {
+            None => ("REDIS_POOL_SIZE", control.redis_pool_size.as_ref()),
+            Some(_) => ("REDIS_CONN_POOL_SIZE", control.redis_conn_pool_size.as_ref()),
+        };
+        let most = RedisSettings::MOST_CONNECTIONS as u64;
+        let connections = self.number(setting, size, 1, most, RedisSettings::CONNECTIONS as u64);
+        let text = filled(control.redis_conn_string.as_ref())?;
+        let password = filled(control.redis_password.as_ref()).map(SecretString::from);
+        let address = match RedisAddress::parse(text, password, filled(control.redis_master_name.as_ref())) {
+            Ok(address) => address,
+            Err(rule) => {
+                self.refuse("REDIS_CONN_STRING", rule.to_string());
+                return None;
+            }
+        };
+        if matches!(ports, Ports::Three) {
+            self.notices.push("REDIS_CONN_STRING has no effect on the control plane: it is the relays that need it".to_owned());
         }
+        Some(RedisSettings { address, connections: usize::try_from(connections).unwrap_or(RedisSettings::CONNECTIONS) })
     }
 
     fn tell_without_effect(&mut self, control: &ControlOptions) {

@@ -138,21 +138,20 @@ fn settings_of_the_family_that_have_no_effect_here_are_told_once_each() {
 #[test]
 fn addresses_of_a_redis_are_read_as_the_family_writes_them() {
     let of = |url: &str| {
-        let control = ControlOptions { redis_conn_string: some(url), ..ControlOptions::default() };
+        let control = ControlOptions { redis_conn_string: some(url), redis_pool_size: some("3"), ..ControlOptions::default() };
         read(ProcessOptions::default(), control)
     };
-    for url in
-        ["redis://redis", "redis://user:password@localhost:6379/0", "redis://default:redispw@localhost:49153", "rediss://:p@h/1"]
-    {
-        let notices = of(url).unwrap().notices;
-        assert_eq!(notices.len(), 1, "{url}");
-        assert!(notices[0].starts_with("REDIS_CONN_STRING has no effect yet"), "{url}");
+    for url in ["redis://redis", "redis://user:password@localhost:6379/0", "redis://default:redispw@localhost:49153", "a:1,b:2"] {
+        let settings = of(url).unwrap();
+        assert_eq!(settings.redis.unwrap().connections, 3, "{url}");
+        assert!(settings.notices[0].starts_with("REDIS_CONN_STRING has no effect on the control plane"), "{url}");
     }
     for url in ["redis", "http://redis:6379", "redis://", "redis://user:hunter2@h/first", "redis://h:99999"] {
         let problems = of(url).unwrap_err().join("\n");
         assert!(problems.starts_with("REDIS_CONN_STRING"), "{problems}");
         assert!(!problems.contains("hunter2"), "{problems}");
     }
+    assert!(read(ProcessOptions::default(), ControlOptions::default()).unwrap().redis.is_none());
 }
 
 #[test]

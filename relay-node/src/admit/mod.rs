@@ -1,5 +1,8 @@
 //! Whether a caller may: the token's state, where it is used from, its owner, group and models (relay-api.md §3, in that order).
 
+pub mod keeping;
+pub mod limits;
+
 use std::net::IpAddr;
 
 use sluice_domain::key::ChannelPin;

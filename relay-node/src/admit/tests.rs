@@ -16,7 +16,8 @@ fn group(name: &str) -> GroupName {
 
 fn table() -> Table {
     let of = |name: &str, usable: &[&str]| {
-        Resource::Group(Group { name: group(name), ratio: Ratio::ONE, usable: usable.iter().map(|name| group(name)).collect() })
+        let usable = usable.iter().map(|name| group(name)).collect();
+        Resource::Group(Group { name: group(name), ratio: Ratio::ONE, usable, limits: sluice_domain::Limits::default() })
     };
     let channel = |id, status| {
         Resource::Channel(Channel {
@@ -34,6 +35,7 @@ fn table() -> Table {
             model_mapping: BTreeMap::new(),
             cache_read_ratio: None,
             policy: sluice_snapshot::ChannelPolicy::default(),
+            limits: sluice_domain::Limits::default(),
         })
     };
     let resources = [
@@ -66,6 +68,7 @@ fn token() -> Token {
         account_id: AccountId::new(2),
         capped: false,
         uses_account_id: None,
+        limits: sluice_domain::Limits::default(),
     }
 }
 
@@ -77,6 +80,7 @@ fn user() -> User {
         role: Role::User,
         group: group("default"),
         account_id: AccountId::new(1),
+        limits: sluice_domain::Limits::default(),
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod id;
 pub mod key;
+pub mod limit;
 pub mod name;
 pub mod outcome;
 pub mod quota;
@@ -17,6 +18,7 @@ pub mod usage;
 pub use clock::{Clock, Now, UnixMillis};
 pub use id::{AccountId, ChannelId, ChannelKeyId, Epoch, Id, LeaseId, NodeId, RequestId, TokenId, UserId};
 pub use key::{KeyDigest, PresentedKey};
+pub use limit::{Counted, Limit, LimitError, Limits};
 pub use name::{GroupName, ModelName, NameError};
 pub use outcome::{Dialect, Outcome};
 pub use quota::{Quota, QuotaOverflow};

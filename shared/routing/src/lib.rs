@@ -69,6 +69,8 @@ pub enum Reason {
     ZeroWeight,
     /// The caller asked for another channel.
     NotPinned,
+    /// A limit of it allows nothing more at the moment.
+    Limited,
 }
 
 impl Reason {
@@ -82,6 +84,7 @@ impl Reason {
             Self::Ejected => "ejected",
             Self::ZeroWeight => "zero_weight",
             Self::NotPinned => "not_pinned",
+            Self::Limited => "limited",
         }
     }
 }

@@ -7,7 +7,7 @@ use sluice_domain::{ChannelId, ChannelKeyId};
 use sluice_snapshot::{Channel, ChannelKey};
 use smallvec::SmallVec;
 
-use crate::{Candidate, LeftOut, Odd, usable_keys};
+use crate::{Candidate, LeftOut, Odd, Reason, usable_keys};
 
 /// Which candidate is wanted next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,15 @@ impl Plan {
         let key = self.pick_key(&channel, rng)?;
         self.tried.push((channel.id, key.id));
         Some(Candidate { channel, key })
+    }
+
+    /// Leaves a channel out that was to be tried with a key and was not: its turn goes to the next.
+    pub fn leave_out(&mut self, candidate: (ChannelId, ChannelKeyId), reason: Reason) {
+        self.tried.retain(|tried| *tried != candidate);
+        for tier in &mut self.tiers {
+            tier.retain(|channel| channel.id != candidate.0);
+        }
+        self.left_out.push(LeftOut { channel: candidate.0, reason });
     }
 
     fn same_channel(&self, id: ChannelId) -> Option<Arc<Channel>> {

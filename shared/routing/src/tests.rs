@@ -24,6 +24,7 @@ fn channel(id: i64, priority: i64, weight: u32) -> Channel {
         model_mapping: BTreeMap::new(),
         cache_read_ratio: None,
         policy: sluice_snapshot::ChannelPolicy::default(),
+        limits: sluice_domain::Limits::default(),
     }
 }
 
@@ -102,6 +103,22 @@ fn every_channel_left_out_has_its_reason() {
         [(1, Reason::Disabled), (2, Reason::AutoDisabled), (3, Reason::NoKey), (4, Reason::Ejected), (6, Reason::ZeroWeight)];
     assert_eq!(reasons, expected.into());
     assert_eq!(plan.channels().map(|channel| channel.id.get()).collect::<Vec<_>>(), [5]);
+}
+
+#[test]
+fn one_that_is_left_out_gives_its_turn_to_the_next_of_its_tier() {
+    let mut second = channel(2, 10, 1);
+    second.keys.push(key(21, Status::Enabled));
+    let table = table(vec![channel(1, 10, 0), second, channel(3, 5, 1), channel(4, 10, 1)]);
+    for seed in 0..20 {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let mut plan = plan(&table, ask(), good).unwrap();
+        let first = plan.next(Next::Channel, &mut rng).unwrap();
+        plan.leave_out(first.id(), Reason::Limited);
+        let rest = order(&mut plan, &mut rng);
+        assert!(rest[0] != 3 && !rest.contains(&first.channel.id.get()), "{} and then {rest:?}", first.channel.id);
+        assert!(plan.left_out().contains(&LeftOut { channel: first.channel.id, reason: Reason::Limited }));
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use sluice_domain::{AccountId, GroupName, KeyDigest, ModelName, Role, Status, TokenId, UnixMillis, UserId};
+use sluice_domain::{AccountId, GroupName, KeyDigest, Limits, ModelName, Role, Status, TokenId, UnixMillis, UserId};
 
 /// A client key, known by its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Token {
     pub capped: bool,
     /// The account that counts how often it may be used; `None`: as often as one likes.
     pub uses_account_id: Option<AccountId>,
+    /// How much may be used with it.
+    pub limits: Limits,
 }
 
 impl Token {
@@ -74,6 +76,8 @@ pub struct User {
     pub group: GroupName,
     /// Their wallet.
     pub account_id: AccountId,
+    /// How much may be used with all their tokens together.
+    pub limits: Limits,
 }
 
 #[cfg(test)]
@@ -95,6 +99,7 @@ mod tests {
             account_id: AccountId::new(1),
             capped: false,
             uses_account_id: None,
+            limits: Limits::default(),
         }
     }
 

@@ -9,6 +9,7 @@
 
 pub mod hash;
 pub mod identity;
+pub mod request_limits;
 pub mod resource;
 pub mod settings;
 pub mod snapshot;
@@ -16,6 +17,7 @@ pub mod table;
 
 pub use hash::StateHash;
 pub use identity::{Token, User};
+pub use request_limits::RequestLimits;
 pub use resource::{Channel, ChannelKey, ChannelPolicy, Group, Price, Resource, ResourceKey, Setting};
 pub use settings::RelaySettings;
 pub use snapshot::{Delta, Entry, Gap, Rejected, Snapshot, Upsert, Version};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sluice_billing::{ModelPrice, Ratio};
-use sluice_domain::{ChannelId, ChannelKeyId, GroupName, ModelName, Status};
+use sluice_domain::{ChannelId, ChannelKeyId, GroupName, Limits, ModelName, Status};
 
 /// Names one resource: its kind and its key within the kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,6 +101,8 @@ pub struct Channel {
     pub cache_read_ratio: Option<Ratio>,
     /// What it may do differently from others.
     pub policy: ChannelPolicy,
+    /// How much may be sent over it.
+    pub limits: Limits,
 }
 
 /// What a channel may do differently from others.
@@ -158,6 +160,8 @@ pub struct Group {
     pub ratio: Ratio,
     /// Groups that tokens of its members may choose besides their own.
     pub usable: Vec<GroupName>,
+    /// How much all who use it may use together.
+    pub limits: Limits,
 }
 
 /// What a model costs.
@@ -167,6 +171,8 @@ pub struct Price {
     pub model: ModelName,
     /// The figures.
     pub price: ModelPrice,
+    /// How much of it all callers may use together.
+    pub limits: Limits,
 }
 
 /// One setting of the relays.
@@ -198,6 +204,7 @@ mod tests {
             model_mapping: mapping.iter().map(|(from, to)| ((*from).into(), (*to).into())).collect(),
             cache_read_ratio: None,
             policy: crate::ChannelPolicy::default(),
+            limits: Limits::default(),
         }
     }
 

@@ -1,9 +1,13 @@
 //! The settings relays follow, read from their text form.
 
+use std::sync::Arc;
+
+use sluice_billing::{HoldPolicy, HoldRules};
+
 use crate::resource::Setting;
 
 /// How relays behave, site-wide. Each field is one setting of the same name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelaySettings {
     /// Attempts after the first (`retry_times`, 0–10, default 2).
     pub retry_times: u32,
@@ -13,8 +17,12 @@ pub struct RelaySettings {
     pub force_stream_option: bool,
     /// The least input that is held for, in tokens (`pre_consumed_quota`, 0–1,000,000, default 500).
     pub pre_consumed_tokens: u64,
-    /// Output held for when the caller sets no limit, in tokens (`default_output_hold`, 0–1,000,000, default 2,000).
-    pub default_output_hold: u64,
+    /// How output is held for: `hold_policy` (default `adaptive`), `default_output_hold` (the window, 0–1,000,000 tokens, default 2,000),
+    /// `assumed_max_output` (1–1,000,000 tokens, default 16,384), `clamp_output` (default true), `clamp_floor` (1–100,000 tokens,
+    /// default 16).
+    pub holds: HoldRules,
+    /// Words in an upstream's error that are told of a channel, in lower case (`automatic_disable_keywords`, one per line).
+    pub disable_keywords: Arc<[Box<str>]>,
 }
 
 impl Default for RelaySettings {
@@ -24,15 +32,31 @@ impl Default for RelaySettings {
             enforce_include_usage: false,
             force_stream_option: true,
             pre_consumed_tokens: 500,
-            default_output_hold: 2_000,
+            holds: HoldRules { policy: HoldPolicy::Adaptive, window: 2_000, assumed_max: 16_384, clamps: true, floor: 16 },
+            disable_keywords: words(Self::DISABLE_KEYWORDS),
         }
     }
 }
 
 impl RelaySettings {
     /// Every name this build knows.
-    pub const NAMES: [&'static str; 5] =
-        ["retry_times", "enforce_include_usage", "force_stream_option", "pre_consumed_quota", "default_output_hold"];
+    pub const NAMES: [&'static str; 10] = [
+        "retry_times",
+        "enforce_include_usage",
+        "force_stream_option",
+        "pre_consumed_quota",
+        "default_output_hold",
+        "hold_policy",
+        "assumed_max_output",
+        "clamp_output",
+        "clamp_floor",
+        "automatic_disable_keywords",
+    ];
+
+    /// The default of `automatic_disable_keywords`.
+    pub const DISABLE_KEYWORDS: &'static str = "your credit balance is too low\nthis organization has been disabled.\n\
+        you exceeded your current quota\npermission denied\nthe security token included in the request is invalid\n\
+        operation not allowed\nyour account is not authorized";
 
     /// Takes over one setting. A name of a later version is none of our business and is skipped.
     ///
@@ -44,7 +68,12 @@ impl RelaySettings {
             "enforce_include_usage" => self.enforce_include_usage = switch(setting)?,
             "force_stream_option" => self.force_stream_option = switch(setting)?,
             "pre_consumed_quota" => self.pre_consumed_tokens = number(setting, 1_000_000)?,
-            "default_output_hold" => self.default_output_hold = number(setting, 1_000_000)?,
+            "default_output_hold" => self.holds.window = number(setting, 1_000_000)?,
+            "hold_policy" => self.holds.policy = policy(setting)?,
+            "assumed_max_output" => self.holds.assumed_max = above_zero(setting, 1_000_000)?,
+            "clamp_output" => self.holds.clamps = switch(setting)?,
+            "clamp_floor" => self.holds.floor = above_zero(setting, 100_000)?,
+            "automatic_disable_keywords" => self.disable_keywords = words(&setting.value),
             _ => {}
         }
         Ok(())
@@ -54,6 +83,21 @@ impl RelaySettings {
 fn number<N: std::str::FromStr + PartialOrd + From<u32>>(setting: &Setting, most: u32) -> Result<N, String> {
     let fits = |value: &N| *value <= N::from(most);
     setting.value.parse().ok().filter(fits).ok_or_else(|| format!("{} must be a whole number from 0 to {most}", setting.name))
+}
+
+fn above_zero(setting: &Setting, most: u32) -> Result<u64, String> {
+    let value: u64 = number(setting, most).unwrap_or(0);
+    Some(value).filter(|value| *value > 0).ok_or_else(|| format!("{} must be a whole number from 1 to {most}", setting.name))
+}
+
+fn policy(setting: &Setting) -> Result<HoldPolicy, String> {
+    let rule = || format!("{} must be one of {}", setting.name, HoldPolicy::WORDS.join(", "));
+    HoldPolicy::from_word(&setting.value).ok_or_else(rule)
+}
+
+/// One word per line, in lower case, without empty ones.
+fn words(text: &str) -> Arc<[Box<str>]> {
+    text.lines().map(|line| line.trim().to_lowercase().into_boxed_str()).filter(|line| !line.is_empty()).collect()
 }
 
 fn switch(setting: &Setting) -> Result<bool, String> {
@@ -71,10 +115,15 @@ mod tests {
 
     #[test]
     fn every_named_setting_can_be_set() {
-        for name in RelaySettings::NAMES {
+        for name in RelaySettings::NAMES.into_iter().filter(|name| !name.ends_with("keywords")) {
             let value = if name.contains("force") { "x" } else { "-1" };
             assert!(set(name, value).is_err(), "{name} takes anything, so it is not read");
         }
+        assert_eq!(
+            *set("automatic_disable_keywords", " Two Words \n\nx").unwrap().disable_keywords,
+            ["two words".into(), "x".into()]
+        );
+        assert_eq!(set("hold_policy", "windowed").unwrap().holds.policy, HoldPolicy::Windowed);
         assert_eq!(set("retry_times", "5").unwrap().retry_times, 5);
         assert!(set("enforce_include_usage", "true").unwrap().enforce_include_usage);
     }
@@ -84,6 +133,8 @@ mod tests {
         assert_eq!(set("retry_times", "11").unwrap_err(), "retry_times must be a whole number from 0 to 10");
         assert!(set("retry_times", "-1").is_err());
         assert!(set("force_stream_option", "yes").is_err());
+        assert_eq!(set("hold_policy", "fixed").unwrap_err(), "hold_policy must be one of adaptive, strict, windowed");
+        assert_eq!(set("clamp_floor", "0").unwrap_err(), "clamp_floor must be a whole number from 1 to 100000");
         assert_eq!(set("of_a_later_version", "anything"), Ok(RelaySettings::default()));
     }
 }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use sluice_billing::{PriceBook, Ratio};
-use sluice_domain::{ChannelId, GroupName, ModelName};
+use sluice_domain::{ChannelId, GroupName, Limits, ModelName};
 
+use crate::request_limits::RequestLimits;
 use crate::resource::{Channel, Group, Resource};
 use crate::settings::RelaySettings;
 use crate::snapshot::{Rejected, Snapshot, Version};
@@ -31,6 +32,9 @@ pub struct Table {
     pub settings: RelaySettings,
     /// What models cost.
     pub prices: PriceBook,
+    /// How many requests each user may make in a group.
+    pub request_limits: RequestLimits,
+    model_limits: HashMap<ModelName, Limits>,
     groups: HashMap<GroupName, Arc<Group>>,
     channels: HashMap<ChannelId, Arc<Channel>>,
     routes: HashMap<GroupName, HashMap<ModelName, Route>>,
@@ -51,9 +55,12 @@ impl Table {
                 }
                 Resource::Price(price) => {
                     prices.insert(price.model.to_string(), price.price.clone());
+                    if !price.limits.is_empty() {
+                        table.model_limits.insert(price.model.clone(), price.limits.clone());
+                    }
                 }
                 Resource::Setting(setting) => {
-                    let refused = table.settings.set(setting).err();
+                    let refused = table.settings.set(setting).and_then(|()| table.request_limits.set(setting)).err();
                     rejected.extend(refused.map(|reason| Rejected { key: resource.key(), reason }));
                 }
             }
@@ -81,6 +88,15 @@ impl Table {
     #[must_use]
     pub fn channel(&self, id: ChannelId) -> Option<&Arc<Channel>> {
         self.channels.get(&id)
+    }
+
+    /// How much of a model all callers may use together, by its exact name, else by its normal form.
+    #[must_use]
+    pub fn limits_of_model(&self, model: &str) -> Option<&Limits> {
+        if self.model_limits.is_empty() {
+            return None;
+        }
+        self.model_limits.get(model).or_else(|| self.model_limits.get(&*sluice_billing::normalise(model)))
     }
 
     /// Who serves a model in a group, by its exact name, else by its normal form.
@@ -128,9 +144,9 @@ impl Table {
 mod tests {
     use super::*;
     use crate::hash::StateHash;
-    use crate::resource::Setting;
+    use crate::resource::{Price, Setting};
     use crate::snapshot::Upsert;
-    use sluice_domain::Status;
+    use sluice_domain::{Counted, Limit, Status};
 
     fn channel(id: i64, priority: i64, status: Status, models: &[&str]) -> Resource {
         Resource::Channel(Channel {
@@ -148,6 +164,7 @@ mod tests {
             model_mapping: BTreeMap::new(),
             cache_read_ratio: None,
             policy: crate::ChannelPolicy::default(),
+            limits: sluice_domain::Limits::default(),
         })
     }
 
@@ -177,6 +194,18 @@ mod tests {
     fn a_wildcard_model_is_found_by_its_normal_form_after_the_exact_name() {
         let (table, _) = compile(vec![channel(1, 0, Status::Enabled, &["gpt-4o-gizmo-*"])]);
         assert!(table.route("default", "gpt-4o-gizmo-g-123").is_some());
+    }
+
+    #[test]
+    fn the_limits_of_a_model_are_found_as_its_price_is() {
+        let price = |model: &str, count| {
+            let limit = Limit { of: Counted::Requests, count, window_secs: 60, is_shadow: false };
+            let (model, limits) = (ModelName::parse(model).unwrap(), Limits::new(vec![limit]).unwrap());
+            Resource::Price(Price { model, price: sluice_billing::ModelPrice::default(), limits })
+        };
+        let (table, _) = compile(vec![price("gpt-4o", 1), price("gpt-4o-gizmo-*", 2)]);
+        let count = |model: &str| table.limits_of_model(model).map(|limits| limits[0].count);
+        assert_eq!((count("gpt-4o"), count("gpt-4o-gizmo-g-1"), count("gpt-4")), (Some(1), Some(2), None));
     }
 
     #[test]

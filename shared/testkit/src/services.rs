@@ -111,6 +111,16 @@ impl Services {
         run("down", &self.folder, &[service.name()]);
     }
 
+    /// Writes a database as it is at this moment into a file, while it is in use. Panics when it cannot.
+    pub fn save(&self, service: Service, database: &str, file: &Path) {
+        run("save", &self.folder, &[service.name(), database, &file.to_string_lossy()]);
+    }
+
+    /// Makes a database what it was when the file was saved: everything since is lost, and so is every connection to it.
+    pub fn load(&self, service: Service, database: &str, file: &Path) {
+        run("load", &self.folder, &[service.name(), database, &file.to_string_lossy()]);
+    }
+
     /// Starts a stopped server again, at the same address with the same data (Redis keeps none).
     pub fn start(&self, service: Service) {
         run("up", &self.folder, &[service.name()]);
