@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode};
 use secrecy::ExposeSecret;
-use sluice_dialect::error::{UpstreamError, excerpt};
+use sluice_dialect::error::UpstreamError;
 use sluice_dialect::json::JsonError;
 use sluice_dialect::openai::{self, Content, Finish, StreamOptions, StreamSettings};
 use sluice_domain::ChannelId;
@@ -56,6 +56,12 @@ pub struct Whole {
 }
 
 impl Whole {
+    /// The answer as the upstream gave it.
+    #[must_use]
+    pub const fn answer(&self) -> &openai::Answer {
+        &self.answer
+    }
+
     /// The body for the caller, and the memory it takes.
     pub fn into_body(self) -> (Bytes, HeldBytes) {
         (self.answer.into_body(self.rename.as_deref()), self.held)
@@ -118,7 +124,7 @@ impl Journey {
             .call(&channel, capability, model, is_stream, &self.hints.borrowed())
             .map_err(|error| not_made(&error))?;
         let began = Instant::now();
-        let body = self.request.upstream_body(Some(model), self.stream_options(place));
+        let body = self.request.upstream_body(Some(model), self.stream_options(place), self.terms.output_limit);
         let sent = self.app.engine.client.send(&self.app.engine.route, target, body, self.timeouts(candidate, is_stream)).await;
         let answer = sent.map_err(|error| Failure::not_sent(&error))?;
         let status = answer.status;
@@ -136,16 +142,21 @@ impl Journey {
         Ok((status, good))
     }
 
+    /// Words in an upstream's error that somebody decides by.
+    fn keywords(&self) -> &[Box<str>] {
+        &self.terms.settings.disable_keywords
+    }
+
     fn stream_options(&self, place: &Place) -> StreamOptions {
         match place.provider.stream_options {
-            StreamOptions::Force if !self.settings.force_stream_option => StreamOptions::Forward,
+            StreamOptions::Force if !self.terms.settings.force_stream_option => StreamOptions::Forward,
             other => other,
         }
     }
 
     fn stream_settings(&self, place: &Place, rename: Option<Box<str>>) -> StreamSettings {
         let facts = self.request.facts();
-        let show_usage = facts.include_usage || self.settings.enforce_include_usage;
+        let show_usage = facts.include_usage || self.terms.settings.enforce_include_usage;
         StreamSettings { show_usage, rename, ends_after: (!place.provider.sends_done).then_some(facts.choices) }
     }
 
@@ -164,7 +175,7 @@ impl Journey {
         let secret = candidate.key.secret.expose_secret();
         let body = read_some(answer.body, self.app.engine.timing.error_body).await;
         let error = UpstreamError::read(answer.status.as_u16(), &body, &[secret]);
-        Failure::refused(answer.status, &answer.headers, error).with_detail(|| excerpt(&body, &[secret]))
+        Failure::refused(answer.status, &answer.headers, error, self.keywords())
     }
 
     /// Reads a stream up to its first useful event.
@@ -177,7 +188,7 @@ impl Journey {
     ) -> Result<Opened, Failure> {
         let status = answer.status;
         match Form::of(&answer.headers) {
-            Form::Page => return Err(self.page(candidate, answer).await),
+            Form::Page => return Err(page(answer.status)),
             Form::Document => return Err(self.document_for_stream(candidate, answer, bill).await),
             Form::Events | Form::Other => {}
         }
@@ -196,7 +207,7 @@ impl Journey {
                     held_bytes += frame.len();
                     opened.frames.push_back(frame);
                 }
-                Step::Error(error) => return Err(Failure::reported(status, *error)),
+                Step::Error(error) => return Err(Failure::reported(status, *error, self.keywords())),
                 Step::Broken(error) => return Err(Failure::unreadable(error, status)),
                 Step::TooLong => {
                     return Err(Failure::unusable(Kind::BadResponseBody, "the upstream's answer is too large", status));
@@ -241,7 +252,7 @@ impl Journey {
         };
         match self.parse(candidate, body).await {
             Ok(document) => match document.content() {
-                Content::Error(error) => Failure::reported(status, (**error).clone()),
+                Content::Error(error) => Failure::reported(status, (**error).clone(), self.keywords()),
                 Content::Empty => Failure::empty(status),
                 Content::Output => Failure::unusable(
                     Kind::BadResponseBody,
@@ -262,7 +273,7 @@ impl Journey {
     ) -> Result<Whole, Failure> {
         let status = answer.status;
         match Form::of(&answer.headers) {
-            Form::Page => return Err(self.page(candidate, answer).await),
+            Form::Page => return Err(page(answer.status)),
             Form::Events => {
                 return Err(Failure::unusable(Kind::BadResponse, "the upstream answered with a stream nobody asked for", status));
             }
@@ -276,7 +287,7 @@ impl Journey {
         }
         let answer = self.parse(candidate, body).await.map_err(|error| not_read(&error, status))?;
         match answer.content() {
-            Content::Error(error) => return Err(Failure::reported(status, (**error).clone())),
+            Content::Error(error) => return Err(Failure::reported(status, (**error).clone(), self.keywords())),
             Content::Empty if !self.may_be_empty(answer.finish()) && !candidate.channel.policy.keeps_empty => {
                 return Err(Failure::empty(status));
             }
@@ -298,18 +309,6 @@ impl Journey {
             return read().map_err(Unread::NotJson);
         }
         tokio::task::spawn_blocking(read).await.map_err(|_| Unread::GaveUp)?.map_err(Unread::NotJson)
-    }
-
-    /// A web page where an answer should be. Its beginning often says whose it is.
-    async fn page(&self, candidate: &Candidate, answer: upstream::Answer) -> Failure {
-        let secret = candidate.key.secret.expose_secret();
-        let body = read_some(answer.body, self.app.engine.timing.error_body).await;
-        Failure::unusable(
-            Kind::BadResponse,
-            "the upstream answered with a web page: its address, a proxy or a block is likely the cause",
-            answer.status,
-        )
-        .with_detail(|| excerpt(&body, &[secret]))
     }
 
     /// Reads a whole body within its bound and the byte budget.
@@ -343,6 +342,12 @@ impl Journey {
     fn may_be_empty(&self, finish: Option<Finish>) -> bool {
         finish == Some(Finish::ContentFilter) || self.request.facts().max_output == Some(0)
     }
+}
+
+/// A web page where an answer should be.
+fn page(status: StatusCode) -> Failure {
+    let message = "the upstream answered with a web page: its address, a proxy or a block is likely the cause";
+    Failure::unusable(Kind::BadResponse, message, status)
 }
 
 /// Why a document could not be read.

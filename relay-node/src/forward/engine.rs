@@ -13,14 +13,14 @@ use super::address::Addresses;
 use super::budget::RetryBudget;
 use super::seen::Seen;
 use super::timing::Timing;
-use crate::meter::Counter;
+use crate::meter::{Counter, RecentLengths};
 use crate::plan::ejection::Ejections;
 
 /// A channel's failures are logged at most once in this time.
 const NOTICE_EVERY: Duration = Duration::from_secs(10);
 /// Channels whose failures are told apart in the log.
 const NOTICED_CHANNELS: usize = 10_000;
-/// Streams without a caller that are read on at once. More are cancelled.
+/// Answers without a caller that are read on at once. More are cancelled.
 const MAX_DRAINS: usize = 256;
 
 /// What all requests share on the way to upstreams. Clones are the same engine.
@@ -41,10 +41,12 @@ pub struct Parts {
     pub(super) retries: RetryBudget,
     /// What is seen of channels, to be told.
     pub seen: Seen,
-    /// Streams without a caller that are read on.
+    /// Answers without a caller that are read on.
     pub drains: Arc<Semaphore>,
     /// Counts tokens where no usage is reported.
     pub counter: Counter,
+    /// How long answers were lately.
+    pub lengths: RecentLengths,
     /// How long things may take.
     pub timing: Timing,
     /// The longest event of a stream, and the longest answer, in bytes.
@@ -80,6 +82,7 @@ impl Engine {
             seen: Seen::default(),
             drains: Arc::new(Semaphore::new(MAX_DRAINS)),
             counter: Counter::default(),
+            lengths: RecentLengths::default(),
             timing,
             max_answer_bytes,
             notices,

@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use sluice_dialect::error::UpstreamError;
 use sluice_upstream::{Failure as SendFailure, ReadError, SendError};
 
-use super::seen::{Evidence, MESSAGE_CHARS};
+use super::seen::Evidence;
 use crate::error::{Kind, Passed, Refusal};
 
 /// What to do after a failed attempt.
@@ -41,7 +41,7 @@ pub(super) struct Failure {
     pub(super) counts: bool,
     /// What the upstream answered with, for whoever decides about the channel.
     pub(super) evidence: Option<Evidence>,
-    /// What the layer below or the upstream said, masked and short, for the node's log. Empty when the caller is told anyway.
+    /// What the layer below said, for the node's log: never a word of the upstream's body, which may repeat a prompt.
     pub(super) detail: String,
 }
 
@@ -131,19 +131,18 @@ impl Failure {
 
     /// The upstream answered with an error status.
     #[must_use]
-    pub(super) fn refused(status: StatusCode, headers: &HeaderMap, error: UpstreamError) -> Self {
-        Self::judged(status.as_u16(), status.as_u16(), retry_after(headers), error)
+    pub(super) fn refused(status: StatusCode, headers: &HeaderMap, error: UpstreamError, keywords: &[Box<str>]) -> Self {
+        Self::judged((status.as_u16(), status.as_u16()), retry_after(headers), error, keywords)
     }
 
     /// The upstream answered 200, and its body or first event is an error.
     #[must_use]
-    pub(super) fn reported(status: StatusCode, error: UpstreamError) -> Self {
-        let said: String = error.message.chars().take(MESSAGE_CHARS).collect();
-        Self::judged(status.as_u16(), meant_status(&error), None, error).with_detail(|| said)
+    pub(super) fn reported(status: StatusCode, error: UpstreamError, keywords: &[Box<str>]) -> Self {
+        Self::judged((status.as_u16(), meant_status(&error)), None, error, keywords)
     }
 
     /// `answered` is what the upstream sent, `meant` what it should have sent.
-    fn judged(answered: u16, meant: u16, wait: Option<Duration>, error: UpstreamError) -> Self {
+    fn judged((answered, meant): (u16, u16), wait: Option<Duration>, error: UpstreamError, keywords: &[Box<str>]) -> Self {
         let is_key = is_key_fault(meant, &error);
         let retry = match meant {
             _ if is_key => Retry::NextKey,
@@ -152,7 +151,7 @@ impl Failure {
             500..=502 | 505..=523 | 525..=599 => Retry::NextChannel,
             _ => Retry::Never,
         };
-        let evidence = (400..600).contains(&meant).then(|| evidence(meant, &error));
+        let evidence = (400..600).contains(&meant).then(|| evidence(meant, &error, keywords));
         let refusal = if is_key {
             Refusal::new(Kind::UpstreamAuth, "the upstream refused the channel's credentials")
         } else if (400..600).contains(&meant) {
@@ -184,7 +183,7 @@ impl Failure {
 /// What a caller is told of an error that came inside its answer, after the beginning.
 #[must_use]
 pub fn refusal_inside(error: UpstreamError) -> Refusal {
-    Failure::reported(StatusCode::OK, error).refusal
+    Failure::reported(StatusCode::OK, error, &[]).refusal
 }
 
 /// Whether an error is about our key, so that another one may do and the caller must not read it as being about theirs.
@@ -196,10 +195,12 @@ fn is_key_fault(status: u16, error: &UpstreamError) -> bool {
     }
 }
 
-fn evidence(status: u16, error: &UpstreamError) -> Evidence {
-    let word = |word: &Option<String>| word.clone().unwrap_or_default();
-    let message = error.message.chars().take(MESSAGE_CHARS).collect();
-    Evidence { status, kind: word(&error.kind), code: word(&error.code), message }
+/// What may be told of an error. Its message stays here: it may repeat a prompt.
+fn evidence(status: u16, error: &UpstreamError, keywords: &[Box<str>]) -> Evidence {
+    let message = error.message.to_lowercase();
+    let keyword = keywords.iter().find(|keyword| message.contains(&***keyword)).map(ToString::to_string);
+    let word = |word: Option<&str>| word.unwrap_or_default().to_owned();
+    Evidence { status, kind: word(error.kind_word()), code: word(error.code_word()), keyword: keyword.unwrap_or_default() }
 }
 
 fn names_the_key(error: &UpstreamError) -> bool {
@@ -255,7 +256,7 @@ mod tests {
 
     fn of(status: u16, body: &str) -> Failure {
         let status = StatusCode::from_u16(status).unwrap();
-        Failure::refused(status, &HeaderMap::new(), UpstreamError::read(status.as_u16(), body.as_bytes(), &[]))
+        Failure::refused(status, &HeaderMap::new(), UpstreamError::read(status.as_u16(), body.as_bytes(), &[]), &[])
     }
 
     const CODED: &str = r#"{"error":{"message":"no","type":"some_error","code":"some_code","param":"p"}}"#;
@@ -319,10 +320,21 @@ mod tests {
     }
 
     #[test]
+    fn of_an_error_its_words_are_told_and_the_keyword_in_it_but_not_its_message() {
+        let said =
+            r#"{"error":{"message":"Cannot serve: MY SECRET PLAN, pay first","type":"a sentence of theirs","code":"no_money"}}"#;
+        let keywords: [Box<str>; 2] = ["never said".into(), "pay first".into()];
+        let error = UpstreamError::read(403, said.as_bytes(), &[]);
+        let failure = Failure::refused(StatusCode::FORBIDDEN, &HeaderMap::new(), error, &keywords);
+        let expected = Evidence { status: 403, kind: String::new(), code: "no_money".into(), keyword: "pay first".into() };
+        assert_eq!((failure.evidence, failure.detail.as_str()), (Some(expected), ""));
+    }
+
+    #[test]
     fn a_busy_upstream_may_say_for_how_long() {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, "1.5".parse().unwrap());
-        let failure = Failure::refused(StatusCode::TOO_MANY_REQUESTS, &headers, UpstreamError::read(429, b"", &[]));
+        let failure = Failure::refused(StatusCode::TOO_MANY_REQUESTS, &headers, UpstreamError::read(429, b"", &[]), &[]);
         let wait = Some(Duration::from_millis(1_500));
         assert_eq!((failure.retry, failure.refusal.retry_after), (Retry::NextAfter(wait), wait));
         for odd in ["-1", "nan", "inf", "1e30", "Wed, 21 Oct 2015 07:28:00 GMT", ""] {

@@ -32,6 +32,7 @@ pub use self::failure::refusal_inside;
 use self::failure::{Failure, Retry};
 pub use self::seen::{Evidence, Seen, Told};
 pub use self::timing::Timing;
+use crate::admit::limits;
 use crate::app::RelayApp;
 use crate::error::Refusal;
 use crate::ingress::Call;
@@ -49,8 +50,8 @@ pub struct Journey {
     pub payload: Payload,
     /// What of the caller's head may matter upstream.
     pub hints: Hints,
-    /// How relays behave.
-    pub settings: RelaySettings,
+    /// How it is to be answered.
+    pub terms: Terms,
     /// Who may be tried.
     pub plan: Plan,
     /// Chance, for choices and waits.
@@ -61,8 +62,43 @@ pub struct Journey {
     pub deadline: Option<Instant>,
     /// The caller has a status already: no further attempt.
     pub is_committed: Arc<AtomicBool>,
+    /// Whether the caller is still there, and what is to happen should it leave.
+    pub parting: Arc<Parting>,
+}
+
+/// How a request is to be answered.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// How relays behave.
+    pub settings: RelaySettings,
     /// The caller may know which channel answers.
     pub shows_channel: bool,
+    /// The output limit to send upstream for each answer, in tokens. `None`: the caller's own.
+    pub output_limit: Option<u32>,
+}
+
+/// What a caller's leaving means for the attempt that runs.
+#[derive(Debug, Default)]
+pub struct Parting {
+    has_left: AtomicBool,
+    drains: AtomicBool,
+}
+
+impl Parting {
+    /// Whether the answer is to be read on without its caller, for its usage.
+    #[must_use]
+    pub fn drains(&self) -> bool {
+        self.drains.load(Ordering::Relaxed)
+    }
+
+    /// The caller left: no further attempt.
+    pub fn leave(&self) {
+        self.has_left.store(true, Ordering::Relaxed);
+    }
+
+    fn attempt(&self, candidate: &Candidate) {
+        self.drains.store(candidate.channel.policy.drains, Ordering::Relaxed);
+    }
 }
 
 /// What of the caller's request line and headers may matter upstream.
@@ -102,7 +138,7 @@ impl Journey {
     pub fn new(
         app: &RelayApp,
         call: &Call<'_>,
-        (settings, shows_channel): (RelaySettings, bool),
+        terms: Terms,
         (request, payload): (Arc<Request>, Payload),
         (plan, rng): (Plan, SmallRng),
         is_committed: Arc<AtomicBool>,
@@ -115,13 +151,13 @@ impl Journey {
             request,
             payload,
             hints: call.hints(),
-            settings,
+            terms,
             plan,
             rng,
             has_waited: false,
             deadline,
             is_committed,
-            shows_channel,
+            parting: Arc::default(),
         }
     }
 
@@ -132,6 +168,7 @@ impl Journey {
         self.app.engine.retries.earn();
         loop {
             self.app.engine.ejections.begins(candidate.id(), self.model(), self.now());
+            self.parting.attempt(&candidate);
             let failure = match self.attempt(&candidate, &mut bill).await {
                 Ok(good) => {
                     self.app.engine.ejections.succeeded(candidate.id(), self.model());
@@ -141,7 +178,8 @@ impl Journey {
                 Err(failure) => failure,
             };
             self.note(&candidate, &failure, retries);
-            match self.next(&candidate, &failure, retries).await {
+            let next = self.next(&candidate, &failure, retries).await;
+            match limits::next_within(bill.kept(), &mut self.plan, &mut self.rng, next).await.ok() {
                 Some(next) => candidate = next,
                 None => return Answered { outcome: Err(Box::new(failure.refusal)), bill },
             }
@@ -151,7 +189,7 @@ impl Journey {
 
     /// Who is tried next, after the wait that is due; `None` to leave it at this failure.
     async fn next(&mut self, failed: &Candidate, failure: &Failure, retries: u32) -> Option<Candidate> {
-        if self.is_committed.load(Ordering::Relaxed) || retries >= self.settings.retry_times {
+        if self.is_settled() || retries >= self.terms.settings.retry_times {
             return None;
         }
         let wanted = match failure.retry {
@@ -170,8 +208,13 @@ impl Journey {
         if !wait.is_zero() {
             sleep(wait).await;
         }
-        // The caller may have been given its status while we waited.
-        (!self.is_committed.load(Ordering::Relaxed)).then_some(next)
+        // The caller may have been given its status while we waited, or have left.
+        (!self.is_settled()).then_some(next)
+    }
+
+    /// Whether nobody is to be asked any more, whatever comes of the attempt that runs.
+    fn is_settled(&self) -> bool {
+        self.is_committed.load(Ordering::Relaxed) || self.parting.has_left.load(Ordering::Relaxed)
     }
 
     /// Nobody else is left: an upstream that is busy for a moment, and says so, is worth that moment once.
@@ -225,6 +268,7 @@ impl Journey {
             self.app.metrics.requests.ejections.increment();
         }
         if self.app.engine.may_notice(id) {
+            let said = failure.evidence.as_ref();
             warn!(
                 channel.id = %id,
                 channel.key.id = %candidate.key.id,
@@ -232,6 +276,8 @@ impl Journey {
                 status = failure.status,
                 error = failure.word,
                 detail = failure.detail,
+                upstream.error_type = said.map(|said| said.kind.as_str()),
+                upstream.error_code = said.map(|said| said.code.as_str()),
                 left_out = is_ejected,
                 "channel {id} did not answer a request: {}",
                 failure.word

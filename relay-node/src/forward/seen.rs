@@ -11,8 +11,6 @@ use crate::plan::ejection::Way;
 const MAX_EVIDENCE: usize = 8;
 /// Channels and keys that are told of at once; more are told of when they are seen again.
 const MAX_WAYS: usize = 500;
-/// Letters of a message that are told.
-pub(super) const MESSAGE_CHARS: usize = 256;
 
 /// What was seen since the last telling. Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -31,24 +29,17 @@ pub struct Told {
     pub evidence: Vec<Evidence>,
 }
 
-/// What an upstream said, masked and short.
-#[derive(Clone, PartialEq, Eq)]
+/// What an upstream said, in words that are no text of anybody's.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     /// The status it answered with, or what an error sent with 200 stands for.
     pub status: u16,
-    /// The provider's `type`; empty: none.
+    /// The provider's `type`, if it is a word; empty: none.
     pub kind: String,
-    /// The provider's `code`; empty: none.
+    /// The provider's `code`, if it is a word; empty: none.
     pub code: String,
-    /// The provider's message.
-    pub message: String,
-}
-
-impl std::fmt::Debug for Evidence {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The message may repeat parts of a prompt.
-        f.debug_struct("Evidence").field("status", &self.status).field("code", &self.code).finish_non_exhaustive()
-    }
+    /// The keyword of the site that is in the provider's message; empty: none.
+    pub keyword: String,
 }
 
 impl Seen {
@@ -97,8 +88,7 @@ mod tests {
     fn what_is_seen_is_told_once_and_bounded() {
         let seen = Seen::default();
         let way = |id| (ChannelId::new(id), ChannelKeyId::new(id));
-        let said = || Evidence { status: 401, kind: String::new(), code: "x".into(), message: "a prompt".into() };
-        assert!(!format!("{:?}", said()).contains("prompt"));
+        let said = || Evidence { status: 401, kind: String::new(), code: "x".into(), keyword: String::new() };
         seen.succeeded(way(1));
         seen.failed(way(1), false, None);
         for _ in 0..20 {

@@ -21,7 +21,7 @@ pub struct Timing {
     pub ping_every: Duration,
     /// How long an upstream that has sent its last event may take to end the stream.
     pub trailing: Duration,
-    /// How long a stream without its caller is read on, where its channel wants that.
+    /// How long an answer without its caller is read on, where its channel wants that.
     pub drain: Duration,
     /// How long an error's body is read for.
     pub error_body: Duration,

@@ -91,7 +91,10 @@ pub(super) fn passed_headers(headers: &HeaderMap) -> HeaderMap {
 
 pub(super) fn upstream_request_id(headers: &HeaderMap) -> Option<String> {
     let id = REQUEST_ID_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok())?;
-    (id.len() <= REQUEST_ID_BYTES && !id.is_empty()).then(|| id.to_owned())
+    // a name, and no text that may repeat what a caller said
+    let is_name =
+        id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'='));
+    (is_name && id.len() <= REQUEST_ID_BYTES && !id.is_empty()).then(|| id.to_owned())
 }
 
 /// The beginning of a body, as far as it comes in time.

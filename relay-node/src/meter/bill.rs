@@ -1,5 +1,7 @@
 //! The guard of a request's money: it holds the reservation and the open record, gathers the figures, and settles exactly once.
 
+mod follow;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,8 +13,10 @@ use sluice_telemetry::chain::Chain;
 use tokio::time::Instant;
 use tracing::error;
 
-use super::{Measured, Tally};
+use super::{Measured, RecentLengths, Tally};
+use crate::admit::limits::Kept;
 use crate::error::{Kind, Refusal};
+use crate::hold::{Follow, Held};
 use crate::observed::Observed;
 use crate::quota::{Due, Reservation};
 use crate::spool::{OpenRecord, Permit};
@@ -29,18 +33,24 @@ const CALLER_GONE: &str = "client_disconnected";
 pub struct Opening {
     /// Everything known of the request at this point.
     pub intent: RequestRecord,
-    /// The money set aside.
-    pub reservation: Reservation,
+    /// The money set aside, and what it goes for.
+    pub held: Held,
+    /// What it took from limits.
+    pub kept: Kept,
     /// Room for the final record.
     pub permit: Permit,
     /// What usage is priced with.
     pub rate: Rate,
     /// Estimate of the prompt, in tokens.
     pub prompt: u64,
+    /// How many answers were asked for.
+    pub choices: u32,
     /// When the request came in.
     pub started: Now,
     /// Reads the time at the end.
     pub clock: Clock,
+    /// Learns how long the answer was.
+    pub lengths: RecentLengths,
 }
 
 /// How a request ended.
@@ -67,11 +77,16 @@ pub struct Counted {
 #[derive(Debug)]
 pub struct Bill {
     unsettled: Option<Unsettled>,
+    kept: Kept,
     rate: Rate,
     tally: Tally,
     prompt: u64,
+    choices: u32,
     started: Now,
     clock: Clock,
+    lengths: RecentLengths,
+    /// How its output is followed, where more is held for as it comes.
+    follow: Option<Follow>,
     attempt_began: Option<Instant>,
     noted: Noted,
     /// The caller has status 200: the beginning of an answer, or a ping.
@@ -99,7 +114,8 @@ impl Bill {
     /// # Errors
     /// When the spool cannot be written. Nothing is held and nothing is on record then.
     pub fn open(opening: Opening, mut observed: Observed) -> Result<Box<Self>, Refusal> {
-        let Opening { intent, reservation, permit, rate, prompt, started, clock } = opening;
+        let Opening { intent, held, kept, permit, rate, prompt, choices, started, clock, lengths } = opening;
+        let Held { mut reservation, follow, .. } = held;
         let spool = permit.open(&intent).map_err(|error| {
             error!(error = %Chain(&error), "cannot record a request, refusing it");
             let refusal = Refusal::new(Kind::SpoolFull, "the relay cannot record the request, try again");
@@ -107,16 +123,36 @@ impl Bill {
             refusal
         })?;
         let tally = Tally::new(intent.model.as_str());
+        reservation.recorded(spool.number());
         let unsettled = Some(Unsettled { record: intent, reservation, spool });
         let noted = Noted { at: Instant::now(), output: 0 };
-        let is_committed = Arc::default();
-        Ok(Box::new(Self { unsettled, rate, tally, prompt, started, clock, attempt_began: None, noted, is_committed, observed }))
+        Ok(Box::new(Self {
+            unsettled,
+            kept,
+            rate,
+            tally,
+            prompt,
+            choices,
+            started,
+            clock,
+            lengths,
+            follow,
+            attempt_began: None,
+            noted,
+            is_committed: Arc::default(),
+            observed,
+        }))
     }
 
     /// Whether the caller has a status already, for whoever gives it one and whoever must know.
     #[must_use]
     pub fn commitment(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_committed)
+    }
+
+    /// What it took from limits, for whoever tries the next channel.
+    pub fn kept(&mut self) -> &mut Kept {
+        &mut self.kept
     }
 
     /// The figures of the running attempt.
@@ -145,6 +181,7 @@ impl Bill {
         let spent = self.attempt_began.map_or(Duration::ZERO, |began| began.elapsed());
         self.observed.attempt(provider, word);
         if !word.is_empty() {
+            self.kept.failed();
             self.attempt_began = None;
             self.observed.upstream_time += spent;
             self.tally.reset();
@@ -224,11 +261,18 @@ impl Bill {
         record.usage = measured.usage;
         record.usage_estimated = measured.is_estimated;
         record.quota = quota;
+        record.held = reservation.held();
         record.outcome = outcome;
         record.status = status;
         code.clone_into(&mut record.error_code);
         record.total_millis = self.clock.read().boot_millis.saturating_sub(self.started.boot_millis);
         self.observed.settled(&record);
+        self.kept.settle(&measured.usage, status);
+        let output = measured.usage.total_output();
+        // one that was told where to end says nothing about the model
+        if outcome == Outcome::Completed && output > 0 && record.output_limit.is_none() {
+            self.lengths.learn(record.model.as_str(), output / u64::from(self.choices.max(1)));
+        }
         let is_answered = outcome != Outcome::Failed && self.tally.began;
         reservation.settle(Due { quota, is_answered }, |charges| {
             record.charges = charges;

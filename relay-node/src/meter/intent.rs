@@ -5,9 +5,9 @@ use sluice_routing::Candidate;
 use sluice_snapshot::Table;
 
 use crate::admit::Admitted;
+use crate::hold::Held;
 use crate::ingress::Call;
 use crate::ingress::request::Asked;
-use crate::quota::Reservation;
 
 /// The intent: what is charged to whom should this process die before the end.
 #[must_use]
@@ -17,16 +17,16 @@ pub fn intent(
     admitted: &Admitted,
     asked: &Asked,
     first: &Candidate,
-    reservation: &Reservation,
+    held: &Held,
 ) -> RequestRecord {
     let facts = asked.request.facts();
     RequestRecord {
         request_id: call.stamp.request_id.clone(),
         user_id: admitted.caller.user.id,
         token_id: admitted.caller.token.id,
-        charges: reservation.charges(),
+        charges: held.reservation.charges(),
         quota: Quota::ZERO,
-        held: reservation.held(),
+        held: held.reservation.held(),
         config_lineage: table.version.lineage.clone(),
         config_seq: table.version.seq,
         model: facts.model.clone(),
@@ -47,5 +47,6 @@ pub fn intent(
         attempts: Vec::new(),
         client_ip: call.client.to_string(),
         upstream_request_id: String::new(),
+        output_limit: held.output_limit,
     }
 }

@@ -4,10 +4,12 @@
 
 mod bill;
 mod intent;
+mod lengths;
 mod prompt;
 mod tally;
 
 pub use bill::{Bill, Counted, Ending, Opening};
 pub use intent::intent;
+pub use lengths::RecentLengths;
 pub use prompt::{Counter, Counting, estimate};
 pub use tally::{Measured, Tally};

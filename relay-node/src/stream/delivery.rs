@@ -6,7 +6,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Response};
 use sluice_dialect::openai::{Answer, Reported, Request};
 
-use super::pump::{Forwarding, Pump};
+use super::drains::Forwarding;
+use super::pump::Pump;
 use crate::forward::{Journey, Opened, Timing, Whole};
 use crate::ingress::reply::{self, Stamp};
 use crate::meter::{Bill, Counted, Counter, Counting, Ending, Tally};
@@ -27,6 +28,8 @@ pub struct Delivery {
     /// Whether the caller is to get a usage frame even if the upstream sends none.
     pub owes_usage: bool,
     shows_channel: bool,
+    /// The limit that was sent upstream in place of the caller's, in tokens.
+    output_limit: Option<u32>,
     counter: Counter,
     /// The request, as long as its prompt may have to be counted.
     request: Option<Arc<Request>>,
@@ -41,8 +44,9 @@ impl Delivery {
         Self {
             stamp,
             timing: journey.app.engine.timing,
-            owes_usage: facts.include_usage || journey.settings.enforce_include_usage,
-            shows_channel: journey.shows_channel,
+            owes_usage: facts.include_usage || journey.terms.settings.enforce_include_usage,
+            shows_channel: journey.terms.shows_channel,
+            output_limit: journey.terms.output_limit,
             counter: journey.app.engine.counter.clone(),
             request: is_kept.then(|| Arc::clone(&journey.request)),
         }
@@ -53,20 +57,22 @@ impl Delivery {
     pub fn stream(self, mut opened: Opened, bill: Box<Bill>) -> Response<Body> {
         let channel = self.shows_channel.then_some(opened.channel);
         let passed = std::mem::take(&mut opened.headers);
-        reply::stream(Pump::running(opened, bill, self), passed, channel)
+        let output_limit = self.output_limit;
+        reply::limited(reply::stream(Pump::running(opened, bill, self), passed, channel), output_limit)
     }
 
     /// A stream that nobody has begun yet, as answer: the caller is pinged until somebody does.
     #[must_use]
-    pub(crate) fn waiting(self, forwarding: Forwarding) -> Response<Body> {
-        reply::stream(Pump::waiting(forwarding, self), HeaderMap::new(), None)
+    pub fn waiting(self, forwarding: Forwarding) -> Response<Body> {
+        let output_limit = self.output_limit;
+        reply::limited(reply::stream(Pump::waiting(forwarding, self), HeaderMap::new(), None), output_limit)
     }
 
     /// An answer in one piece, settled. Without a usage report it is counted first.
     pub async fn whole(self, whole: Whole, bill: Box<Bill>) -> Response<Body> {
         self.settle_whole(&whole, bill).await;
         let channel = self.shows_channel.then_some(whole.channel);
-        reply::whole(whole, channel)
+        reply::limited(reply::whole(whole, channel), self.output_limit)
     }
 
     /// Begins to count the prompt exactly; `None` where its estimate has to do.
@@ -78,12 +84,7 @@ impl Delivery {
     async fn settle_whole(&self, whole: &Whole, mut bill: Box<Bill>) {
         let mut counted = Counted::default();
         let tally = bill.tally();
-        if tally.saw_output && !matches!(tally.reported, Reported::Counted(_)) {
-            if whole.answer.size_bytes() > LONG_BYTES {
-                estimate_elsewhere(&whole.answer, tally).await;
-            } else {
-                tally.counts = whole.answer.visit_output(&mut |text| tally.push(text));
-            }
+        if estimate(&whole.answer, tally).await {
             let model = self.request.as_ref().map(|request| request.facts().model.as_str());
             if let Some(counting) = self.count_prompt() {
                 counted.prompt = counting.await;
@@ -94,6 +95,19 @@ impl Delivery {
         }
         bill.settle(Ending::Completed(whole.status.as_u16(), counted));
     }
+}
+
+/// Estimates the output of an answer in one piece, where its upstream reported no usage. `false`: there is nothing to estimate.
+pub(super) async fn estimate(answer: &Answer, tally: &mut Tally) -> bool {
+    if !tally.saw_output || matches!(tally.reported, Reported::Counted(_)) {
+        return false;
+    }
+    if answer.size_bytes() > LONG_BYTES {
+        estimate_elsewhere(answer, tally).await;
+    } else {
+        tally.counts = answer.visit_output(&mut |text| tally.push(text));
+    }
+    true
 }
 
 /// Estimates a long answer's output.

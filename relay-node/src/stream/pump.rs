@@ -1,8 +1,9 @@
 //! A streamed answer as the body of a response.
 //!
-//! The states follow each other in this order: waiting (the caller has been pinged, nobody has answered yet) → running → counting
-//! (the usage is missing and counted elsewhere) → closing (settled; the last frames go out) → trailing (the caller has everything, the
-//! upstream has not closed yet) → over. Dropping it in any state ends the upstream request; an unsettled bill settles itself.
+//! The states follow each other in this order: waiting (the caller has been pinged, nobody has answered yet) → running ⇄ extending (the
+//! output has used up what is held for, and nothing is read before more is) → counting (the usage is missing and counted elsewhere) →
+//! closing (settled; the last frames go out) → trailing (the caller has everything, the upstream has not closed yet) → over. Dropping it
+//! in any state ends the upstream request, unless its channel has it read on; an unsettled bill settles itself.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -18,7 +19,7 @@ use sluice_upstream::ReadError;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::delivery::Delivery;
-use super::drains::Drains;
+use super::drains::{Drains, Forwarding};
 use super::reader::{Reader, Step};
 use crate::error::{Kind, Refusal};
 use crate::forward::{Answered, Good, Opened, refusal_inside};
@@ -29,9 +30,6 @@ const PING: Bytes = Bytes::from_static(b": PING\n\n");
 
 /// Frames that came together go out together up to this size, in bytes.
 const TOGETHER_BYTES: usize = 16 << 10;
-
-/// A request on its way, which may take long.
-pub(super) type Forwarding = Pin<Box<dyn Future<Output = Answered> + Send>>;
 
 /// A streamed answer.
 pub struct Pump {
@@ -49,6 +47,7 @@ pub struct Pump {
 enum State {
     Waiting(Forwarding),
     Running(Box<Running>),
+    Extending(Extending),
     Counting(Box<Running>, Counting, Option<Bytes>),
     Closing(Option<Reader>),
     Trailing(Reader, Pin<Box<Sleep>>),
@@ -61,6 +60,9 @@ struct Running {
     end: Option<Step>,
     drains: Option<Drains>,
 }
+
+/// A stream that waits for money, and whether there is more. Dropped with it, the stream is not read on: nothing pays for that.
+type Extending = Pin<Box<dyn Future<Output = (Box<Running>, Result<(), Refusal>)> + Send>>;
 
 /// What a look at the state led to.
 enum Moved {
@@ -101,8 +103,17 @@ impl Pump {
     fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
         match &mut self.state {
             State::Waiting(forwarding) => {
-                let answered = ready!(forwarding.as_mut().poll(cx));
+                let answered = ready!(Pin::new(forwarding).poll(cx));
                 self.answered(answered);
+                Poll::Ready(Moved::On)
+            }
+            State::Running(running) if running.end.is_none() && running.bill.is_used_up() => {
+                self.extend();
+                Poll::Ready(Moved::On)
+            }
+            State::Extending(extending) => {
+                let (running, extended) = ready!(extending.as_mut().poll(cx));
+                self.extended(running, extended);
                 Poll::Ready(Moved::On)
             }
             State::Running(running) => {
@@ -153,12 +164,29 @@ impl Pump {
         }
     }
 
+    /// The output has used up what is held for: more is set aside before more is read.
+    fn extend(&mut self) {
+        let State::Running(mut running) = std::mem::replace(&mut self.state, State::Over) else { return };
+        self.state = State::Extending(Box::pin(async move {
+            let extended = running.bill.extend().await;
+            (running, extended)
+        }));
+    }
+
+    fn extended(&mut self, mut running: Box<Running>, extended: Result<(), Refusal>) {
+        match extended {
+            Ok(()) => self.state = State::Running(running),
+            Err(refusal) => self.break_off(&mut running.bill, &refusal),
+        }
+    }
+
     /// What a step means for the caller: a frame, or a change of state.
     fn stepped(&mut self, step: Step) -> Moved {
         let State::Running(running) = &mut self.state else { return Moved::On };
         let refusal = match step {
             Step::Forward(frame) => {
                 running.bill.note_progress();
+                running.bill.look_ahead();
                 return Moved::Frame(frame);
             }
             Step::Done(last) => {
@@ -199,6 +227,7 @@ impl Pump {
         }
         if let State::Running(running) = &mut self.state {
             running.bill.note_progress();
+            running.bill.look_ahead();
         }
         together.freeze()
     }
@@ -206,7 +235,7 @@ impl Pump {
     fn frame_at_hand(&mut self) -> Option<Bytes> {
         let queued = self.queue.pop_front();
         let State::Running(running) = &mut self.state else { return queued };
-        if queued.is_some() || running.end.is_some() {
+        if queued.is_some() || running.end.is_some() || running.bill.is_used_up() {
             return queued;
         }
         match running.reader.step_at_hand(running.bill.tally())? {
@@ -251,7 +280,7 @@ impl Pump {
 
     /// A ping, when nothing was sent for long enough and the end is not reached.
     fn poll_ping(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        if !matches!(self.state, State::Waiting(_) | State::Running(_)) {
+        if !matches!(self.state, State::Waiting(_) | State::Running(_) | State::Extending(_)) {
             return Poll::Pending;
         }
         // The clock is read when waiting begins, not for every frame; a timer that fires too early is set again.

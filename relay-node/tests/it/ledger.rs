@@ -18,6 +18,7 @@ struct State {
     balances: HashMap<AccountId, i64>,
     frozen: Vec<AccountId>,
     is_away: bool,
+    is_low: bool,
     leases: i64,
 }
 
@@ -28,6 +29,11 @@ impl Ledger {
 
     pub fn freeze(&self, account: i64) {
         self.0.lock().frozen.push(AccountId::new(account));
+    }
+
+    /// Says of every balance that it is low.
+    pub fn run_low(&self) {
+        self.0.lock().is_low = true;
     }
 
     /// Answers nothing from here on.
@@ -55,20 +61,21 @@ impl Ledger {
             return Some(Err(Verdict::Frozen));
         }
         let Some(balance) = state.balances.get_mut(&demand.account) else { return Some(Err(Verdict::UnknownAccount)) };
-        // The need exactly: a test that counts money must know where it is.
-        let need = demand.need.get();
-        if need > *balance || need == 0 {
+        // The need exactly: a test that counts money must know where it is. Who makes do with less gets all there is.
+        let (need, wish) = (demand.need.get(), if demand.up_to_want { demand.want } else { demand.need });
+        let amount = wish.get().min(*balance);
+        if need > *balance || amount <= 0 {
             return Some(Err(Verdict::Exhausted { need: demand.need }));
         }
-        *balance -= need;
+        *balance -= amount;
         state.leases += 1;
         Some(Ok(Grant {
             grant_seq: demand.grant_seq,
             lease: LeaseId::new(state.leases),
             account: demand.account,
-            amount: Quota::clamped(need),
+            amount: Quota::clamped(amount),
             life_millis: 600_000,
-            low: false,
+            low: state.is_low,
         }))
     }
 }

@@ -5,7 +5,9 @@
 mod body;
 mod bounds;
 mod caller;
+mod holds;
 mod ledger;
+mod limits;
 mod misbehaviour;
 mod money;
 mod policies;

@@ -2,22 +2,27 @@
 //!
 //! Each row is played three times against the real simulator: with one channel and no retry, so that the bare outcome shows; with one
 //! channel and retries; and with a second channel that is well, which has to save what can be saved. An outcome reads `status code`, with
-//! `then code` for an error inside a stream, and `paid input+output` (`~` where the figures are ours). A token of input costs 1, one of
-//! output 3.
+//! `then code` for an error inside a stream. What is charged is worked out here from what the caller got, by `sluice_billing` alone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use sluice_domain::{Outcome, RequestRecord};
+use sluice_billing::{Estimator, Rate, Ratio, estimate, price};
+use sluice_domain::{Outcome, RequestRecord, Usage};
 use sluice_relay_node::forward::Timing;
 use sluice_testkit::simulator::{QueuedScenario, Scenario, Simulator, SimulatorConfig};
 
-use crate::relay::{TestRelay, World, channel};
+use crate::relay::{TestRelay, World, channel, ratios};
 
 const CHAT: &str = "/v1/chat/completions";
-/// What the simulator says when it is well: 7 words of ours, 4 of its own.
+/// What the simulator says when it is well: four words.
 const WELL: &str = "tokens=4";
+const WELL_WORDS: u64 = 4;
+/// What it is asked: seven words.
+const QUESTION: &str = "one two three four five six seven";
+const MODEL: &str = "mistral-large";
 
 /// One misbehaviour: its scenario, and what becomes of a stream and of a plain answer.
 struct Row {
@@ -27,23 +32,40 @@ struct Row {
     plain: Seen,
 }
 
-/// The outcome with one channel, and whether another channel helps.
+/// The outcome with one channel, what is paid for it, and whether another channel helps.
 struct Seen {
     alone: &'static str,
+    paid: Paid,
     saved: bool,
 }
 
+/// What is paid for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Paid {
+    /// Nothing: no answer began.
+    Nothing,
+    /// What the upstream reported: a token for each word of the question and of the answer.
+    Reported,
+    /// What was asked, and what the caller got of the answer, counted by weights.
+    Delivered,
+}
+
 const fn lost(alone: &'static str) -> Seen {
-    Seen { alone, saved: false }
+    Seen { alone, paid: Paid::Nothing, saved: false }
 }
 
 const fn saved(alone: &'static str) -> Seen {
-    Seen { alone, saved: true }
+    Seen { alone, paid: Paid::Nothing, saved: true }
 }
 
-const FINE: &str = "200 done, paid 7+4";
-/// The same answer where the upstream's figures are no good: counted by weights.
-const ESTIMATED: &str = "200 done, paid 17+6~";
+/// An answer that began. Nobody else can be asked then.
+const fn begun(alone: &'static str, paid: Paid) -> Seen {
+    Seen { alone, paid, saved: false }
+}
+
+const FINE: Seen = begun("200 done", Paid::Reported);
+/// The same answer where the upstream's figures are no good.
+const ESTIMATED: Seen = begun("200 done", Paid::Delivered);
 
 const ROWS: &[Row] = &[
     Row {
@@ -64,8 +86,8 @@ const ROWS: &[Row] = &[
         stream: saved("504 upstream_timeout"),
         plain: lost("504 upstream_timeout"),
     },
-    Row { name: "slow headers", scenario: "headers_delay_ms=150 tokens=4", stream: lost(FINE), plain: lost(FINE) },
-    Row { name: "slow first token", scenario: "first_token_delay_ms=150 tokens=4", stream: lost(FINE), plain: lost(FINE) },
+    Row { name: "slow headers", scenario: "headers_delay_ms=150 tokens=4", stream: FINE, plain: FINE },
+    Row { name: "slow first token", scenario: "first_token_delay_ms=150 tokens=4", stream: FINE, plain: FINE },
     Row {
         name: "hang before the first token",
         scenario: "hang after=0 tokens=4",
@@ -75,39 +97,34 @@ const ROWS: &[Row] = &[
     Row {
         name: "stall inside",
         scenario: "hang after=12 tokens=30",
-        stream: lost("200 then upstream_timeout, paid 17+16~"),
+        stream: begun("200 then upstream_timeout", Paid::Delivered),
         plain: lost("504 upstream_timeout"),
     },
     Row {
         name: "reset inside",
         scenario: "reset after=12 tokens=30",
-        stream: lost("200 then stream_truncated, paid 17+16~"),
+        stream: begun("200 then stream_truncated", Paid::Delivered),
         plain: saved("502 bad_response_body"),
     },
     Row {
         name: "closed inside",
         scenario: "truncate after=12 tokens=30",
-        stream: lost("200 then stream_truncated, paid 17+16~"),
+        stream: begun("200 then stream_truncated", Paid::Delivered),
         plain: saved("502 bad_response_body"),
     },
     Row {
         name: "ended inside",
         scenario: "close after=12 tokens=30",
-        stream: lost("200 then stream_truncated, paid 17+16~"),
+        stream: begun("200 then stream_truncated", Paid::Delivered),
         plain: saved("502 bad_response_body"),
     },
     Row {
         name: "missing terminator",
         scenario: "no_done tokens=4",
-        stream: lost("200 then stream_truncated, paid 7+4"),
-        plain: lost(FINE),
+        stream: begun("200 then stream_truncated", Paid::Reported),
+        plain: FINE,
     },
-    Row {
-        name: "malformed chunk",
-        scenario: "malformed after=3 tokens=4",
-        stream: lost(FINE),
-        plain: saved("502 bad_response_body"),
-    },
+    Row { name: "malformed chunk", scenario: "malformed after=3 tokens=4", stream: FINE, plain: saved("502 bad_response_body") },
     Row {
         name: "200 with an error",
         scenario: "error_body",
@@ -123,7 +140,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "error event inside",
         scenario: "error_event after=12 tokens=30",
-        stream: lost("200 then server_error, paid 17+16~"),
+        stream: begun("200 then server_error", Paid::Delivered),
         plain: saved("502 server_error"),
     },
     Row { name: "429", scenario: "429", stream: saved("429 rate_limit_exceeded"), plain: saved("429 rate_limit_exceeded") },
@@ -146,23 +163,18 @@ const ROWS: &[Row] = &[
         name: "document for a stream",
         scenario: "json_for_stream tokens=4",
         stream: saved("502 bad_response_body"),
-        plain: lost(FINE),
+        plain: FINE,
     },
-    Row {
-        name: "stream for a document",
-        scenario: "stream_for_json tokens=4",
-        stream: lost(FINE),
-        plain: saved("502 bad_response"),
-    },
+    Row { name: "stream for a document", scenario: "stream_for_json tokens=4", stream: FINE, plain: saved("502 bad_response") },
     Row {
         name: "oversized",
         scenario: "oversized bytes=3000000",
         stream: saved("502 bad_response_body"),
         plain: saved("502 bad_response_body"),
     },
-    Row { name: "negative usage", scenario: "usage=negative tokens=4", stream: lost(ESTIMATED), plain: lost(ESTIMATED) },
-    Row { name: "absurd usage", scenario: "usage=absurd tokens=4", stream: lost(ESTIMATED), plain: lost(ESTIMATED) },
-    Row { name: "no usage", scenario: "usage=missing tokens=4", stream: lost(ESTIMATED), plain: lost(ESTIMATED) },
+    Row { name: "negative usage", scenario: "usage=negative tokens=4", stream: ESTIMATED, plain: ESTIMATED },
+    Row { name: "absurd usage", scenario: "usage=absurd tokens=4", stream: ESTIMATED, plain: ESTIMATED },
+    Row { name: "no usage", scenario: "usage=missing tokens=4", stream: ESTIMATED, plain: ESTIMATED },
 ];
 
 fn simulator(scenario: &str) -> Simulator {
@@ -183,7 +195,7 @@ async fn relay(bad: &str, other: Option<&str>, retries: &'static str) -> TestRel
     world.channels[0].priority = 10;
     world.channels.extend(other.map(|other| channel(2, other)));
     for channel in &mut world.channels {
-        channel.model_mapping.insert("mistral-large".into(), "sim-plain".into());
+        channel.model_mapping.insert(MODEL.into(), "sim-plain".into());
     }
     world.settings = vec![("retry_times", retries)];
     let answer = Some(Duration::from_millis(1_500));
@@ -193,22 +205,54 @@ async fn relay(bad: &str, other: Option<&str>, retries: &'static str) -> TestRel
     world.start().await
 }
 
-async fn outcome(relay: &TestRelay, is_stream: bool) -> (String, RequestRecord) {
-    let body = json!({"model": "mistral-large", "stream": is_stream,
-        "messages": [{"role": "user", "content": "one two three four five six seven"}]});
+async fn outcome(relay: &TestRelay, is_stream: bool, paid: Paid) -> (String, RequestRecord) {
+    let body = json!({"model": MODEL, "stream": is_stream, "messages": [{"role": "user", "content": QUESTION}]});
     let answer = relay.caller().post(CHAT, &body).await;
-    let seen = match answer.status.as_u16() {
-        200 if is_stream => ending(&answer.text()),
-        200 => "200 done".to_owned(),
-        status => format!("{status} {}", word(&answer.json()["error"])),
+    let (seen, said) = match answer.status.as_u16() {
+        200 if is_stream => (ending(&answer.text()), said_in(&answer.text())),
+        200 => ("200 done".to_owned(), text_of(&answer.json()["choices"][0]["message"]["content"])),
+        status => (format!("{status} {}", word(&answer.json()["error"])), String::new()),
     };
     let record = relay.record().await;
-    let (input, output) = (record.usage.total_input(), record.usage.total_output());
-    let paid = format!("paid {input}+{output}{}", if record.usage_estimated { "~" } else { "" });
-    assert_eq!(record.quota.get(), i64::try_from(input + 3 * output).unwrap(), "the price of what is paid for");
+    let (usage, is_estimated) = expected(paid, &said);
+    assert_eq!((record.usage, record.usage_estimated), (usage, is_estimated), "{seen}, {paid:?}: {said:?}");
+    assert_eq!(record.quota, price(&rate(), &usage, &[]).unwrap(), "the price of what is paid for");
     let charged: i64 = record.charges.iter().map(|charge| charge.amount.get()).sum();
     assert_eq!(charged, record.quota.get(), "what is charged is the price");
-    (if record.quota.is_zero() { seen } else { format!("{seen}, {paid}") }, record)
+    (seen, record)
+}
+
+/// The price the relay is told: a unit for a token of input, three for one of output.
+fn rate() -> Rate {
+    Rate::new(Arc::new(ratios("1", "3")), Ratio::ONE)
+}
+
+/// What has to be paid for, of an answer of which the caller got so much, and whether it is counted here.
+fn expected(paid: Paid, said: &str) -> (Usage, bool) {
+    let words = |text: &str| text.split_whitespace().count() as u64;
+    match paid {
+        Paid::Nothing => (Usage::default(), false),
+        Paid::Reported => (Usage { input: words(QUESTION), output: WELL_WORDS, ..Usage::default() }, false),
+        Paid::Delivered => {
+            let mut prompt = Estimator::for_model(MODEL);
+            for text in ["user", QUESTION] {
+                prompt.push(text);
+                prompt.separate();
+            }
+            let input = prompt.finish() + estimate::prompt_overhead(1, 0, 0);
+            (Usage { input, output: estimate::estimate(MODEL, said), ..Usage::default() }, true)
+        }
+    }
+}
+
+/// The content of a stream, as far as it can be read.
+fn said_in(text: &str) -> String {
+    let events = text.split("\n\n").filter_map(|event| serde_json::from_str::<Value>(event.trim().strip_prefix("data: ")?).ok());
+    events.map(|event| text_of(&event["choices"][0]["delta"]["content"])).collect()
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// How a stream ended: with its terminator, or with an error and nothing after it.
@@ -237,7 +281,7 @@ async fn play((row, is_stream): (&Row, bool)) -> Vec<String> {
     let bad_url = bad.as_ref().map_or_else(nobody, Simulator::base_url);
     let well = simulator(WELL);
 
-    let (seen, record) = outcome(&relay(&bad_url, None, "0").await, is_stream).await;
+    let (seen, record) = outcome(&relay(&bad_url, None, "0").await, is_stream, expected.paid).await;
     if seen != expected.alone {
         failures.push(format!("{label}: {seen:?}, not {:?}", expected.alone));
     }
@@ -246,11 +290,11 @@ async fn play((row, is_stream): (&Row, bool)) -> Vec<String> {
     assert_eq!(record.outcome == Outcome::Completed, is_good, "{label}: {seen}");
 
     // alone, retries change nothing: the last candidate is asked, and not twice in one request
-    let (again, record) = outcome(&relay(&bad_url, None, "2").await, is_stream).await;
+    let (again, record) = outcome(&relay(&bad_url, None, "2").await, is_stream, expected.paid).await;
     assert_eq!((again, record.attempts.len()), (seen.clone(), 1), "{label}");
 
-    let (helped, record) = outcome(&relay(&bad_url, Some(&well.base_url()), "2").await, is_stream).await;
-    let (wanted, attempts) = if expected.saved { (FINE, 2) } else { (&seen[..], 1) };
+    let (wanted, paid, attempts) = if expected.saved { (FINE.alone, FINE.paid, 2) } else { (&seen[..], expected.paid, 1) };
+    let (helped, record) = outcome(&relay(&bad_url, Some(&well.base_url()), "2").await, is_stream, paid).await;
     if helped != wanted || record.attempts.len() != attempts {
         failures.push(format!("{label}, with another channel: {helped:?} after {}, not {wanted:?}", record.attempts.len()));
     }

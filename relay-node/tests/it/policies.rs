@@ -79,6 +79,56 @@ async fn a_stream_whose_caller_left_is_read_on_for_its_usage_where_a_channel_wan
 }
 
 #[tokio::test]
+async fn an_answer_that_has_not_begun_when_its_caller_leaves_is_waited_for_where_a_channel_wants_that() {
+    for (stream, drains) in [(false, false), (false, true), (true, false), (true, true)] {
+        let upstream = simulator();
+        upstream.queue(Scenario { tokens: Some(30), first_token_delay_ms: 300, ..Scenario::default() });
+        let mut world = World::with_upstream(&upstream.base_url());
+        world.channels[0].policy.drains = drains;
+        let relay = world.start().await;
+        let (caller, body) = (relay.caller(), asked(stream));
+        let arrived = async {
+            while upstream.stats().in_flight == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            answer = caller.post(CHAT, &body) => panic!("{}", answer.text()),
+            () = arrived => {}
+        }
+        let record = relay.record().await;
+        let entry = upstream.wait_for(1).await.remove(0);
+        assert_eq!((record.outcome, record.status), (Outcome::Aborted, 0), "stream: {stream}, drains: {drains}");
+        let paid = if drains { (2, 30) } else { (0, 0) };
+        assert_eq!((record.usage.input, record.usage.output), paid, "stream: {stream}, drains: {drains}");
+        assert_eq!(entry.ending == Ending::Completed, drains, "stream: {stream}: {:?}", entry.ending);
+        assert_eq!(record.quota.is_positive(), drains);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_again_for_a_caller_who_left() {
+    let (bad, well) = (simulator(), simulator());
+    bad.queue(Scenario { headers_delay_ms: 300, ..Scenario::status(500) });
+    let mut world = two(&bad, &well);
+    world.channels[0].policy.drains = true;
+    let relay = world.start().await;
+    let (caller, body) = (relay.caller(), asked(false));
+    let arrived = async {
+        while bad.stats().in_flight == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        answer = caller.post(CHAT, &body) => panic!("{}", answer.text()),
+        () = arrived => {}
+    }
+    let record = relay.record().await;
+    assert_eq!((record.outcome, channels_of(&record), record.quota.get()), (Outcome::Aborted, vec![1], 0));
+    assert_eq!(well.stats().received, 0);
+}
+
+#[tokio::test]
 async fn a_key_that_was_refused_is_tried_last_from_then_on() {
     let upstream = Simulator::start(SimulatorConfig { keys: vec!["the-good-key".into()], ..SimulatorConfig::default() });
     let mut world = World::with_upstream(&upstream.base_url());

@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sluice_billing::{ModelPrice, Ratio};
 use sluice_domain::{
-    AccountId, ChannelId, ChannelKeyId, Clock, Epoch, GroupName, ModelName, NodeId, Now, Record, RequestRecord, Role, Status,
-    TokenId, UnixMillis, UserId,
+    AccountId, ChannelId, ChannelKeyId, Clock, Epoch, GroupName, Limits, ModelName, NodeId, Now, Record, RequestRecord, Role,
+    Status, TokenId, UnixMillis, UserId,
 };
+use sluice_limits::{Limiter, Redis, RedisSettings, Setup, Shared};
 use sluice_providers::Catalog;
+use sluice_relay_node::admit::keeping;
 use sluice_relay_node::budget::ByteBudget;
 use sluice_relay_node::chance::Chance;
 use sluice_relay_node::config::{NodeOptions, Options, RequestOptions, Settings};
 use sluice_relay_node::forward::{Engine, Timing};
-use sluice_relay_node::ingress::listen::{ListenSettings, serve};
 use sluice_relay_node::metrics::Metrics;
 use sluice_relay_node::quota::Quotas;
 use sluice_relay_node::spool::{BatchLimits, Spool, SpoolSettings};
@@ -25,6 +27,7 @@ use sluice_sealed::DigestKey;
 use sluice_snapshot::{
     Channel, ChannelKey, Group, Price, Resource, Setting, Snapshot, StateHash, Table, Token, Upsert, User, Version,
 };
+use sluice_telemetry::listen::{ListenSettings, routed, serve};
 use sluice_telemetry::metrics::Registry;
 use sluice_telemetry::tasks::Tasks;
 use sluice_testkit::client::Caller;
@@ -63,6 +66,12 @@ pub struct World {
     pub budget_bytes: usize,
     /// Whether the control plane said anything yet.
     pub is_configured: bool,
+    /// How much of some models all may use together.
+    pub model_limits: Vec<(&'static str, Limits)>,
+    /// Where limits are kept for the whole fleet.
+    pub redis: Option<RedisSettings>,
+    /// How many relays there are, as the control plane says.
+    pub fleet: u64,
 }
 
 impl World {
@@ -90,6 +99,9 @@ impl World {
             listen: ListenSettings::default(),
             budget_bytes: 256 << 20,
             is_configured: true,
+            model_limits: vec![],
+            redis: None,
+            fleet: 1,
         }
     }
 
@@ -100,7 +112,10 @@ impl World {
     fn table(&self) -> Table {
         let channels = self.channels.iter().cloned().map(Resource::Channel);
         let groups = self.groups.iter().cloned().map(Resource::Group);
-        let price = |(model, price): &(&str, ModelPrice)| Resource::Price(Price { model: name(model), price: price.clone() });
+        let price = |(model, price): &(&str, ModelPrice)| {
+            let limits = self.model_limits.iter().find(|(limited, _)| limited == model).map(|(_, limits)| limits.clone());
+            Resource::Price(Price { model: name(model), price: price.clone(), limits: limits.unwrap_or_default() })
+        };
         let setting =
             |(name, value): &(&str, &str)| Resource::Setting(Setting { name: (*name).to_owned(), value: (*value).to_owned() });
         let resources = channels.chain(groups).chain(self.prices.iter().map(price)).chain(self.settings.iter().map(setting));
@@ -132,7 +147,8 @@ pub fn ratios(model: &str, completion: &str) -> ModelPrice {
 pub fn group(group: &str, ratio: &str, usable: &[&str]) -> Group {
     let parse = |text: &str| GroupName::parse(text).unwrap();
     let ratio: Ratio = ratio.parse().unwrap();
-    Group { name: parse(group), ratio, usable: usable.iter().map(|name| parse(name)).collect() }
+    let usable = usable.iter().map(|name| parse(name)).collect();
+    Group { name: parse(group), ratio, usable, limits: sluice_domain::Limits::default() }
 }
 
 /// A channel of an OpenAI-compatible provider with one key, `upstream-key-<id>`, for every model that is priced.
@@ -152,6 +168,7 @@ pub fn channel(id: i64, base_url: &str) -> Channel {
         model_mapping: BTreeMap::new(),
         cache_read_ratio: None,
         policy: sluice_snapshot::ChannelPolicy::default(),
+        limits: sluice_domain::Limits::default(),
     }
 }
 
@@ -174,6 +191,7 @@ pub fn token(id: i64, user: i64, key: &str) -> Token {
         account_id: AccountId::new(CAP),
         capped: false,
         uses_account_id: None,
+        limits: sluice_domain::Limits::default(),
     }
 }
 
@@ -185,8 +203,28 @@ pub fn user(id: i64, role: Role) -> User {
         role,
         group: GroupName::parse("default").unwrap(),
         account_id: AccountId::new(id),
+        limits: sluice_domain::Limits::default(),
     }
 }
+
+/// What keeps the limits, as [`sluice_relay_node::admit::keeping`] makes it, in a fleet of a size that the test says.
+fn limiter(world: &World, clock: &Clock, metrics: &Metrics, tasks: &Tasks) -> Limiter {
+    let shared = world.redis.as_ref().map(|settings| Arc::new(Redis::connect(settings).unwrap()) as Arc<dyn Shared>);
+    let (metrics, fleet) = (metrics.limits.clone(), world.fleet);
+    let notice = move |event| keeping::notice(&metrics, fleet, event);
+    let (limiter, upkeep) = Limiter::new(Setup {
+        clock: clock.clone(),
+        shared,
+        relays: Arc::new(move || fleet),
+        notice: Arc::new(notice),
+        life: u64::from(std::process::id()) << 32 | LIVES.fetch_add(1, Ordering::Relaxed),
+        capacity: Setup::CAPACITY,
+    });
+    tasks.spawn("limits", upkeep.run(std::future::pending()));
+    limiter
+}
+
+static LIVES: AtomicU64 = AtomicU64::new(1);
 
 /// A relay that listens.
 pub struct TestRelay {
@@ -234,6 +272,7 @@ impl TestRelay {
             quotas,
             spool,
             engine: engine.unwrap(),
+            limits: limiter(&world, &clock, &metrics, &tasks),
             load: health::Load::default(),
             clock,
             chance: Chance::new(1),
@@ -249,8 +288,13 @@ impl TestRelay {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (router, closing) = (ingress::router(app.clone()), tasks.drain().closing());
-        tasks.spawn("server", serve(listener, router, world.listen, tasks.clone(), closing));
+        tasks.spawn("server", serve(listener, routed(router), world.listen, tasks.clone(), closing));
         Self { app, registry, addr, folder }
+    }
+
+    /// A part of what the relay measures: the lines that begin with a text.
+    pub fn measured(&self, beginning: &str) -> Vec<String> {
+        self.registry.render().lines().filter(|line| line.starts_with(beginning)).map(str::to_owned).collect()
     }
 
     pub fn base_url(&self) -> String {

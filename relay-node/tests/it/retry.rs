@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use sluice_domain::{Outcome, RequestRecord};
 use sluice_relay_node::forward::Timing;
@@ -354,4 +355,27 @@ async fn an_answer_the_filter_cut_to_nothing_costs_nothing_where_no_usage_is_rep
     assert_eq!(relay.caller().post(CHAT, &hello()).await.status, 200);
     let record = relay.record().await;
     assert_eq!((record.outcome, record.quota.get(), record.usage_estimated), (Outcome::Completed, 0, false));
+}
+
+/// Nobody is asked twice in one request, so what saves a caller from one upstream's error is another upstream that is well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_caller_notices_that_a_tenth_of_all_answers_are_500s_of_one_of_two_upstreams() {
+    const REQUESTS: usize = 600;
+    let (bad, well) = (simulator(), simulator());
+    bad.queue(QueuedScenario::from(Scenario::status(500)).forever().every(5));
+    let mut world = World::with_upstream(&bad.base_url());
+    world.channels.push(channel(2, &well.base_url()));
+    let relay = world.start().await;
+    let (caller, body) = (relay.caller(), hello());
+    let calls = stream::iter(0..REQUESTS).map(|_| caller.post(CHAT, &body)).buffer_unordered(16);
+    let refused: Vec<String> =
+        calls.filter_map(|answer| async move { (answer.status != 200).then(|| answer.text()) }).collect().await;
+    assert_eq!(refused, [""; 0]);
+    let failed = bad.stats().by_status.get(&500).copied().unwrap_or(0);
+    let all = bad.stats().finished + well.stats().finished;
+    assert!(failed * 100 >= all * 7, "{failed} of {all} answers were errors, so this says something");
+    let records = relay.wait_for_records(REQUESTS).await;
+    assert!(records.iter().all(|record| record.outcome == Outcome::Completed && record.quota.is_positive()));
+    let attempts: usize = records.iter().map(|record| record.attempts.len()).sum();
+    assert_eq!(attempts as u64, REQUESTS as u64 + failed, "each error was tried elsewhere, once");
 }

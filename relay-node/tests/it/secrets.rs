@@ -96,19 +96,38 @@ async fn a_key_repeated_in_an_error_is_in_no_answer_record_file_or_log() {
     }
 }
 
+/// What a caller said, and nobody else may keep.
+const PROMPT: &str = "my secret plan";
+
+/// An error that repeats the prompt wherever a provider puts text.
+fn echo(scenario: Scenario) -> Scenario {
+    Scenario {
+        error_message: Some(format!("cannot serve: {PROMPT}")),
+        error_type: Some(format!("{PROMPT} of theirs")),
+        error_code: Some(format!("code of {PROMPT}")),
+        ..scenario
+    }
+}
+
 #[tokio::test]
 async fn the_log_says_why_an_upstream_failed_and_nothing_of_what_callers_said() {
-    let upstream = Simulator::start(SimulatorConfig::default());
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let nobody = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let told = Scenario { error_message: Some("the engine room is flooded".into()), ..Scenario::status(500) };
-    let callers = Scenario { error_message: Some("cannot read: my secret plan".into()), ..Scenario::status(400) };
-    for (scenario, base_url, expected, absent) in [
-        (Some(told), upstream.base_url(), "the engine room is flooded", "my secret plan"),
-        (Some(callers), upstream.base_url(), "upstream_refused", "my secret plan"),
-        (None, nobody, "refused", "my secret plan"),
+    for (scenario, stream, expected) in [
+        (Some(Scenario::status(500)), false, vec!["status=500", "error_type=\"server_error\""]),
+        (Some(echo(Scenario::status(500))), false, vec!["status=500", "upstream_refused"]),
+        (Some(echo(Scenario::status(503))), true, vec!["status=503", "upstream_refused"]),
+        (Some(echo(Scenario::status(400))), false, vec!["upstream_refused"]),
+        (Some(echo(Scenario::status(401))), false, vec!["status=401", "upstream_auth_failed"]),
+        (Some(echo(Scenario::fault(Fault::ErrorBody, 0))), false, vec!["status=200", "upstream_refused"]),
+        (Some(echo(Scenario::fault(Fault::ErrorEvent, 0))), true, vec!["status=200", "upstream_refused"]),
+        (Some(echo(Scenario::fault(Fault::ErrorEvent, 4))), true, vec!["truncated"]),
+        (None, false, vec!["refused"]),
     ] {
+        let label = format!("{:?}, stream: {stream}", scenario.as_ref().map(Scenario::label));
+        let upstream = Simulator::start(SimulatorConfig::default());
+        let base_url = if scenario.is_some() { upstream.base_url() } else { nobody.clone() };
         if let Some(scenario) = scenario {
             upstream.queue(scenario);
         }
@@ -117,10 +136,28 @@ async fn the_log_says_why_an_upstream_failed_and_nothing_of_what_callers_said() 
         let logged = Logged::default();
         let _capturing = logged.capture();
         let relay = world.start().await;
-        let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "my secret plan"}]});
-        assert!(!relay.caller().post("/v1/chat/completions", &body).await.status.is_success());
-        relay.record().await;
-        let logged = logged.0.lock().clone();
-        assert!(logged.contains(expected) && !logged.contains(absent), "{expected}: {logged}");
+        let body = json!({"model": "gpt-4o", "stream": stream, "messages": [{"role": "user", "content": PROMPT}]});
+        relay.caller().post("/v1/chat/completions", &body).await;
+        let record = format!("{:?}", relay.record().await);
+        let told = format!("{:?}", relay.app.engine.seen.take());
+        let kept = String::from_utf8_lossy(&relay.kept_bytes().await).into_owned();
+        let (logged, metrics) = (logged.0.lock().clone(), relay.registry.render());
+        assert!(expected.iter().all(|word| logged.contains(word)), "{label}: {expected:?} in {logged}");
+        assert!(metrics.contains("sluice_relay_requests_total") && kept.contains("gpt-4o"), "{label}: they are read");
+        for (place, text) in [("log", logged), ("metrics", metrics), ("observation", told), ("files", kept), ("record", record)] {
+            assert!(!text.to_lowercase().contains("secret plan"), "{label}: the prompt is in the {place}: {text}");
+        }
     }
+}
+
+#[tokio::test]
+async fn of_an_errors_message_only_the_keyword_it_holds_is_told() {
+    let upstream = Simulator::start(SimulatorConfig::default());
+    let error_message = Some(format!("cannot serve: {PROMPT}. Permission denied"));
+    upstream.queue(Scenario { error_message, ..echo(Scenario::status(403)) });
+    let relay = World::with_upstream(&upstream.base_url()).start().await;
+    let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": PROMPT}]});
+    assert_eq!(relay.caller().post("/v1/chat/completions", &body).await.status, 403);
+    let told = relay.app.engine.seen.take().remove(0).evidence.remove(0);
+    assert_eq!((told.status, told.keyword.as_str(), told.kind.as_str(), told.code.as_str()), (403, "permission denied", "", ""));
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sluice_domain::{Quota, Usage};
 
+use crate::cover::HoldPolicy;
 use crate::exact::{Exact, Rounding};
 use crate::ratio::Ratio;
 
@@ -53,6 +54,12 @@ pub struct ModelPrice {
     /// US dollars per call. If set, it wins over the ratios.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_call_usd: Option<Ratio>,
+    /// The most output the model brings in one answer, in tokens. Not a part of the price: holds go by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u32>,
+    /// How its output is held for, when not as the site says. Not a part of the price either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_policy: Option<HoldPolicy>,
 }
 
 impl ModelPrice {

@@ -42,7 +42,7 @@ fn read_request_1_kb(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn edit_request_1_kb(bencher: Bencher<'_, '_>) {
     let request = Request::read(chat_body(), Surface::ChatCompletions);
-    bencher.bench(|| request.as_ref().ok().map(|request| request.upstream_body(Some("mapped"), StreamOptions::Force)));
+    bencher.bench(|| request.as_ref().ok().map(|request| request.upstream_body(Some("mapped"), StreamOptions::Force, None)));
 }
 
 #[divan::bench]

@@ -28,7 +28,7 @@ fn any_price() -> impl Strategy<Value = ModelPrice> {
             image_ratio: image,
             audio_ratio: audio,
             audio_completion_ratio: audio_completion,
-            per_call_usd: None,
+            ..ModelPrice::default()
         },
     )
 }

@@ -6,7 +6,7 @@ mod upstream;
 
 pub use render::{ErrorBody, render, render_event};
 pub use scrub::{MAX_MESSAGE_BYTES, scrub};
-pub use upstream::{UpstreamError, excerpt};
+pub use upstream::UpstreamError;
 
 #[cfg(test)]
 mod tests;

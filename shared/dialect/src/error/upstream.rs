@@ -9,8 +9,6 @@ use super::scrub;
 use super::scrub::redact;
 use crate::json;
 
-/// Bytes of an upstream's body kept for administrators.
-const EXCERPT_BYTES: usize = 512;
 /// Longest `type`, `code` or `param` that is kept, in bytes.
 const MAX_WORD_BYTES: usize = 128;
 /// Longest `metadata` that is kept, in bytes.
@@ -47,6 +45,18 @@ impl UpstreamError {
         Self { message, kind: text("type").or_else(|| text("status")), code: text("code"), param: text("param"), metadata }
     }
 
+    /// The provider's `type`, if it is a word. Anything else may be a sentence, and repeat what a caller said.
+    #[must_use]
+    pub fn kind_word(&self) -> Option<&str> {
+        self.kind.as_deref().filter(|text| is_word(text))
+    }
+
+    /// The provider's `code`, if it is a word.
+    #[must_use]
+    pub fn code_word(&self) -> Option<&str> {
+        self.code.as_deref().filter(|text| is_word(text))
+    }
+
     /// Whether a parsed `error` field reports an error: `null`, `false`, `""`, `0`, `{}` and `[]` do not.
     #[must_use]
     pub fn is_reported(raw: &[u8]) -> bool {
@@ -56,18 +66,18 @@ impl UpstreamError {
 
 impl fmt::Debug for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The message may repeat parts of a prompt.
-        f.debug_struct("UpstreamError").field("kind", &self.kind).field("code", &self.code).finish_non_exhaustive()
+        // Everything else may repeat parts of a prompt.
+        f.debug_struct("UpstreamError").field("kind", &self.kind_word()).field("code", &self.code_word()).finish_non_exhaustive()
     }
 }
 
-/// The beginning of a body, masked, for the node's log and administrators. Never for callers.
-#[must_use]
-pub fn excerpt(body: &[u8], known: &[&str]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let text = redact(&text, known);
-    let end = text.floor_char_boundary(EXCERPT_BYTES);
-    scrub(text.get(..end).unwrap_or_default(), known).into_owned()
+/// The longest text that is taken for a word of an error's vocabulary, in bytes.
+const MAX_VOCABULARY_BYTES: usize = 64;
+
+/// `rate_limit_exceeded`, `Arrearage`, `1113`.
+fn is_word(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    (1..=MAX_VOCABULARY_BYTES).contains(&text.len()) && text.bytes().all(fits)
 }
 
 /// What is said when the upstream says nothing readable. Errors inside a 200 have no status worth naming.

@@ -1,10 +1,11 @@
 //! OpenAI Chat Completions and its relatives: completions, embeddings, the model list.
 //!
 //! Same dialect on both sides: the body goes through as it came, and what must be known (model, stream, limits, usage, end) is read
-//! beside it. Unknown fields are never touched. What is changed, and only if needed: the model name both ways, `stream_options` on the
-//! way up, the frame that carries nothing but usage on the way down.
+//! beside it. Unknown fields are never touched. What is changed, and only if needed: the model name both ways, `stream_options` and the
+//! output limit on the way up, the frame that carries nothing but usage on the way down.
 
 mod answer;
+mod limit;
 mod models;
 mod output;
 mod prompt;

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use sluice_domain::{ModelName, NameError};
 
+use super::limit::{self, LIMIT_FIELDS};
 use super::{PromptCounts, Surface, prompt};
 use crate::json::{self, Document, JsonError, Shape};
 
@@ -15,8 +16,6 @@ pub const MAX_CHOICES: u32 = 128;
 
 /// The longest `user` that is read, in bytes.
 const MAX_USER_BYTES: usize = 512;
-/// The fields that limit the output; the largest counts.
-const LIMIT_FIELDS: [&str; 3] = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
 
 /// A readable request of one surface.
 #[derive(Clone)]
@@ -179,10 +178,10 @@ impl Request {
         prompt::visit(&self.document, self.surface, text)
     }
 
-    /// The body for one upstream: `model` replaces the name when the channel maps it, and `stream_options` is treated as the provider
-    /// needs. The very same bytes when nothing changes.
+    /// The body for one upstream: `model` replaces the name when the channel maps it, `stream_options` is treated as the provider
+    /// needs, and where an `output_limit` is given, no higher one is sent. The very same bytes when nothing changes.
     #[must_use]
-    pub fn upstream_body(&self, model: Option<&str>, stream_options: StreamOptions) -> Bytes {
+    pub fn upstream_body(&self, model: Option<&str>, stream_options: StreamOptions, output_limit: Option<u32>) -> Bytes {
         let mut edit = self.document.edit();
         if self.has_doubled_fields {
             for key in READ_FIELDS.into_iter().filter(|key| self.document.occurrences(key) > 1) {
@@ -198,6 +197,9 @@ impl Request {
             }
             StreamOptions::Strip => edit.remove("stream_options"),
             StreamOptions::Force | StreamOptions::Forward => {}
+        }
+        if let Some(limit) = output_limit.filter(|_| self.surface.generates()) {
+            limit::lower(&mut edit, &self.document, model.unwrap_or(self.facts.model.as_str()), limit);
         }
         edit.finish()
     }

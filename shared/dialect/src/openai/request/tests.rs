@@ -13,7 +13,7 @@ fn refused(body: &str) -> String {
 }
 
 fn upstream(body: &str, model: Option<&str>, options: StreamOptions) -> String {
-    String::from_utf8(chat(body).upstream_body(model, options).to_vec()).unwrap()
+    String::from_utf8(chat(body).upstream_body(model, options, None).to_vec()).unwrap()
 }
 
 const PLAIN: &str = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}"#;
@@ -149,7 +149,7 @@ fn a_body_that_needs_no_change_is_the_very_same_bytes() {
         (streamed, None, StreamOptions::Forward),
     ] {
         let request = chat(text);
-        assert_eq!(request.upstream_body(model, options).as_ptr(), request.body().as_ptr(), "{text}");
+        assert_eq!(request.upstream_body(model, options, None).as_ptr(), request.body().as_ptr(), "{text}");
     }
 }
 
