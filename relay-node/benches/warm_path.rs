@@ -62,6 +62,7 @@ fn record() -> RequestRecord {
         attempts: vec![],
         client_ip: "192.0.2.1".into(),
         upstream_request_id: "req_0190a1b2c3d4".into(),
+        output_limit: None,
     }
 }
 
@@ -139,6 +140,7 @@ fn identify(bencher: Bencher<'_, '_>, tokens: u32) {
         account_id: AccountId::new(2),
         capped: false,
         uses_account_id: None,
+        limits: sluice_domain::Limits::default(),
     };
     let user = User {
         id: UserId::new(1),
@@ -147,6 +149,7 @@ fn identify(bencher: Bencher<'_, '_>, tokens: u32) {
         role: Role::User,
         group: GroupName::parse("default").expect("a name"),
         account_id: AccountId::new(1),
+        limits: sluice_domain::Limits::default(),
     };
     let tokens_of_page = (0..tokens).map(|number| Taken::Is(token(number))).collect();
     view.take_page(Page { as_of_seq: 1, tokens: tokens_of_page, users: vec![Taken::Is(user)], is_last: true, is_complete: true });

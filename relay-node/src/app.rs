@@ -8,17 +8,21 @@ use std::time::Duration;
 
 use axum::Router;
 use parking_lot::Mutex;
+use rand::RngExt;
 use secrecy::SecretString;
 use sluice_domain::{Clock, Epoch, NodeId, UnixMillis};
+use sluice_limits::{Limiter, Upkeep};
 use sluice_sealed::{NodeKey, SecretFile, SecretFileError};
+use sluice_telemetry::clock::boot_id;
 use sluice_telemetry::drain::Drain;
 use sluice_telemetry::health::Ops;
 use sluice_telemetry::metrics::Registry;
 use sluice_telemetry::tasks::Tasks;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::admin;
+use crate::admit::keeping;
 use crate::budget::ByteBudget;
 use crate::chance::Chance;
 use crate::config::{RequestSettings, Settings};
@@ -53,6 +57,8 @@ pub struct Parts {
     pub spool: Spool,
     /// What all requests share on the way to providers.
     pub engine: Engine,
+    /// How much may be used in a time.
+    pub limits: Limiter,
     /// How busy it is. Every request that is let in holds a guard of it.
     pub load: Load,
     /// The clocks.
@@ -112,6 +118,8 @@ pub struct Relay {
     app: RelayApp,
     standing: Standing,
     link: Mutex<Option<Link>>,
+    /// What runs beside requests to keep their limits.
+    limits: Mutex<Option<Upkeep>>,
     link_end: LinkEnd,
     /// Ends the link when nothing is left to report.
     link_stop: CancellationToken,
@@ -155,7 +163,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Whether a person has to change a setting or a folder: the process should exit with [`crate::config::EXIT_USAGE`].
+    /// Whether a person has to change a setting or a folder: the process should exit with [`sluice_telemetry::process::EXIT_USAGE`].
     #[must_use]
     pub const fn is_setting(&self) -> bool {
         matches!(self, Self::DataFolder { .. } | Self::InUse(_) | Self::Name(_))
@@ -183,6 +191,11 @@ impl Relay {
         let Disk { node, spool, node_key } = disk.await.map_err(part("the data folder"))??;
         let (view, questions) = View::new(around.clock.clone(), metrics.view.clone());
         let (quotas, demands) = Quotas::with_terms(spool.clone(), around.clock.clone(), metrics.quota.clone(), settings.terms);
+        let inherited = spool.inherited();
+        let usable = quotas.restore(inherited);
+        if !inherited.is_empty() {
+            info!("an earlier life of this relay left {} leases, {usable} of them to go on with", inherited.len());
+        }
         let load = Load::default();
         let engine = engine(&settings, around.clock.clone())?;
         let (link, link_end) = Link::new(LinkParts {
@@ -202,12 +215,19 @@ impl Relay {
             demands,
             questions,
             seen: engine.seen.clone(),
+            has_inherited: usable > 0,
         });
+        let standing = link.standing();
+        let life = around.chance.rng().random();
+        let kept =
+            keeping::limiter(settings.redis.as_ref(), around.clock.clone(), metrics.limits.clone(), standing.clone(), life);
+        let (limiter, upkeep) = kept.map_err(part("the way to Redis"))?;
         let app = RelayApp::new(Parts {
             view,
             quotas,
             spool,
             engine,
+            limits: limiter,
             load,
             bytes: ByteBudget::new(settings.requests.byte_budget),
             started_at: around.clock.wall(),
@@ -220,9 +240,9 @@ impl Relay {
             settings,
             metrics,
         });
-        let standing = link.standing();
         let link_stop = CancellationToken::new();
-        Ok(Self { app, standing, link: Mutex::new(Some(link)), link_end, link_stop, registry: around.registry })
+        let (link, limits) = (Mutex::new(Some(link)), Mutex::new(Some(upkeep)));
+        Ok(Self { app, standing, link, limits, link_end, link_stop, registry: around.registry })
     }
 
     /// Sees whether the data folder can be used, and leaves it as it is: for a process that has something else to open first.
@@ -274,6 +294,9 @@ impl Relay {
     /// Starts what runs beside requests. Once.
     pub fn start(&self) {
         let Some(link) = self.link.lock().take() else { return };
+        if let Some(upkeep) = self.limits.lock().take() {
+            self.app.tasks.spawn("limits", upkeep.run(self.link_stop.clone().cancelled_owned()));
+        }
         let stop = self.link_stop.clone();
         self.app.tasks.spawn_essential("link", async move {
             tokio::select! {
@@ -301,10 +324,12 @@ impl Relay {
         };
         if tokio::time::timeout(patience, report).await.is_err() {
             let bytes = self.app.spool.unacked_bytes();
-            warn!(
-                spool.bytes = bytes,
-                "the control plane did not take the last usage: {bytes} bytes stay in the spool for the next start"
-            );
+            if bytes > 0 {
+                warn!(
+                    spool.bytes = bytes,
+                    "the control plane did not take the last records: {bytes} bytes stay in the spool for the next start"
+                );
+            }
         }
         self.link_stop.cancel();
     }
@@ -338,8 +363,15 @@ fn open_disk(settings: &Settings, clock: Clock, metrics: SpoolMetrics) -> Result
     };
     let max_bytes = settings.requests.spool_max_bytes;
     // sixteen segments at most, so that settled ones can go one by one
-    let segment_bytes = (max_bytes / 16).clamp(MIN_SEGMENT_BYTES, SpoolSettings::default().segment_bytes);
-    let spool_settings = SpoolSettings { segment_bytes, max_bytes, ..SpoolSettings::default() };
+    let by_bound = (max_bytes / 16).clamp(MIN_SEGMENT_BYTES, SpoolSettings::default().segment_bytes);
+    let segment_bytes = settings.requests.spool_segment_bytes.unwrap_or(by_bound);
+    let spool_settings = SpoolSettings {
+        segment_bytes,
+        max_bytes,
+        crash_billing: settings.requests.crash_billing,
+        boot_id: boot_id().unwrap_or_default(),
+        ..SpoolSettings::default()
+    };
     let spool = claim.open(node.epoch, spool_settings, clock, metrics).map_err(unusable(folder))?;
     let node_key = match &settings.join_secret {
         Some(secret) => NodeKey::new(secret, &node.id),

@@ -13,20 +13,20 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use http::Uri;
 use ipnet::IpNet;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use sluice_billing::lease::Terms;
 use sluice_domain::NodeId;
+use sluice_limits::{RedisAddress, RedisSettings};
+use sluice_telemetry::clock::Step;
 use sluice_telemetry::logs::LogFormat;
 use url::Url;
 
 pub use self::problems::Problems;
+use crate::spool::CrashBilling;
 
 /// What is told when a folder for vocabularies is given, as the family's images do.
 pub const VOCABULARIES_ARE_INSIDE: &str =
     "TIKTOKEN_CACHE_DIR has no effect: vocabularies are inside the binary, nothing is downloaded";
-
-/// The exit status for bad settings (`EX_USAGE`).
-pub const EXIT_USAGE: u8 = 64;
 
 /// The command line of `sluice-relay`.
 #[derive(Debug, Parser)]
@@ -118,9 +118,28 @@ pub struct NodeOptions {
     /// How long requests in flight may take to end after SIGTERM, in seconds. Default 600
     #[arg(long, env = "DRAIN_TIMEOUT", value_name = "SECONDS")]
     pub drain_timeout: Option<String>,
+    /// The Redis to keep the limits of the whole fleet in: redis://default:password@redis:6379/0, or host:port of several, separated by
+    /// commas, which are a cluster. Default: none, and every relay keeps its share of each limit
+    #[arg(long, env = "REDIS_CONN_STRING", value_name = "URL", hide_env_values = true)]
+    pub redis_conn_string: Option<SecretString>,
+    /// The password of that Redis, where its address has none or names sentinels
+    #[arg(long, env = "REDIS_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    pub redis_password: Option<SecretString>,
+    /// The master that REDIS_CONN_STRING names the sentinels of
+    #[arg(long, env = "REDIS_MASTER_NAME", value_name = "MASTER")]
+    pub redis_master_name: Option<String>,
+    /// Connections to each Redis. Default 10
+    #[arg(long, env = "REDIS_CONN_POOL_SIZE", value_name = "COUNT")]
+    pub redis_conn_pool_size: Option<String>,
+    /// The same; the other one wins
+    #[arg(long, env = "REDIS_POOL_SIZE", value_name = "COUNT")]
+    pub redis_pool_size: Option<String>,
     /// How many times faster leases live and end, for tests; the same for every process of an installation. Default 1
     #[arg(long, env = "SLUICE_TEST_LEASE_TIME_SCALE", value_name = "DIVISOR", hide = true)]
     pub lease_time_scale: Option<String>,
+    /// A step of the wall clock, for tests: BY@AT in milliseconds, the latter since the machine started. Default: none
+    #[arg(long, env = "SLUICE_TEST_WALL_STEP", value_name = "STEP", hide = true, allow_hyphen_values = true)]
+    pub wall_step: Option<String>,
     /// Ignored by relays
     #[arg(long, env = "SQL_DSN", hide = true, hide_env_values = true)]
     pub sql_dsn: Option<SecretString>,
@@ -157,6 +176,13 @@ pub struct RequestOptions {
     /// The most disk the spool takes, in MB. Default 1024
     #[arg(long, env = "SLUICE_SPOOL_MAX_MB", value_name = "MB")]
     pub spool_max_mb: Option<String>,
+    /// Size of a segment of the spool in KB, for tests with a small disk. Default: a sixteenth of the most it takes, at most 64 MB
+    #[arg(long, env = "SLUICE_TEST_SPOOL_SEGMENT_KB", value_name = "KB", hide = true)]
+    pub spool_segment_kb: Option<String>,
+    /// What a request costs that was cut off by the death of its relay: progress (what it had produced by then), free or reserve (what was
+    /// held for it). Default progress
+    #[arg(long, env = "SLUICE_CRASH_BILLING", value_name = "RULE")]
+    pub crash_billing: Option<String>,
     /// Accepted, without effect: vocabularies are inside the binary
     #[arg(long, env = "TIKTOKEN_CACHE_DIR", value_name = "FOLDER", hide = true)]
     pub tiktoken_cache_dir: Option<String>,
@@ -200,6 +226,10 @@ pub struct Settings {
     pub requests: RequestSettings,
     /// How long leases live, and what else takes its time between relays and ledger.
     pub terms: Terms,
+    /// Where the limits of the whole fleet are kept. `None`: every relay keeps its share.
+    pub redis: Option<RedisSettings>,
+    /// A step of the wall clock that a test asks for.
+    pub wall_step: Option<Step>,
     /// What to tell people once logging has begun.
     pub notices: Notices,
 }
@@ -221,6 +251,10 @@ pub struct RequestSettings {
     pub identity_max_stale: Duration,
     /// The most disk the spool takes.
     pub spool_max_bytes: u64,
+    /// The size of a segment of the spool. `None`: by its bound.
+    pub spool_segment_bytes: Option<u64>,
+    /// What a request costs that was cut off by the death of its relay.
+    pub crash_billing: CrashBilling,
 }
 
 /// Settings that were given and do nothing here.
@@ -289,6 +323,10 @@ impl RequestOptions {
             byte_budget,
             identity_max_stale,
             spool_max_bytes: u64::try_from(spool_max).unwrap_or(u64::MAX),
+            spool_segment_bytes: problems
+                .parsed("SLUICE_TEST_SPOOL_SEGMENT_KB", self.spool_segment_kb.as_deref(), str::parse::<u64>)
+                .map(|kilobytes| kilobytes.clamp(64, 65_536) * 1_024),
+            crash_billing: problems.parsed("SLUICE_CRASH_BILLING", self.crash_billing.as_deref(), str::parse).unwrap_or_default(),
         }
     }
 }
@@ -329,8 +367,27 @@ impl NodeOptions {
                 1,
                 1_000,
             )),
+            redis: self.redis(problems),
+            wall_step: problems.parsed("SLUICE_TEST_WALL_STEP", self.wall_step.as_deref(), str::parse),
             notices: Notices { ignored: self.ignored(), vocabularies_are_inside: false },
         }
+    }
+
+    fn redis(&self, problems: &mut Problems) -> Option<RedisSettings> {
+        let filled = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
+        let (setting, size) = match filled(&self.redis_conn_pool_size) {
+            None => ("REDIS_POOL_SIZE", filled(&self.redis_pool_size)),
+            given => ("REDIS_CONN_POOL_SIZE", given),
+        };
+        let (default, most) = (RedisSettings::CONNECTIONS, RedisSettings::MOST_CONNECTIONS);
+        let connections = problems.number(setting, size.as_deref(), default, 1, most);
+        let password = problems.secret("REDIS_PASSWORD", self.redis_password.as_ref(), None);
+        let address = problems.secret("REDIS_CONN_STRING", self.redis_conn_string.as_ref(), None)?;
+        let (address, master) = (address.expose_secret(), filled(&self.redis_master_name));
+        let address = problems.parsed("REDIS_CONN_STRING", Some(address), |text| {
+            RedisAddress::parse(text, password, master.as_deref().map(str::trim))
+        })?;
+        Some(RedisSettings { address, connections })
     }
 
     fn ignored(&self) -> Vec<&'static str> {

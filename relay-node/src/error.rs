@@ -50,6 +50,8 @@ pub enum Kind {
     PinNotAllowed,
     /// The token may not ask for this model.
     ModelNotAllowed,
+    /// A limit allows nothing more at the moment.
+    RateLimited,
     /// The body is larger than allowed, packed or unpacked.
     BodyTooLarge,
     /// The body's coding or type is not understood.
@@ -120,7 +122,7 @@ const THEIRS: &str = "upstream_error";
 
 impl Kind {
     /// Every kind, for metrics that start at zero.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::MissingKey,
         Self::UnknownKey,
         Self::TokenExpired,
@@ -134,6 +136,7 @@ impl Kind {
         Self::PinUnknown,
         Self::PinNotAllowed,
         Self::ModelNotAllowed,
+        Self::RateLimited,
         Self::BodyTooLarge,
         Self::UnsupportedMedia,
         Self::BodyUnreadable,
@@ -181,6 +184,7 @@ impl Kind {
             Self::PinUnknown => Facts(400, CALLER_ERROR, "invalid_request", "pin_unknown", Caller),
             Self::PinNotAllowed => Facts(403, DENIED, "access_denied", "pin_not_allowed", Caller),
             Self::ModelNotAllowed => Facts(403, DENIED, "model_not_allowed", "model_not_allowed", Caller),
+            Self::RateLimited => Facts(429, "rate_limit_error", "rate_limit_exceeded", "rate_limited", Caller),
             Self::BodyTooLarge => Facts(413, CALLER_ERROR, "request_too_large", "request_too_large", Caller),
             Self::UnsupportedMedia => Facts(415, CALLER_ERROR, "unsupported_media_type", "unsupported_media_type", Caller),
             Self::BodyUnreadable => Facts(400, CALLER_ERROR, "bad_request_body", "bad_request_body", Caller),
@@ -307,10 +311,10 @@ impl Refusal {
         }
     }
 
-    /// The code kept on record: never nothing.
+    /// The code kept on record: never nothing, and never a text that may repeat what the caller said.
     #[must_use]
     pub fn recorded_code(&self) -> &str {
-        self.code().unwrap_or_else(|| self.kind.code())
+        self.passed(UpstreamError::code_word).unwrap_or_else(|| self.kind.code())
     }
 
     /// The `param` the caller gets.

@@ -1,6 +1,6 @@
 //! The relay node: authenticate, reserve, route, forward, stream, meter, report.
 //!
-//! Two halves. The request half reads top down from [`pipeline`]: `ingress` → `auth` → `admit` → `plan` → `quota` → `forward` →
+//! Two halves. The request half reads top down from [`pipeline`]: `ingress` → `auth` → `admit` → `plan` → `hold` → `forward` →
 //! `stream` and `meter`. The fleet half keeps what requests need close at hand: [`link`] talks to the control plane, [`view`] is what
 //! it said, [`quota`] the money it handed out, [`spool`] what is owed to it. No database is known here, and the wire's types stay in
 //! [`link`].
@@ -24,6 +24,7 @@ pub mod admit;
 pub mod auth;
 pub mod error;
 pub mod forward;
+pub mod hold;
 pub mod ingress;
 pub mod meter;
 pub mod observed;

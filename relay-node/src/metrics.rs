@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use sluice_telemetry::metrics::{Counter, Counters, Gauge, Histogram, Labels, Registry};
 
+mod limits;
 mod requests;
 
+pub use self::limits::{ByHit, LimitMetrics};
 pub use self::requests::{ByAttempt, ByEnd, ByInterface, ByTokens, End, RequestMetrics, TokenClass};
 
 /// Everything a relay measures.
@@ -21,6 +23,8 @@ pub struct Metrics {
     pub link: LinkMetrics,
     /// Requests.
     pub requests: RequestMetrics,
+    /// Limits.
+    pub limits: LimitMetrics,
 }
 
 impl Metrics {
@@ -33,6 +37,7 @@ impl Metrics {
             view: ViewMetrics::declare(registry),
             link: LinkMetrics::declare(registry),
             requests: RequestMetrics::declare(registry),
+            limits: LimitMetrics::declare(registry),
         }
     }
 }
@@ -246,6 +251,10 @@ pub struct LinkMetrics {
     pub batches: Counter,
     /// Records acknowledged.
     pub records_acked: Counter,
+    /// The control plane's database went back to the past.
+    pub rollbacks: Counter,
+    /// Records asked for again that are not kept any more.
+    pub records_gone: Counter,
     /// The wall clock of the control plane less ours.
     pub clock_offset_seconds: Gauge,
 }
@@ -262,6 +271,14 @@ impl LinkMetrics {
                 .counter("sluice_relay_config_nacks_total", "Configuration messages that could not be used as a whole."),
             batches: registry.counter("sluice_relay_usage_batches_total", "Batches of usage sent."),
             records_acked: registry.counter("sluice_relay_usage_records_acked_total", "Records of usage that are settled."),
+            rollbacks: registry.counter(
+                "sluice_relay_control_rollbacks_total",
+                "Times the control plane's database turned out to have gone back to an earlier state.",
+            ),
+            records_gone: registry.counter(
+                "sluice_relay_usage_records_gone_total",
+                "Records of usage that were asked for again and are not kept any more.",
+            ),
             clock_offset_seconds: registry
                 .gauge("sluice_relay_clock_offset_seconds", "Wall clock of the control plane less that of this node."),
         }

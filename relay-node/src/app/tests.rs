@@ -65,12 +65,18 @@ fn channel(id: i64, status: Status) -> pb::Resource {
         model_mapping: std::collections::BTreeMap::new(),
         cache_read_ratio: None,
         policy: sluice_snapshot::ChannelPolicy::default(),
+        limits: sluice_domain::Limits::default(),
     };
     resource::encode(&Resource::Channel(channel), 1)
 }
 
 async fn snapshot(fake: &Fake) {
-    let group = Group { name: GroupName::parse("default").unwrap(), ratio: "1".parse().unwrap(), usable: vec![] };
+    let group = Group {
+        name: GroupName::parse("default").unwrap(),
+        ratio: "1".parse().unwrap(),
+        usable: vec![],
+        limits: sluice_domain::Limits::default(),
+    };
     let resources = vec![resource::encode(&Resource::Group(group), 1), channel(1, Status::Enabled), channel(2, Status::Disabled)];
     let bytes = pb::Snapshot { resources }.encode_to_vec();
     let chunk = pb::SnapshotChunk {
@@ -91,9 +97,10 @@ async fn a_relay_is_ready_with_a_configuration_and_ends_with_everything_reported
     let folder = tempfile::tempdir().unwrap();
     let (relay, fake) = start(folder.path()).await;
     let (status, text) = get(relay.ops_router(), "/readyz").await;
-    assert_eq!((status, text.as_str()), (503, "not ready\nconfig: failed: no configuration yet\nspool: ok\n"));
+    assert_eq!(status, 503);
+    assert!(text.starts_with("not ready\nconfig: failed: no configuration yet\nspool: ok\nmoney: "), "{text}");
     snapshot(&fake).await;
-    assert_eq!(get(relay.ops_router(), "/readyz").await, (200, "ready\nconfig: ok\nspool: ok\n".to_owned()));
+    assert_eq!(get(relay.ops_router(), "/readyz").await, (200, "ready\nconfig: ok\nspool: ok\nmoney: ok\n".to_owned()));
     assert_eq!(get(relay.ops_router(), "/livez").await.0, 200);
     let page = get(relay.ops_router(), "/metrics").await.1;
     assert!(page.contains("sluice_relay_config_seq 1"), "{page}");
@@ -105,7 +112,7 @@ async fn a_relay_is_ready_with_a_configuration_and_ends_with_everything_reported
         let last = fake.usage.heard().await;
         assert_eq!((last.first_seq, last.records.len(), last.epoch_ended), (1, 0, true));
         let reply = pb::usage_reply::Reply::AckedBelow(1);
-        fake.usage.say(pb::UsageReply { epoch: last.epoch, reply: Some(reply), pause_ms: 0 }).await;
+        fake.usage.say(pb::UsageReply { epoch: last.epoch, reply: Some(reply), pause_ms: 0, ended: true }).await;
     };
     tokio::time::timeout(DEADLINE, async { tokio::join!(finish, settle) }).await.unwrap();
     assert_eq!(relay.app().tasks.lost(), None);

@@ -80,6 +80,7 @@ impl ConfigStream<'_> {
             epoch: self.wire.node.epoch.0,
             have,
             state_hash: hash.to_bytes().to_vec().into(),
+            acks_chunks: true,
         };
         self.send(pb::config_up::Message::Hello(hello))?;
         // what is awaited on this stream only
@@ -110,15 +111,7 @@ impl ConfigStream<'_> {
         let had_begun = self.has_begun;
         self.has_begun |= !is_chunk;
         match message {
-            Down::Snapshot(chunk) => match self.assembly.push(chunk) {
-                Ok(Some(assembled)) => {
-                    let is_midway = had_begun;
-                    self.has_begun = true;
-                    self.take_snapshot(assembled, is_midway).await
-                }
-                Ok(None) => Ok(()),
-                Err(reason) => self.nack(reason),
-            },
+            Down::Snapshot(chunk) => self.take_chunk(chunk, had_begun).await,
             Down::Delta(delta) => self.take_delta(delta).await,
             Down::Identities(page) => {
                 self.awaits_pages = None;
@@ -127,6 +120,20 @@ impl ConfigStream<'_> {
                 Ok(())
             }
             Down::Heartbeat(heartbeat) => self.take_heartbeat(heartbeat).await,
+        }
+    }
+
+    async fn take_chunk(&mut self, chunk: pb::SnapshotChunk, is_midway: bool) -> Result<(), SessionError> {
+        self.send(pb::config_up::Message::Chunk(pb::ChunkReceived { chunk: chunk.chunk }))?;
+        // what the heartbeats tell of is on its way
+        self.repair.lagging = (0, self.repair.lagging.1);
+        match self.assembly.push(chunk) {
+            Ok(Some(assembled)) => {
+                self.has_begun = true;
+                self.take_snapshot(assembled, is_midway).await
+            }
+            Ok(None) => Ok(()),
+            Err(reason) => self.nack(reason),
         }
     }
 

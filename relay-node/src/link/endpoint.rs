@@ -14,9 +14,9 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 /// The longest a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often a connection is asked for a sign of life, and how long it may take. Together they find a black hole within 5 s.
+/// How often a connection is asked for a sign of life, and how long it may take. Together they find a black hole well within 5 s.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
-const PING_TIMEOUT: Duration = Duration::from_secs(3);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Buffer of a connection within the process, in bytes.
 const IN_PROCESS_BUFFER: usize = 256 * 1024;
 

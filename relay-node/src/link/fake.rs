@@ -83,6 +83,8 @@ pub(crate) struct Inner {
     pub(crate) registered: Mutex<Vec<(pb::RegisterRequest, String, Option<String>)>>,
     pub(crate) refusal: Mutex<Option<Status>>,
     pub(crate) lineage: Mutex<String>,
+    /// Whether greetings on the lease stream are answered.
+    pub(crate) greets: Mutex<bool>,
     pub(crate) config: Tap<pb::ConfigUp, pb::ConfigDown>,
     pub(crate) leases: Tap<pb::LeaseUp, pb::LeaseDown>,
     pub(crate) usage: Tap<pb::UsageBatch, pb::UsageReply>,
@@ -110,6 +112,7 @@ impl Fake {
             registered: Mutex::default(),
             refusal: Mutex::default(),
             lineage: Mutex::new("a".into()),
+            greets: Mutex::new(true),
             config: Tap::new(tasks),
             leases: Tap::new(tasks),
             usage: Tap::new(tasks),
@@ -155,6 +158,7 @@ impl pb::nodes_server::Nodes for Fake {
             server_time_ms: 0,
             heartbeat_ms: 60_000,
             fleet_size: 2,
+            session: 0,
         }))
     }
 
@@ -187,7 +191,12 @@ impl pb::leases_server::Leases for Fake {
     type ExchangeStream = Down<pb::LeaseDown>;
 
     async fn exchange(&self, request: Request<Streaming<pb::LeaseUp>>) -> Result<Response<Self::ExchangeStream>, Status> {
-        Ok(self.leases.open(request.into_inner()))
+        let opened = self.leases.open(request.into_inner());
+        if *self.greets.lock() {
+            // the answer to the greeting, which may be empty
+            self.leases.say(pb::LeaseDown::default()).await;
+        }
+        Ok(opened)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sluice_billing::lease::{Grant, Recalled, Verdict};
 use sluice_domain::{AccountId, ChannelId, LeaseId, Quota, TokenId, UserId};
 use sluice_rpc::{MAX_MESSAGE_BYTES, pb};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, warn};
 
@@ -28,6 +28,8 @@ pub(super) struct LeaseStream<'a> {
     pub(super) quotas: &'a Quotas,
     pub(super) demands: &'a mut mpsc::Receiver<Demand>,
     pub(super) renewals: &'a mut mpsc::Receiver<Vec<LeaseId>>,
+    /// Tells that the control plane knows which leases are held.
+    pub(super) greeted: watch::Sender<bool>,
 }
 
 impl LeaseStream<'_> {
@@ -42,7 +44,7 @@ impl LeaseStream<'_> {
             held: self.quotas.held().into_iter().map(LeaseId::get).collect(),
         };
         let outstanding = self.quotas.outstanding();
-        let returns = self.quotas.returned().into_iter().map(return_of).collect();
+        let returns = self.quotas.returned().await.into_iter().map(return_of).collect();
         let mut first = pb::LeaseUp { hello: Some(hello), returns, ..pb::LeaseUp::default() };
         let mut parts = outstanding.chunks(MAX_GRANTS);
         first.grants = parts.next().unwrap_or_default().iter().map(request_of).collect();
@@ -55,10 +57,14 @@ impl LeaseStream<'_> {
             send(&outgoing, asking(part)).await?;
         }
         let mut waiting = Vec::with_capacity(MAX_GRANTS);
+        // kept over the turns of the loop: what it has taken out of the leases must not be dropped unsaid
+        let giving_back = self.quotas.giving_back();
+        tokio::pin!(giving_back);
         loop {
             tokio::select! {
                 message = incoming.message() => {
                     let message = message.map_err(Call::Leases.failed())?.ok_or(SessionError::Closed(Call::Leases))?;
+                    self.greeted.send_replace(true);
                     if let Some(denied_seq) = take(self.configured, self.view, self.quotas, message).await? {
                         send(&outgoing, pb::LeaseUp { denied_seq, ..pb::LeaseUp::default() }).await?;
                     }
@@ -70,7 +76,10 @@ impl LeaseStream<'_> {
                     send(&outgoing, asking(&waiting)).await?;
                     waiting.clear();
                 }
-                given = self.quotas.giving_back() => send(&outgoing, giving(given)).await?,
+                given = &mut giving_back => {
+                    send(&outgoing, giving(given)).await?;
+                    giving_back.set(self.quotas.giving_back());
+                }
                 Some(leases) = self.renewals.recv() => {
                     let renew = leases.into_iter().map(LeaseId::get).collect();
                     send(&outgoing, pb::LeaseUp { renew, ..pb::LeaseUp::default() }).await?;

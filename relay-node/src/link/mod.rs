@@ -42,7 +42,7 @@ use self::configured::Configured;
 pub use self::endpoint::{ConnectError, ControlEndpoint};
 use self::lease_stream::LeaseStream;
 pub use self::node::{Node, NodeError};
-use self::report::Reporter;
+use self::report::{Reporter, ReporterParts};
 use self::restart::Restart;
 use self::session::{Call, SessionError, Wire};
 pub use self::standing::Standing;
@@ -57,8 +57,8 @@ use crate::view::{LastGood, View};
 
 /// How long a start waits for a control plane before it serves from the disk.
 const LAST_GOOD_AFTER: Duration = Duration::from_secs(3);
-/// A connection that lived this long was a good one: the pauses begin anew.
-const GOOD_LIFE: Duration = Duration::from_secs(10);
+/// A connection that lived this long was a good one: the pauses begin anew, so that a relay is with another replica within 2 s.
+const GOOD_LIFE: Duration = Duration::from_secs(1);
 /// Failed attempts at one address before the next is tried.
 const TRIES_PER_ADDRESS: usize = 2;
 /// The longest a registration may take.
@@ -101,6 +101,8 @@ pub struct LinkParts {
     pub questions: mpsc::Receiver<KeyDigest>,
     /// How channels do, to be told.
     pub seen: Seen,
+    /// Whether an earlier life left leases that can be spent from.
+    pub has_inherited: bool,
 }
 
 /// The connection to the control plane, for the life of the process.
@@ -141,6 +143,9 @@ impl Link {
     pub fn new(parts: LinkParts) -> (Self, LinkEnd) {
         let configured = Configured::new(parts.view.clone(), parts.metrics.view.clone());
         let standing = Standing::default();
+        if parts.has_inherited {
+            standing.inherited();
+        }
         let restart = Arc::new(Restart::new(
             parts.last_good.clone(),
             parts.view.clone(),
@@ -244,17 +249,15 @@ impl Link {
         let reply = register(money.clone(), proof.clone(), &parts.node, &parts.address).await?;
         let key = reply.token_digest_key.as_ref().try_into();
         let digest_key: [u8; 32] = key.map_err(|_| SessionError::Registration("the digest key is not 32 bytes"))?;
-        if self.lineage.as_ref().is_some_and(|known| *known != reply.lineage) {
-            warn!("the control plane's database has another history: every lease is void");
-            parts.quotas.void_all();
-        }
-        self.lineage = Some(reply.lineage.clone());
+        let starts_over = enter(parts, &mut self.lineage, &reply.lineage).await;
         self.restart.registered(&reply.lineage, digest_key);
         self.standing.registered(reply.fleet_size);
         let config = parts.endpoint.connect(address).await?;
+        let proof = proof.in_session(reply.session);
         let wire = Wire { money, config, proof, node: parts.node.clone(), load: parts.load.clone() };
         let _connected = Connected::begin(parts, &self.standing);
         let (outgoing, receiver) = ConfigStream::channel();
+        let (greeted, has_greeted) = watch::channel(false);
         let config_stream = ConfigStream {
             wire: &wire,
             configured: &self.configured,
@@ -278,8 +281,18 @@ impl Link {
             quotas: &parts.quotas,
             demands: &mut parts.demands,
             renewals: &mut self.renewals,
+            greeted,
         };
-        let reporter = Reporter::new(&wire, &parts.spool, &parts.clock, &parts.metrics.link, self.ending.clone());
+        let reporter = Reporter::new(ReporterParts {
+            wire: &wire,
+            spool: &parts.spool,
+            clock: &parts.clock,
+            metrics: &parts.metrics.link,
+            ending: self.ending.clone(),
+            has_greeted,
+            lineage: reply.lineage.into(),
+            starts_over,
+        });
         tokio::select! {
             ended = config_stream.run(receiver) => ended,
             ended = lease_stream.run() => ended,
@@ -288,6 +301,26 @@ impl Link {
             never = observe::run(&wire, &parts.seen) => match never {},
         }
     }
+}
+
+/// The control plane is in this history. In another one than before, leases are void, and what was settled may not be: `true` says that
+/// everything has to be reported again (ruling R7). `known` is the history of the leases held, when this life heard of one.
+async fn enter(parts: &LinkParts, known: &mut Option<String>, lineage: &str) -> bool {
+    let noted = parts.spool.history();
+    let starts_over = noted.as_ref().is_some_and(|noted| **noted != *lineage);
+    let is_other = known.as_ref().map_or(starts_over, |known| known != lineage);
+    if is_other {
+        error!(
+            "the control plane's database has another history: every lease is void, and all usage that is kept is reported again"
+        );
+        parts.metrics.link.rollbacks.increment();
+        parts.quotas.void_all();
+    }
+    *known = Some(lineage.to_owned());
+    if noted.is_none() {
+        report::note_history(&parts.spool, lineage).await;
+    }
+    starts_over
 }
 
 async fn register(channel: Channel, proof: JoinProof, node: &Node, address: &str) -> Result<pb::RegisterReply, SessionError> {
@@ -341,6 +374,10 @@ fn tell(ended: &SessionError, failures: usize) {
     }
     if ended.is_refused() {
         error!("the control plane refuses this node: {}; check SLUICE_JOIN_SECRET", Chain(ended));
+    } else if ended.is_no_grpc() {
+        error!(
+            "SLUICE_CONTROL_URL: what answers there is no gRPC port of a control plane; that is SLUICE_GRPC_PORT, 3001 unless set"
+        );
     } else {
         warn!("the connection to the control plane ended: {}; serving from what is here and trying again", Chain(ended));
     }

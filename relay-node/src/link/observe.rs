@@ -41,7 +41,8 @@ fn observation(told: Told) -> pb::ChannelObservation {
         status: said.status.into(),
         r#type: said.kind,
         code: said.code,
-        message: said.message,
+        keyword: said.keyword,
+        message: String::new(),
     });
     pb::ChannelObservation {
         channel_id: told.way.0.get(),

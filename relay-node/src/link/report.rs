@@ -1,18 +1,24 @@
 //! Reports usage: earlier epochs to their end, then this one for as long as it lives. At most two batches are under way.
+//!
+//! A control plane whose database went back to the past asks for records that were acknowledged, or is in another history. Then everything
+//! that is kept is told again, oldest first; it drops what it has (ruling R7). Whether it went back is asked at the beginning of every
+//! session and now and then while there is nothing to report.
+
+mod stream;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_domain::{Clock, Epoch};
-use sluice_rpc::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, pb, usage};
+use sluice_rpc::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, usage};
 use sluice_telemetry::chain::Chain;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 use tracing::{error, info};
 
+use self::stream::{Stream, Verdict};
 use super::session::{Call, SessionError, Wire};
 use crate::metrics::LinkMetrics;
 use crate::spool::{Batch, BatchLimits, CurrentLog, EarlierLog, ReadError, Spool};
@@ -23,8 +29,8 @@ const MAX_UNDER_WAY: usize = 2;
 const BATCH_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a log that cannot be read is left alone.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(10);
-/// The longest pause that is taken because the control plane asks for one.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// How often a control plane that is told nothing is asked whether it went back.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// A batch may not exceed what the control plane takes; a body that was read last may be this large.
 const LIMITS: BatchLimits = BatchLimits { records: MAX_BATCH_RECORDS, bytes: MAX_BATCH_BYTES - 64 * 1024 };
 
@@ -69,36 +75,39 @@ impl Log for EarlierLog {
         Self::next_batch(self, LIMITS)
     }
     fn acked(&mut self, batch: &Batch) {
-        Self::acked(self, batch.next_seq(), false);
+        Self::acked(self, batch);
     }
+}
+
+/// What a reporter is made of.
+pub(super) struct ReporterParts<'a> {
+    pub(super) wire: &'a Wire,
+    pub(super) spool: &'a Spool,
+    pub(super) clock: &'a Clock,
+    pub(super) metrics: &'a LinkMetrics,
+    /// Says that nothing will be written any more: end the epoch once everything is settled.
+    pub(super) ending: watch::Receiver<bool>,
+    /// Says that the control plane knows which leases are held. Until then the end of an earlier epoch would close those that this one
+    /// goes on with.
+    pub(super) has_greeted: watch::Receiver<bool>,
+    /// The history the control plane is in.
+    pub(super) lineage: Arc<str>,
+    /// Everything that is kept has to be told, settled or not.
+    pub(super) starts_over: bool,
 }
 
 /// Reports what the spool holds, over one connection.
 pub(super) struct Reporter<'a> {
-    wire: &'a Wire,
-    spool: &'a Spool,
-    clock: &'a Clock,
-    metrics: &'a LinkMetrics,
-    /// Says that nothing will be written any more: end the epoch once everything is settled.
-    ending: watch::Receiver<bool>,
-    stream: Option<Stream>,
-}
-
-struct Stream {
-    outgoing: mpsc::Sender<pb::UsageBatch>,
-    replies: Streaming<pb::UsageReply>,
-}
-
-/// What the control plane said about what was sent.
-enum Verdict {
-    Acked(u64),
-    Expect(u64),
+    parts: ReporterParts<'a>,
+    stream: Stream<'a>,
 }
 
 /// Why a log is not reported further for now.
 enum Trouble {
     Session(SessionError),
     Log(ReadError),
+    /// Records were asked for that had been acknowledged.
+    WentBack,
 }
 
 impl From<SessionError> for Trouble {
@@ -114,108 +123,176 @@ impl From<ReadError> for Trouble {
 }
 
 impl<'a> Reporter<'a> {
-    pub(super) const fn new(
-        wire: &'a Wire,
-        spool: &'a Spool,
-        clock: &'a Clock,
-        metrics: &'a LinkMetrics,
-        ending: watch::Receiver<bool>,
-    ) -> Self {
-        Self { wire, spool, clock, metrics, ending, stream: None }
+    pub(super) const fn new(parts: ReporterParts<'a>) -> Self {
+        let stream = Stream::new(parts.wire, parts.clock);
+        Self { parts, stream }
     }
 
     /// Reports until the stream breaks.
     pub(super) async fn run(mut self) -> Result<Infallible, SessionError> {
-        for log in self.spool.earlier() {
+        if !self.parts.starts_over {
+            self.look_back().await?;
+        }
+        loop {
+            match self.report_all().await {
+                Ok(never) => match never {},
+                Err(Trouble::Session(error)) => return Err(error),
+                Err(Trouble::WentBack) => self.parts.starts_over = true,
+                Err(Trouble::Log(read)) => {
+                    error!("{}; usage is not reported", Chain(&read));
+                    tokio::time::sleep(TROUBLE_PAUSE).await;
+                }
+            }
+            self.stream.begin_anew();
+        }
+    }
+
+    async fn report_all(&mut self) -> Result<Infallible, Trouble> {
+        let spool = self.parts.spool;
+        let earlier = if self.parts.starts_over { spool.retained() } else { spool.earlier() };
+        for log in earlier {
             let epoch = log.epoch();
             match self.report_earlier(log).await {
                 Ok(()) => info!(node.epoch = epoch.0, "everything of epoch {epoch} is settled"),
-                Err(Trouble::Session(error)) => return Err(error),
                 Err(Trouble::Log(read)) => error!("{}; epoch {epoch} stays open", Chain(&read)),
+                Err(trouble) => return Err(trouble),
             }
         }
-        let mut log = self.spool.current();
-        let start = log.acked_below();
-        loop {
-            let from = log.acked_below().max(start);
-            match self.report_current(log, from).await {
-                Trouble::Session(error) => return Err(error),
-                Trouble::Log(read) => error!("{}; usage is not reported", Chain(&read)),
-            }
-            tokio::time::sleep(TROUBLE_PAUSE).await;
-            log = self.spool.current();
+        self.follow(spool.current()).await
+    }
+
+    /// Whether the control plane still has what was acknowledged last. What comes after it was committed later, so nothing older can be
+    /// missing when this is there.
+    async fn look_back(&mut self) -> Result<(), SessionError> {
+        let current = self.parts.spool.current();
+        let mut last = (current.epoch(), current.acked_below());
+        if last.1 <= 1 {
+            // what is not at its end is reported anyway
+            let Some(log) = self.parts.spool.retained().pop().filter(EarlierLog::has_ended) else { return Ok(()) };
+            last = (log.epoch(), log.end_seq());
         }
+        let (epoch, place) = last;
+        if place <= 1 {
+            return Ok(());
+        }
+        self.stream.look(epoch, place).await?;
+        if let Verdict::Expect(seq) = self.stream.verdict(epoch).await? {
+            self.stream.begin_anew();
+            self.parts.starts_over = self.has_gone_back(epoch, seq, place);
+        }
+        Ok(())
+    }
+
+    /// Whether a record that is asked for was acknowledged: then the database went back to the past.
+    fn has_gone_back(&self, epoch: Epoch, seq: u64, acked_below: u64) -> bool {
+        if seq >= acked_below || self.parts.starts_over {
+            return false;
+        }
+        self.parts.metrics.rollbacks.increment();
+        error!(
+            node.epoch = epoch.0,
+            "the control plane asks for records of epoch {epoch} from {seq} on, everything below {acked_below} was settled: its database went \
+             back to the past; all usage that is kept is reported again"
+        );
+        true
     }
 
     async fn report_earlier(&mut self, log: EarlierLog) -> Result<(), Trouble> {
         let start = log.acked_below();
-        let mut log = seek(log, start).await?;
+        let mut log = self.go_to(log, start).await?;
         loop {
             log = self.settle_all(log).await?;
-            let end = log.end_seq();
-            self.send(log.epoch(), end, &[], true).await?;
-            match self.verdict(log.epoch()).await? {
-                Verdict::Acked(below) if below >= end => {
-                    log.acked(end, true);
-                    return Ok(());
-                }
-                Verdict::Acked(seq) | Verdict::Expect(seq) => {
-                    self.begin_anew();
-                    log = seek(log, seq).await?;
-                }
+            let has_greeted = self.parts.has_greeted.wait_for(|has_greeted| *has_greeted).await.is_ok();
+            if !has_greeted {
+                return Err(SessionError::Closed(Call::Leases).into());
             }
+            let Some(seq) = self.tell_end(log.epoch(), log.end_seq()).await? else {
+                log.ended();
+                return Ok(());
+            };
+            log = self.go_back(log, seq).await?;
         }
     }
 
-    async fn report_current(&mut self, log: CurrentLog, from: u64) -> Trouble {
-        match self.follow(log, from).await {
-            Ok(never) => match never {},
-            Err(trouble) => trouble,
+    async fn follow(&mut self, log: CurrentLog) -> Result<Infallible, Trouble> {
+        let start = log.acked_below();
+        let mut log = self.go_to(log, start).await?;
+        if self.parts.starts_over {
+            log = self.look(log).await?;
         }
-    }
-
-    async fn follow(&mut self, log: CurrentLog, from: u64) -> Result<Infallible, Trouble> {
-        let mut log = seek(log, from).await?;
         let mut last_sent = Instant::now();
         loop {
             log = self.settle_all(log).await?;
-            if *self.ending.borrow_and_update() && log.is_settled() {
+            self.has_caught_up().await;
+            if *self.parts.ending.borrow_and_update() && log.is_settled() {
                 log = self.end(log).await?;
             }
-            let mut ending = self.ending.clone();
+            let mut ending = self.parts.ending.clone();
             tokio::select! {
                 () = log.wait() => {}
                 _ = ending.changed() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => log = self.look(log).await?,
             }
-            if !*self.ending.borrow() {
+            if !*self.parts.ending.borrow() {
                 tokio::time::sleep_until(last_sent + BATCH_INTERVAL).await;
             }
             last_sent = Instant::now();
         }
     }
 
+    /// Everything that is kept is settled in this history.
+    async fn has_caught_up(&mut self) {
+        if std::mem::take(&mut self.parts.starts_over) {
+            info!("all usage that is kept is settled again");
+            note_history(self.parts.spool, &self.parts.lineage).await;
+        }
+    }
+
+    /// Says nothing, to hear where the control plane is.
+    async fn look(&mut self, log: CurrentLog) -> Result<CurrentLog, Trouble> {
+        let place = log.acked_below();
+        if place <= 1 {
+            return Ok(log);
+        }
+        self.stream.look(log.epoch(), place).await?;
+        match self.stream.verdict(log.epoch()).await? {
+            Verdict::Acked(..) => Ok(log),
+            Verdict::Expect(seq) => self.go_back(log, seq).await,
+        }
+    }
+
     /// Tells that nothing follows in this epoch; its leases can close.
     async fn end(&mut self, log: CurrentLog) -> Result<CurrentLog, Trouble> {
         let end = log.acked_below();
-        self.send(log.epoch(), end, &[], true).await?;
-        match self.verdict(log.epoch()).await? {
-            Verdict::Acked(below) if below >= end => {
+        match self.tell_end(log.epoch(), end).await? {
+            None => {
                 log.ended();
                 // nothing is left to do; the connection is closed from outside
                 std::future::pending::<()>().await;
                 Ok(log)
             }
-            Verdict::Acked(seq) | Verdict::Expect(seq) => {
-                self.begin_anew();
-                Ok(seek(log, seq).await?)
-            }
+            Some(seq) => self.go_back(log, seq).await,
         }
     }
 
-    /// Goes on over another stream. What was sent on this one may still be answered there, and an answer names no batch: it could be
-    /// taken for one to what is sent next.
-    fn begin_anew(&mut self) {
-        self.stream = None;
+    /// Tells the end of an epoch. `Some`: there is a gap, go on from here.
+    async fn tell_end(&mut self, epoch: Epoch, end: u64) -> Result<Option<u64>, SessionError> {
+        let mut is_alone = false;
+        loop {
+            self.stream.end(epoch, end).await?;
+            match self.stream.verdict(epoch).await? {
+                Verdict::Acked(_, true) => return Ok(None),
+                // an older control plane does not say so; nothing else can be answered here
+                Verdict::Acked(below, false) if is_alone && below >= end => return Ok(None),
+                Verdict::Acked(below, false) if is_alone => return Ok(Some(below)),
+                // an answer to what was sent before the end, perhaps: told again where nothing else was sent
+                Verdict::Acked(_, false) => {
+                    self.stream.begin_anew();
+                    is_alone = true;
+                }
+                Verdict::Expect(seq) => return Ok(Some(seq)),
+            }
+        }
     }
 
     /// Sends and settles until there is nothing more to read and nothing under way.
@@ -226,83 +303,92 @@ impl<'a> Reporter<'a> {
                 let (back, batch) = read(log).await?;
                 log = back;
                 let Some(batch) = batch else { break };
-                self.send(log.epoch(), batch.first_seq, &batch.records, false).await?;
-                self.metrics.batches.increment();
+                self.stream.send(log.epoch(), &batch).await?;
+                self.parts.metrics.batches.increment();
                 under_way.push_back(batch);
             }
             if under_way.is_empty() {
                 return Ok(log);
             }
-            match self.verdict(log.epoch()).await? {
-                Verdict::Acked(below) => {
+            match self.stream.verdict(log.epoch()).await? {
+                Verdict::Acked(below, _) => {
                     while let Some(batch) = under_way.pop_front_if(|batch| batch.next_seq() <= below) {
                         log.acked(&batch);
-                        self.metrics.records_acked.add(batch.records.len() as u64);
+                        self.parts.metrics.records_acked.add(batch.records.len() as u64);
                     }
                 }
                 Verdict::Expect(seq) => {
-                    if seq < log.acked_below() {
-                        error!(
-                            node.epoch = log.epoch().0,
-                            "the control plane asks for records from {seq} on, {} were settled: its database was restored",
-                            log.acked_below()
-                        );
-                    }
                     under_way.clear();
-                    self.begin_anew();
-                    log = seek(log, seq).await?;
+                    log = self.go_back(log, seq).await?;
                 }
             }
         }
     }
 
-    async fn send(&mut self, epoch: Epoch, first_seq: u64, records: &[Vec<u8>], epoch_ended: bool) -> Result<(), SessionError> {
-        // a record that cannot be read any more keeps its number: the control plane puts it aside instead of waiting for it
-        let message = |body: &Vec<u8>| usage::message_of(body).unwrap_or_default();
-        let batch = pb::UsageBatch {
-            node_id: self.wire.node.id.to_string(),
-            epoch: epoch.0,
-            first_seq: i64::try_from(first_seq).unwrap_or(i64::MAX),
-            records: records.iter().map(message).collect(),
-            epoch_ended,
-            sent_at_ms: self.clock.wall().0,
-        };
-        if let Some(stream) = &self.stream {
-            return stream.outgoing.send(batch).await.map_err(|_| SessionError::Closed(Call::Usage));
+    /// Goes on from where the control plane asks for, over another stream: what was sent on this one may still be answered there, and an
+    /// answer names no batch.
+    async fn go_back<L: Log>(&mut self, log: L, seq: u64) -> Result<L, Trouble> {
+        self.stream.begin_anew();
+        if self.has_gone_back(log.epoch(), seq, log.acked_below()) {
+            return Err(Trouble::WentBack);
         }
-        // the stream is opened with its first batch: the control plane may wait for one before it answers the call
-        let (outgoing, receiver) = mpsc::channel(MAX_UNDER_WAY);
-        outgoing.try_send(batch).map_err(|_| SessionError::Closed(Call::Usage))?;
-        let mut client = pb::usage_client::UsageClient::with_interceptor(self.wire.money.clone(), self.wire.proof.clone());
-        let opened = client.report(ReceiverStream::new(receiver)).await.map_err(Call::Usage.failed())?;
-        self.stream = Some(Stream { outgoing, replies: opened.into_inner() });
-        Ok(())
+        self.go_to(log, seq).await
     }
 
-    async fn verdict(&mut self, epoch: Epoch) -> Result<Verdict, SessionError> {
-        use pb::usage_reply::Reply;
-        loop {
-            let stream = self.stream.as_mut().ok_or(SessionError::Closed(Call::Usage))?;
-            let next = stream.replies.message().await.map_err(Call::Usage.failed())?;
-            let reply = next.ok_or(SessionError::Closed(Call::Usage))?;
-            let pause = Duration::from_millis(u64::try_from(reply.pause_ms).unwrap_or(0)).min(MAX_PAUSE);
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
+    /// Goes to a record. What is not kept any more is told as gone, so that what follows can be settled.
+    async fn go_to<L: Log>(&mut self, log: L, seq: u64) -> Result<L, Trouble> {
+        let (log, sought) = seek(log, seq).await?;
+        match sought {
+            Ok(()) => Ok(log),
+            Err(ReadError::Gone { oldest, .. }) => {
+                let next = self.tell_gone(log.epoch(), seq, oldest).await?;
+                let (log, sought) = seek(log, next).await?;
+                Ok(sought.map(|()| log)?)
             }
-            let seq = |seq: i64| u64::try_from(seq).unwrap_or(0).max(1);
-            match reply.reply {
-                Some(Reply::AckedBelow(below)) if reply.epoch == epoch.0 => return Ok(Verdict::Acked(seq(below))),
-                Some(Reply::Expect(expected)) if reply.epoch == epoch.0 => return Ok(Verdict::Expect(seq(expected))),
-                // about another epoch, or a form of a later version that asks for nothing we know
-                _ => {}
-            }
+            Err(error) => Err(error.into()),
         }
+    }
+
+    /// Tells that records are gone, and says where to go on.
+    async fn tell_gone(&mut self, epoch: Epoch, from: u64, oldest: u64) -> Result<u64, SessionError> {
+        let count = oldest.saturating_sub(from);
+        self.parts.metrics.records_gone.add(count);
+        error!(node.epoch = epoch.0, "{count} records of epoch {epoch} are asked for again and not kept any more");
+        let mut next = from;
+        while next < oldest {
+            let records = usize::try_from(oldest - next).unwrap_or(usize::MAX).min(MAX_BATCH_RECORDS);
+            self.stream.say(epoch, next, vec![usage::gone(); records], false).await?;
+            let there = match self.stream.verdict(epoch).await? {
+                Verdict::Acked(below, _) => below,
+                Verdict::Expect(seq) => seq,
+            };
+            if there <= next {
+                // it does not take them: after a while, over another connection
+                return Err(SessionError::Closed(Call::Usage));
+            }
+            next = there;
+        }
+        self.stream.begin_anew();
+        Ok(next)
     }
 }
 
-async fn seek<L: Log>(mut log: L, seq: u64) -> Result<L, Trouble> {
-    let sought = tokio::task::spawn_blocking(move || log.seek(seq).map(|()| log)).await;
-    Ok(sought.map_err(|_| SessionError::Closed(Call::Usage))??)
+/// Notes in which history everything is settled. When the disk refuses, all is told once more after the next start.
+pub(super) async fn note_history(spool: &Spool, lineage: &str) {
+    let (spool, lineage) = (spool.clone(), lineage.to_owned());
+    // a thread that is gone means a process on its way down
+    let noted = tokio::task::spawn_blocking(move || spool.note_history(&lineage)).await;
+    if let Ok(Err(error)) = noted {
+        error!("cannot note the history of the database beside the spool: {error}");
+    }
+}
+
+async fn seek<L: Log>(mut log: L, seq: u64) -> Result<(L, Result<(), ReadError>), SessionError> {
+    let sought = tokio::task::spawn_blocking(move || {
+        let sought = log.seek(seq);
+        (log, sought)
+    });
+    sought.await.map_err(|_| SessionError::Closed(Call::Usage))
 }
 
 async fn read<L: Log>(mut log: L) -> Result<(L, Option<Batch>), Trouble> {

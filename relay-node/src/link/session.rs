@@ -79,6 +79,12 @@ impl SessionError {
         matches!(status.code(), Code::FailedPrecondition | Code::AlreadyExists)
     }
 
+    /// Whether what answered at the address does not speak gRPC: most likely the console's port.
+    pub(super) fn is_no_grpc(&self) -> bool {
+        let Self::Failed { call: Call::Register, status } = self else { return false };
+        status.message().starts_with("grpc-status header missing")
+    }
+
     /// Whether the join secret was refused: worth telling as an error, because waiting does not help.
     pub(super) fn is_refused(&self) -> bool {
         let Self::Failed { status, .. } = self else { return false };

@@ -12,6 +12,7 @@ struct Inner {
     is_registered: AtomicBool,
     is_connected: AtomicBool,
     serves_last_good: AtomicBool,
+    has_inherited: AtomicBool,
     fleet_size: AtomicU32,
     /// When the configuration was last known to be the newest, by the clock since boot; [`NEVER`] before the first time.
     fresh_at: AtomicI64,
@@ -25,6 +26,7 @@ impl Default for Standing {
             is_registered: AtomicBool::new(false),
             is_connected: AtomicBool::new(false),
             serves_last_good: AtomicBool::new(false),
+            has_inherited: AtomicBool::new(false),
             fleet_size: AtomicU32::new(1),
             fresh_at: AtomicI64::new(NEVER),
         }))
@@ -48,6 +50,12 @@ impl Standing {
     #[must_use]
     pub fn serves_last_good(&self) -> bool {
         self.0.serves_last_good.load(Ordering::Relaxed)
+    }
+
+    /// Whether an earlier life left leases that can be spent from.
+    #[must_use]
+    pub fn has_inherited(&self) -> bool {
+        self.0.has_inherited.load(Ordering::Relaxed)
     }
 
     /// Relays in the fleet, this one included; the last that was heard.
@@ -75,6 +83,10 @@ impl Standing {
 
     pub(super) fn set_serves_last_good(&self, serves: bool) {
         self.0.serves_last_good.store(serves, Ordering::Relaxed);
+    }
+
+    pub(super) fn inherited(&self) {
+        self.0.has_inherited.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn set_fleet_size(&self, fleet_size: i32) {

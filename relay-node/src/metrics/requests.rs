@@ -34,6 +34,8 @@ pub struct RequestMetrics {
     pub estimated: Counter,
     /// Channels left out because they kept failing.
     pub ejections: Counter,
+    /// Requests whose output limit was lowered for want of quota.
+    pub clamped: Counter,
 }
 
 impl RequestMetrics {
@@ -60,6 +62,10 @@ impl RequestMetrics {
             ejections: registry.counter(
                 "sluice_relay_channel_ejections_total",
                 "Times a channel was left out for a while because it kept failing.",
+            ),
+            clamped: registry.counter(
+                "sluice_relay_clamped_requests_total",
+                "Requests whose output limit was lowered, because the balance covered no more.",
             ),
         }
     }

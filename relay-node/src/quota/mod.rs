@@ -150,31 +150,26 @@ impl Quotas {
         most: Quota,
     ) -> Result<Reservation, ReserveError> {
         let mut reservation = Reservation::nothing(self.clone(), user, chain);
-        if self.try_take(&mut reservation, &chain.claims(most)).is_ok() {
-            reservation.holds(most);
-            self.count(ByReservation::Local);
-            return Ok(reservation);
-        }
-        // asked once for all there is; then whatever came is taken
-        let waiting = self.waits(user, &chain.claims(most));
-        let mut news = self.shard(user).lock().news();
-        self.ask_up_to(user, chain, least, most);
-        let patience = Duration::from_millis(self.0.terms.ask_again_millis);
-        let patience = self.patience_while_away(self.now()).map_or(patience, |left| patience.min(left));
-        // looked at between the news, never while they are read: whoever tells them holds the shard
-        let answered = async { while !self.has_answers(user, chain) && news.changed().await.is_ok() {} };
-        // no answer in time: there may still be enough here
-        let _ = tokio::time::timeout(patience, answered).await;
-        let amount = self.available(user, chain).min(most).max(least);
-        let outcome = match self.try_take(&mut reservation, &chain.claims(amount)) {
-            Ok(()) => Ok(()),
-            Err(missing) => refusal(&missing).and(Err(ReserveError::Unavailable)),
-        };
-        drop(waiting);
-        self.count(outcome_of(&outcome));
-        outcome?;
+        let amount = self.take_up_to(&mut reservation, chain, least, most).await?;
         reservation.holds(amount);
         Ok(reservation)
+    }
+
+    /// Whether the balance behind an account of a chain that pays in quota is low. `None`: of none is it known to be, and of one it is
+    /// not known.
+    #[must_use]
+    pub fn is_low(&self, user: UserId, chain: Chain) -> Option<bool> {
+        let now = self.now();
+        let shard = self.shard(user).lock();
+        let mut is_known = true;
+        for claim in chain.in_quota(Quota::ZERO) {
+            match shard.book.is_low(claim.account, now) {
+                Some(true) => return Some(true),
+                Some(false) => {}
+                None => is_known = false,
+            }
+        }
+        is_known.then_some(false)
     }
 
     /// What can be set aside on every account of a chain without asking anybody. A chain that pays in no quota can pay everything, and
@@ -234,6 +229,67 @@ impl Quotas {
             let again = left.map_or(again, |left| again.min(left));
             // whether there are news or it was long enough, the leases are looked at again
             let _ = tokio::time::timeout(again, news.changed()).await;
+        }
+    }
+
+    /// Takes as much as there is between two amounts, and says how much that was.
+    async fn take_up_to(
+        &self,
+        reservation: &mut Reservation,
+        chain: Chain,
+        least: Quota,
+        most: Quota,
+    ) -> Result<Quota, ReserveError> {
+        if self.try_take(reservation, &chain.claims(most)).is_ok() {
+            self.count(ByReservation::Local);
+            return Ok(most);
+        }
+        let began = self.now();
+        let waited = tokio::time::timeout(GRANT_WAIT, self.wait_and_take_up_to(reservation, chain, (least, most), began)).await;
+        self.0.metrics.wait_seconds.record_time(Duration::from_millis(self.now().saturating_sub(began)));
+        let outcome = waited.unwrap_or(Err(ReserveError::Unavailable));
+        self.count(outcome_of(&outcome.map(drop)));
+        outcome
+    }
+
+    /// Asks for all there is, and takes whatever came; what is here, when nobody answers in time. Who finds that others took it asks
+    /// again: only a verdict ends it.
+    async fn wait_and_take_up_to(
+        &self,
+        reservation: &mut Reservation,
+        chain: Chain,
+        (least, most): (Quota, Quota),
+        began: u64,
+    ) -> Result<Quota, ReserveError> {
+        let user = reservation.user();
+        let Terms { unavailable_millis, ask_again_millis, .. } = self.0.terms;
+        let _waiting = self.waits(user, &chain.claims(most));
+        let (mut has_asked, mut again) = (false, ask_again_millis);
+        loop {
+            // from before the look at the leases, so that no answer falls between
+            let mut news = self.shard(user).lock().news();
+            let left = self.patience_while_away(began);
+            let is_late = left.is_some_and(|left| left.is_zero()) || self.now().saturating_sub(began) >= ask_again_millis;
+            let is_answered = has_asked && (is_late || self.has_answers(user, chain));
+            let amount = if is_answered { self.available(user, chain).min(most).max(least) } else { most };
+            match self.try_take(reservation, &chain.claims(amount)) {
+                Ok(()) => return Ok(amount),
+                Err(missing) if is_answered => {
+                    refusal(&missing)?;
+                    let is_unsure = missing.iter().any(|short| short.verdict == Some(Verdict::Unavailable));
+                    again = if is_unsure { unavailable_millis } else { ask_again_millis };
+                }
+                Err(_) => {}
+            }
+            if left.is_some_and(|left| left.is_zero()) && has_asked {
+                return Err(ReserveError::Unavailable);
+            }
+            self.ask_up_to(user, chain, least, most);
+            has_asked = true;
+            let wait = Duration::from_millis(again);
+            let wait = left.map_or(wait, |left| wait.min(left));
+            // whether there are news or it was long enough, the leases are looked at again
+            let _ = tokio::time::timeout(wait, news.changed()).await;
         }
     }
 

@@ -1,5 +1,6 @@
 //! Giving money back: when the control plane asks for it, when its lease is over, and taking over what an earlier life left.
 //!
+//! What goes back is noted in the spool before it is said: whoever dies in between may say less than went back, and never spend it again.
 //! What is to be said waits on a pile of accounts, not of messages: whoever sends takes an account from the pile and then looks at what
 //! there is to say about it. Totals are said, so a message that is lost is made up for by the next, or by the greeting of the next stream.
 
@@ -105,10 +106,14 @@ impl Quotas {
         }
     }
 
-    /// Waits until there is something to say, and gives it.
+    /// Waits until there is something to say, and gives it once it is on the disk. Whoever drops this before it is done loses what is
+    /// to be said until the account changes again.
     pub async fn giving_back(&self) -> GiveBack {
         loop {
             let said = self.give_back_now();
+            if !said.returns.is_empty() {
+                self.0.spool.flush().await;
+            }
             if said != GiveBack::default() {
                 return said;
             }
@@ -123,6 +128,9 @@ impl Quotas {
             let Some(shard) = self.0.shards.get(number) else { continue };
             let mut shard = shard.lock();
             let GivenBack { returns, recalled, closings, again } = shard.book.give_back(account, now);
+            for returned in &returns {
+                self.note(&shard, returned.lease);
+            }
             close(&closings, &self.0.spool);
             self.0.metrics.recalls.add(u64::from(recalled.is_some()));
             said.returns.extend(returns.into_iter().map(|one| (one.lease, one.total)));
@@ -132,30 +140,51 @@ impl Quotas {
         said
     }
 
-    /// Everything that was given back of the leases held, to say again after a reconnect.
-    #[must_use]
-    pub fn returned(&self) -> Vec<(LeaseId, Quota)> {
+    /// Everything that was given back of the leases held, to say again after a reconnect; it is on the disk.
+    pub async fn returned(&self) -> Vec<(LeaseId, Quota)> {
         let mut returned = Vec::new();
         for shard in &self.0.shards {
             returned.extend(shard.lock().book.returned().map(|one| (one.lease, one.total)));
         }
+        if !returned.is_empty() {
+            self.0.spool.flush().await;
+        }
         returned
     }
 
-    /// Takes over what an earlier life of this relay left. Before the first request.
-    pub fn restore(&self, inherited: &[Inherited]) {
+    /// Takes over what an earlier life of this relay left (ruling R17), before the first request. Says how many of the leases can be spent
+    /// from.
+    pub fn restore(&self, inherited: &[Inherited]) -> usize {
         let now = self.now();
+        let mut usable = 0;
         for left in inherited {
             let mut shard = self.shard(left.owner).lock();
             shard.owners.insert(left.account, left.owner);
             shard.book.restore(std::iter::once(*left), now);
+            // from here on they are this life's: the next one finds them in its log
+            self.note(&shard, left.lease);
+            let held = shard.book.lease(left.lease);
+            usable += usize::from(held.is_some_and(|held| held.free.is_positive() && now < held.expires_at));
         }
+        usable
     }
 
     /// The control plane has another history: every lease is void.
     pub fn void_all(&self) {
         for shard in &self.0.shards {
-            shard.lock().book.void_all();
+            let mut shard = shard.lock();
+            for held in shard.book.held() {
+                self.0.spool.void_lease(held.lease);
+            }
+            shard.book.void_all();
+        }
+    }
+
+    /// Notes how a lease stands, for the next life. Under the lock of its shard, so that the note is in the order of its charges.
+    pub(super) fn note(&self, shard: &Shard, lease: LeaseId) {
+        let Some(held) = shard.book.lease(lease) else { return };
+        if let Some(owner) = shard.owners.get(&held.account) {
+            self.0.spool.note_lease(*owner, &held);
         }
     }
 

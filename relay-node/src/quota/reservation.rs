@@ -15,11 +15,13 @@ pub struct Reservation {
     chain: Chain,
     held: Quota,
     inner: Option<lease::Reservation>,
+    /// The request's open record in the spool, once it has one.
+    record: Option<u64>,
 }
 
 impl Reservation {
     pub(super) const fn nothing(quotas: Quotas, user: UserId, chain: Chain) -> Self {
-        Self { quotas, user, chain, held: Quota::ZERO, inner: None }
+        Self { quotas, user, chain, held: Quota::ZERO, inner: None, record: None }
     }
 
     pub(super) const fn user(&self) -> UserId {
@@ -53,6 +55,18 @@ impl Reservation {
         parts.map(|(account_id, lease_id, amount)| LeaseCharge { lease_id, account_id, amount }).collect()
     }
 
+    /// The request is on record, with what is set aside so far; what is set aside later is noted there.
+    pub const fn recorded(&mut self, open: u64) {
+        self.record = Some(open);
+    }
+
+    /// Who dies here is charged on these leases, and nobody else may spend them.
+    fn note_hold(&self) {
+        if let Some(open) = self.record {
+            self.quotas.0.spool.note_hold(open, self.held(), self.charges());
+        }
+    }
+
     /// Sets more quota aside on every account of the chain that pays in it, or on none: local when the leases held cover it, else
     /// after a grant.
     ///
@@ -63,16 +77,31 @@ impl Reservation {
         let quotas = self.quotas.clone();
         quotas.take(self, &claims).await?;
         self.holds(more);
+        self.note_hold();
         Ok(())
     }
 
-    /// The same without waiting: `false` when the leases held do not cover it. Asks for nothing but refills.
+    /// Sets as much more aside as there is between two amounts, and says how much that was.
+    ///
+    /// # Errors
+    /// When not even `least` can be had, or nobody can say in time; what is set aside already stays.
+    pub async fn extend_up_to(&mut self, least: Quota, most: Quota) -> Result<Quota, ReserveError> {
+        let chain = Chain { uses: None, ..self.chain };
+        let quotas = self.quotas.clone();
+        let more = quotas.take_up_to(self, chain, least, most).await?;
+        self.holds(more);
+        self.note_hold();
+        Ok(more)
+    }
+
+    /// The same as [`Reservation::extend`] without waiting: `false` when the leases held do not cover it. Asks for nothing but refills.
     pub fn try_extend(&mut self, more: Quota) -> bool {
         let claims = self.chain.in_quota(more);
         let quotas = self.quotas.clone();
         let is_taken = quotas.try_take(self, &claims).is_ok();
         if is_taken {
             self.holds(more);
+            self.note_hold();
         }
         is_taken
     }

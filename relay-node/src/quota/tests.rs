@@ -19,7 +19,8 @@ struct World {
     quotas: Quotas,
     demands: mpsc::Receiver<Demand>,
     spool: Spool,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+    registry: Registry,
 }
 
 /// A world whose clock is tokio's: it stands still until everyone waits.
@@ -28,13 +29,14 @@ fn world() -> World {
     let start = tokio::time::Instant::now();
     let clock = Clock::new(move || {
         let boot_millis = u64::try_from(start.elapsed().as_millis()).unwrap();
-        Now { wall: UnixMillis(0), boot_millis }
+        Now { wall: UnixMillis(boot_millis.cast_signed()), boot_millis }
     });
-    let metrics = Metrics::declare(&Registry::new());
+    let registry = Registry::new();
+    let metrics = Metrics::declare(&registry);
     let settings = SpoolSettings { segment_bytes: 1 << 20, max_bytes: 16 << 20, ..SpoolSettings::default() };
     let spool = Spool::open(folder.path(), Epoch(1), settings, clock.clone(), metrics.spool).unwrap();
     let (quotas, demands) = Quotas::new(spool.clone(), clock, metrics.quota);
-    World { quotas, demands, spool, _folder: folder }
+    World { quotas, demands, spool, folder, registry }
 }
 
 /// A chain of the wallet alone.
@@ -393,7 +395,7 @@ async fn what_nobody_uses_goes_back_when_it_is_asked_for_and_what_becomes_free_s
     running.settle(due(10), |_| {});
     assert_eq!(returns(&quotas.giving_back().await), [(1, 90)]);
     assert_eq!(reported(&world.spool).await, ["c1"], "nothing is left of it");
-    assert_eq!(quotas.returned(), [], "its closing says the rest");
+    assert_eq!(quotas.returned().await, [], "its closing says the rest");
 }
 
 #[tokio::test(start_paused = true)]
@@ -413,7 +415,7 @@ async fn what_a_grant_brought_for_somebody_who_waits_is_theirs_even_when_it_is_a
     assert_eq!(reserved.unwrap().held(), units(40));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn who_waits_with_a_part_in_hand_gives_it_back_and_asks_for_the_whole() {
     let mut world = world();
     leased(&mut world, 3).await;
@@ -487,6 +489,68 @@ async fn a_running_request_asks_ahead_without_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_no_lease_covers_is_counted_as_debt() {
+    let mut world = world();
+    leased(&mut world, 100).await;
+    let running = world.quotas.reserve(USER, WALLET_ONLY, units(40)).await.unwrap();
+    running.settle(due(130), |charges| {
+        let told: Vec<_> = charges.iter().map(|charge| (charge.lease_id.get(), charge.amount.get())).collect();
+        assert_eq!(told, [(1, 100), (0, 30)], "the balance pays the rest, which blocks the account");
+    });
+    let page = world.registry.render();
+    assert!(page.contains("sluice_relay_reserve_shortfall_quota_total 30\n"), "{page}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_back_is_on_the_disk_before_it_is_said() {
+    let mut world = world();
+    leased(&mut world, 100).await;
+    let quotas = world.quotas.clone();
+    let running = quotas.reserve(USER, WALLET_ONLY, units(30)).await.unwrap();
+    quotas.recalled(WALLET, 5);
+    assert_eq!(returns(&quotas.giving_back().await), [(1, 70)]);
+    let left = crate::spool::left_in(world.folder.path(), 0);
+    assert_eq!((left[0].lease, left[0].owner, left[0].returned), (LeaseId::new(1), USER, units(70)));
+    assert_eq!(quotas.returned().await, [(LeaseId::new(1), units(70))]);
+    drop(running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_and_a_void_lease_are_noted_for_the_next_life() {
+    let mut world = world();
+    leased(&mut world, 100).await;
+    let left = |world: &World| crate::spool::left_in(world.folder.path(), 400_000);
+    tokio::time::advance(Duration::from_millis(LIFE_MILLIS / 2)).await;
+    drop(world.quotas.reserve(USER, WALLET_ONLY, units(1)).await.unwrap());
+    assert_eq!(world.quotas.sweep(), [LeaseId::new(1)]);
+    world.spool.flush().await;
+    assert_eq!(left(&world)[0].life_millis_left, LIFE_MILLIS - 400_000);
+    world.quotas.news(&[(LeaseId::new(1), LIFE_MILLIS)], &[], &[]);
+    world.spool.flush().await;
+    assert_eq!(left(&world)[0].life_millis_left, LIFE_MILLIS / 2 + LIFE_MILLIS - 400_000);
+    world.quotas.news(&[], &[], &[LeaseId::new(1)]);
+    world.spool.flush().await;
+    assert_eq!(left(&world), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_set_aside_later_is_noted_with_its_request() {
+    let mut world = world();
+    leased(&mut world, 100).await;
+    let mut running = world.quotas.reserve(USER, WALLET_ONLY, units(10)).await.unwrap();
+    let intent = sluice_domain::RequestRecord { charges: running.charges(), ..crate::spool::sample_record(1) };
+    let open = world.spool.permit().unwrap().open(&intent).unwrap();
+    running.recorded(open.number());
+    assert!(running.try_extend(units(25)));
+    world.spool.flush().await;
+    let left = crate::spool::left_in(world.folder.path(), 0);
+    assert_eq!((left[0].granted, left[0].charged), (units(100), units(35)));
+    running.settle(due(5), |charges| open.finish(sluice_domain::RequestRecord { charges, ..intent }));
+    world.spool.flush().await;
+    assert_eq!(crate::spool::left_in(world.folder.path(), 0)[0].charged, units(5));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_earlier_lifes_leases_are_used_and_listed_and_another_history_voids_them() {
     let world = world();
     let inherited = Inherited {
@@ -494,13 +558,82 @@ async fn an_earlier_lifes_leases_are_used_and_listed_and_another_history_voids_t
         account: WALLET,
         owner: USER,
         granted: units(100),
+        returned: Quota::ZERO,
         charged: units(40),
         life_millis_left: 1_000,
     };
-    world.quotas.restore(&[inherited]);
-    assert_eq!(world.quotas.held(), [LeaseId::new(9)]);
+    let over = Inherited { lease: LeaseId::new(10), life_millis_left: 0, ..inherited };
+    assert_eq!(world.quotas.restore(&[inherited, over]), 1, "one can be spent from");
+    assert_eq!(world.quotas.held(), [LeaseId::new(9), LeaseId::new(10)]);
+    assert!(world.quotas.sweep().is_empty());
+    assert_eq!(reported(&world.spool).await, ["c10"]);
     let running = world.quotas.reserve(USER, WALLET_ONLY, units(60)).await.unwrap();
     assert_eq!(running.charges()[0].lease_id, LeaseId::new(9));
     world.quotas.void_all();
     assert!(world.quotas.held().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_who_make_do_with_what_there_is_get_something_of_it_or_a_verdict() {
+    let mut world = world();
+    let balance = AtomicI64::new(250);
+    let (quotas, demands) = (world.quotas.clone(), &mut world.demands);
+    let callers = join_all((0..20).map(|_| quotas.reserve_up_to(USER, WALLET_ONLY, units(10), units(100))));
+    let serve = async {
+        let mut lease = 0;
+        while let Some(demand) = demands.recv().await {
+            let amount = demand.want.get().min(balance.load(Ordering::Relaxed));
+            if amount < demand.need.get().max(1) {
+                quotas.refused(Refused { grant_seq: demand.grant_seq, verdict: Verdict::Exhausted { need: demand.need } });
+                continue;
+            }
+            balance.fetch_sub(amount, Ordering::Relaxed);
+            lease += 1;
+            quotas.granted(grant(&demand, lease, units(amount)));
+        }
+    };
+    let reserved = tokio::select! {
+        reserved = callers => reserved,
+        () = serve => panic!("it serves on"),
+    };
+    let held: Vec<i64> = reserved.iter().flatten().map(|reservation| reservation.held().get()).collect();
+    assert_eq!(held, [100, 100, 50]);
+    let others = reserved.iter().filter_map(|reserved| reserved.as_ref().err());
+    assert_eq!(others.filter(|error| **error == ReserveError::Exhausted { account: WALLET }).count(), 17);
+    assert_eq!(quotas.is_low(USER, WALLET_ONLY), Some(true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_answer_what_is_here_has_to_do() {
+    let mut world = world();
+    leased(&mut world, 40).await;
+    let quotas = world.quotas.clone();
+    let began = tokio::time::Instant::now();
+    let held = quotas.reserve_up_to(USER, WALLET_ONLY, units(10), units(100)).await.unwrap();
+    assert_eq!(held.held(), units(40));
+    assert_eq!(began.elapsed(), Duration::from_millis(Terms::default().ask_again_millis));
+    let none = quotas.reserve_up_to(USER, WALLET_ONLY, units(10), units(100)).await.unwrap_err();
+    assert_eq!(none, ReserveError::Unavailable, "and nothing is no verdict");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_request_takes_the_last_of_an_account() {
+    let mut world = world();
+    leased(&mut world, 100).await;
+    let quotas = world.quotas.clone();
+    let mut running = quotas.reserve(USER, WALLET_ONLY, units(70)).await.unwrap();
+    while world.demands.try_recv().is_ok() {}
+    let refuse = async {
+        for need in [0, 1] {
+            let demand = world.demands.recv().await.unwrap();
+            assert_eq!(demand.need, units(need), "beyond what is here");
+            quotas.refused(Refused { grant_seq: demand.grant_seq, verdict: Verdict::Exhausted { need: demand.need } });
+        }
+    };
+    let take = async {
+        assert_eq!(running.extend_up_to(units(1), units(50)).await, Ok(units(30)));
+        assert_eq!(running.held(), units(100));
+        assert_eq!(running.extend_up_to(units(1), units(50)).await, Err(ReserveError::Exhausted { account: WALLET }));
+    };
+    tokio::join!(take, refuse);
 }

@@ -65,8 +65,9 @@ impl Quotas {
         let now = self.0.clock.read().boot_millis;
         self.0.metrics.grants.increment();
         let mut shard = self.0.shards[number].lock();
-        if let Some(closing) = shard.book.granted(Grant { grant_seq, ..grant }, now) {
-            close(&[closing], &self.0.spool);
+        match shard.book.granted(Grant { grant_seq, ..grant }, now) {
+            Some(closing) => close(&[closing], &self.0.spool),
+            None => self.note(&shard, grant.lease),
         }
         self.freed_of(&shard, number, grant.account, now);
         shard.tell();
@@ -98,12 +99,14 @@ impl Quotas {
             let mut shard = shard.lock();
             for (lease, life_millis) in renewed {
                 shard.book.renewed(*lease, *life_millis);
+                self.note(&shard, *lease);
             }
             for account in credited {
                 shard.book.credit(*account);
             }
             for lease in void {
                 shard.book.void(*lease);
+                self.0.spool.void_lease(*lease);
             }
             if !credited.is_empty() {
                 shard.tell();

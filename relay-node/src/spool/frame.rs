@@ -22,6 +22,10 @@ pub(super) enum Kind {
     Final,
     /// A lease is used no more. Has a sequence number.
     LeaseClose,
+    /// A running request has set more aside than its intent says.
+    Hold,
+    /// How a lease stands.
+    Lease,
 }
 
 impl Kind {
@@ -31,6 +35,8 @@ impl Kind {
             Self::Progress => 2,
             Self::Final => 3,
             Self::LeaseClose => 4,
+            Self::Hold => 5,
+            Self::Lease => 6,
         }
     }
 
@@ -40,6 +46,8 @@ impl Kind {
             2 => Some(Self::Progress),
             3 => Some(Self::Final),
             4 => Some(Self::LeaseClose),
+            5 => Some(Self::Hold),
+            6 => Some(Self::Lease),
             _ => None,
         }
     }
@@ -54,7 +62,7 @@ impl Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
     pub(super) kind: Kind,
-    /// Joins intent, progress and final of one request; 0 where there is no intent.
+    /// Joins intent, hold, progress and final of one request; 0 where there is no intent.
     pub(super) open: u64,
     /// Number in the report; 0 where it is not reported.
     pub(super) seq: u64,

@@ -3,10 +3,12 @@
 use std::io;
 use std::path::Path;
 
-use sluice_domain::{Epoch, UnixMillis};
+use sluice_billing::lease::Inherited;
+use sluice_domain::{Epoch, Now, UnixMillis};
 use tracing::{info, warn};
 
 use super::disk::{Disk, SystemDisk};
+use super::leases::LeftLeases;
 use super::reader::{Batch, BatchLimits, ReadError, Reader};
 use super::recover::{self, Left};
 use super::shared::Shared;
@@ -121,6 +123,12 @@ impl<D: Disk> EarlierLog<D> {
         self.reader.seek(seq)
     }
 
+    /// Whether the control plane knew once that nothing follows.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.left.cursor.ended_at.is_some()
+    }
+
     /// The next records; `None` at the end. Blocks on the disk.
     ///
     /// # Errors
@@ -129,30 +137,45 @@ impl<D: Disk> EarlierLog<D> {
         self.reader.next_batch(self.left.end, limits)
     }
 
-    /// Everything up to a sequence is settled; `ended`: and the control plane knows that nothing follows.
-    pub fn acked(&mut self, below: u64, ended: bool) {
-        self.left.cursor.acked_below = self.left.cursor.acked_below.max(below);
-        self.spool.0.shared.acked_earlier(self.left.epoch, below, ended);
+    /// Everything up to the end of this batch is settled.
+    pub fn acked(&mut self, batch: &Batch) {
+        let (below, position) = (batch.next_seq(), batch.end_position);
+        self.left.acked(below, position);
+        self.spool.0.shared.acked_earlier(self.left.epoch, |left| left.acked(below, position));
+    }
+
+    /// Everything is settled, and the control plane knows that nothing follows.
+    pub fn ended(&mut self) {
+        let (end, now) = (self.left.end, self.spool.0.shared.clock.wall());
+        let settle = |left: &mut Left| {
+            left.acked(end.seq, end.position);
+            left.cursor.ended_at = Some(now);
+        };
+        settle(&mut self.left);
+        self.spool.0.shared.acked_earlier(self.left.epoch, settle);
     }
 }
 
-/// Recovers every epoch before this one, and removes those that were settled long ago.
+/// Recovers every epoch before this one, and removes those that were settled long ago. Says also which leases they left.
 pub(super) fn recover_earlier(
     disk: &impl Disk,
     spool: &Path,
     epoch: Epoch,
     settings: SpoolSettings,
-    now: UnixMillis,
-) -> io::Result<Vec<Left>> {
-    let mut earlier = Vec::new();
+    now: Now,
+) -> io::Result<(Vec<Left>, Vec<Inherited>)> {
+    let (mut earlier, mut leases) = (Vec::new(), LeftLeases::default());
     for old in segment::epochs(disk, spool)?.into_iter().filter(|old| *old < epoch) {
-        let mut left = recover::recover(disk, spool, old)?;
+        let mut left = recover::recover(disk, spool, old, settings.crash_billing, &mut leases)?;
+        if left.cursor.ended_at.is_some() {
+            leases.ended(old);
+        }
         if left.end.seq > left.cursor.acked_below {
             // something was written after the end was told: a request that outlived the way down
             left.cursor.ended_at = None;
         }
         let millis = u64::try_from(settings.retention.as_millis()).unwrap_or(u64::MAX);
-        if is_over(&left, now, millis) {
+        if is_over(&left, now.wall, millis) {
             disk.remove_folder(&left.folder)?;
             continue;
         }
@@ -168,7 +191,7 @@ pub(super) fn recover_earlier(
         }
         earlier.push(left);
     }
-    Ok(earlier)
+    Ok((earlier, leases.inherited(now, settings.boot_id)))
 }
 
 /// Removes earlier epochs that were settled long ago.
@@ -180,6 +203,18 @@ pub(super) fn forget_ended<D: Disk>(shared: &Shared<D>, now: UnixMillis, retenti
         }
         !goes
     });
+}
+
+/// Removes the oldest epoch that is settled, because its room is needed. `false`: there is none.
+pub(super) fn forget_oldest_ended<D: Disk>(shared: &Shared<D>) -> bool {
+    let mut earlier = shared.earlier.lock();
+    let Some(place) = earlier.iter().position(|left| left.cursor.ended_at.is_some()) else { return false };
+    let left = earlier.remove(place);
+    drop(earlier);
+    if let Err(error) = shared.disk.remove_folder(&left.folder) {
+        warn!("cannot remove settled records in {}: {error}", left.folder.display());
+    }
+    true
 }
 
 fn is_over(left: &Left, now: UnixMillis, retention_millis: u64) -> bool {

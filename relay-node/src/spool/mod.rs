@@ -11,6 +11,8 @@
 mod cursor;
 mod disk;
 mod frame;
+mod history;
+mod leases;
 mod log;
 mod orphan;
 mod reader;
@@ -30,11 +32,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sluice_domain::{Clock, Epoch, LeaseId, Record, RequestRecord, Usage};
+use sluice_billing::lease::{HeldLease, Inherited};
+use sluice_domain::{Clock, Epoch, LeaseCharge, LeaseId, Quota, Record, RequestRecord, Usage, UserId};
 use sluice_rpc::usage;
 
 pub use self::disk::{Disk, DiskFile, SystemDisk};
+pub use self::leases::BootId;
+use self::leases::{Hold, Note};
 pub use self::log::{CurrentLog, EarlierLog};
+pub use self::orphan::CrashBilling;
 pub use self::reader::{Batch, BatchLimits, ReadError};
 use self::shared::{Room, Shared};
 use crate::metrics::SpoolMetrics;
@@ -52,6 +58,10 @@ pub struct SpoolSettings {
     pub sync_records: usize,
     /// How long acknowledged segments are kept: a database restored to the past asks for them again.
     pub retention: Duration,
+    /// What a request costs that an earlier life did not end.
+    pub crash_billing: CrashBilling,
+    /// Which start of the machine this is. When it is not known, only the wall clock tells how long an earlier life's leases live.
+    pub boot_id: BootId,
 }
 
 impl Default for SpoolSettings {
@@ -62,6 +72,8 @@ impl Default for SpoolSettings {
             sync_interval: Duration::from_millis(50),
             sync_records: 256,
             retention: Duration::from_hours(24),
+            crash_billing: CrashBilling::default(),
+            boot_id: BootId::default(),
         }
     }
 }
@@ -178,8 +190,8 @@ fn begin<D: Disk>(
     clock: Clock,
     metrics: SpoolMetrics,
 ) -> io::Result<Shared<D>> {
-    let earlier = log::recover_earlier(&disk, folder, epoch, settings, clock.wall())?;
-    for left in &earlier {
+    let earlier = log::recover_earlier(&disk, folder, epoch, settings, clock.read())?;
+    for left in &earlier.0 {
         metrics.orphans.add(left.orphans);
         metrics.lost_bytes.add(left.lost_bytes);
     }
@@ -226,7 +238,45 @@ impl<D: Disk> Spool<D> {
 
     /// Records that a lease is used no more. Every record that charges it must have been finished before.
     pub fn close_lease(&self, lease: LeaseId) {
-        self.0.shared.lease_close(usage::encode(&Record::LeaseClosed(lease)));
+        self.0.shared.lease_close(lease, usage::encode(&Record::LeaseClosed(lease)));
+    }
+
+    /// Notes how a lease stands, so that the next life can go on with it. Call it when it is new, lives longer or gives something back;
+    /// what is given back must be on the disk ([`Spool::flush`]) before anybody is told. In the order of the records that charge it.
+    pub fn note_lease(&self, owner: UserId, held: &HeldLease) {
+        let now = self.0.shared.clock.read();
+        self.0.shared.lease(Note::new(owner, held, now, self.0.shared.settings.boot_id));
+    }
+
+    /// Notes that a lease is void: the next life must not go on with it.
+    pub fn void_lease(&self, lease: LeaseId) {
+        self.0.shared.void_lease(lease);
+    }
+
+    /// The leases that earlier lives left behind, with what is left of them: whatever cut-off requests had set aside counts as charged.
+    /// They stay theirs until they are noted here.
+    #[must_use]
+    pub fn inherited(&self) -> &[Inherited] {
+        &self.0.shared.inherited
+    }
+
+    /// The history of the database in which everything acknowledged was settled; `None` before it was noted.
+    #[must_use]
+    pub fn history(&self) -> Option<Arc<str>> {
+        self.0.shared.history()
+    }
+
+    /// Notes that everything kept here was told to the control plane in this history. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the disk refuses; then it is as before.
+    pub fn note_history(&self, name: &str) -> io::Result<()> {
+        self.0.shared.note_history(name)
+    }
+
+    /// Notes what an open request has set aside by now: more than its intent says. All of it, and the part of each lease.
+    pub fn note_hold(&self, open: u64, held: Quota, parts: Vec<LeaseCharge>) {
+        self.0.shared.hold(open, Hold { held, parts });
     }
 
     /// Whether it can be written.
@@ -315,7 +365,8 @@ impl<D: Disk> Permit<D> {
 
     /// Writes the final record of a request that nothing was sent upstream for.
     pub fn finish(self, record: RequestRecord) {
-        self.spool.0.shared.finish(0, encode(Cow::Owned(record)));
+        let charges = charges_of(&record);
+        self.spool.0.shared.finish(0, encode(Cow::Owned(record)), charges);
     }
 }
 
@@ -330,6 +381,12 @@ pub struct OpenRecord<D: Disk = SystemDisk> {
 }
 
 impl<D: Disk> OpenRecord<D> {
+    /// Its number, for [`Spool::note_hold`].
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.open
+    }
+
     /// Notes what the request consumed so far: what it is charged if this process dies. Call each second or 1,000 tokens of output.
     pub fn progress(&mut self, usage: &Usage) {
         self.spool.0.shared.progress(self.open, usage);
@@ -338,7 +395,8 @@ impl<D: Disk> OpenRecord<D> {
     /// Writes the final record.
     pub fn finish(mut self, record: RequestRecord) {
         self.is_finished = true;
-        self.spool.0.shared.finish(self.open, encode(Cow::Owned(record)));
+        let charges = charges_of(&record);
+        self.spool.0.shared.finish(self.open, encode(Cow::Owned(record)), charges);
     }
 }
 
@@ -348,6 +406,10 @@ impl<D: Disk> Drop for OpenRecord<D> {
             self.spool.0.shared.abandon(self.open);
         }
     }
+}
+
+fn charges_of(record: &RequestRecord) -> writer::Charges {
+    record.charges.iter().map(|charge| (charge.lease_id, charge.amount)).collect()
 }
 
 /// Bytes beyond which the texts of a record are shortened.
@@ -392,11 +454,19 @@ fn lock(folder: &Path) -> Result<File, SpoolError> {
     }
 }
 
+/// What the next life would find of leases at a moment of the wall clock, for tests of whatever notes them.
+#[cfg(test)]
+pub(crate) fn left_in(folder: &Path, wall_millis: u64) -> Vec<Inherited> {
+    tests::left_in(folder, wall_millis)
+}
+
 /// A record for tests of whatever writes records.
 #[cfg(test)]
 pub(crate) fn sample_record(number: usize) -> RequestRecord {
     tests::record(number, sluice_domain::Outcome::Completed)
 }
 
+#[cfg(test)]
+mod lease_tests;
 #[cfg(test)]
 mod tests;

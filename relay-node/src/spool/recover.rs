@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sluice_domain::{Epoch, Usage};
+use sluice_domain::Epoch;
 use tracing::{error, warn};
 
 use super::cursor::{Cursor, CursorFile, FIRST_SEQ};
 use super::disk::{Disk, DiskFile};
 use super::frame::{Frame, HEADER_BYTES, Kind, decode_progress};
-use super::orphan;
+use super::leases::{Hold, LeftLeases};
+use super::orphan::{self, CrashBilling, Known};
 use super::scan::{Scan, Step};
 use super::segment::{self, FIRST_RECORD, Header};
 use super::writer::Mark;
@@ -24,6 +25,8 @@ pub(super) struct Left {
     pub(super) epoch: Epoch,
     pub(super) folder: PathBuf,
     pub(super) cursor: Cursor,
+    /// The byte below which everything is acknowledged, at least.
+    pub(super) acked_position: u64,
     /// The end of its log.
     pub(super) end: Mark,
     /// Bytes on the disk.
@@ -34,28 +37,44 @@ pub(super) struct Left {
     pub(super) lost_bytes: u64,
 }
 
-#[derive(Debug)]
-struct Open {
-    intent: Vec<u8>,
-    progress: Option<Usage>,
+impl Left {
+    /// Everything up to a record is acknowledged.
+    pub(super) fn acked(&mut self, below: u64, position: u64) {
+        self.cursor.acked_below = self.cursor.acked_below.max(below);
+        self.acked_position = self.acked_position.max(position);
+    }
+
+    /// Bytes that are not acknowledged.
+    pub(super) const fn unsettled_bytes(&self) -> u64 {
+        if self.cursor.ended_at.is_some() { 0 } else { self.end.position.saturating_sub(self.acked_position) }
+    }
 }
 
-/// The state of a walk over the segments.
+/// The state of a walk over the segments of one epoch.
 #[derive(Debug)]
-struct Walk {
-    opens: BTreeMap<u64, Open>,
+struct Walk<'a> {
+    epoch: Epoch,
+    opens: BTreeMap<u64, Known<Vec<u8>>>,
     /// The next sequence; `None` until the first segment says.
     seq: Option<u64>,
     position: u64,
+    /// Leases, over all epochs.
+    leases: &'a mut LeftLeases,
 }
 
-impl Walk {
+impl Walk<'_> {
     /// Takes a record in. `false`: it does not belong here, which is damage too.
     fn take(&mut self, frame: &Frame<'_>) -> bool {
         match frame.kind {
             Kind::Intent => {
-                self.opens.insert(frame.open, Open { intent: frame.body.to_vec(), progress: None });
+                self.opens.insert(frame.open, Known { intent: frame.body.to_vec(), hold: None, progress: None });
             }
+            Kind::Hold => {
+                if let Some(open) = self.opens.get_mut(&frame.open) {
+                    open.hold = Hold::decode(frame.body).or(open.hold.take());
+                }
+            }
+            Kind::Lease => {}
             Kind::Progress => {
                 if let Some(open) = self.opens.get_mut(&frame.open) {
                     open.progress = decode_progress(frame.body).or(open.progress);
@@ -69,6 +88,7 @@ impl Walk {
                 self.opens.remove(&frame.open);
             }
         }
+        self.leases.take(self.epoch, frame);
         self.position += frame.len() as u64;
         true
     }
@@ -76,20 +96,28 @@ impl Walk {
 
 /// Recovers the log of one epoch: everything up to the first damage, and a final record for every request that has none.
 ///
-/// Doing it again changes nothing. What follows the damage is kept under another name, for people.
-pub(super) fn recover(disk: &impl Disk, spool: &Path, epoch: Epoch) -> io::Result<Left> {
+/// Doing it again changes nothing. What follows the damage is kept under another name, for people. `leases` gathers what earlier epochs
+/// left and what this one did to it.
+pub(super) fn recover(
+    disk: &impl Disk,
+    spool: &Path,
+    epoch: Epoch,
+    rule: CrashBilling,
+    leases: &mut LeftLeases,
+) -> io::Result<Left> {
     let folder = segment::epoch_folder(spool, epoch);
     segment::remove_spares(disk, &folder)?;
     let cursor = CursorFile::open(disk, &folder)?.load();
     let numbers = segment::numbers(disk, &folder)?;
-    let mut walk = Walk { opens: BTreeMap::new(), seq: None, position: 0 };
+    let mut walk = Walk { epoch, opens: BTreeMap::new(), seq: None, position: 0, leases };
     let mut end = Mark { seq: cursor.acked_below.max(FIRST_SEQ), ..Mark::default() };
-    let mut lost_bytes = 0;
+    let (mut lost_bytes, mut acked_position) = (0, None);
     let first = first_needed(disk, &folder, &numbers, cursor)?;
     let needed = numbers.get(first..).unwrap_or_default();
     for (place, number) in needed.iter().enumerate() {
         let later = needed.get(place + 1..).unwrap_or_default();
         let walked = walk_segment(disk, &folder, *number, epoch, &mut walk)?;
+        acked_position = acked_position.or(walked.begins_at);
         if let Some(offset) = walked.offset {
             end = Mark { number: *number, offset, position: walk.position, seq: walk.seq.unwrap_or(FIRST_SEQ) };
         }
@@ -98,7 +126,10 @@ pub(super) fn recover(disk: &impl Disk, spool: &Path, epoch: Epoch) -> io::Resul
             break;
         }
     }
-    let orphans = end_opens(disk, &folder, &mut walk, &mut end)?;
+    if lost_bytes > 0 || walk.seq.is_some_and(|seq| seq < cursor.acked_below) {
+        walk.leases.doubt();
+    }
+    let orphans = end_opens(disk, &folder, &mut walk, &mut end, rule)?;
     disk.sync_folder(&folder)?;
     let length_of = |number: &u64| disk.open(&segment::path_of(&folder, *number)).and_then(|file| file.length()).ok();
     let bytes = numbers.iter().filter_map(length_of).sum();
@@ -109,7 +140,8 @@ pub(super) fn recover(disk: &impl Disk, spool: &Path, epoch: Epoch) -> io::Resul
             "the spool of epoch {epoch} is damaged, {lost_bytes} bytes could not be read; leases of their requests stay in doubt"
         );
     }
-    Ok(Left { epoch, folder, cursor, end, bytes, orphans, lost_bytes })
+    let acked_position = acked_position.unwrap_or(0);
+    Ok(Left { epoch, folder, cursor, acked_position, end, bytes, orphans, lost_bytes })
 }
 
 /// The first segment with something that is not acknowledged. The last two are always needed: what is open is repeated at the
@@ -126,27 +158,30 @@ fn first_needed(disk: &impl Disk, folder: &Path, numbers: &[u64], cursor: Cursor
 }
 
 struct Walked {
+    /// Bytes of records in the segments before it, when it says so.
+    begins_at: Option<u64>,
     /// Where its good part ends; `None` when there is none.
     offset: Option<u64>,
     /// Whether it ends where writing ended.
     is_whole: bool,
 }
 
-fn walk_segment(disk: &impl Disk, folder: &Path, number: u64, epoch: Epoch, walk: &mut Walk) -> io::Result<Walked> {
+fn walk_segment(disk: &impl Disk, folder: &Path, number: u64, epoch: Epoch, walk: &mut Walk<'_>) -> io::Result<Walked> {
     let file = disk.open(&segment::path_of(folder, number))?;
     let header = Header::of(&file)?.filter(|header| header.epoch == epoch && header.number == number);
     let Some(header) = header.filter(|header| walk.seq.is_none_or(|seq| seq == header.first_seq)) else {
-        return Ok(Walked { offset: None, is_whole: false });
+        return Ok(Walked { begins_at: None, offset: None, is_whole: false });
     };
     (walk.seq, walk.position) = (Some(header.first_seq), header.position);
+    let walked = |offset, is_whole| Ok(Walked { begins_at: Some(header.position), offset: Some(offset), is_whole });
     let mut scan = Scan::at(FIRST_RECORD);
     loop {
         let offset = scan.offset();
         match scan.next(&file)? {
             Step::Record(frame) if walk.take(&frame) => {}
             // zeros may also stand where records were: then others follow
-            Step::End => return Ok(Walked { offset: Some(offset), is_whole: written_after(&file, offset)? == 0 }),
-            Step::Record(_) | Step::Bad => return Ok(Walked { offset: Some(offset), is_whole: false }),
+            Step::End => return walked(offset, written_after(&file, offset)? == 0),
+            Step::Record(_) | Step::Bad => return walked(offset, false),
         }
     }
 }
@@ -218,16 +253,20 @@ fn written_after(file: &impl DiskFile, mut offset: u64) -> io::Result<u64> {
 }
 
 /// Writes a final record for every request that has none, behind the good part of the last segment.
-fn end_opens(disk: &impl Disk, folder: &Path, walk: &mut Walk, end: &mut Mark) -> io::Result<u64> {
+///
+/// What such a request had set aside is taken out of its leases: only the control plane knows what it costs.
+fn end_opens(disk: &impl Disk, folder: &Path, walk: &mut Walk<'_>, end: &mut Mark, rule: CrashBilling) -> io::Result<u64> {
     let opens = std::mem::take(&mut walk.opens);
     let mut out = Vec::new();
     let mut orphans = 0;
     for (open, left) in opens {
-        let Some(body) = orphan::final_of(&left.intent, left.progress) else {
+        let Some(orphan) = orphan::end(left, rule) else {
             error!("the spool holds an intent that this build cannot read; its lease stays in doubt");
+            walk.leases.doubt();
             continue;
         };
-        Frame { kind: Kind::Final, open, seq: end.seq, body: &body }.write(&mut out);
+        Frame { kind: Kind::Final, open, seq: end.seq, body: &orphan.body }.write(&mut out);
+        walk.leases.charge(&orphan.parts);
         end.seq += 1;
         orphans += 1;
     }

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
-use sluice_domain::{Clock, Epoch, Usage};
+use sluice_billing::lease::Inherited;
+use sluice_domain::{Clock, Epoch, LeaseId, Usage};
 use tokio::sync::watch;
 use tracing::error;
 
 use super::cursor::{Cursor, CursorFile, FIRST_SEQ};
 use super::disk::Disk;
+use super::leases::{Hold, Note};
 use super::recover::Left;
-use super::writer::{Mark, Writer};
-use super::{SpoolFull, SpoolSettings, orphan};
+use super::writer::{Charges, Mark, Writer};
+use super::{CrashBilling, SpoolFull, SpoolSettings, history, orphan};
 use crate::metrics::SpoolMetrics;
 
 /// Room that is set aside per request: its final record, and its repetition in the next segment.
@@ -58,6 +60,10 @@ pub(super) struct Shared<D: Disk> {
     pub(super) synced: watch::Sender<Mark>,
     /// What earlier epochs left, oldest first.
     pub(super) earlier: Mutex<Vec<Left>>,
+    /// The leases they left.
+    pub(super) inherited: Vec<Inherited>,
+    /// The history of the database in which everything was settled.
+    history: Mutex<Option<Arc<str>>>,
     cursor_file: CursorFile<D::File>,
     acked: Mutex<Acked>,
     /// Whether the control plane knows that this epoch is over.
@@ -73,6 +79,8 @@ pub(super) struct Shared<D: Disk> {
     /// Bytes that can be written without asking the file system for room.
     room: AtomicU64,
     is_stalled: AtomicBool,
+    /// When old records were last looked for, by the clock since boot.
+    pub(super) let_go_at: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -92,11 +100,13 @@ impl<D: Disk> Shared<D> {
         metrics: SpoolMetrics,
         writer: Writer<D>,
         cursor_file: CursorFile<D::File>,
-        earlier: Vec<Left>,
+        (earlier, inherited): (Vec<Left>, Vec<Inherited>),
     ) -> Self {
         let mark = writer.mark();
         let earlier_bytes = unsettled_bytes(&earlier);
         Self {
+            history: Mutex::new(history::load(&disk, folder)),
+            let_go_at: AtomicU64::new(clock.read().boot_millis),
             disk,
             folder: folder.to_owned(),
             epoch,
@@ -108,6 +118,7 @@ impl<D: Disk> Shared<D> {
             work: Condvar::new(),
             synced: watch::Sender::new(mark),
             earlier: Mutex::new(earlier),
+            inherited,
             cursor_file,
             acked: Mutex::new(Acked { cursor: Cursor::default(), position: 0 }),
             has_ended: watch::Sender::new(false),
@@ -151,13 +162,37 @@ impl<D: Disk> Shared<D> {
         let _ = self.with_writer(|writer| writer.progress(open, usage, &self.clock));
     }
 
-    pub(super) fn finish(&self, open: u64, body: Vec<u8>) {
-        // what the disk refuses waits in the writer
-        let _ = self.with_writer(|writer| writer.finish(open, body, &self.clock));
+    pub(super) fn hold(&self, open: u64, hold: Hold) {
+        // one that is lost is repeated at the beginning of the next segment, and told by the log line of the outage
+        let _ = self.with_writer(|writer| writer.hold(open, hold, &self.clock));
     }
 
-    pub(super) fn lease_close(&self, body: Vec<u8>) {
-        let _ = self.with_writer(|writer| writer.lease_close(body, &self.clock));
+    pub(super) fn finish(&self, open: u64, body: Vec<u8>, charges: Charges) {
+        // what the disk refuses waits in the writer
+        let _ = self.with_writer(|writer| writer.finish(open, body, charges, &self.clock));
+    }
+
+    pub(super) fn lease(&self, note: Note) {
+        let _ = self.with_writer(|writer| writer.lease(note, &self.clock));
+    }
+
+    pub(super) fn void_lease(&self, lease: LeaseId) {
+        let _ = self.with_writer(|writer| writer.void_lease(lease, &self.clock));
+    }
+
+    pub(super) fn lease_close(&self, lease: LeaseId, body: Vec<u8>) {
+        let _ = self.with_writer(|writer| writer.lease_close(lease, body, &self.clock));
+    }
+
+    pub(super) fn history(&self) -> Option<Arc<str>> {
+        self.history.lock().clone()
+    }
+
+    pub(super) fn note_history(&self, name: &str) -> io::Result<()> {
+        let mut history = self.history.lock();
+        history::store(&self.disk, &self.folder, name)?;
+        *history = Some(name.into());
+        Ok(())
     }
 
     /// A record was dropped without being finished: a bug somewhere, and money all the same.
@@ -165,9 +200,8 @@ impl<D: Disk> Shared<D> {
         self.metrics.abandoned.increment();
         error!("a request ended without its final record; it is settled at its last progress");
         let known = self.bench.lock().writer.known_of(open);
-        let body = known.and_then(|(intent, progress)| orphan::final_of(&intent, progress));
-        if let Some(body) = body {
-            self.finish(open, body);
+        if let Some(orphan) = known.and_then(|known| orphan::end(known, CrashBilling::Progress)) {
+            self.finish(open, orphan.body, Charges::new());
         }
     }
 
@@ -224,7 +258,9 @@ impl<D: Disk> Shared<D> {
         let mut bench = self.bench.lock();
         bench.asked = bench.asked.max(Asked::Sync);
         bench.is_asleep = false;
-        let mark = bench.writer.mark();
+        let mut mark = bench.writer.mark();
+        // what waits for the disk is not safe before it is written
+        mark.position += bench.writer.waiting_bytes();
         drop(bench);
         self.work.notify_one();
         mark
@@ -276,12 +312,11 @@ impl<D: Disk> Shared<D> {
         self.acked_position.load(Ordering::Relaxed)
     }
 
-    /// An earlier epoch is settled up to a sequence; `ended`: to its end.
-    pub(super) fn acked_earlier(&self, epoch: Epoch, below: u64, ended: bool) {
+    /// Something of an earlier epoch is settled.
+    pub(super) fn acked_earlier(&self, epoch: Epoch, settle: impl FnOnce(&mut Left)) {
         let mut earlier = self.earlier.lock();
         let Some(left) = earlier.iter_mut().find(|left| left.epoch == epoch) else { return };
-        left.cursor.acked_below = left.cursor.acked_below.max(below);
-        left.cursor.ended_at = ended.then(|| self.clock.wall()).or(left.cursor.ended_at);
+        settle(left);
         let stored = CursorFile::open(&self.disk, &left.folder).and_then(|file| file.store(left.cursor));
         if let Err(error) = stored {
             error!("cannot note what is settled in {}: {error}", left.folder.display());
@@ -291,7 +326,7 @@ impl<D: Disk> Shared<D> {
 }
 
 fn unsettled_bytes(earlier: &[Left]) -> u64 {
-    earlier.iter().filter(|left| left.cursor.ended_at.is_none()).map(|left| left.bytes).sum()
+    earlier.iter().map(Left::unsettled_bytes).sum()
 }
 
 /// Room for one request; dropping gives it back.

@@ -2,15 +2,19 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use sluice_domain::Now;
 use tracing::{error, warn};
 
 use super::disk::{Disk, DiskFile};
 use super::segment;
 use super::shared::{Asked, Bench, Shared};
 
+/// Old records are looked for this often while anything is written, and whenever room is needed.
+const LET_GO_EVERY_MILLIS: u64 = 60_000;
 /// How long the thread waits before it tries again what the disk refused.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
@@ -38,8 +42,13 @@ pub(super) fn work<D: Disk>(shared: &Shared<D>) -> bool {
         shared.recovered();
     }
     let must_prepare = !shared.bench.lock().writer.has_spare();
+    let now = shared.clock.read();
+    let is_due = now.boot_millis.saturating_sub(shared.let_go_at.load(Ordering::Relaxed)) >= LET_GO_EVERY_MILLIS;
+    if must_prepare || is_due {
+        shared.let_go_at.store(now.boot_millis, Ordering::Relaxed);
+        let_go(shared, now);
+    }
     if must_prepare {
-        let_go(shared);
         is_refused |= !prepare(shared);
     }
     shared.metrics.unacked_bytes.set_count(usize::try_from(shared.unacked_bytes()).unwrap_or(usize::MAX));
@@ -109,17 +118,25 @@ fn prepare<D: Disk>(shared: &Shared<D>) -> bool {
     is_made
 }
 
-/// Removes acknowledged segments that are old, or whose space is needed.
-fn let_go<D: Disk>(shared: &Shared<D>) {
-    let now = shared.clock.read();
+/// Removes acknowledged segments that are old, or whose space is needed; earlier epochs first.
+fn let_go<D: Disk>(shared: &Shared<D>, now: Now) {
     let retention_millis = u64::try_from(shared.settings.retention.as_millis()).unwrap_or(u64::MAX);
     super::log::forget_ended(shared, now.wall, retention_millis);
     let acked = shared.acked_position();
     let folder = segment::epoch_folder(&shared.folder, shared.epoch);
     loop {
+        let earlier: u64 = shared.earlier.lock().iter().map(|left| left.bytes).sum();
         let mut bench = shared.bench.lock();
         let count = bench.writer.full().count() as u64 + 2;
-        let is_over = count.saturating_mul(shared.settings.segment_bytes) > shared.settings.max_bytes;
+        let bytes = count.saturating_mul(shared.settings.segment_bytes).saturating_add(earlier);
+        let is_over = bytes > shared.settings.max_bytes;
+        if is_over && earlier > 0 {
+            drop(bench);
+            if super::log::forget_oldest_ended(shared) {
+                continue;
+            }
+            bench = shared.bench.lock();
+        }
         // the segment before the current one stays: what is open is repeated in the current one, which may not be synced yet
         let oldest = bench.writer.full().next().copied().filter(|_| count > 3);
         let may_go = oldest.filter(|full| full.end <= acked);

@@ -11,10 +11,10 @@ use super::segment::Header;
 use super::*;
 use crate::metrics::Metrics;
 
-const LIMITS: BatchLimits = BatchLimits { records: 500, bytes: 256 * 1024 };
+pub(super) const LIMITS: BatchLimits = BatchLimits { records: 500, bytes: 256 * 1024 };
 const WAIT: Duration = Duration::from_secs(20);
 
-fn settings() -> SpoolSettings {
+pub(super) fn settings() -> SpoolSettings {
     SpoolSettings {
         segment_bytes: 64 * 1024,
         max_bytes: 1 << 20,
@@ -24,13 +24,13 @@ fn settings() -> SpoolSettings {
 }
 
 /// A folder, and a clock that stands still until it is set.
-struct World {
-    folder: tempfile::TempDir,
-    millis: Arc<AtomicU64>,
+pub(super) struct World {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) millis: Arc<AtomicU64>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::at(tempfile::tempdir().unwrap())
     }
 
@@ -39,13 +39,13 @@ impl World {
     }
 
     /// The same in memory where the system offers it: for tests that recover thousands of times.
-    fn quick() -> Self {
+    pub(super) fn quick() -> Self {
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         Self::at(folder.unwrap())
     }
 
-    fn open_with(&self, epoch: i64, settings: SpoolSettings) -> Result<Spool, SpoolError> {
+    pub(super) fn open_with(&self, epoch: i64, settings: SpoolSettings) -> Result<Spool, SpoolError> {
         let millis = Arc::clone(&self.millis);
         let clock = Clock::new(move || {
             let boot_millis = millis.load(Ordering::Relaxed);
@@ -54,7 +54,7 @@ impl World {
         Spool::open(self.folder.path(), Epoch(epoch), settings, clock, Metrics::declare(&Registry::new()).spool)
     }
 
-    fn open(&self, epoch: i64) -> Spool {
+    pub(super) fn open(&self, epoch: i64) -> Spool {
         self.open_with(epoch, settings()).unwrap()
     }
 }
@@ -87,11 +87,12 @@ pub(super) fn record(number: usize, outcome: Outcome) -> RequestRecord {
         attempts: vec![],
         client_ip: "192.0.2.1".into(),
         upstream_request_id: String::new(),
+        output_limit: None,
     }
 }
 
 /// Takes a permit. Segments here are tiny, so the next one may have to be waited for.
-fn permit(spool: &Spool) -> Permit {
+pub(super) fn permit(spool: &Spool) -> Permit {
     let deadline = std::time::Instant::now() + WAIT;
     loop {
         match spool.permit() {
@@ -102,11 +103,11 @@ fn permit(spool: &Spool) -> Permit {
     }
 }
 
-fn begin(spool: &Spool, number: usize) -> OpenRecord {
+pub(super) fn begin(spool: &Spool, number: usize) -> OpenRecord {
     permit(spool).open(&record(number, Outcome::Orphaned)).unwrap()
 }
 
-fn done(spool: &Spool, number: usize) {
+pub(super) fn done(spool: &Spool, number: usize) {
     begin(spool, number).finish(record(number, Outcome::Completed));
 }
 
@@ -181,7 +182,7 @@ fn a_request_that_was_cut_off_is_settled_at_its_last_progress_and_only_once() {
 }
 
 /// Ends a spool whose open records must not be dropped. The handles they hold keep it and its lock alive, so the next life gets a copy.
-fn copy_and_stop(world: &World, spool: Spool) {
+pub(super) fn copy_and_stop(world: &World, spool: Spool) {
     spool.0.shared.stop();
     while !spool.0.syncing.as_ref().unwrap().is_finished() {
         std::thread::yield_now();
@@ -191,6 +192,15 @@ fn copy_and_stop(world: &World, spool: Spool) {
     std::mem::forget(spool);
     fs::remove_dir_all(world.folder.path()).unwrap();
     copy_folder(copy.path(), world.folder.path());
+}
+
+/// What the life after would find of leases in a copy of a spool, without disturbing who writes there.
+pub(super) fn left_in(folder: &Path, wall_millis: u64) -> Vec<Inherited> {
+    let world = World::new();
+    world.millis.store(wall_millis, Ordering::Relaxed);
+    copy_folder(folder, world.folder.path());
+    let spool = world.open(Spool::newest_epoch(folder).unwrap().unwrap().0 + 1);
+    spool.inherited().to_vec()
 }
 
 fn copy_folder(from: &Path, to: &Path) {
@@ -217,7 +227,7 @@ async fn a_record_that_is_dropped_unfinished_is_orphaned_at_its_last_progress() 
 }
 
 #[test]
-fn an_orphan_names_the_leases_of_its_intent_and_no_figures() {
+fn an_orphan_names_what_was_set_aside_for_it_and_no_price() {
     let world = World::new();
     let spool = world.open(1);
     drop(begin(&spool, 1));
@@ -229,7 +239,7 @@ fn an_orphan_names_the_leases_of_its_intent_and_no_figures() {
     assert_eq!(request.charges.len(), 1);
     assert_eq!(
         (request.charges[0].lease_id, request.charges[0].amount, request.quota),
-        (LeaseId::new(9), Quota::ZERO, Quota::ZERO)
+        (LeaseId::new(9), Quota::clamped(50), Quota::ZERO)
     );
 }
 
@@ -362,7 +372,7 @@ async fn a_disk_that_refuses_closes_the_door_and_loses_nothing() {
     // the segment at hand fills up, and the next one cannot be made
     let mut number = 10;
     while spool.is_writable() {
-        spool.0.shared.finish(0, encode(Cow::Owned(record(number, Outcome::Completed))));
+        spool.0.shared.finish(0, encode(Cow::Owned(record(number, Outcome::Completed))), writer::Charges::new());
         number += 1;
     }
     assert_eq!(spool.permit().unwrap_err(), SpoolFull);
@@ -398,7 +408,7 @@ fn an_epoch_that_ended_is_not_reported_again_and_goes_after_a_day() {
     drop(spool);
     let spool = world.open(2);
     let mut log = spool.earlier().remove(0);
-    log.acked(log.end_seq(), true);
+    log.ended();
     assert!(spool.earlier().is_empty());
     assert!(folder.exists());
     drop((spool, log));
@@ -406,6 +416,69 @@ fn an_epoch_that_ended_is_not_reported_again_and_goes_after_a_day() {
     let spool = world.open(3);
     assert!(!folder.exists());
     assert_eq!(spool.earlier().len(), 1, "epoch 2 was not ended");
+}
+
+#[tokio::test]
+async fn of_an_earlier_epoch_only_what_is_not_acknowledged_fills_the_spool() {
+    let world = World::new();
+    let spool = world.open(1);
+    (0..1_000).for_each(|number| done(&spool, number));
+    drop(spool);
+    let spool = world.open(2);
+    let all = spool.unacked_bytes();
+    let mut log = spool.earlier().remove(0);
+    for _ in 0..2 {
+        let batch = log.next_batch(BatchLimits { records: 250, bytes: usize::MAX }).unwrap().unwrap();
+        log.acked(&batch);
+    }
+    let half = spool.unacked_bytes();
+    assert!((all * 4 / 10..all * 6 / 10).contains(&half), "{half} of {all}");
+    drop((spool, log));
+    let spool = world.open(3);
+    assert!((half..half + 2 * settings().segment_bytes).contains(&spool.unacked_bytes()), "{} of {half}", spool.unacked_bytes());
+    let mut log = spool.earlier().remove(0);
+    log.ended();
+    assert!(log.has_ended());
+    assert_eq!(spool.unacked_bytes(), 0);
+}
+
+#[tokio::test]
+async fn settled_epochs_go_when_their_room_is_needed() {
+    let world = World::new();
+    let folders: Vec<PathBuf> = (1..=3).map(|epoch| segment::epoch_folder(world.folder.path(), Epoch(epoch))).collect();
+    let spool = world.open(1);
+    (0..800).for_each(|number| done(&spool, number));
+    drop(spool);
+    let spool = world.open(2);
+    spool.earlier().remove(0).ended();
+    (0..800).for_each(|number| done(&spool, number));
+    drop(spool);
+    let spool = world.open_with(3, SpoolSettings { max_bytes: 768 * 1024, ..settings() }).unwrap();
+    assert_eq!(spool.retained().len(), 2);
+    let mut log = spool.current();
+    for number in 0..800 {
+        done(&spool, number);
+        if number % 20 == 0 {
+            spool.flush().await;
+            while let Some(batch) = log.next_batch(LIMITS).unwrap() {
+                log.acked(&batch);
+            }
+        }
+    }
+    until("the settled one is gone", || !folders[0].exists()).await;
+    assert!(folders[1].exists(), "what is not settled stays, whatever room it takes");
+    assert_eq!(spool.retained().len(), 1);
+}
+
+#[test]
+fn the_history_is_kept_over_lives() {
+    let world = World::new();
+    let spool = world.open(1);
+    assert_eq!(spool.history(), None);
+    spool.note_history("first").unwrap();
+    assert_eq!(spool.history().as_deref(), Some("first"));
+    drop(spool);
+    assert_eq!(world.open(2).history().as_deref(), Some("first"));
 }
 
 #[test]
@@ -456,6 +529,11 @@ fn short_life(world: &World) -> (Vec<String>, Vec<u8>, PathBuf) {
     (written, bytes, path)
 }
 
+fn recover_first(world: &World) -> recover::Left {
+    let mut leases = leases::LeftLeases::default();
+    recover::recover(&SystemDisk, world.folder.path(), Epoch(1), CrashBilling::Progress, &mut leases).unwrap()
+}
+
 /// Recovers a damaged segment and checks: what was finished comes back as a prefix, everything else as an orphan, nothing twice,
 /// nothing that was never written.
 fn check_recovery(damaged: &[u8], written: &[String], twice: bool) -> Result<(), TestCaseError> {
@@ -463,9 +541,9 @@ fn check_recovery(damaged: &[u8], written: &[String], twice: bool) -> Result<(),
     let folder = segment::epoch_folder(world.folder.path(), Epoch(1));
     fs::create_dir_all(&folder).unwrap();
     fs::write(segment::path_of(&folder, 1), damaged).unwrap();
-    let left = recover::recover(&SystemDisk, world.folder.path(), Epoch(1)).unwrap();
+    let left = recover_first(&world);
     if twice {
-        let again = recover::recover(&SystemDisk, world.folder.path(), Epoch(1)).unwrap();
+        let again = recover_first(&world);
         prop_assert_eq!(left.end, again.end, "recovering again changes nothing");
     }
     let mut reader = reader::Reader::new(SystemDisk, folder);

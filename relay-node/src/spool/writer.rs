@@ -1,17 +1,23 @@
 //! The end of the spool: appends records, numbers them, and moves on to the next segment.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ahash::RandomState;
-use sluice_domain::{Clock, Epoch, Usage};
+use sluice_domain::{Clock, Epoch, LeaseId, Quota, Usage};
+use smallvec::SmallVec;
 
 use super::cursor::FIRST_SEQ;
 use super::disk::{Disk, DiskFile};
-use super::frame::{self, Frame, Kind};
+use super::frame::{self, Frame, HEADER_BYTES, Kind};
+use super::leases::{Hold, NOTE_FRAME_BYTES, Note};
+use super::orphan::Known;
 use super::segment::{self, FIRST_RECORD, Header};
+
+/// The part of a segment that notes of leases may take at its beginning. Leases beyond it are not noted, and not gone on with.
+const LEASES_PART: u64 = 8;
 
 /// A place in the log of one epoch: what is before it was written, or synced, or acknowledged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,13 +30,6 @@ pub(super) struct Mark {
     pub(super) position: u64,
     /// The next sequence.
     pub(super) seq: u64,
-}
-
-/// A request between its intent and its final record.
-#[derive(Debug, Clone)]
-struct Open {
-    intent: Arc<[u8]>,
-    progress: Option<Usage>,
 }
 
 /// A segment that is full.
@@ -49,6 +48,16 @@ struct Waiting {
     kind: Kind,
     open: u64,
     body: Vec<u8>,
+    charges: Charges,
+}
+
+/// What a record charges to leases.
+pub(super) type Charges = SmallVec<[(LeaseId, Quota); 3]>;
+
+impl Waiting {
+    fn plain(kind: Kind, body: Vec<u8>) -> Self {
+        Self { kind, open: 0, body, charges: Charges::new() }
+    }
 }
 
 /// The one that writes. Everything happens under its lock.
@@ -61,13 +70,16 @@ pub(super) struct Writer<D: Disk> {
     file: Arc<D::File>,
     mark: Mark,
     next_open: u64,
-    opens: HashMap<u64, Open, RandomState>,
+    /// Requests between their intent and their final record.
+    opens: HashMap<u64, Known<Arc<[u8]>>, RandomState>,
+    /// Leases held, as they stand.
+    leases: BTreeMap<LeaseId, Note>,
     full: VecDeque<Full>,
     /// Files with bytes that are not synced.
     dirty: Vec<Arc<D::File>>,
     unsynced: usize,
     has_spare: bool,
-    /// The segment is new and the open requests are not repeated in it yet.
+    /// The segment is new, and leases and open requests are not repeated in it yet.
     must_repeat: bool,
     buffer: Vec<u8>,
     /// In order; not empty only while the disk refuses to be written.
@@ -92,6 +104,7 @@ impl<D: Disk> Writer<D> {
             mark: Mark { number: 1, offset: FIRST_RECORD, position: 0, seq: FIRST_SEQ },
             next_open: 1,
             opens: HashMap::default(),
+            leases: BTreeMap::new(),
             full: VecDeque::new(),
             dirty: Vec::new(),
             unsynced: 0,
@@ -109,8 +122,14 @@ impl<D: Disk> Writer<D> {
 
     /// Bytes that can be written without asking the file system for room.
     pub(super) fn room_bytes(&self) -> u64 {
-        let spare = if self.has_spare { self.segment_bytes.saturating_sub(FIRST_RECORD) } else { 0 };
+        let repeated = self.leases.len() as u64 * NOTE_FRAME_BYTES;
+        let spare = if self.has_spare { self.segment_bytes.saturating_sub(FIRST_RECORD + repeated) } else { 0 };
         self.segment_bytes.saturating_sub(self.mark.offset) + spare
+    }
+
+    /// Bytes of records that wait for the disk.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        self.waiting.iter().map(|waiting| (HEADER_BYTES + waiting.body.len()) as u64).sum()
     }
 
     /// Whether records wait for the disk.
@@ -141,8 +160,34 @@ impl<D: Disk> Writer<D> {
         let open = self.next_open;
         self.write(Kind::Intent, open, &body, clock)?;
         self.next_open += 1;
-        self.opens.insert(open, Open { intent: body.into(), progress: None });
+        self.opens.insert(open, Known { intent: body.into(), hold: None, progress: None });
         Ok(open)
+    }
+
+    /// Notes that a request has set more aside. When the disk refuses, the beginning of the next segment tells it.
+    pub(super) fn hold(&mut self, open: u64, hold: Hold, clock: &Clock) -> io::Result<()> {
+        let Some(known) = self.opens.get_mut(&open) else { return Ok(()) };
+        let body = hold.encode();
+        known.hold = Some(hold);
+        self.write(Kind::Hold, open, &body, clock)
+    }
+
+    /// Notes how a lease stands. What the disk refuses waits here for it.
+    pub(super) fn lease(&mut self, note: Note, clock: &Clock) -> io::Result<()> {
+        let most = self.segment_bytes / LEASES_PART / NOTE_FRAME_BYTES;
+        if self.leases.len() as u64 >= most && !self.leases.contains_key(&note.lease) {
+            return Ok(());
+        }
+        self.leases.insert(note.lease, note);
+        self.keep(Waiting::plain(Kind::Lease, note.encode().to_vec()), clock)
+    }
+
+    /// Notes that a lease is void.
+    pub(super) fn void_lease(&mut self, lease: LeaseId, clock: &Clock) -> io::Result<()> {
+        match self.leases.remove(&lease) {
+            Some(_) => self.keep(Waiting::plain(Kind::Lease, Note::void(lease).encode().to_vec()), clock),
+            None => Ok(()),
+        }
     }
 
     /// Notes what a request consumed so far. When the disk refuses, the next progress or the final record tells it again.
@@ -152,26 +197,27 @@ impl<D: Disk> Writer<D> {
         self.write(Kind::Progress, open, &frame::encode_progress(usage), clock)
     }
 
-    /// Ends a request. `open` is 0 when there was no intent. Never fails: what the disk refuses waits here for it.
-    pub(super) fn finish(&mut self, open: u64, body: Vec<u8>, clock: &Clock) -> io::Result<()> {
+    /// Ends a request that charges these parts of leases. `open` is 0 when there was no intent. What the disk refuses waits here for it.
+    pub(super) fn finish(&mut self, open: u64, body: Vec<u8>, charges: Charges, clock: &Clock) -> io::Result<()> {
         self.opens.remove(&open);
-        self.report(Kind::Final, open, body, clock)
+        self.keep(Waiting { kind: Kind::Final, open, body, charges }, clock)
     }
 
     /// The last that is known of a request without final record.
-    pub(super) fn known_of(&self, open: u64) -> Option<(Arc<[u8]>, Option<Usage>)> {
-        self.opens.get(&open).map(|open| (Arc::clone(&open.intent), open.progress))
+    pub(super) fn known_of(&self, open: u64) -> Option<Known<Arc<[u8]>>> {
+        self.opens.get(&open).cloned()
     }
 
     /// Records that a lease is used no more.
-    pub(super) fn lease_close(&mut self, body: Vec<u8>, clock: &Clock) -> io::Result<()> {
-        self.report(Kind::LeaseClose, 0, body, clock)
+    pub(super) fn lease_close(&mut self, lease: LeaseId, body: Vec<u8>, clock: &Clock) -> io::Result<()> {
+        self.leases.remove(&lease);
+        self.keep(Waiting::plain(Kind::LeaseClose, body), clock)
     }
 
     /// Writes what waits for the disk.
     pub(super) fn retry(&mut self, clock: &Clock) -> io::Result<()> {
         while let Some(first) = self.waiting.pop_front() {
-            if let Err(error) = self.write(first.kind, first.open, &first.body, clock) {
+            if let Err(error) = self.write_kept(&first, clock) {
                 self.waiting.push_front(first);
                 return Err(error);
             }
@@ -205,17 +251,23 @@ impl<D: Disk> Writer<D> {
         self.full.pop_front()
     }
 
-    fn report(&mut self, kind: Kind, open: u64, body: Vec<u8>, clock: &Clock) -> io::Result<()> {
-        if self.waiting.is_empty() {
-            match self.write(kind, open, &body, clock) {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    self.waiting.push_back(Waiting { kind, open, body });
-                    return Err(error);
-                }
+    /// Writes a record that must not be lost: what the disk refuses waits here, in order.
+    fn keep(&mut self, record: Waiting, clock: &Clock) -> io::Result<()> {
+        let written = if self.waiting.is_empty() { self.write_kept(&record, clock).map(|()| true) } else { Ok(false) };
+        if !matches!(written, Ok(true)) {
+            self.waiting.push_back(record);
+        }
+        written.map(drop)
+    }
+
+    /// What a record charges counts once it is written: where it begins a segment, the leases repeated before it must not have it yet.
+    fn write_kept(&mut self, record: &Waiting, clock: &Clock) -> io::Result<()> {
+        self.write(record.kind, record.open, &record.body, clock)?;
+        for (lease, amount) in &record.charges {
+            if let Some(note) = self.leases.get_mut(lease) {
+                note.charge(*amount);
             }
         }
-        self.waiting.push_back(Waiting { kind, open, body });
         Ok(())
     }
 
@@ -228,7 +280,7 @@ impl<D: Disk> Writer<D> {
             self.rotate(clock)?;
         }
         if self.must_repeat {
-            self.repeat_opens()?;
+            self.repeat()?;
         }
         let seq = if kind.is_reported() { self.mark.seq } else { 0 };
         self.buffer.clear();
@@ -248,7 +300,7 @@ impl<D: Disk> Writer<D> {
         }
     }
 
-    /// Goes on in the next segment. Requests that are open are repeated there, so that the full one can go (ruling R6).
+    /// Goes on in the next segment. Leases and requests that are open are repeated there, so that the full one can go (ruling R6).
     fn rotate(&mut self, clock: &Clock) -> io::Result<()> {
         if !self.has_spare {
             segment::prepare_spare(&self.disk, &self.folder, self.segment_bytes)?;
@@ -264,13 +316,19 @@ impl<D: Disk> Writer<D> {
         Ok(())
     }
 
-    fn repeat_opens(&mut self) -> io::Result<()> {
+    fn repeat(&mut self) -> io::Result<()> {
         self.buffer.clear();
+        for note in self.leases.values() {
+            Frame { kind: Kind::Lease, open: 0, seq: 0, body: &note.encode() }.write(&mut self.buffer);
+        }
         // in the order they came: a log depends on nothing but what was written
         let mut opens: Vec<_> = self.opens.iter().collect();
         opens.sort_unstable_by_key(|(open, _)| **open);
         for (open, known) in opens {
             Frame { kind: Kind::Intent, open: *open, seq: 0, body: &known.intent }.write(&mut self.buffer);
+            if let Some(hold) = &known.hold {
+                Frame { kind: Kind::Hold, open: *open, seq: 0, body: &hold.encode() }.write(&mut self.buffer);
+            }
             if let Some(progress) = &known.progress {
                 let body = frame::encode_progress(progress);
                 Frame { kind: Kind::Progress, open: *open, seq: 0, body: &body }.write(&mut self.buffer);

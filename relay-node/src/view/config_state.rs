@@ -138,7 +138,12 @@ mod tests {
 
     fn group(name: &str, ratio: &str) -> Upsert {
         let name = GroupName::parse(name).unwrap();
-        let resource = Resource::Group(Group { name: name.clone(), ratio: ratio.parse().unwrap(), usable: vec![] });
+        let resource = Resource::Group(Group {
+            name: name.clone(),
+            ratio: ratio.parse().unwrap(),
+            usable: vec![],
+            limits: sluice_domain::Limits::default(),
+        });
         let hash = StateHash::of_entry("group", name.as_str(), 1, ratio.as_bytes());
         Upsert { key: ResourceKey::Group(name), hash, resource: Ok(Arc::new(resource)) }
     }
@@ -163,6 +168,7 @@ mod tests {
             model_mapping: BTreeMap::new(),
             cache_read_ratio: None,
             policy: sluice_snapshot::ChannelPolicy::default(),
+            limits: sluice_domain::Limits::default(),
         };
         Upsert { key: ResourceKey::Channel(channel.id), hash: 1, resource: Ok(Arc::new(Resource::Channel(channel))) }
     }

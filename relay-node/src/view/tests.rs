@@ -46,6 +46,7 @@ fn token(number: u8, rev: i64) -> Token {
         account_id: AccountId::new(2),
         capped: false,
         uses_account_id: None,
+        limits: sluice_domain::Limits::default(),
     }
 }
 
@@ -57,6 +58,7 @@ fn user(rev: i64) -> User {
         role: Role::User,
         group: GroupName::parse("default").unwrap(),
         account_id: AccountId::new(1),
+        limits: sluice_domain::Limits::default(),
     }
 }
 

@@ -135,6 +135,12 @@ impl LeaseBook {
         self.settle(reservation, &[], now).closings
     }
 
+    /// Whether the balance behind an account is low, as far as the control plane said so lately. `None`: nobody knows.
+    #[must_use]
+    pub fn is_low(&self, account: AccountId, now: u64) -> Option<bool> {
+        self.accounts.get(&account).and_then(|known| known.is_low(&self.terms, now))
+    }
+
     /// The request to send so that `need` becomes available, or with a need of zero, so that the account does not run dry.
     ///
     /// `None`: nothing to ask; or a request that covers it is under way; or a verdict answers it already; or the relay drains.
@@ -209,7 +215,11 @@ impl LeaseBook {
         }
         let Entry::Vacant(home) = self.homes.entry(grant.lease) else { return None };
         home.insert(grant.account);
-        self.accounts.entry(grant.account).or_default().add(&grant, asked.first_sent.min(sent_at));
+        let account = self.accounts.entry(grant.account).or_default();
+        account.add(&grant, asked.first_sent.min(sent_at));
+        if asked.request.is_some_and(|request| request.up_to_want) {
+            account.has_run_low();
+        }
         None
     }
 
@@ -289,6 +299,13 @@ impl LeaseBook {
     /// Every lease held, in no particular order.
     pub fn held(&self) -> impl Iterator<Item = HeldLease> {
         self.accounts.iter().flat_map(|(id, account)| account.held(*id))
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn lease(&self, lease: LeaseId) -> Option<HeldLease> {
+        let account = *self.homes.get(&lease)?;
+        self.accounts.get(&account)?.held(account).find(|held| held.lease == lease)
     }
 
     /// Requests without an answer, oldest first: to be sent again after a reconnect.

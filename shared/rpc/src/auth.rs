@@ -11,11 +11,15 @@ pub const AUTHORIZATION: &str = "authorization";
 /// Metadata key of the node's name.
 pub const NODE: &str = "sluice-node";
 
-/// Adds the proof and the node's name to every call of a relay.
+/// Metadata key of the session, in decimal: which registration of the node a stream belongs to.
+pub const SESSION: &str = "sluice-session";
+
+/// Adds the proof, the node's name and, once it has registered, its session to every call of a relay.
 #[derive(Clone)]
 pub struct JoinProof {
     authorization: Option<MetadataValue<Ascii>>,
     node: MetadataValue<Ascii>,
+    session: Option<MetadataValue<Ascii>>,
 }
 
 impl JoinProof {
@@ -32,7 +36,13 @@ impl JoinProof {
             Ok(value)
         };
         let node = MetadataValue::try_from(node.as_str()).map_err(crate::Malformed::at("node_id"))?;
-        Ok(Self { authorization: proof.map(bearer).transpose()?, node })
+        Ok(Self { authorization: proof.map(bearer).transpose()?, node, session: None })
+    }
+
+    /// The same for calls of a session; 0, as an older control plane answers, is none.
+    #[must_use]
+    pub fn in_session(self, session: i64) -> Self {
+        Self { session: (session > 0).then(|| MetadataValue::from(session)), ..self }
     }
 }
 
@@ -42,6 +52,9 @@ impl Interceptor for JoinProof {
             request.metadata_mut().insert(AUTHORIZATION, authorization.clone());
         }
         request.metadata_mut().insert(NODE, self.node.clone());
+        if let Some(session) = &self.session {
+            request.metadata_mut().insert(SESSION, session.clone());
+        }
         Ok(request)
     }
 }
@@ -60,4 +73,10 @@ pub fn presented_node<T>(request: &Request<T>) -> Result<NodeId, Status> {
     let text = request.metadata().get(NODE).and_then(|value| value.to_str().ok());
     let refuse = || Status::unauthenticated("metadata `sluice-node` must name the node");
     NodeId::parse(text.ok_or_else(refuse)?).map_err(|_| refuse())
+}
+
+/// The session that a call says it belongs to; `None` when it says nothing that can be read.
+#[must_use]
+pub fn presented_session<T>(request: &Request<T>) -> Option<i64> {
+    request.metadata().get(SESSION)?.to_str().ok()?.parse().ok()
 }

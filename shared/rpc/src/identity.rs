@@ -5,7 +5,7 @@ use sluice_snapshot::{Token, User};
 
 use crate::error::Malformed;
 use crate::pb;
-use crate::resource::{group_name, model_name, status};
+use crate::resource::{group_name, limits_from_pb, limits_to_pb, model_name, status};
 
 /// A change of an identity: its form, or that it is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,7 @@ pub fn token_to_pb(token: &Token) -> pb::Token {
         account_id: token.account_id.get(),
         capped: token.capped,
         uses_account_id: token.uses_account_id.map_or(0, AccountId::get),
+        limits: limits_to_pb(&token.limits),
         deleted: false,
     }
 }
@@ -74,6 +75,7 @@ pub fn token_from_pb(token: pb::Token) -> Result<Change<Token, TokenId>, Malform
         account_id: AccountId::new(token.account_id),
         capped: token.capped,
         uses_account_id: (token.uses_account_id != 0).then(|| AccountId::new(token.uses_account_id)),
+        limits: limits_from_pb(&token.limits)?,
     }))
 }
 
@@ -87,6 +89,7 @@ pub fn user_to_pb(user: &User) -> pb::User {
         role: user.role.code(),
         group: user.group.to_string(),
         account_id: user.account_id.get(),
+        limits: limits_to_pb(&user.limits),
         deleted: false,
     }
 }
@@ -113,6 +116,7 @@ pub fn user_from_pb(user: &pb::User) -> Result<Change<User, UserId>, Malformed> 
         role: Role::from_code(user.role).ok_or_else(|| Malformed::new("role", "is a role of a later version"))?,
         group: group_name("group", &user.group)?,
         account_id: AccountId::new(user.account_id),
+        limits: limits_from_pb(&user.limits)?,
     }))
 }
 
@@ -127,7 +131,13 @@ pub fn digest_from_pb(digest: &[u8]) -> Result<KeyDigest, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sluice_domain::{GroupName, ModelName, Status};
+    use sluice_domain::{Counted, GroupName, Limit, Limits, ModelName, Status};
+
+    fn limits() -> Limits {
+        let limit =
+            |of: Counted| Limit { of, count: 7, window_secs: u32::from(of.has_window()) * 60, is_shadow: of == Counted::Tokens };
+        Limits::new(Counted::ALL.map(limit).to_vec()).unwrap()
+    }
 
     fn token() -> Token {
         Token {
@@ -144,6 +154,7 @@ mod tests {
             account_id: AccountId::new(8),
             capped: true,
             uses_account_id: Some(AccountId::new(9)),
+            limits: limits(),
         }
     }
 
@@ -160,6 +171,7 @@ mod tests {
             role: Role::Admin,
             group: GroupName::parse("default").unwrap(),
             account_id: AccountId::new(1),
+            limits: limits(),
         };
         assert_eq!(user_from_pb(&user_to_pb(&user)), Ok(Change::Is(user)));
     }
@@ -169,6 +181,16 @@ mod tests {
         let sent = token_to_pb(&Token { expires_at: Some(UnixMillis(0)), ..token() });
         let Ok(Change::Is(read)) = token_from_pb(sent) else { panic!("not read") };
         assert!(read.is_expired_at(UnixMillis(1_000)));
+    }
+
+    #[test]
+    fn a_limit_that_is_not_understood_is_never_left_out() {
+        let refused =
+            |limit: pb::Limit| token_from_pb(pb::Token { limits: vec![limit], ..token_to_pb(&token()) }).unwrap_err().field;
+        let good = pb::Limit { of: pb::Counted::Requests.into(), count: 1, window_secs: 60, shadow: false };
+        assert_eq!(refused(pb::Limit { of: 9, ..good }), "limits.of");
+        assert_eq!(refused(pb::Limit { count: -1, ..good }), "limits.count");
+        assert_eq!(refused(pb::Limit { window_secs: 0, ..good }), "limits");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use prost::Message;
 use secrecy::{ExposeSecret, SecretString};
-use sluice_billing::{ModelPrice, Ratio};
-use sluice_domain::{ChannelId, ChannelKeyId, GroupName, ModelName, Status};
+use sluice_billing::{HoldPolicy, ModelPrice, Ratio};
+use sluice_domain::{ChannelId, ChannelKeyId, Counted, GroupName, Limit, Limits, ModelName, Status};
 use sluice_snapshot::{
     Channel, ChannelKey, ChannelPolicy, Delta, Group, Price, Resource, ResourceKey, Setting, StateHash, Upsert, Version,
 };
@@ -151,6 +151,7 @@ fn channel_to_pb(channel: &Channel) -> pb::Channel {
         first_output_ms: channel.policy.first_output.map_or(0, |wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)),
         keeps_empty: channel.policy.keeps_empty,
         drains: channel.policy.drains,
+        limits: limits_to_pb(&channel.limits),
     }
 }
 
@@ -181,6 +182,7 @@ fn channel_from_pb(channel: pb::Channel) -> Result<Channel, Malformed> {
             keeps_empty: channel.keeps_empty,
             drains: channel.drains,
         },
+        limits: limits_from_pb(&channel.limits)?,
     })
 }
 
@@ -189,6 +191,7 @@ fn group_to_pb(group: &Group) -> pb::Group {
         name: group.name.to_string(),
         ratio: group.ratio.to_string(),
         usable: group.usable.iter().map(ToString::to_string).collect(),
+        limits: limits_to_pb(&group.limits),
     }
 }
 
@@ -197,6 +200,7 @@ fn group_from_pb(group: &pb::Group) -> Result<Group, Malformed> {
         name: group_name("name", &group.name)?,
         ratio: ratio("ratio", &group.ratio)?.ok_or_else(|| Malformed::new("ratio", "must be set"))?,
         usable: group.usable.iter().map(|name| group_name("usable", name)).collect::<Result<_, _>>()?,
+        limits: limits_from_pb(&group.limits)?,
     })
 }
 
@@ -213,6 +217,9 @@ fn price_to_pb(price: &Price) -> pb::Price {
         audio_ratio: text(&figures.audio_ratio),
         audio_completion_ratio: text(&figures.audio_completion_ratio),
         per_call_usd: text(&figures.per_call_usd),
+        max_output_tokens: figures.max_output_tokens.map_or(0, i64::from),
+        hold_policy: figures.hold_policy.map_or_else(String::new, |policy| policy.as_str().to_owned()),
+        limits: limits_to_pb(&price.limits),
     }
 }
 
@@ -228,8 +235,48 @@ fn price_from_pb(price: &pb::Price) -> Result<Price, Malformed> {
             audio_ratio: ratio("audio_ratio", &price.audio_ratio)?,
             audio_completion_ratio: ratio("audio_completion_ratio", &price.audio_completion_ratio)?,
             per_call_usd: ratio("per_call_usd", &price.per_call_usd)?,
+            max_output_tokens: u32::try_from(price.max_output_tokens).ok().filter(|tokens| *tokens > 0),
+            hold_policy: hold_policy(&price.hold_policy)?,
         },
+        limits: limits_from_pb(&price.limits)?,
     })
+}
+
+fn hold_policy(word: &str) -> Result<Option<HoldPolicy>, Malformed> {
+    let later = || Malformed::new("hold_policy", "is a word of a later version");
+    (!word.is_empty()).then(|| HoldPolicy::from_word(word).ok_or_else(later)).transpose()
+}
+
+/// Limits as messages.
+pub(crate) fn limits_to_pb(limits: &Limits) -> Vec<pb::Limit> {
+    let limit_to_pb = |limit: &Limit| {
+        let of = match limit.of {
+            Counted::Requests => pb::Counted::Requests,
+            Counted::Successes => pb::Counted::Successes,
+            Counted::Tokens => pb::Counted::Tokens,
+            Counted::Concurrency => pb::Counted::Concurrency,
+        };
+        let count = i64::try_from(limit.count).unwrap_or(i64::MAX);
+        pb::Limit { of: of.into(), count, window_secs: limit.window_secs, shadow: limit.is_shadow }
+    };
+    limits.iter().map(limit_to_pb).collect()
+}
+
+/// Reads limits. One that cannot be kept refuses its resource: without it there would be no limit.
+pub(crate) fn limits_from_pb(limits: &[pb::Limit]) -> Result<Limits, Malformed> {
+    let limit = |limit: &pb::Limit| {
+        let of = match limit.of() {
+            pb::Counted::Requests => Counted::Requests,
+            pb::Counted::Successes => Counted::Successes,
+            pb::Counted::Tokens => Counted::Tokens,
+            pb::Counted::Concurrency => Counted::Concurrency,
+            pb::Counted::Unspecified => return Err(Malformed::new("limits.of", "is of a later version")),
+        };
+        let count = u64::try_from(limit.count).map_err(Malformed::at("limits.count"))?;
+        Ok(Limit { of, count, window_secs: limit.window_secs, is_shadow: limit.shadow })
+    };
+    let limits = limits.iter().map(limit).collect::<Result<Vec<Limit>, Malformed>>()?;
+    Limits::new(limits).map_err(Malformed::at("limits"))
 }
 
 fn setting_to_pb(setting: &Setting) -> pb::Setting {

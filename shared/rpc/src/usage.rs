@@ -39,6 +39,50 @@ pub fn message_of(bytes: &[u8]) -> Result<pb::UsageRecord, Malformed> {
     pb::UsageRecord::decode(bytes).map_err(Malformed::at("record"))
 }
 
+/// The message that stands for a record its relay does not keep any more.
+#[must_use]
+pub const fn gone() -> pb::UsageRecord {
+    pb::UsageRecord { record: Some(pb::usage_record::Record::Gone(pb::RecordGone {})) }
+}
+
+/// What a record does to leases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseEffect {
+    /// It charges these parts; none is common, too.
+    Charges(Vec<LeaseCharge>),
+    /// It closes a lease.
+    Closes(LeaseId),
+}
+
+/// Reads of a record only what it does to leases: a relay that recovers its spool looks at every record of it.
+///
+/// # Errors
+/// When the bytes are not a record or an amount is out of range.
+pub fn lease_effect(bytes: &[u8]) -> Result<LeaseEffect, Malformed> {
+    let Effect { settled, closed } = Effect::decode(bytes).map_err(Malformed::at("record"))?;
+    if let Some(closed) = closed {
+        return Ok(LeaseEffect::Closes(LeaseId::new(closed.lease_id)));
+    }
+    let charges = settled.unwrap_or_default().charges;
+    charges.iter().map(charge_from_pb).collect::<Result<_, _>>().map(LeaseEffect::Charges)
+}
+
+/// `pb::UsageRecord` with the fields that matter to leases; everything else is skipped.
+#[derive(Clone, PartialEq, Message)]
+struct Effect {
+    #[prost(message, optional, tag = "1")]
+    settled: Option<Charges>,
+    #[prost(message, optional, tag = "2")]
+    closed: Option<pb::LeaseClosed>,
+}
+
+/// The same of `pb::RequestSettled`.
+#[derive(Clone, PartialEq, Message)]
+struct Charges {
+    #[prost(message, repeated, tag = "4")]
+    charges: Vec<pb::LeaseCharge>,
+}
+
 /// A record as a message.
 #[must_use]
 pub fn to_pb(record: &Record) -> pb::UsageRecord {
@@ -59,6 +103,7 @@ pub fn from_pb(record: pb::UsageRecord) -> Result<Record, Malformed> {
     match record.record {
         Some(Form::Settled(request)) => Ok(Record::Request(Box::new(request_from_pb(request)?))),
         Some(Form::LeaseClosed(closed)) => Ok(Record::LeaseClosed(LeaseId::new(closed.lease_id))),
+        Some(Form::Gone(pb::RecordGone {})) => Err(Malformed::new("record", "is not kept by its relay any more")),
         None => Err(Malformed::new("record", "is of a later version")),
     }
 }
@@ -90,6 +135,7 @@ fn request_to_pb(request: &RequestRecord) -> pb::RequestSettled {
         attempts: request.attempts.iter().map(attempt_to_pb).collect(),
         client_ip: request.client_ip.clone(),
         upstream_request_id: request.upstream_request_id.clone(),
+        output_limit: request.output_limit.map_or(0, i64::from),
     }
 }
 
@@ -123,6 +169,7 @@ fn request_from_pb(request: pb::RequestSettled) -> Result<RequestRecord, Malform
         attempts: request.attempts.into_iter().map(attempt_from_pb).collect::<Result<_, _>>()?,
         client_ip: request.client_ip,
         upstream_request_id: request.upstream_request_id,
+        output_limit: u32::try_from(request.output_limit).ok().filter(|limit| *limit > 0),
     })
 }
 

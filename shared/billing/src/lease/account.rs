@@ -82,6 +82,8 @@ pub(super) struct Account {
     leases: Vec<Lease>,
     spend: SpendRate,
     is_low: bool,
+    /// When a grant said last whether the balance is low.
+    judged_at: Option<u64>,
     /// What the control plane said last, and until when it holds.
     verdict: Option<(Verdict, u64)>,
     /// The request under way with the largest need.
@@ -105,6 +107,21 @@ impl Account {
 
     pub(super) const fn forget_verdict(&mut self) {
         self.verdict = None;
+        if self.is_low {
+            self.judged_at = None;
+        }
+    }
+
+    /// Whether the balance behind it is low. `None` when nobody said, or when it was low and that is long ago: nothing is granted beyond
+    /// a need then, so that no refill would say that it is well again.
+    pub(super) fn is_low(&self, terms: &Terms, now: u64) -> Option<bool> {
+        // a refill that was refused says nothing about needs
+        if matches!(self.verdict_at(now), Some(Verdict::Exhausted { need }) if need < Quota::MAX) {
+            return Some(true);
+        }
+        let judged_at = self.judged_at?;
+        let is_old = now.saturating_sub(judged_at) >= terms.low_horizon_millis;
+        (!self.is_low || !is_old).then_some(self.is_low)
     }
 
     pub(super) fn add(&mut self, grant: &Grant, asked_at: u64) {
@@ -123,22 +140,29 @@ impl Account {
             is_closing: false,
         });
         self.is_low = grant.low;
+        self.judged_at = Some(asked_at);
         self.verdict = None;
         self.waiting = self.waiting.saturating_minus(grant.amount).max(Quota::ZERO);
         self.seen_at = self.seen_at.max(asked_at);
     }
 
+    /// Somebody made do with what there was: they were told before that it is low.
+    pub(super) const fn has_run_low(&mut self) {
+        self.is_low = true;
+    }
+
     /// Takes in a lease of an earlier life. One of which nothing is left, or that is over, closes at the next sweep.
     pub(super) fn inherit(&mut self, left: &Inherited, now: u64) {
         let granted = left.granted.max(Quota::ZERO);
-        let charged = left.charged.min(granted).max(Quota::ZERO);
+        let returned = left.returned.clamp(Quota::ZERO, granted);
+        let charged = left.charged.clamp(Quota::ZERO, granted.saturating_minus(returned));
         self.leases.push(Lease {
             id: left.lease,
             granted,
-            free: granted.saturating_minus(charged),
+            free: granted.saturating_minus(returned).saturating_minus(charged),
             reserved: Quota::ZERO,
             charged,
-            returned: Quota::ZERO,
+            returned,
             life_millis: left.life_millis_left,
             expires_at: now.saturating_add(left.life_millis_left),
             used_at: now,

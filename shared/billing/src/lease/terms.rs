@@ -214,9 +214,11 @@ pub struct Inherited {
     pub account: AccountId,
     /// The user whose account it is: all accounts of a user are kept in one book.
     pub owner: UserId,
-    /// What it was granted, less what was given back.
+    /// What it was granted.
     pub granted: Quota,
-    /// What finished and cut-off requests charged to it.
+    /// What was given back of it.
+    pub returned: Quota,
+    /// What finished requests charged to it, and what cut-off ones had set aside.
     pub charged: Quota,
     /// What is left of its life.
     pub life_millis_left: u64,

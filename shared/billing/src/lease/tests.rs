@@ -230,6 +230,18 @@ fn a_lease_is_refilled_when_half_of_what_the_horizon_takes_is_gone() {
 }
 
 #[test]
+fn a_low_balance_is_asked_for_what_a_minute_takes() {
+    let mut book = LeaseBook::default();
+    let grant_seq = book.ask_with_identity(0);
+    let low = Grant { grant_seq, lease: LeaseId::new(1), account: WALLET, amount: quota(400), life_millis: LIFE, low: true };
+    assert_eq!(book.granted(low, 0), None);
+    let reservation = book.reserve(&[claim(WALLET, 380)], 0).unwrap();
+    let _ = book.settle(reservation, &[claim(WALLET, 380)], 0);
+    let refill = book.want(WALLET, Quota::ZERO, 0).unwrap();
+    assert_eq!(refill.want, quota(380), "the rest of the lease went back, and 380 a minute are spent");
+}
+
+#[test]
 fn a_grant_nobody_waits_for_is_closed_and_a_repeated_one_is_ignored() {
     let mut book = LeaseBook::default();
     let request = book.want(WALLET, quota(5), 0).unwrap();
@@ -395,6 +407,7 @@ fn an_earlier_lifes_leases_go_on_with_what_is_left_of_them() {
         account: WALLET,
         owner: sluice_domain::UserId::new(7),
         granted: quota(granted),
+        returned: Quota::ZERO,
         charged: quota(charged),
         life_millis_left,
     };
@@ -402,6 +415,25 @@ fn an_earlier_lifes_leases_go_on_with_what_is_left_of_them() {
     assert_eq!(book.available(WALLET, 1_000), quota(60), "charged more than it had, over, and named twice");
     assert_eq!(closed(&book.sweep(1_000)), [2, 3]);
     assert!(book.reserve(&[claim(WALLET, 1)], 1_500).is_err(), "its life did not begin anew");
+}
+
+#[test]
+fn what_an_earlier_life_gave_back_is_not_there_and_totals_go_on_from_it() {
+    let mut book = LeaseBook::default();
+    let left = Inherited {
+        lease: LeaseId::new(1),
+        account: WALLET,
+        owner: sluice_domain::UserId::new(7),
+        granted: quota(100),
+        returned: quota(30),
+        charged: quota(20),
+        life_millis_left: LIFE,
+    };
+    book.restore([left, Inherited { lease: LeaseId::new(2), returned: quota(150), ..left }].into_iter(), 0);
+    assert_eq!(book.available(WALLET, 0), quota(50), "gave back more than it had");
+    book.recall(WALLET, 7, 0);
+    assert_eq!(given(&book.give_back(WALLET, 0)), [(1, 80), (2, 100)]);
+    assert_eq!(book.lease(LeaseId::new(1)), None, "nothing is left of it");
 }
 
 #[test]
@@ -421,4 +453,35 @@ fn as_much_as_there_is_can_be_asked_for() {
     assert_eq!((request.need, request.want, request.up_to_want), (quota(5), quota(80), true));
     assert_eq!(book.want_up_to(WALLET, quota(5), quota(80), 1), None, "it is under way");
     assert!(book.want(WALLET, quota(5), 1).is_some(), "a plain need is another question");
+}
+
+#[test]
+fn a_balance_is_low_when_a_grant_says_so_and_unknown_again_after_a_while_or_when_money_comes_in() {
+    let mut book = LeaseBook::new(Terms::default());
+    let low_horizon = Terms::default().low_horizon_millis;
+    assert_eq!(book.is_low(WALLET, 0), None);
+    let grant = |book: &mut LeaseBook, lease: i64, low: bool, up_to: bool| {
+        let request = if up_to {
+            book.want_up_to(WALLET, quota(1), quota(100 * lease), 0)
+        } else {
+            book.want(WALLET, quota(100 * lease), 0)
+        };
+        let grant = Grant {
+            grant_seq: request.unwrap().grant_seq,
+            lease: LeaseId::new(lease),
+            account: WALLET,
+            amount: quota(100 * lease),
+            life_millis: 600_000,
+            low,
+        };
+        assert_eq!(book.granted(grant, 0), None);
+    };
+    grant(&mut book, 1, false, false);
+    assert_eq!(book.is_low(WALLET, 10 * low_horizon), Some(false), "what is well stays so until somebody says otherwise");
+    grant(&mut book, 2, true, false);
+    assert_eq!((book.is_low(WALLET, 1), book.is_low(WALLET, low_horizon)), (Some(true), None));
+    book.credit(WALLET);
+    assert_eq!(book.is_low(WALLET, 1), None);
+    grant(&mut book, 3, false, true);
+    assert_eq!(book.is_low(WALLET, 1), Some(true), "who asks for whatever there is was told so before");
 }

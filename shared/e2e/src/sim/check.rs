@@ -306,6 +306,34 @@ impl World {
         }
     }
 
+    /// P2 over the death of a process: what a new life can spend of a lease is not more than what was granted less everything that its
+    /// records charge and that went back.
+    pub(super) fn check_inherited(&mut self, number: usize) {
+        let Some(live) = self.relays[number].live.as_ref() else { return };
+        let mut broken = None;
+        for held in live.book.held() {
+            let logs = self.truth.logs.iter().filter(|((relay, _), _)| *relay == number);
+            let facts = logs.flat_map(|(_, log)| &log.facts);
+            let of_lease = |fact: &Fact| match fact {
+                Fact::Final(_, _, charges) => {
+                    charges.iter().filter(|charge| charge.lease_id == held.lease).map(|charge| charge.amount.get()).sum()
+                }
+                Fact::Closed(_) => 0,
+            };
+            let charged: i64 = facts.map(of_lease).sum();
+            let Some(kept) = self.ledger.leases.get(&held.lease) else { continue };
+            if held.free.get() > kept.lease.granted - kept.lease.returned - charged {
+                broken = Some(format!(
+                    "relay {number} goes on with {} of lease {}, of which {} were granted, {charged} charged and {} given back",
+                    held.free, held.lease, kept.lease.granted, kept.lease.returned
+                ));
+            }
+        }
+        if let Some(what) = broken {
+            self.fail(Property::Leases, what);
+        }
+    }
+
     fn take_recovered(&mut self, number: usize, epoch: i64, before: &Log, after: Log) {
         let kept: BTreeMap<u64, i64> = finals(&after.facts).collect();
         let was_there = finals(&before.facts).map(|(request, _)| request).chain(before.opens.keys().copied());

@@ -35,6 +35,8 @@ pub struct Kept {
     pub lease: Lease,
     /// End of its life by the control plane's clock.
     pub expires_at: UnixMillis,
+    /// Since when it is in doubt.
+    pub doubted_at: Option<UnixMillis>,
     /// The newest recall that its relay answered.
     pub recall_seq: i64,
 }
@@ -215,7 +217,7 @@ impl Ledger {
         self.next_lease += 1;
         let answer = Answer::Granted(granted(&lease, size.low));
         let expires_at = now.plus_millis(self.terms.life);
-        self.leases.insert(lease.id, Kept { lease, expires_at, recall_seq: 0 });
+        self.leases.insert(lease.id, Kept { lease, expires_at, doubted_at: None, recall_seq: 0 });
         answer
     }
 
@@ -292,16 +294,26 @@ impl Ledger {
         let is_lost = |lease: &Lease| {
             !self.nodes.get(&lease.life.node).is_some_and(|node| node.epoch == lease.life.epoch && node.seen_at >= before)
         };
-        let lost: Vec<Lease> = self.expired(State::Open, before).into_iter().filter(is_lost).collect();
+        let lost: Vec<Lease> = self.expired(before).into_iter().filter(is_lost).collect();
         self.move_all(&lost, State::InDoubt);
-        let over = self.expired(State::InDoubt, before.plus_millis(-self.terms.hold));
+        for lease in &lost {
+            if let Some(kept) = self.leases.get_mut(&lease.id) {
+                kept.doubted_at = Some(now);
+            }
+        }
+        let over = self.in_doubt_since(now.plus_millis(-self.terms.hold));
         self.move_all(&over, State::Closed);
         over.into_iter().map(|lease| lease.account).collect()
     }
 
-    fn expired(&self, state: State, before: UnixMillis) -> Vec<Lease> {
-        let in_state = self.leases.values().filter(|kept| kept.lease.state == state && kept.expires_at < before);
-        in_state.map(|kept| kept.lease.clone()).collect()
+    fn expired(&self, before: UnixMillis) -> Vec<Lease> {
+        let open = self.leases.values().filter(|kept| kept.lease.state == State::Open && kept.expires_at < before);
+        open.map(|kept| kept.lease.clone()).collect()
+    }
+
+    fn in_doubt_since(&self, since: UnixMillis) -> Vec<Lease> {
+        let is_over = |kept: &&Kept| kept.lease.state == State::InDoubt && kept.doubted_at.is_some_and(|at| at <= since);
+        self.leases.values().filter(is_over).map(|kept| kept.lease.clone()).collect()
     }
 
     /// The database was restored: another history begins, and every lease is void.

@@ -51,6 +51,8 @@ impl World {
             Fault::Power => {
                 self.truth.torn(number);
                 self.die(number, "loses power", |world| {
+                    let now = world.now;
+                    world.relays[number].boot(now);
                     let mut dice = world.dice.clone();
                     world.dice.draw();
                     world.relays[number].disk.after_power_loss(&mut dice)
@@ -59,7 +61,6 @@ impl World {
             }
             Fault::DiskLoss => {
                 self.truth.lost_disk(number);
-                self.relays[number].noted_lineage = None;
                 self.die(number, "loses its disk", |_| SimDisk::new(std::path::Path::new(SPOOL)));
                 faults.disk_loss
             }

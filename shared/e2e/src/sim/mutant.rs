@@ -88,4 +88,14 @@ pub enum Mutant {
     VoidIgnored,
     /// Money set aside for a request that failed stays set aside.
     ReservationLeaks,
+    /// A new life goes on with leases as if nothing had been charged to them.
+    InheritWhole,
+    /// A new life goes on with leases that are over.
+    InheritExpired,
+    /// The heir of an heir goes on with what the first one found.
+    InheritTwice,
+    /// What goes back is said before it is noted on the disk.
+    ReturnNotNoted,
+    /// A new life does not tell which leases it goes on with.
+    HeirUnlisted,
 }

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use sluice_billing::lease::{Claim, LeaseBook, Reservation, Waiter};
+use sluice_billing::lease::{Claim, Inherited, LeaseBook, Reservation, Waiter};
 use sluice_control_plane::leases::Life;
-use sluice_domain::{AccountId, Clock, Epoch, KeyDigest, NodeId, Now, TokenId, UserId};
-use sluice_relay_node::spool::{OpenRecord, Permit, Spool};
+use sluice_domain::{AccountId, Clock, Epoch, KeyDigest, LeaseId, NodeId, Now, TokenId, UserId};
+use sluice_relay_node::spool::{BootId, OpenRecord, Permit, Spool};
 use sluice_relay_node::view::{ConfigState, View};
 use sluice_snapshot::Table;
 use tokio::sync::mpsc;
@@ -32,7 +32,10 @@ pub(crate) struct Relay {
     pub(super) node: NodeId,
     pub(super) disk: SimDisk,
     pub(super) hands: SharedHands,
-    boot_base: u64,
+    /// The moment of the run at which its machine started.
+    booted_at: i64,
+    /// How often it was started.
+    boots: u8,
     /// How far its wall clock is off.
     pub(super) wall_offset: i64,
     /// The highest epoch it has lived.
@@ -42,8 +45,8 @@ pub(crate) struct Relay {
     /// How long it slept: what a clock that stands still meanwhile lacks.
     pub(super) slept: u64,
     pub(super) live: Option<Live>,
-    /// The history its spool was settled in, as its disk says.
-    pub(super) noted_lineage: Option<Arc<str>>,
+    /// What its first heir found of each lease, for a mutant's sake.
+    pub(super) first_found: BTreeMap<LeaseId, Inherited>,
 }
 
 /// A process.
@@ -79,6 +82,10 @@ pub(crate) struct Live {
     pub(super) lineage: Option<Arc<str>>,
     /// Every lease that arrived, for the checkers.
     pub(super) known_leases: BTreeSet<sluice_domain::LeaseId>,
+    /// Leases that an earlier life left.
+    pub(super) inherited: BTreeSet<LeaseId>,
+    /// Accounts of which something went back that is not on the disk yet, and so not said.
+    pub(super) unsaid: BTreeSet<AccountId>,
     /// What was asked for and not answered, with when it was first sent.
     pub(super) sent_at: BTreeMap<i64, u64>,
 }
@@ -133,13 +140,14 @@ impl Relay {
             node: NodeId::parse(&format!("relay-{number}")).expect("a name of a relay is good"),
             disk: SimDisk::new(Path::new(SPOOL)),
             hands: Arc::new(Hands::default()),
-            boot_base: dice.between(0, 100_000),
+            booted_at: -dice.between(0, 100_000).cast_signed(),
+            boots: 1,
             wall_offset: 0,
             epoch: 0,
             asleep_until: 0,
             slept: 0,
             live: None,
-            noted_lineage: None,
+            first_found: BTreeMap::new(),
         }
     }
 
@@ -157,13 +165,24 @@ impl Relay {
 
     /// Moves the hands to a moment of the run.
     pub(super) fn set_clock(&self, now: u64, lacks: u64) {
-        self.hands.boot.store(self.boot_base + now - lacks, Ordering::Relaxed);
+        self.hands.boot.store(self.boot_at(now).saturating_sub(lacks), Ordering::Relaxed);
         self.hands.wall.store(START.0 + now.cast_signed() + self.wall_offset, Ordering::Relaxed);
     }
 
     /// The time of its machine since its start, at a moment of the run.
     pub(super) fn boot_at(&self, now: u64) -> u64 {
-        self.boot_base + now
+        now.saturating_add_signed(-self.booted_at)
+    }
+
+    /// Its machine starts.
+    pub(super) fn boot(&mut self, now: u64) {
+        (self.booted_at, self.slept) = (now.cast_signed(), 0);
+        self.boots = self.boots.wrapping_add(1).max(1);
+    }
+
+    /// Which start of its machine it is.
+    pub(super) fn boot_id(&self) -> BootId {
+        [self.boots; 16]
     }
 
     pub(super) fn folder() -> PathBuf {

@@ -105,7 +105,9 @@ impl World {
         if !self.replicas[number].is_up {
             return self.after(1, Event::Cut { relay, session });
         }
-        if let Up::Hello { life, boot_id, held, have, hash } = up {
+        if let Up::Hello { life, boot_id, mut held, history, have, hash } = up {
+            // what is held of another history the relay gives up by itself
+            held.retain(|_| history.as_ref() == Some(&self.ledger.lineage));
             return self.greet(number, (relay, session), (life, boot_id), &held, (have, hash));
         }
         let stream = self.replicas[number].streams.get(&relay).filter(|stream| stream.session == session);
@@ -176,15 +178,11 @@ impl World {
             // it waits until it has seen what the relay knows
             return self.after(POLL, Event::Cut { relay, session });
         }
-        let is_other_history = have.lineage != self.ledger.lineage;
-        let listed = if is_other_history { &[] } else { held };
-        let greeting = self.ledger.greet(&life, listed);
+        let greeting = self.ledger.greet(&life, held);
         self.is_dirty = true;
         self.reply(number, relay, session, Down::Welcome(self.ledger.lineage.clone()));
-        // what is held of another history the relay gives up by itself
-        let void = if is_other_history { Vec::new() } else { greeting.void };
-        if !void.is_empty() {
-            self.reply(number, relay, session, Down::Void(void));
+        if !greeting.void.is_empty() {
+            self.reply(number, relay, session, Down::Void(greeting.void));
         }
         for granted in &greeting.resend {
             let grant = self.grant_message(granted);
@@ -414,7 +412,7 @@ impl World {
                 Down::Settled { stream, below: first_seq, goes_back: true, has_ended: false },
             );
         }
-        let has_ended = self.ledger.cursors.get(life).is_some_and(|cursor| cursor.ended);
+        let has_ended = settled.has_ended;
         self.reply(
             number,
             relay,

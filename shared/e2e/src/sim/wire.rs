@@ -17,6 +17,8 @@ pub(crate) enum Up {
         boot_id: u64,
         /// The leases it holds.
         held: Vec<LeaseId>,
+        /// The history they are of. A relay says which it holds only once it knows the control plane's.
+        history: Option<std::sync::Arc<str>>,
         /// The configuration it has.
         have: Version,
         /// The hash of that.

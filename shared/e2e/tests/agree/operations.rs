@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sluice_billing::lease::Terms;
+use sluice_control_plane::jobs::leader::Work;
 use sluice_control_plane::leases::{self, Answer, Ask, Life, Pending, Refused, Said, State, jobs};
 use sluice_control_plane::nodes::{self, Registration};
 use sluice_control_plane::settlement::{Batch, Incoming, Settled};
@@ -230,7 +231,7 @@ impl Pair {
     }
 
     async fn tend(&mut self) -> String {
-        let theirs = jobs::run(&self.store.db, &Terms::default(), self.now).await.unwrap();
+        let theirs = jobs::run(&Work::alone(self.store.db.clone()), &Terms::default(), self.now).await.unwrap();
         let ours = self.ledger.tend(self.now);
         assert_eq!(theirs.richer, ours, "the job that looks after leases");
         "tend".into()
@@ -293,6 +294,7 @@ impl Pair {
             attempts: Vec::new(),
             client_ip: String::new(),
             upstream_request_id: String::new(),
+            output_limit: None,
         }))
     }
 }

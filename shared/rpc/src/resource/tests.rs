@@ -1,5 +1,10 @@
 use super::*;
 
+fn limits(of: Counted) -> Limits {
+    let window_secs = if of.has_window() { 60 } else { 0 };
+    Limits::new(vec![Limit { of, count: 5, window_secs, is_shadow: true }]).unwrap()
+}
+
 fn channel() -> Channel {
     Channel {
         id: ChannelId::new(5),
@@ -16,6 +21,7 @@ fn channel() -> Channel {
         model_mapping: [("gpt-4o".to_owned(), "gpt-4o-2024".to_owned())].into(),
         cache_read_ratio: Some("0.25".parse().unwrap()),
         policy: ChannelPolicy { first_output: Some(Duration::from_secs(90)), keeps_empty: true, drains: true },
+        limits: limits(Counted::Concurrency),
     }
 }
 
@@ -27,10 +33,18 @@ fn all() -> Vec<Resource> {
             name: GroupName::parse("vip").unwrap(),
             ratio: "0.8".parse().unwrap(),
             usable: vec![GroupName::parse("default").unwrap()],
+            limits: limits(Counted::Requests),
         }),
         Resource::Price(Price {
             model: ModelName::parse("gpt-4o").unwrap(),
-            price: ModelPrice { model_ratio: ratio("1.25"), completion_ratio: ratio("4"), ..ModelPrice::default() },
+            price: ModelPrice {
+                model_ratio: ratio("1.25"),
+                completion_ratio: ratio("4"),
+                max_output_tokens: Some(16_384),
+                hold_policy: Some(HoldPolicy::Windowed),
+                ..ModelPrice::default()
+            },
+            limits: limits(Counted::Tokens),
         }),
         Resource::Setting(Setting { name: "retry_times".into(), value: "2".into() }),
     ]

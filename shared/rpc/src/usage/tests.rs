@@ -35,6 +35,7 @@ fn request() -> RequestRecord {
         }],
         client_ip: "127.0.0.1".into(),
         upstream_request_id: "up".into(),
+        output_limit: Some(300),
     }
 }
 
@@ -46,6 +47,21 @@ fn records_read_back_as_they_were() {
         assert_eq!(decode(&encode(&record)), Ok(record));
     }
     assert_eq!(encode_request(&request()), encode(&Record::Request(Box::new(request()))));
+}
+
+#[test]
+fn what_a_record_does_to_leases_is_read_without_the_rest_of_it() {
+    let effect = |record: &Record| lease_effect(&encode(record)).unwrap();
+    assert_eq!(effect(&Record::Request(Box::new(request()))), LeaseEffect::Charges(request().charges));
+    assert_eq!(effect(&Record::LeaseClosed(LeaseId::new(3))), LeaseEffect::Closes(LeaseId::new(3)));
+    assert_eq!(lease_effect(&[]), Ok(LeaseEffect::Charges(vec![])));
+    assert!(lease_effect(b"\xff").is_err());
+}
+
+#[test]
+fn a_record_that_is_gone_is_told_from_one_of_a_later_version() {
+    let (gone, later) = (from_pb(super::gone()).unwrap_err(), from_pb(pb::UsageRecord::default()).unwrap_err());
+    assert_ne!(gone.to_string(), later.to_string());
 }
 
 #[test]

@@ -141,18 +141,32 @@ fn token_of(id: TokenId, row: &TokenRow) -> Token {
         account_id: row.cap,
         capped: row.is_capped,
         uses_account_id: row.uses,
+        limits: sluice_domain::Limits::default(),
     }
 }
 
 fn user_of(row: &TokenRow) -> User {
     let group = GroupName::parse(GROUP).expect("the group has a good name");
-    User { id: row.user, rev: 1, status: Status::Enabled, role: Role::User, group, account_id: row.wallet }
+    User {
+        id: row.user,
+        rev: 1,
+        status: Status::Enabled,
+        role: Role::User,
+        group,
+        account_id: row.wallet,
+        limits: sluice_domain::Limits::default(),
+    }
 }
 
 fn group_upsert() -> Upsert {
     let name = GroupName::parse(GROUP).expect("the group has a good name");
     let hash = StateHash::of_entry("group", GROUP, 1, b"1");
-    let group = Group { name: name.clone(), ratio: "1".parse().expect("one is a ratio"), usable: Vec::new() };
+    let group = Group {
+        name: name.clone(),
+        ratio: "1".parse().expect("one is a ratio"),
+        usable: Vec::new(),
+        limits: sluice_domain::Limits::default(),
+    };
     Upsert { key: ResourceKey::Group(name), hash, resource: Ok(Arc::new(Resource::Group(group))) }
 }
 
@@ -172,6 +186,7 @@ fn channel_upsert(id: ChannelId, row: Row) -> Upsert {
         model_mapping: BTreeMap::new(),
         cache_read_ratio: None,
         policy: sluice_snapshot::ChannelPolicy::default(),
+        limits: sluice_domain::Limits::default(),
     };
     let hash = StateHash::of_entry("channel", &id.to_string(), row.rev, &[u8::from(row.is_enabled)]);
     Upsert { key: ResourceKey::Channel(id), hash, resource: Ok(Arc::new(Resource::Channel(channel))) }

@@ -32,6 +32,7 @@ impl World {
                 if let Some(live) = self.live(number, life) {
                     live.book.renewed(lease, millis);
                 }
+                self.note_lease(number, lease);
             }
             Down::Void(leases) => self.voided(number, life, &leases),
             Down::Credit(account) => self.credited(number, life, account),
@@ -78,8 +79,11 @@ impl World {
         live.config.replace(version.clone(), upserts, false);
         live.table = live.config.compile().0.into();
         self.check_config(number, &before);
-        if !is_same_history && !is_new {
+        if !is_same_history {
+            // registration comes first; only the simulation's links let a snapshot overtake it
             self.enter(number, life, &version.lineage);
+        }
+        if !is_same_history && !is_new {
             let Some(live) = self.live(number, life) else { return };
             live.view.forget_identities();
             live.heard.clear();

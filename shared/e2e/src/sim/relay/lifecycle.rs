@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sluice_billing::lease::LeaseBook;
 use sluice_control_plane::leases::Life;
-use sluice_domain::Epoch;
+use sluice_domain::{AccountId, Epoch, Quota, UserId};
 use sluice_relay_node::spool::{Spool, SpoolSettings};
 use sluice_relay_node::view::{ConfigState, View};
 
@@ -29,6 +29,7 @@ impl World {
         let settings = SpoolSettings {
             segment_bytes: self.plan.segment,
             max_bytes: self.plan.segment * self.plan.segments,
+            boot_id: self.relays[number].boot_id(),
             ..SpoolSettings::default()
         };
         let (metrics, view_metrics) = (self.metrics.spool.clone(), self.metrics.view.clone());
@@ -70,13 +71,16 @@ impl World {
             denied: BTreeMap::new(),
             known_void: BTreeSet::new(),
             known_leases: BTreeSet::new(),
+            inherited: BTreeSet::new(),
             lineage: None,
+            unsaid: BTreeSet::new(),
             sent_at: BTreeMap::new(),
         });
         self.counts.lives += 1;
         let epoch = self.relays[number].epoch;
         self.tell(|| format!("relay {number} starts its life {epoch}"));
         self.check_recovery(number);
+        self.inherit(number, id);
         if self.has(Mutant::OrphanChargedTwice) {
             self.report_orphans_again(number);
         }
@@ -117,10 +121,14 @@ impl World {
         live.reporter = live.reporter.next(&live.spool);
         let mut held: Vec<_> = live.book.held().map(|held| held.lease).collect();
         held.sort_unstable();
+        let hides = self.has(Mutant::HeirUnlisted);
+        let Some(live) = self.live(number, life) else { return };
+        held.retain(|lease| !hides || !live.inherited.contains(lease));
         let hello = Up::Hello {
             life: live.life.clone(),
             boot_id: live.id,
             held,
+            history: live.lineage.clone().or_else(|| live.spool.history()),
             have: live.config.version().clone(),
             hash: live.config.hash(),
         };
@@ -141,7 +149,7 @@ impl World {
         for request in outstanding {
             self.send_up(number, Up::Ask(request));
         }
-        if !returned.is_empty() {
+        if !returned.is_empty() && self.sync_now(number) {
             self.send_up(number, Up::Returns(returned, None));
         }
     }
@@ -149,20 +157,18 @@ impl World {
     /// The control plane is in this history. In another one than before, leases are void, and what was settled may not be (ruling R7).
     /// The history is noted beside the spool, but only once everything in it was reported there: whoever dies on the way starts over.
     pub(super) fn enter(&mut self, number: usize, life: u64, lineage: &Arc<str>) {
-        let noted = self.relays[number].noted_lineage.clone();
         let Some(live) = self.live(number, life) else { return };
-        let is_known = live.lineage.as_ref() == Some(lineage);
+        let noted = live.spool.history();
+        let starts_over = noted.as_ref().is_some_and(|noted| noted != lineage);
+        let is_other = live.lineage.as_ref().map_or(starts_over, |known| known != lineage);
         live.lineage = Some(Arc::clone(lineage));
-        if is_known {
-            return;
+        if noted.is_none() {
+            // a disk that refuses is asked again at the next welcome
+            let _ = live.spool.note_history(lineage);
         }
-        match noted {
-            None => self.relays[number].noted_lineage = Some(Arc::clone(lineage)),
-            Some(noted) if noted == *lineage => {}
-            Some(_) => {
-                live.reporter = Reporter::from_the_beginning(&live.spool);
-                self.void_all(number, life);
-            }
+        if is_other {
+            live.reporter = Reporter::from_the_beginning(&live.spool);
+            self.void_all(number, life);
         }
     }
 
@@ -201,15 +207,62 @@ impl World {
     pub(in super::super) fn sync(&mut self, number: usize, life: u64) {
         let slow = self.plan.slow_disk;
         let wait = if slow > 0 && self.dice.permille(100) { self.dice.between(50, slow) } else { 50 };
-        let Some(live) = self.live(number, life) else { return };
-        // what waited for the disk is written after the sync of the same round
-        let was_writable = live.spool.is_writable();
-        let is_synced = live.spool.work();
-        if is_synced {
-            let waited = !was_writable || !live.spool.is_writable();
-            self.truth.synced(number, waited);
+        if self.live(number, life).is_none() {
+            return;
+        }
+        if self.sync_now(number) {
+            let unsaid = self.live(number, life).map(|live| std::mem::take(&mut live.unsaid)).unwrap_or_default();
+            for account in unsaid {
+                self.say_returned(number, life, account);
+            }
         }
         self.after(wait, Event::Sync { relay: number, life });
+    }
+
+    /// Syncs the spool. `false`: not everything written so far is safe.
+    pub(super) fn sync_now(&mut self, number: usize) -> bool {
+        let Some(live) = self.relays[number].live.as_ref() else { return false };
+        // what waited for the disk is written after the sync of the same round
+        let was_writable = live.spool.is_writable();
+        if !live.spool.work() {
+            return false;
+        }
+        let waited = !was_writable || !live.spool.is_writable();
+        self.truth.synced(number, waited);
+        !waited
+    }
+
+    /// Goes on with what earlier lives left (ruling R17).
+    fn inherit(&mut self, number: usize, life: u64) {
+        let owners: BTreeMap<AccountId, UserId> =
+            self.ledger.accounts.values().map(|account| (account.id, account.user_id)).collect();
+        let (keeps_charges, outlives, twice) =
+            (self.has(Mutant::InheritWhole), self.has(Mutant::InheritExpired), self.has(Mutant::InheritTwice));
+        let Some(live) = self.live(number, life) else { return };
+        let mut found = live.spool.inherited().to_vec();
+        let now = self.boot(number);
+        for left in &mut found {
+            if owners.get(&left.account) != Some(&left.owner) {
+                return self.fail(Property::Recovery, format!("relay {number} finds lease {} of a stranger", left.lease));
+            }
+            if keeps_charges {
+                left.charged = Quota::ZERO;
+            }
+            if outlives {
+                left.life_millis_left = self.plan.terms.life.unsigned_abs();
+            }
+            if twice {
+                let first = *self.relays[number].first_found.entry(left.lease).or_insert(*left);
+                (left.charged, left.returned) = (first.charged, first.returned);
+            }
+            self.tell(|| format!("relay {number} goes on with {left:?}"));
+            let Some(live) = self.live(number, life) else { return };
+            live.book.restore(std::iter::once(*left), now);
+            live.inherited.insert(left.lease);
+            live.known_leases.insert(left.lease);
+            self.note_lease(number, left.lease);
+        }
+        self.check_inherited(number);
     }
 
     /// Goes down in order: takes no more, closes leases, reports to the end.

@@ -71,6 +71,7 @@ impl World {
         let account = grant.account;
         live.known_leases.insert(grant.lease);
         let closing = live.book.granted(grant, now);
+        self.note_lease(number, grant.lease);
         self.tell(|| format!("relay {number} gets lease {} of {} for account {account}", grant.lease, grant.amount));
         self.close(number, closing.into_iter().collect());
         self.money_moved(number, life, &[account]);
@@ -116,18 +117,29 @@ impl World {
         }
     }
 
-    fn say_returned(&mut self, number: usize, life: u64, account: AccountId) {
+    /// What goes back is noted and on the disk before it is said.
+    pub(super) fn say_returned(&mut self, number: usize, life: u64, account: AccountId) {
         let now = self.boot(number);
+        let is_noted = !self.has(Mutant::ReturnNotNoted);
         let Some(live) = self.live(number, life) else { return };
         let mut given = live.book.give_back(account, now);
         given.returns.sort_unstable_by_key(|returned| returned.lease);
         let closings = given.closings.to_vec();
+        for returned in given.returns.iter().filter(|_| is_noted) {
+            self.note_lease(number, returned.lease);
+        }
+        self.close(number, closings);
+        if is_noted && !given.returns.is_empty() && !self.sync_now(number) {
+            if let Some(live) = self.live(number, life) {
+                live.unsaid.insert(account);
+            }
+            return self.send_ask(number, given.again);
+        }
         let sent = (!given.returns.is_empty() || given.recalled.is_some()).then_some((given.returns, given.recalled));
         if let Some((returns, recalled)) = sent {
             self.tell(|| format!("relay {number} gives back of account {account}: {returns:?}"));
             self.send_up(number, Up::Returns(returns, recalled));
         }
-        self.close(number, closings);
         self.send_ask(number, given.again);
     }
 
@@ -160,6 +172,7 @@ impl World {
         if !is_ignored {
             for lease in leases {
                 live.book.void(*lease);
+                live.spool.void_lease(*lease);
             }
         }
     }
@@ -170,7 +183,19 @@ impl World {
         let Some(live) = self.live(number, life) else { return };
         live.known_void.clear();
         if !is_ignored {
+            for held in live.book.held() {
+                live.spool.void_lease(held.lease);
+            }
             live.book.void_all();
+        }
+    }
+
+    /// Notes how a lease stands, for the next life.
+    pub(super) fn note_lease(&mut self, number: usize, lease: LeaseId) {
+        let Some(held) = self.relays[number].live.as_ref().and_then(|live| live.book.lease(lease)) else { return };
+        let Some(owner) = self.ledger.accounts.get(&held.account).map(|account| account.user_id) else { return };
+        if let Some(live) = self.relays[number].live.as_ref() {
+            live.spool.note_lease(owner, &held);
         }
     }
 

@@ -52,7 +52,7 @@ impl Log {
 
     fn acked(&mut self, batch: &Batch) {
         match self {
-            Self::Earlier(log) => log.acked(batch.next_seq(), false),
+            Self::Earlier(log) => log.acked(batch),
             Self::Current(log) => log.acked(batch),
         }
     }
@@ -162,8 +162,12 @@ impl World {
         let Some(live) = self.live(number, life) else { return };
         let reporter = &mut live.reporter;
         if reporter.starts_over && reporter.under_way.is_empty() && matches!(reporter.log, Some(Log::Current(_))) {
+            // a disk that refuses: all is told once more after the next start
+            let noted = live.lineage.as_ref().map(|lineage| live.spool.note_history(lineage));
             reporter.starts_over = false;
-            self.relays[number].noted_lineage = self.relays[number].live.as_ref().and_then(|live| live.lineage.clone());
+            if !matches!(noted, Some(Ok(()))) {
+                self.tell(|| format!("relay {number} cannot note its history"));
+            }
             return;
         }
         let Some(Log::Earlier(log)) = &reporter.log else { return };
@@ -176,7 +180,7 @@ impl World {
         self.send_batch(number, life, &end, true);
         if ends_when_told && let Some(live) = self.live(number, life) {
             if let Some(Log::Earlier(mut log)) = live.reporter.log.take() {
-                log.acked(end.first_seq, true);
+                log.ended();
             }
             live.reporter.told_end = false;
         }
@@ -233,7 +237,7 @@ impl World {
             log.acked(&batch);
         }
         if let (true, Log::Earlier(earlier)) = (reporter.told_end && has_ended, &mut *log) {
-            earlier.acked(earlier.end_seq(), true);
+            earlier.ended();
             (reporter.log, reporter.told_end) = (None, false);
         }
         self.report(number, life);

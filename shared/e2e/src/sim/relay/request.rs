@@ -321,6 +321,7 @@ impl World {
             attempts: Vec::new(),
             client_ip: String::new(),
             upstream_request_id: String::new(),
+            output_limit: None,
         }
     }
 }
