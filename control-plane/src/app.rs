@@ -40,6 +40,8 @@ pub struct App {
     pub metrics: Metrics,
     /// How far the process is on its way down.
     pub drain: Drain,
+    /// Where programs reach the relays; empty: at the site's own address.
+    pub relay_address: Arc<str>,
     /// When this process started.
     pub started_at: UnixMillis,
 }

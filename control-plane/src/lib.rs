@@ -22,6 +22,7 @@ pub mod providers;
 pub mod publish;
 #[doc(hidden)]
 pub mod pure;
+pub mod reconciliation;
 pub mod rpc;
 pub mod settings;
 pub mod settlement;

@@ -7,6 +7,7 @@ use sluice_telemetry::metrics::{Counter, Counters, Gauge, Gauges, Histogram, His
 
 use crate::db::Db;
 use crate::leases::{Answer, Refused, jobs};
+use crate::reconciliation::Standing;
 use crate::settlement::Settled;
 
 /// The metrics. Cloning shares them.
@@ -30,6 +31,11 @@ pub struct Metrics {
     granting: Histogram,
     doubted: Counter,
     released: Counter,
+    imbalance: Gauge,
+    ledger_check_age: Gauge,
+    in_doubt: Gauge,
+    quarantine: Gauge,
+    rollbacks: Counter,
     job_runs: Counters<JobRun>,
     job_time: Histograms<Job>,
     relays: Gauge,
@@ -67,6 +73,21 @@ impl Metrics {
             granting: registry.histogram("sluice_control_grant_seconds", "Time of one transaction that grants leases."),
             doubted: registry.counter("sluice_control_doubted_leases_total", "Leases whose relay was lost."),
             released: registry.counter("sluice_control_released_leases_total", "Leases in doubt whose remainder went back."),
+            imbalance: registry.gauge(
+                "sluice_control_ledger_imbalance_quota",
+                "Differences between accounts, their ledgers and their leases, by the last pass over all of them. 0 is good.",
+            ),
+            ledger_check_age: registry.gauge(
+                "sluice_control_ledger_check_age_seconds",
+                "Time since a pass over all accounts was through, or since the start.",
+            ),
+            in_doubt: registry.gauge("sluice_control_in_doubt_quota", "Quota units in leases of relays that were lost."),
+            quarantine: registry
+                .gauge("sluice_control_quarantine_records", "Records that were set aside and nobody has decided about."),
+            rollbacks: registry.counter(
+                "sluice_control_database_rollbacks_total",
+                "Times this replica found that the database went back to an earlier state, and began another history.",
+            ),
             job_runs: registry.counters("sluice_control_job_runs_total", "Runs of jobs, by how they ended."),
             job_time: registry.histograms("sluice_control_job_seconds", "Time of one run of a job."),
             relays: registry.gauge("sluice_control_relays", "Relays heard of lately."),
@@ -135,6 +156,20 @@ impl Metrics {
         self.released.add(report.released);
     }
 
+    /// How the books stand, and how long ago they were looked through.
+    pub fn books(&self, standing: &Standing, age: Duration) {
+        let imbalance = standing.pass.as_ref().map_or(0, |pass| pass.imbalance);
+        self.imbalance.set_amount(i64::try_from(imbalance).unwrap_or(i64::MAX));
+        self.ledger_check_age.set_time(age);
+        self.in_doubt.set_amount(standing.in_doubt.quota);
+        self.quarantine.set_amount(standing.quarantined);
+    }
+
+    /// The database went back, and another history was begun.
+    pub fn went_back(&self) {
+        self.rollbacks.increment();
+    }
+
     /// How many relays there are.
     pub fn fleet(&self, relays: usize) {
         self.relays.set_count(relays);
@@ -182,16 +217,19 @@ impl Run<'_> {
 pub enum Job {
     /// Leases of lost relays.
     Leases,
+    /// Whether the money adds up.
+    Reconciliation,
     /// Rows kept for a time only.
     Retention,
 }
 
 impl Job {
-    const ALL: [Self; 2] = [Self::Leases, Self::Retention];
+    const ALL: [Self; 3] = [Self::Leases, Self::Reconciliation, Self::Retention];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Leases => "leases",
+            Self::Reconciliation => "reconciliation",
             Self::Retention => "retention",
         }
     }

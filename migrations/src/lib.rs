@@ -15,6 +15,7 @@ mod m0003_channels;
 mod m0004_money;
 mod m0005_usage;
 mod m0006_fleet;
+mod m0007_hardening;
 
 use sea_orm::DatabaseBackend;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -52,6 +53,7 @@ fn scripts() -> Vec<Scripted> {
         Scripted::new("m0004_money", m0004_money::changes()),
         Scripted::new("m0005_usage", m0005_usage::changes()),
         Scripted::new("m0006_fleet", m0006_fleet::changes()),
+        Scripted::new("m0007_hardening", m0007_hardening::changes()),
     ]
 }
 

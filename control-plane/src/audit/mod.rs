@@ -89,17 +89,10 @@ pub async fn write_as(
 ///
 /// # Errors
 /// When the database is away.
-pub async fn write_by_itself(
-    tx: &Tx,
-    now: UnixMillis,
-    action: &str,
-    target: &str,
-    detail: &impl Serialize,
-) -> Result<(), ApiError> {
-    let detail = serde_json::to_string(detail).map_err(ApiError::internal)?;
+pub async fn write_by_itself(tx: &Tx, now: UnixMillis, action: &str, target: &str, detail: &impl Serialize) -> Result<(), DbErr> {
+    let detail = serde_json::to_string(detail).map_err(|error| DbErr::Custom(error.to_string()))?;
     let (action, target) = (action.to_owned(), target.chars().take(store::TARGET_CHARS).collect());
-    store::insert(tx, &AuditRow { id: 0, at: now, actor_id: None, action, target, detail, client_ip: None }).await?;
-    Ok(())
+    store::insert(tx, &AuditRow { id: 0, at: now, actor_id: None, action, target, detail, client_ip: None }).await
 }
 
 /// A page of changes, newest first.

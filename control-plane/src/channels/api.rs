@@ -14,8 +14,8 @@ use super::{Channel, ChannelFields, ChannelFilter, ChannelKey};
 use crate::app::App;
 use crate::http::words::StatusName;
 use crate::http::{
-    Answer, ApiError, Asking, Between, Count, DecimalText, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query,
-    Refused, SortKey,
+    Answer, ApiError, Asking, Between, Count, DecimalText, Done, Json, LimitBody, Listing, Moment, Page, Paging, Patch, Path,
+    Query, Refused, SortKey,
 };
 
 const SORTS: [SortKey; 3] = [SortKey::number("id", "id"), SortKey::text("name", "name"), SortKey::number("priority", "priority")];
@@ -70,6 +70,8 @@ struct View {
     client_abort: ClientAbort,
     /// The longest wait for the first output of a stream, in seconds; `null`: as everywhere.
     first_output_secs: Option<i64>,
+    /// How much may be sent over it; empty: any amount. Beyond it, other channels are tried.
+    limits: Vec<LimitBody>,
     /// The first and last characters of the first key; `null`: it has none.
     key_hint: Option<String>,
     /// Its keys, in order. The keys themselves are never shown here.
@@ -129,6 +131,7 @@ impl View {
             empty_reply_retry: !channel.policy.keeps_empty,
             client_abort: if channel.policy.drains { ClientAbort::Drain } else { ClientAbort::Cancel },
             first_output_secs: Some(channel.policy.first_output_millis / 1_000).filter(|secs| *secs > 0),
+            limits: LimitBody::list(&channel.limits),
             key_hint: keys.first().map(|key| key.key_hint.clone()).filter(|hint| !hint.is_empty()),
             keys,
             created_at: Moment(channel.created_at),
@@ -201,6 +204,8 @@ struct NewBody {
     client_abort: Option<ClientAbort>,
     /// The longest wait for the first output of a stream, 1 to 3600 seconds. Left out: as everywhere.
     first_output_secs: Option<i64>,
+    /// How much may be sent over it. Left out: any amount.
+    limits: Option<Vec<LimitBody>>,
 }
 
 /// What is to change of a channel. Fields that are left out stay.
@@ -245,6 +250,8 @@ struct PatchBody {
     #[serde(default)]
     #[schema(value_type = Option<i64>)]
     first_output_secs: Patch<i64>,
+    /// Takes the place of all there are.
+    limits: Option<Vec<LimitBody>>,
 }
 
 /// The keys of a channel themselves.
@@ -342,6 +349,7 @@ async fn create(State(app): State<App>, asking: Asking, Json(body): Json<NewBody
         empty_reply_retry: body.empty_reply_retry,
         drains: body.client_abort.map(|abort| abort == ClientAbort::Drain),
         first_output_secs: set(body.first_output_secs),
+        limits: body.limits,
     };
     let made = super::create(&app, &asking, fields).await?;
     let location = format!("/api/channels/{}", made.object.id);
@@ -393,6 +401,7 @@ async fn patch(
         empty_reply_retry: body.empty_reply_retry,
         drains: body.client_abort.map(|abort| abort == ClientAbort::Drain),
         first_output_secs: body.first_output_secs,
+        limits: body.limits,
     };
     let changed = super::patch(&app, &asking, ChannelId::new(id), fields).await?;
     let (rev, seq) = (changed.object.rev, changed.config_seq);

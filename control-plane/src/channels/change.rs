@@ -189,6 +189,7 @@ fn blank(provider: String, asking: &Asking) -> Channel {
         model_mapping: BTreeMap::new(),
         cache_read_ratio: None,
         policy: Policy::default(),
+        limits: sluice_domain::Limits::default(),
         keys: Vec::new(),
         rev: 1,
         created_at: asking.now,

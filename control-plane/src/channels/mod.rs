@@ -14,11 +14,11 @@ use sea_orm::{ConnectionTrait, DbErr};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sluice_billing::Ratio;
-use sluice_domain::{ChannelId, ChannelKeyId, GroupName, ModelName, Role, Status, UnixMillis};
+use sluice_domain::{ChannelId, ChannelKeyId, GroupName, Limits, ModelName, Role, Status, UnixMillis};
 
 use crate::app::App;
 use crate::auth::Scope;
-use crate::http::{ApiError, Asking, Between, Listing, Page, Patch};
+use crate::http::{ApiError, Asking, Between, LimitBody, Listing, Page, Patch};
 
 pub use api::routes;
 pub use change::{RevealedKey, create, delete, patch, reveal};
@@ -59,6 +59,9 @@ pub struct Channel {
     /// What it does differently from others.
     #[serde(default)]
     pub policy: Policy,
+    /// How much may be sent over it.
+    #[serde(default)]
+    pub limits: Limits,
     /// Its keys, without the keys themselves.
     pub keys: Vec<ChannelKey>,
     /// Grows with every change.
@@ -131,6 +134,8 @@ pub struct ChannelFields {
     pub drains: Option<bool>,
     /// The longest wait for the first output of a stream, in seconds.
     pub first_output_secs: Patch<i64>,
+    /// How much may be sent over it.
+    pub limits: Option<Vec<LimitBody>>,
 }
 
 /// Which channels are asked for.

@@ -9,7 +9,7 @@ use sluice_providers::Provider;
 use sluice_snapshot::resource;
 
 use super::{Channel, ChannelFields};
-use crate::http::{ApiError, Patch, Rules};
+use crate::http::{ApiError, LimitBody, Patch, Rules};
 
 /// The most keys of a channel.
 pub(super) const MOST_KEYS: usize = 1_000;
@@ -54,6 +54,9 @@ pub(super) fn put_into(channel: &mut Channel, fields: &mut ChannelFields, provid
         channel.status_reason = None;
     }
     put_policy(&mut rules, channel, fields);
+    if let Some(limits) = LimitBody::read(&mut rules, fields.limits.as_deref()) {
+        channel.limits = limits;
+    }
     if let Some(mapping) = fields.model_mapping.take() {
         check_mapping(&mut rules, &mapping);
         channel.model_mapping = mapping;
@@ -218,6 +221,7 @@ pub(super) fn is_empty(fields: &ChannelFields) -> bool {
         && fields.weight.is_none()
         && fields.status.is_none()
         && fields.model_mapping.is_none()
+        && fields.limits.is_none()
         && [fields.auto_ban, fields.empty_reply_retry, fields.drains].iter().all(Option::is_none)
         && fields.first_output_secs == Patch::Keep
 }
@@ -246,6 +250,7 @@ mod tests {
             model_mapping: BTreeMap::new(),
             cache_read_ratio: None,
             policy: crate::channels::Policy::default(),
+            limits: sluice_domain::Limits::default(),
             keys: vec![],
             rev: 1,
             created_at: UnixMillis(0),
@@ -329,7 +334,7 @@ mod tests {
         let catalog = Catalog::shipped().unwrap();
         let refused = put_into(&mut blank(), &mut fields, catalog.get("azure-openai").unwrap()).unwrap_err();
         assert_eq!(refused.errors[0].field, "base_url");
-        let rule = "the base URL must not end with /openai/deployments/{model}/chat/completions: it is added";
+        let rule = "must not end with /openai/deployments/{model}/chat/completions: it is added";
         assert_eq!(refused.errors[0].detail, rule);
     }
 

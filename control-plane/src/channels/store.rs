@@ -10,7 +10,7 @@ use sluice_domain::{ChannelId, ChannelKeyId, GroupName, ModelName, Status, UnixM
 use sluice_sealed::{Keyring, Place, random};
 
 use super::{Channel, ChannelFilter, ChannelKey, Policy, RevealedKey};
-use crate::db::{Insert, Tx, contains, insert_for_id};
+use crate::db::{Insert, Tx, contains, insert_for_id, limits_text, read_limits};
 use crate::http::{ApiError, Listing, Page};
 use crate::tokens::hint;
 
@@ -225,6 +225,7 @@ pub(super) async fn insert(tx: &Tx, channel: &Channel) -> Result<ChannelId, ApiE
             "keeps_empty",
             "drains",
             "stays_on",
+            "limits",
             "rev",
             "created_at",
             "updated_at",
@@ -246,6 +247,7 @@ pub(super) async fn insert(tx: &Tx, channel: &Channel) -> Result<ChannelId, ApiE
         channel.policy.keeps_empty.into(),
         channel.policy.drains.into(),
         channel.policy.stays_on.into(),
+        limits_text(&channel.limits)?.into(),
         channel.rev.into(),
         channel.created_at.0.into(),
         channel.updated_at.0.into(),
@@ -272,6 +274,7 @@ pub(super) async fn update(tx: &Tx, channel: &Channel) -> Result<(), ApiError> {
         .value("keeps_empty", channel.policy.keeps_empty)
         .value("drains", channel.policy.drains)
         .value("stays_on", channel.policy.stays_on)
+        .value("limits", limits_text(&channel.limits)?)
         .value("rev", channel.rev)
         .value("updated_at", channel.updated_at.0)
         .and_where(Expr::col("id").eq(channel.id.get()))
@@ -319,6 +322,7 @@ fn select() -> SelectStatement {
             "keeps_empty",
             "drains",
             "stays_on",
+            "limits",
             "rev",
             "created_at",
             "updated_at",
@@ -353,6 +357,7 @@ fn read(row: &QueryResult) -> Result<Channel, DbErr> {
             drains: row.try_get("", "drains")?,
             stays_on: row.try_get("", "stays_on")?,
         },
+        limits: read_limits(row)?,
         keys: Vec::new(),
         rev: row.try_get("", "rev")?,
         created_at: UnixMillis(row.try_get("", "created_at")?),

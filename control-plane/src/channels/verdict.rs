@@ -30,7 +30,9 @@ pub struct Evidence {
     pub kind: String,
     /// The provider's `code`; empty: none.
     pub code: String,
-    /// The provider's message.
+    /// The keyword that the relay found in the provider's message; empty: none.
+    pub keyword: String,
+    /// The provider's message, from relays that do not look for keywords themselves; empty: not told.
     pub message: String,
 }
 
@@ -89,7 +91,7 @@ impl DisableRules {
             return Some(Ground::Plain(format!("type {}", said.kind)));
         }
         let message = said.message.to_lowercase();
-        let found = self.keywords.iter().find(|word| message.contains(word.as_str()));
+        let found = self.keywords.iter().find(|word| **word == said.keyword || message.contains(word.as_str()));
         found.map(|word| Ground::Keyword(format!("keyword: {word}")))
     }
 }
@@ -110,7 +112,7 @@ mod tests {
     }
 
     fn said(status: u16, kind: &str, code: &str, message: &str) -> Evidence {
-        Evidence { status, kind: kind.into(), code: code.into(), message: message.into() }
+        Evidence { status, kind: kind.into(), code: code.into(), keyword: String::new(), message: message.into() }
     }
 
     #[test]
@@ -125,6 +127,10 @@ mod tests {
         let keyword = judge("openai", said(400, "", "", "Your credit balance is TOO LOW to go on"));
         assert_eq!(keyword, Some(Ground::Keyword("keyword: your credit balance is too low".to_owned())));
         assert_eq!(judge("openai", said(500, "server_error", "", "oops")), None);
+        let found = Evidence { keyword: "permission denied".into(), ..said(400, "", "", "") };
+        assert_eq!(judge("openai", found), Some(Ground::Keyword("keyword: permission denied".to_owned())));
+        let of_before = Evidence { keyword: "a word that was taken out".into(), ..said(400, "", "", "") };
+        assert_eq!(judge("openai", of_before), None);
     }
 
     #[test]

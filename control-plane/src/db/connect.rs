@@ -144,6 +144,7 @@ async fn connect_mysql(server: &Server, pool: PoolSettings) -> Result<Db, sqlx::
             Box::pin(async move {
                 connection.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
                 connection.execute("SET SESSION innodb_lock_wait_timeout = 10").await?;
+                connection.execute("SET SESSION lock_wait_timeout = 60").await?;
                 Ok(())
             })
         })

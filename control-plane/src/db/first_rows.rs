@@ -59,7 +59,7 @@ pub async fn write(db: &Db, key_check: &str, now: UnixMillis) -> Result<(), DbEr
 }
 
 /// A random name for a history of configuration.
-fn new_lineage() -> String {
+pub(crate) fn new_lineage() -> String {
     uuid::Builder::from_random_bytes(sluice_sealed::random::bytes()).into_uuid().to_string()
 }
 

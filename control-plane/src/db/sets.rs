@@ -1,10 +1,10 @@
 //! Many rows in one statement, as fast as each engine can take them.
 
 use sea_orm::sea_query::{
-    Alias, ArrayType, CaseStatement, Expr, ExprTrait, Func, IntoIden, OnConflict, Query, TableRef, UpdateStatement, Value,
-    ValueTuple,
+    Alias, ArrayType, CaseStatement, Expr, ExprTrait, Func, IntoIden, MysqlQueryBuilder, OnConflict, Query, SqliteQueryBuilder,
+    TableRef, UpdateStatement, Value, ValueTuple,
 };
-use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
 
 use super::Tx;
 
@@ -91,28 +91,43 @@ impl Insert {
     ///
     /// # Errors
     /// When the database refuses or is away.
-    pub async fn run(self, tx: &Tx) -> Result<u64, DbErr> {
+    pub async fn run(mut self, tx: &Tx) -> Result<u64, DbErr> {
         if self.rows.is_empty() {
             return Ok(0);
         }
-        if tx.get_database_backend() == DatabaseBackend::Postgres {
+        let engine = tx.get_database_backend();
+        if engine == DatabaseBackend::Postgres {
             return self.run_by_columns(tx).await.map(|()| 1);
         }
-        let at_once = rows_per_statement(tx.get_database_backend(), self.columns.len());
+        let form = self.form(engine)?;
+        let at_once = rows_per_statement(engine, self.columns.len());
+        let mut rows = std::mem::take(&mut self.rows).into_iter().peekable();
         let mut statements = 0;
-        for chunk in self.rows.chunks(at_once) {
-            let mut insert =
-                Query::insert().into_table(self.table).columns(self.columns.iter().map(|(name, _)| *name)).to_owned();
-            for row in chunk {
-                insert.values_panic(row.iter().zip(&self.columns).map(|(value, (_, kind))| Expr::val(kept(value, *kind))));
+        while rows.peek().is_some() {
+            if engine == DatabaseBackend::MySql {
+                tx.execute_unprepared(&form.in_text(&self.columns, &mut rows, at_once)).await?;
+            } else {
+                tx.execute_raw(form.with_places(engine, &self.columns, rows.by_ref().take(at_once))).await?;
             }
-            if let Some(on_conflict) = &self.on_conflict {
-                insert.on_conflict(on_conflict.clone());
-            }
-            tx.execute(&insert).await?;
             statements += 1;
         }
         Ok(statements)
+    }
+
+    /// The statement around its rows, as the query builder writes it for one.
+    fn form(&self, engine: DatabaseBackend) -> Result<Form, DbErr> {
+        let mut insert = Query::insert().into_table(self.table).columns(self.columns.iter().map(|(name, _)| *name)).to_owned();
+        insert.values_panic(self.columns.iter().map(|_| Expr::val(0_i64)));
+        if let Some(on_conflict) = &self.on_conflict {
+            insert.on_conflict(on_conflict.clone());
+        }
+        let (sql, _) = match engine {
+            DatabaseBackend::MySql => insert.build(MysqlQueryBuilder),
+            _ => insert.build(SqliteQueryBuilder),
+        };
+        let row = format!("({})", vec!["?"; self.columns.len()].join(", "));
+        let (head, tail) = sql.split_once(&row).ok_or_else(|| DbErr::Custom(format!("no place for rows in {sql}")))?;
+        Ok(Form { head: head.to_owned(), row, tail: tail.to_owned() })
     }
 
     /// PostgreSQL takes each column as one array: a statement with tens of thousands of places costs it more than the rows.
@@ -142,10 +157,86 @@ impl Insert {
     }
 }
 
-fn kept(value: &Value, kind: Kind) -> Value {
-    match (kind, value) {
+/// What is before the rows, one row of places, and what is behind them.
+struct Form {
+    head: String,
+    row: String,
+    tail: String,
+}
+
+impl Form {
+    /// With a place for each value. The text is put together by hand: the builder takes longer over ten thousand places than SQLite does.
+    fn with_places(
+        &self,
+        engine: DatabaseBackend,
+        columns: &[(&str, Kind)],
+        rows: impl Iterator<Item = Vec<Value>>,
+    ) -> Statement {
+        let (mut sql, mut values) = (self.head.clone(), Vec::new());
+        for (place, row) in rows.enumerate() {
+            sql.push_str(if place == 0 { "" } else { ", " });
+            sql.push_str(&self.row);
+            values.extend(row.into_iter().zip(columns).map(|(value, (_, kind))| kept(value, *kind)));
+        }
+        sql.push_str(&self.tail);
+        Statement::from_sql_and_values(engine, sql, values)
+    }
+
+    /// With the values in the text. MySQL describes every place of a prepared statement in a packet of its own, and each number of rows is
+    /// a statement of its own to be kept: the rows cost less than that. Nothing in the text can be taken for anything but a value:
+    /// numbers are written as numbers, texts as the hexadecimal digits of their bytes.
+    fn in_text(
+        &self,
+        columns: &[(&str, Kind)],
+        rows: &mut std::iter::Peekable<impl Iterator<Item = Vec<Value>>>,
+        most: usize,
+    ) -> String {
+        let mut sql = self.head.clone();
+        for place in 0..most {
+            if place > 0 && sql.len() >= MOST_TEXT {
+                break;
+            }
+            let Some(row) = rows.next() else { break };
+            sql.push_str(if place == 0 { "(" } else { ", (" });
+            for (place, (value, (_, kind))) in row.into_iter().zip(columns).enumerate() {
+                sql.push_str(if place == 0 { "" } else { "," });
+                write_literal(&mut sql, &kept(value, *kind));
+            }
+            sql.push(')');
+        }
+        sql.push_str(&self.tail);
+        sql
+    }
+}
+
+/// Bytes of a statement after which another one begins: well below the smallest packet a server of MySQL takes.
+const MOST_TEXT: usize = 512 * 1024;
+
+fn write_literal(sql: &mut String, value: &Value) {
+    match value {
+        Value::BigInt(Some(number)) => sql.push_str(&number.to_string()),
+        Value::Int(Some(number)) => sql.push_str(&number.to_string()),
+        Value::Bool(Some(flag)) => sql.push(if *flag { '1' } else { '0' }),
+        Value::String(Some(text)) => {
+            sql.push_str("_utf8mb4 x'");
+            for byte in text.bytes() {
+                sql.extend(
+                    [HEX_DIGITS.get(usize::from(byte >> 4)), HEX_DIGITS.get(usize::from(byte & 15))].into_iter().flatten(),
+                );
+            }
+            sql.push('\'');
+        }
+        // columns hold nothing else
+        _ => sql.push_str("NULL"),
+    }
+}
+
+const HEX_DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+
+fn kept(value: Value, kind: Kind) -> Value {
+    match (kind, &value) {
         (Kind::TextOrNull, Value::String(Some(text))) if text.is_empty() => Value::String(None),
-        _ => value.clone(),
+        _ => value,
     }
 }
 
@@ -223,4 +314,55 @@ fn add_from_values(update: &mut UpdateStatement, table: &'static str, columns: &
     };
     update.from(TableRef::ValuesList(rows.iter().map(values).collect(), "given".into_iden()));
     update.and_where(Expr::col((table, "id")).equals(given(0)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn insert(on_conflict: Option<OnConflict>) -> Insert {
+        let mut insert = Insert::into("t").longs(&["a"]).flags(&["b"]).texts(&["c"]).texts_or_null(&["d"]);
+        insert.on_conflict = on_conflict;
+        insert
+    }
+
+    fn row(number: i64, text: &str) -> Vec<Value> {
+        vec![number.into(), true.into(), text.into(), text.into()]
+    }
+
+    fn in_text(insert: &Insert, rows: Vec<Vec<Value>>, most: usize) -> (String, usize) {
+        let mut rows = rows.into_iter().peekable();
+        let sql = insert.form(DatabaseBackend::MySql).unwrap().in_text(&insert.columns, &mut rows, most);
+        (sql, rows.count())
+    }
+
+    #[test]
+    fn a_text_for_mysql_holds_nothing_but_numbers_and_hexadecimal_digits() {
+        let (sql, left) = in_text(&insert(None), vec![row(-7, "'); DROP"), row(8, "")], 10);
+        let expected = "INSERT INTO `t` (`a`, `b`, `c`, `d`) VALUES \
+                        (-7,1,_utf8mb4 x'27293b2044524f50',_utf8mb4 x'27293b2044524f50'), (8,1,_utf8mb4 x'',NULL)";
+        assert_eq!((sql.as_str(), left), (expected, 0));
+    }
+
+    #[test]
+    fn what_to_do_about_rows_that_are_there_follows_the_rows() {
+        let once = OnConflict::column("a").value("b", Expr::cust("VALUES(`b`)")).to_owned();
+        let (sql, left) = in_text(&insert(Some(once)), vec![row(1, "x"), row(2, "y")], 1);
+        assert!(sql.ends_with("x'78') ON DUPLICATE KEY UPDATE `b` = VALUES(`b`)"), "{sql}");
+        assert_eq!(left, 1, "the rest is for another statement");
+        let long = "x".repeat(MOST_TEXT);
+        assert_eq!(in_text(&insert(None), vec![row(1, &long), row(2, &long)], 10).1, 1);
+    }
+
+    #[test]
+    fn places_are_one_row_over_and_over() {
+        let insert = insert(Some(OnConflict::column("a").do_nothing_on(["a"]).to_owned()));
+        let rows = vec![row(1, ""), row(2, "y")];
+        let form = insert.form(DatabaseBackend::Sqlite).unwrap();
+        let statement = form.with_places(DatabaseBackend::Sqlite, &insert.columns, rows.into_iter());
+        let expected = r#"INSERT INTO "t" ("a", "b", "c", "d") VALUES (?, ?, ?, ?), (?, ?, ?, ?) ON CONFLICT ("a") DO NOTHING"#;
+        assert_eq!(statement.sql, expected);
+        let values = statement.values.unwrap().0;
+        assert_eq!((values.len(), &values[3], &values[7]), (8, &Value::String(None), &Value::from("y")));
+    }
 }

@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use super::{Group, GroupFields};
 use crate::app::App;
 use crate::http::{
-    Answer, ApiError, Asking, Count, DecimalText, Done, Json, Listing, Moment, Page, Paging, Path, Query, Refused, SortKey,
-    segment,
+    Answer, ApiError, Asking, Count, DecimalText, Done, Json, LimitBody, Listing, Moment, Page, Paging, Path, Query, Refused,
+    SortKey, segment,
 };
 
 const SORTS: [SortKey; 1] = [SortKey::text("name", "name")];
@@ -27,6 +27,8 @@ struct View {
     usable: Vec<String>,
     /// What it is for, shown to its members.
     description: String,
+    /// How much all who use it may use together; empty: any amount.
+    limits: Vec<LimitBody>,
     created_at: Moment,
     updated_at: Moment,
     /// Where this write stands in the order of changes; only in answers to writes.
@@ -37,12 +39,13 @@ struct View {
 
 impl View {
     fn of(group: Group, config_seq: Option<i64>) -> Self {
-        let Group { name, ratio, usable, description, rev: _, created_at, updated_at } = group;
+        let Group { name, ratio, usable, description, limits, rev: _, created_at, updated_at } = group;
         Self {
             name: name.to_string(),
             ratio: ratio.to_string(),
             usable: usable.iter().map(ToString::to_string).collect(),
             description,
+            limits: LimitBody::list(&limits),
             created_at: Moment(created_at),
             updated_at: Moment(updated_at),
             config_seq,
@@ -63,6 +66,8 @@ struct NewBody {
     usable: Option<Vec<String>>,
     /// At most 255 characters.
     description: Option<String>,
+    /// How much all who use it may use together. Left out: any amount.
+    limits: Option<Vec<LimitBody>>,
 }
 
 /// What is to change of a group. Fields that are left out stay.
@@ -76,6 +81,8 @@ struct PatchBody {
     usable: Option<Vec<String>>,
     /// At most 255 characters.
     description: Option<String>,
+    /// Takes the place of all there are.
+    limits: Option<Vec<LimitBody>>,
 }
 
 /// Parameters of the list.
@@ -117,7 +124,8 @@ async fn list(State(app): State<App>, asking: Asking, Query(query): Query<ListQu
     Refused,
 ))]
 async fn create(State(app): State<App>, asking: Asking, Json(body): Json<NewBody>) -> Result<Answer<View>, ApiError> {
-    let fields = GroupFields { ratio: body.ratio.map(|ratio| ratio.0), usable: body.usable, description: body.description };
+    let (ratio, usable, description) = (body.ratio.map(|ratio| ratio.0), body.usable, body.description);
+    let fields = GroupFields { ratio, usable, description, limits: body.limits };
     let made = super::create(&app, &asking, &body.name, fields).await?;
     let location = format!("/api/groups/{}", segment(&body.name));
     let (rev, seq) = (made.object.rev, made.config_seq);
@@ -148,7 +156,8 @@ async fn patch(
     Path(name): Path<String>,
     Json(body): Json<PatchBody>,
 ) -> Result<Answer<View>, ApiError> {
-    let fields = GroupFields { ratio: body.ratio.map(|ratio| ratio.0), usable: body.usable, description: body.description };
+    let (ratio, usable, description) = (body.ratio.map(|ratio| ratio.0), body.usable, body.description);
+    let fields = GroupFields { ratio, usable, description, limits: body.limits };
     let changed = super::patch(&app, &asking, &name, fields).await?;
     let (rev, seq) = (changed.object.rev, changed.config_seq);
     Ok(Answer::ok(View::of(changed.object, seq)).at_rev(rev).at_seq(seq))

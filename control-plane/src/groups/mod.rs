@@ -6,14 +6,14 @@ mod store;
 use sea_orm::{ConnectionTrait, DbErr};
 use serde::{Deserialize, Serialize};
 use sluice_billing::Ratio;
-use sluice_domain::{GroupName, Role, UnixMillis};
+use sluice_domain::{GroupName, Limits, Role, UnixMillis};
 
 use crate::app::App;
 use crate::audit;
 use crate::auth::{Actor, Scope};
 use crate::db::Tx;
 use crate::http::idempotency::{remember, replay};
-use crate::http::{ApiError, Asking, Code, Listing, Page, Rules, Written};
+use crate::http::{ApiError, Asking, Code, LimitBody, Listing, Page, Rules, Written};
 use crate::publish::log::{self, Changed, RateChange, RateKind};
 use crate::users;
 
@@ -33,6 +33,9 @@ pub struct Group {
     pub usable: Vec<GroupName>,
     /// What it is for, shown to its members.
     pub description: String,
+    /// How much all who use it may use together.
+    #[serde(default)]
+    pub limits: Limits,
     /// Grows with every change.
     pub rev: i64,
     /// When it was made.
@@ -50,6 +53,8 @@ pub struct GroupFields {
     pub usable: Option<Vec<String>>,
     /// What it is for.
     pub description: Option<String>,
+    /// How much all who use it may use together.
+    pub limits: Option<Vec<LimitBody>>,
 }
 
 impl GroupFields {
@@ -70,6 +75,9 @@ impl GroupFields {
         if let Some(description) = self.description {
             rules.line("description", &description, 0, 255);
             group.description = description;
+        }
+        if let Some(limits) = LimitBody::read(&mut rules, self.limits.as_deref()) {
+            group.limits = limits;
         }
         rules.done()
     }
@@ -137,8 +145,8 @@ pub async fn create(app: &App, asking: &Asking, name: &str, fields: GroupFields)
         return Err(ApiError::field("name", "reserved", "must not be the word for the first group that serves a model"));
     }
     let now = asking.now;
-    let (usable, description) = (Vec::new(), String::new());
-    let mut group = Group { name, ratio: Ratio::ONE, usable, description, rev: 1, created_at: now, updated_at: now };
+    let (usable, description, limits) = (Vec::new(), String::new(), Limits::default());
+    let mut group = Group { name, ratio: Ratio::ONE, usable, description, limits, rev: 1, created_at: now, updated_at: now };
     fields.put_into(&mut group)?;
 
     let tx = app.db.begin().await?;

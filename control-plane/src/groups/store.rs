@@ -6,7 +6,7 @@ use sluice_billing::Ratio;
 use sluice_domain::{GroupName, UnixMillis};
 
 use super::Group;
-use crate::db::{Tx, contains};
+use crate::db::{Tx, contains, limits_text, read_limits};
 use crate::http::{ApiError, Code, Listing, Page, unique_violation};
 use crate::users;
 
@@ -38,13 +38,14 @@ pub(super) async fn names(db: &impl ConnectionTrait, names: &[GroupName]) -> Res
 }
 
 pub(super) async fn insert(tx: &Tx, group: &Group) -> Result<(), ApiError> {
-    let columns = ["name", "ratio", "usable", "description", "rev", "created_at", "updated_at"];
+    let columns = ["name", "ratio", "usable", "description", "limits", "rev", "created_at", "updated_at"];
     let mut insert = Query::insert().into_table("user_groups").columns(columns).to_owned();
     insert.values_panic([
         group.name.as_str().into(),
         group.ratio.to_string().into(),
         usable_text(group)?.into(),
         group.description.as_str().into(),
+        limits_text(&group.limits)?.into(),
         group.rev.into(),
         group.created_at.0.into(),
         group.updated_at.0.into(),
@@ -61,6 +62,7 @@ pub(super) async fn update(tx: &Tx, group: &Group) -> Result<(), ApiError> {
         .value("ratio", group.ratio.to_string())
         .value("usable", usable_text(group)?)
         .value("description", group.description.as_str())
+        .value("limits", limits_text(&group.limits)?)
         .value("rev", group.rev)
         .value("updated_at", group.updated_at.0)
         .and_where(Expr::col("name").eq(group.name.as_str()))
@@ -108,7 +110,7 @@ fn usable_text(group: &Group) -> Result<String, ApiError> {
 
 fn select() -> SelectStatement {
     Query::select()
-        .columns(["name", "ratio", "usable", "description", "rev", "created_at", "updated_at"])
+        .columns(["name", "ratio", "usable", "description", "limits", "rev", "created_at", "updated_at"])
         .from("user_groups")
         .to_owned()
 }
@@ -122,6 +124,7 @@ fn read(row: &QueryResult) -> Result<Group, DbErr> {
         ratio: ratio.parse::<Ratio>().map_err(|_| broken("ratio"))?,
         usable: serde_json::from_str(&usable).map_err(|_| broken("list"))?,
         description: row.try_get("", "description")?,
+        limits: read_limits(row)?,
         rev: row.try_get("", "rev")?,
         created_at: UnixMillis(row.try_get("", "created_at")?),
         updated_at: UnixMillis(row.try_get("", "updated_at")?),

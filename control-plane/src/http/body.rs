@@ -8,6 +8,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use super::asking::BodyText;
 use super::codes::Code;
 use super::problem::ApiError;
+use super::told::told;
 
 /// The largest body, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -80,7 +81,7 @@ fn refusal(error: serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     };
     let detail = match code {
         "required" => "is required".to_owned(),
-        _ => text,
+        _ => told(&text),
     };
     ApiError::field(&field, code, detail)
 }

@@ -10,15 +10,18 @@ mod body;
 mod caller;
 pub mod codes;
 mod console;
+mod elsewhere;
 mod gate;
 pub mod idempotency;
 mod layers;
+mod limits;
 mod openapi;
 mod page;
 pub mod problem;
 mod query;
 mod rules;
 mod status;
+mod told;
 mod values;
 pub mod words;
 
@@ -36,6 +39,7 @@ pub use caller::Caller;
 pub use codes::Code;
 pub use gate::{Gate, GateSettings};
 pub use layers::{BUILD, REQUEST_ID};
+pub use limits::{CountedName, LimitBody};
 pub use openapi::description;
 pub use page::{Between, Count, Listing, Page, Paging, SortKey, SortValue};
 pub use problem::{ApiError, FieldError, Problem, Refused, unique_violation};
@@ -44,7 +48,11 @@ pub use rules::Rules;
 pub use values::{DecimalText, Moment, Patch};
 
 use crate::app::App;
-use crate::{audit, auth, channels, groups, models, nodes, pricing, providers, settings, tokens, usage, users, wallet};
+use crate::settlement::quarantine;
+use crate::{
+    audit, auth, channels, groups, leases, models, nodes, pricing, providers, reconciliation, settings, tokens, usage, users,
+    wallet,
+};
 
 /// Everything the control plane serves on its HTTP port. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: limits
 /// and logs go by the other end of the connection.
@@ -55,7 +63,12 @@ pub fn router(app: App) -> Router {
         .route("/api", axum::routing::any(no_route))
         .route("/api/", axum::routing::any(no_route))
         .route("/api/{*rest}", axum::routing::any(no_route))
-        .fallback_service(Router::new().fallback(console::serve).layer(CompressionLayer::new()))
+        .fallback_service(
+            Router::new()
+                .fallback(console::serve)
+                .layer(CompressionLayer::new())
+                .layer(axum::middleware::from_fn_with_state(app.clone(), elsewhere::refuse)),
+        )
         .layer(auth::session_layer(&app))
         .layer(axum::middleware::from_fn_with_state(app.clone(), gate::limit))
         .layer(CatchPanicLayer::custom(layers::panicked))
@@ -79,6 +92,9 @@ fn routes() -> OpenApiRouter<App> {
         .merge(pricing::routes())
         .merge(usage::routes())
         .merge(nodes::routes())
+        .merge(reconciliation::routes())
+        .merge(leases::routes())
+        .merge(quarantine::routes())
         .merge(settings::routes())
         .merge(audit::routes())
 }

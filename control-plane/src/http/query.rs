@@ -6,6 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
 use super::problem::ApiError;
+use super::told::told;
 
 /// The query string as one type. Unknown parameters are refused.
 #[derive(Debug)]
@@ -34,10 +35,10 @@ pub fn read<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
         let text = error.into_inner().to_string();
         let named = |words: &str| text.strip_prefix(words).and_then(|rest| rest.strip_prefix('`')?.split('`').next());
         match (named("unknown field "), named("duplicate field "), named("missing field ")) {
-            (Some(name), _, _) => ApiError::field(name, "unknown_field", text.clone()),
+            (Some(name), _, _) => ApiError::field(name, "unknown_field", told(&text)),
             (_, Some(name), _) => ApiError::field(name, "twice", "is given twice"),
             (_, _, Some(name)) => ApiError::field(name, "required", "is required"),
-            _ => ApiError::field(&path, "wrong_type", text),
+            _ => ApiError::field(&path, "wrong_type", told(&text)),
         }
     })
 }

@@ -49,6 +49,8 @@ pub(super) struct StatusData {
     footer_html: String,
     /// The public address, without slash at the end; empty: wherever the page came from.
     server_address: String,
+    /// Where programs send their requests, without slash at the end; empty: wherever the page came from.
+    api_address: String,
     /// Units to one US dollar.
     quota_per_unit: i64,
     /// How amounts are shown: `USD`, `CNY`, `TOKENS`, `CUSTOM`.
@@ -130,6 +132,7 @@ fn data(app: &App, site: settings::Site, is_set_up: bool) -> StatusData {
         system_name: site.system_name,
         logo: site.logo,
         footer_html: site.footer_html,
+        api_address: if app.relay_address.is_empty() { site.server_address.clone() } else { app.relay_address.to_string() },
         server_address: site.server_address,
         quota_per_unit: Quota::PER_USD,
         display_in_currency: site.quota_display_type != "TOKENS",

@@ -1,10 +1,12 @@
 //! What runs by itself, on one replica at a time.
 //!
 //! Every job may run twice, or be cut off anywhere, without harm: what moves money looks again under lock, what deletes deletes the
-//! same rows. The [`leader`] lease only saves the work of doing it on every replica.
+//! same rows. The [`leader`] lease saves the work of doing it on every replica, and every transaction of a job looks whether it still
+//! holds ([`Work::begin`]).
 
 pub mod leader;
 pub mod retention;
+pub mod slices;
 
 use std::time::Duration;
 
@@ -13,11 +15,13 @@ use sluice_telemetry::drain::Drain;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
-use self::leader::Leader;
+use self::leader::{Leader, Work};
+use self::retention::Kept;
 use crate::app::App;
-use crate::leases;
 use crate::metrics::Job;
 use crate::publish::{Feed, Revoked};
+use crate::reconciliation::{self, Reconciler};
+use crate::{leases, settings};
 
 /// How often leases of lost relays are looked for, and the leader's lease is renewed.
 pub const REAP_EVERY: Duration = Duration::from_secs(5);
@@ -31,23 +35,25 @@ pub async fn run(app: App, feed: Feed, holder: String, drain: Drain) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let closing = drain.closing();
     tokio::pin!(closing);
-    let mut rounds = 0_u64;
+    let (mut rounds, mut reconciler) = (0_u64, Reconciler::default());
     loop {
         tokio::select! {
             () = &mut closing => break,
             _ = ticks.tick() => {}
         }
-        match leader.lead().await {
-            Ok(true) => {}
-            Ok(false) => continue,
+        show_books(&app).await;
+        let work = match leader.lead().await {
+            Ok(Some(work)) => work,
+            Ok(None) => continue,
             Err(error) => {
                 warn!(%error, "cannot find out which replica runs the jobs");
                 continue;
             }
-        }
-        reap(&app, &feed).await;
+        };
+        reap(&app, &feed, &work).await;
+        reconcile(&app, &work, &mut reconciler).await;
         if rounds.is_multiple_of(ROUNDS_PER_RETENTION) {
-            clear_away(&app).await;
+            clear_away(&app, &work).await;
         }
         rounds = rounds.wrapping_add(1);
     }
@@ -56,9 +62,31 @@ pub async fn run(app: App, feed: Feed, holder: String, drain: Drain) {
     }
 }
 
-async fn reap(app: &App, feed: &Feed) {
+/// The figures of the books are the same on every replica, whoever looks through them.
+async fn show_books(app: &App) {
+    match reconciliation::read(&app.db).await {
+        Ok(standing) => {
+            let age = reconciliation::age_millis(standing.pass.as_ref(), app.started_at, app.clock.wall());
+            app.metrics.books(&standing, Duration::from_millis(u64::try_from(age).unwrap_or(0)));
+        }
+        Err(error) => warn!(%error, "cannot read how the books stand"),
+    }
+}
+
+async fn reconcile(app: &App, work: &Work, reconciler: &mut Reconciler) {
+    let timing = app.metrics.start(Job::Reconciliation);
+    match reconciler.step(work, app.clock.wall()).await {
+        Ok(_) => timing.succeeded(),
+        Err(error) => {
+            timing.failed();
+            warn!(%error, "cannot look through the accounts");
+        }
+    }
+}
+
+async fn reap(app: &App, feed: &Feed, work: &Work) {
     let timing = app.metrics.start(Job::Leases);
-    match leases::jobs::run(&app.db, &app.terms, app.clock.wall()).await {
+    match leases::jobs::run(work, &app.terms, app.clock.wall()).await {
         Ok(report) => {
             timing.succeeded();
             app.metrics.reaped(&report);
@@ -81,9 +109,13 @@ async fn reap(app: &App, feed: &Feed) {
     }
 }
 
-async fn clear_away(app: &App) {
+async fn clear_away(app: &App, work: &Work) {
     let timing = app.metrics.start(Job::Retention);
-    match retention::run(&app.db, app.clock.wall()).await {
+    let cleared = match settings::site(app).await {
+        Ok(site) => retention::run(work, &Kept::of(&site), app.clock.wall()).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match cleared {
         Ok(report) => {
             timing.succeeded();
             if report.rows() > 0 {
@@ -92,7 +124,7 @@ async fn clear_away(app: &App) {
         }
         Err(error) => {
             timing.failed();
-            warn!(%error, "cannot clear away old rows");
+            warn!(error, "cannot clear away old rows");
         }
     }
 }

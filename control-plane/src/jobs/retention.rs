@@ -5,7 +5,8 @@ mod store;
 use sea_orm::DbErr;
 use sluice_domain::UnixMillis;
 
-use crate::db::Db;
+use super::leader::Work;
+use crate::settings::Site;
 
 const HOUR_MILLIS: i64 = 3_600_000;
 const DAY_MILLIS: i64 = 24 * HOUR_MILLIS;
@@ -19,6 +20,29 @@ pub const IDEMPOTENCY_MILLIS: i64 = DAY_MILLIS;
 pub const RATES_MILLIS: i64 = 40 * DAY_MILLIS;
 /// Relays not heard of for this long are forgotten, in milliseconds.
 pub const NODES_MILLIS: i64 = 7 * DAY_MILLIS;
+
+/// Closed leases are kept for this long, in milliseconds: a relay may ask for one again by its number.
+pub const LEASES_MILLIS: i64 = 7 * DAY_MILLIS;
+/// Records that somebody has decided about are kept for this long, in milliseconds.
+pub const QUARANTINE_MILLIS: i64 = 90 * DAY_MILLIS;
+
+/// What people decide how long to keep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Settled requests, in milliseconds; `None`: for ever.
+    pub requests_millis: Option<i64>,
+    /// The audit trail, in milliseconds; `None`: for ever.
+    pub audit_millis: Option<i64>,
+}
+
+impl Kept {
+    /// As the settings say.
+    #[must_use]
+    pub fn of(site: &Site) -> Self {
+        let days = |days: i64| (days > 0).then(|| days.saturating_mul(DAY_MILLIS));
+        Self { requests_millis: days(site.request_log_days), audit_millis: days(site.audit_log_days) }
+    }
+}
 
 /// How many rows of each table went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,28 +59,47 @@ pub struct Report {
     pub idempotency: u64,
     /// Of `nodes`.
     pub nodes: u64,
+    /// Of `leases`.
+    pub leases: u64,
+    /// Of `quarantine`.
+    pub quarantine: u64,
+    /// Of `requests`.
+    pub requests: u64,
+    /// Of `audit`.
+    pub audit: u64,
 }
 
 impl Report {
     /// All of them.
     #[must_use]
     pub const fn rows(&self) -> u64 {
-        self.config_log + self.rates + self.explanations + self.sessions + self.idempotency + self.nodes
+        let kept_by_us = self.config_log + self.rates + self.explanations + self.sessions + self.idempotency + self.nodes;
+        kept_by_us + self.leases + self.quarantine + self.requests + self.audit
     }
 }
 
 /// Clears away what was kept long enough, in slices.
 ///
 /// # Errors
-/// When the database refuses or is away. What was cleared until then stays cleared.
-pub async fn run(db: &Db, now: UnixMillis) -> Result<Report, DbErr> {
+/// When the database refuses or is away, or another replica runs the jobs by now. What was cleared until then stays cleared.
+pub async fn run(work: &Work, kept: &Kept, now: UnixMillis) -> Result<Report, DbErr> {
     let before = |millis: i64| now.plus_millis(-millis);
-    Ok(Report {
-        config_log: store::clear_config_log(db, CONFIG_LOG_KEPT).await?,
-        rates: store::clear_rates(db, before(RATES_MILLIS)).await?,
-        explanations: store::clear_explanations(db, before(EXPLANATIONS_MILLIS)).await?,
-        sessions: store::clear_sessions(db, now).await?,
-        idempotency: store::clear_idempotency(db, before(IDEMPOTENCY_MILLIS)).await?,
-        nodes: store::clear_nodes(db, before(NODES_MILLIS)).await?,
-    })
+    let mut report = Report {
+        config_log: store::clear_config_log(work, CONFIG_LOG_KEPT).await?,
+        rates: store::clear_rates(work, before(RATES_MILLIS)).await?,
+        explanations: store::clear_explanations(work, before(EXPLANATIONS_MILLIS)).await?,
+        sessions: store::clear_sessions(work, now).await?,
+        idempotency: store::clear_idempotency(work, before(IDEMPOTENCY_MILLIS)).await?,
+        nodes: store::clear_nodes(work, before(NODES_MILLIS)).await?,
+        leases: store::clear_leases(work, before(LEASES_MILLIS)).await?,
+        quarantine: store::clear_quarantine(work, before(QUARANTINE_MILLIS)).await?,
+        ..Report::default()
+    };
+    if let Some(millis) = kept.requests_millis {
+        report.requests = store::clear_requests(work, before(millis)).await?;
+    }
+    if let Some(millis) = kept.audit_millis {
+        report.audit = store::clear_audit(work, before(millis)).await?;
+    }
+    Ok(report)
 }

@@ -8,12 +8,13 @@ use sluice_domain::{AccountId, LeaseId, UnixMillis};
 
 use super::State;
 use super::store::{self, Lease};
-use crate::db::{Db, Tx, Urgency, retried};
+use crate::db::{Tx, retried};
+use crate::jobs::leader::Work;
 use crate::nodes;
 use crate::wallet::moves::{self, Shift, Shifts};
 
 /// Leases in one transaction, so that a job never holds up a grant for long.
-const AT_ONCE: u64 = 200;
+pub(super) const AT_ONCE: u64 = 200;
 
 /// What a run did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,25 +30,11 @@ pub struct Report {
 /// Doubts the leases of lost relays, and gives back what has been in doubt long enough. Goes on until nothing is left to do.
 ///
 /// # Errors
-/// When the database refuses or is away. What was done until then stays done.
-pub async fn run(db: &Db, terms: &Terms, now: UnixMillis) -> Result<Report, DbErr> {
+/// When the database refuses or is away, or another replica runs the jobs by now. What was done until then stays done.
+pub async fn run(work: &Work, terms: &Terms, now: UnixMillis) -> Result<Report, DbErr> {
     let mut report = Report::default();
-    let expired = now.plus_millis(-millis(terms.grace_millis));
-    doubt(db, expired, now, &mut report).await?;
-    release(db, expired.plus_millis(-millis(terms.in_doubt_hold_millis)), now, &mut report).await?;
-    Ok(report)
-}
-
-/// Closes every lease there is, whoever holds it: the database was restored to an earlier state, its history goes on under another
-/// lineage, and relays forget what they hold (ruling R7). What they used meanwhile is charged to the balances when they report it.
-///
-/// # Errors
-/// When the database refuses or is away. Doing it again does the rest.
-pub async fn void_all(db: &Db, now: UnixMillis) -> Result<Report, DbErr> {
-    let mut report = Report::default();
-    for state in [State::Open, State::InDoubt] {
-        close_expired(db, state, UnixMillis(i64::MAX), now, &mut report).await?;
-    }
+    doubt(work, now.plus_millis(-millis(terms.grace_millis)), now, &mut report).await?;
+    release(work, now.plus_millis(-millis(terms.in_doubt_hold_millis)), now, &mut report).await?;
     Ok(report)
 }
 
@@ -57,44 +44,41 @@ fn millis(unsigned: u64) -> i64 {
 
 /// Expired leases whose relay has not been seen since, or lives another life: their money is neither here nor there. A relay that is
 /// alive closes its leases itself, however late.
-async fn doubt(db: &Db, before: UnixMillis, now: UnixMillis, report: &mut Report) -> Result<(), DbErr> {
+async fn doubt(work: &Work, before: UnixMillis, now: UnixMillis, report: &mut Report) -> Result<(), DbErr> {
     let mut last = LeaseId::new(0);
     loop {
-        let expired = store::expired(db.read(), State::Open, before, last, AT_ONCE).await?;
+        let expired = store::expired(work.db().read(), before, last, AT_ONCE).await?;
         let Some(newest) = expired.last() else { return Ok(()) };
         last = newest.id;
         let lives = expired.iter().map(|lease| lease.life.clone()).collect();
-        let alive = nodes::alive(db.read(), &lives, before).await?;
+        let alive = nodes::alive(work.db().read(), &lives, before).await?;
         let lost: Vec<Lease> = expired.into_iter().filter(|lease| !alive.contains(&lease.life)).collect();
-        report.doubted += move_all(db, &lost, State::Open, State::InDoubt, now).await?;
+        report.doubted += move_all(work, &lost, State::Open, State::InDoubt, now).await?;
     }
 }
 
-async fn release(db: &Db, before: UnixMillis, now: UnixMillis, report: &mut Report) -> Result<(), DbErr> {
-    close_expired(db, State::InDoubt, before, now, report).await
-}
-
-async fn close_expired(db: &Db, state: State, before: UnixMillis, now: UnixMillis, report: &mut Report) -> Result<(), DbErr> {
+/// The wait counts from when a lease was doubted, not from its end: a control plane that was down meanwhile has not waited.
+async fn release(work: &Work, since: UnixMillis, now: UnixMillis, report: &mut Report) -> Result<(), DbErr> {
     let mut last = LeaseId::new(0);
     loop {
-        let held = store::expired(db.read(), state, before, last, AT_ONCE).await?;
+        let held = store::in_doubt_since(work.db().read(), since, last, AT_ONCE).await?;
         let Some(newest) = held.last() else { return Ok(()) };
         last = newest.id;
-        report.released += move_all(db, &held, state, State::Closed, now).await?;
+        report.released += move_all(work, &held, State::InDoubt, State::Closed, now).await?;
         report.richer.extend(held.into_iter().map(|lease| lease.account));
     }
 }
 
 /// Moves leases from one state to the next, with their money, if they still are in the former once their accounts are locked.
-async fn move_all(db: &Db, leases: &[Lease], from: State, to: State, now: UnixMillis) -> Result<u64, DbErr> {
+async fn move_all(work: &Work, leases: &[Lease], from: State, to: State, now: UnixMillis) -> Result<u64, DbErr> {
     if leases.is_empty() {
         return Ok(0);
     }
-    retried(|| try_move_all(db, leases, from, to, now)).await
+    retried(|| try_move_all(work, leases, from, to, now)).await
 }
 
-async fn try_move_all(db: &Db, leases: &[Lease], from: State, to: State, now: UnixMillis) -> Result<u64, DbErr> {
-    let tx = db.begin_as(Urgency::Job).await?;
+async fn try_move_all(work: &Work, leases: &[Lease], from: State, to: State, now: UnixMillis) -> Result<u64, DbErr> {
+    let tx = work.begin().await?;
     let accounts: BTreeSet<AccountId> = leases.iter().map(|lease| lease.account).collect();
     moves::lock(&tx, accounts).await?;
     let ids: Vec<_> = leases.iter().map(|lease| lease.id).collect();
@@ -104,7 +88,8 @@ async fn try_move_all(db: &Db, leases: &[Lease], from: State, to: State, now: Un
     Ok(u64::try_from(current.len()).unwrap_or_default())
 }
 
-async fn shift_all(tx: &Tx, leases: &[Lease], to: State, now: UnixMillis) -> Result<(), DbErr> {
+/// Moves leases whose accounts this transaction has locked to a state, with their money.
+pub(super) async fn shift_all(tx: &Tx, leases: &[Lease], to: State, now: UnixMillis) -> Result<(), DbErr> {
     let mut shifts = Shifts::new();
     for lease in leases {
         moves::add(&mut shifts, lease.account, transition(lease.state, to, lease.remainder()));

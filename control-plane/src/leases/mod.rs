@@ -6,8 +6,10 @@
 //! An account that cannot pay a need may have money at other relays that nobody uses there. Then the answer waits: a recall goes to every
 //! relay, each gives back what it can and says so, and only when all that could matter have answered is the account exhausted.
 
+mod api;
 mod doubted;
 mod grant;
+mod history;
 pub mod jobs;
 mod recall;
 pub(crate) mod rules;
@@ -17,8 +19,10 @@ mod upkeep;
 use sluice_billing::lease::Terms;
 use sluice_domain::{AccountId, Epoch, LeaseId, NodeId, Quota};
 
-pub use doubted::{Doubted, in_doubt};
+pub use api::routes;
+pub use doubted::{Doubted, InDoubt, Released, count_in_doubt, in_doubt, release};
 pub use grant::grant;
+pub use history::{Begun, Proof, begin_history};
 pub use recall::{Said, recall, take_back};
 pub use rules::Refused;
 pub use upkeep::{Greeting, greet, renew};

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sea_orm::sea_query::{Expr, ExprTrait, Order, Query, SelectStatement, ValueTuple};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, Order, Query, SelectStatement, ValueTuple};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 use sluice_domain::{AccountId, Epoch, LeaseId, NodeId, Quota, UnixMillis};
 
 use super::{Ask, Life, State};
-use crate::db::{Insert, Tx, add_to_rows};
+use crate::db::{Insert, Tx, add_to_rows, sum, whole};
 
 /// Ids in one look-up.
 const IDS_AT_ONCE: usize = 1_000;
@@ -104,22 +104,42 @@ pub(crate) async fn not_closed(db: &impl ConnectionTrait, life: &Life) -> Result
     db.query_all(&select).await?.iter().map(lease_of).collect()
 }
 
-/// Leases in a state that expired before a moment, with ids above `after`, by id.
+/// Open leases that expired before a moment, with ids above `after`, by id.
 pub(super) async fn expired(
     db: &impl ConnectionTrait,
-    state: State,
     before: UnixMillis,
     after: LeaseId,
     limit: u64,
 ) -> Result<Vec<Lease>, DbErr> {
-    let select = select()
+    let mut select = page(State::Open, after, limit);
+    select.and_where(Expr::col("expires_at").lt(before.0));
+    db.query_all(&select).await?.iter().map(lease_of).collect()
+}
+
+/// Leases that are in doubt since a moment or longer, with ids above `after`, by id.
+pub(super) async fn in_doubt_since(
+    db: &impl ConnectionTrait,
+    since: UnixMillis,
+    after: LeaseId,
+    limit: u64,
+) -> Result<Vec<Lease>, DbErr> {
+    let mut select = page(State::InDoubt, after, limit);
+    select.and_where(doubted_at().lte(since.0));
+    db.query_all(&select).await?.iter().map(lease_of).collect()
+}
+
+/// Since when a lease is in doubt. An earlier release did not write that down: then its end counts.
+fn doubted_at() -> Expr {
+    Expr::from(Func::coalesce([Expr::col("doubted_at"), Expr::col("expires_at")]))
+}
+
+fn page(state: State, after: LeaseId, limit: u64) -> SelectStatement {
+    select()
         .and_where(Expr::col("state").eq(state.as_str()))
-        .and_where(Expr::col("expires_at").lt(before.0))
         .and_where(Expr::col("id").gt(after.get()))
         .order_by("id", Order::Asc)
         .limit(limit)
-        .to_owned();
-    db.query_all(&select).await?.iter().map(lease_of).collect()
+        .to_owned()
 }
 
 /// An open lease, as far as it matters to who else needs money of the same account.
@@ -176,24 +196,49 @@ pub(super) async fn answered(tx: &Tx, life: &Life, account: AccountId, leases: &
     Ok(())
 }
 
-/// Leases in doubt with their times, by id from above `after`.
-pub(super) async fn doubted(
-    db: &impl ConnectionTrait,
-    after: LeaseId,
-    limit: u64,
-) -> Result<Vec<(Lease, UnixMillis, UnixMillis)>, DbErr> {
-    let mut select = select();
-    select
-        .columns(["created_at", "expires_at"])
-        .and_where(Expr::col("state").eq(State::InDoubt.as_str()))
-        .and_where(Expr::col("id").gt(after.get()))
-        .order_by("id", Order::Asc)
-        .limit(limit);
+/// When a lease in doubt was granted, when it expired, and since when it is in doubt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moments {
+    pub(super) granted: UnixMillis,
+    pub(super) expired: UnixMillis,
+    pub(super) doubted: UnixMillis,
+}
+
+/// Leases in doubt with their moments, by id from above `after`.
+pub(super) async fn doubted(db: &impl ConnectionTrait, after: LeaseId, limit: u64) -> Result<Vec<(Lease, Moments)>, DbErr> {
+    let mut select = page(State::InDoubt, after, limit);
+    select.columns(["created_at", "expires_at"]).expr_as(doubted_at(), "since");
     let read = |row: &QueryResult| {
         let moment = |column: &str| row.try_get("", column).map(UnixMillis);
-        Ok((lease_of(row)?, moment("created_at")?, moment("expires_at")?))
+        let (granted, expired, doubted) = (moment("created_at")?, moment("expires_at")?, moment("since")?);
+        Ok((lease_of(row)?, Moments { granted, expired, doubted }))
     };
     db.query_all(&select).await?.iter().map(read).collect()
+}
+
+/// How many leases are in doubt, and what is in doubt of them together.
+pub(super) async fn count_doubted(db: &impl ConnectionTrait) -> Result<(i64, i64), DbErr> {
+    let engine = db.get_database_backend();
+    let remainder = Expr::col("granted").sub(Expr::col("settled")).sub(Expr::col("returned"));
+    let select = Query::select()
+        .expr_as(whole(engine, Expr::col("id").count()), "leases")
+        .expr_as(sum(engine, remainder), "quota")
+        .from("leases")
+        .and_where(Expr::col("state").eq(State::InDoubt.as_str()))
+        .to_owned();
+    let row = db.query_one(&select).await?.ok_or_else(|| DbErr::RecordNotFound("a count has one row".to_owned()))?;
+    Ok((row.try_get("", "leases")?, row.try_get("", "quota")?))
+}
+
+/// The leases that are not closed, of every relay, with ids above `after`, by id.
+pub(super) async fn every_open(db: &impl ConnectionTrait, after: LeaseId, limit: u64) -> Result<Vec<Lease>, DbErr> {
+    let select = select()
+        .and_where(Expr::col("state").is_in([State::Open.as_str(), State::InDoubt.as_str()]))
+        .and_where(Expr::col("id").gt(after.get()))
+        .order_by("id", Order::Asc)
+        .limit(limit)
+        .to_owned();
+    db.query_all(&select).await?.iter().map(lease_of).collect()
 }
 
 /// Writes new leases.
@@ -231,8 +276,14 @@ pub(crate) async fn set_state(tx: &Tx, leases: &[LeaseId], state: State, now: Un
             .value("state", state.as_str())
             .and_where(Expr::col("id").is_in(chunk.iter().map(|id| id.get())))
             .to_owned();
-        if state == State::Closed {
-            update.value("closed_at", now.0);
+        match state {
+            State::Open => {}
+            State::InDoubt => {
+                update.value("doubted_at", now.0);
+            }
+            State::Closed => {
+                update.value("closed_at", now.0);
+            }
         }
         tx.execute(&update).await?;
     }

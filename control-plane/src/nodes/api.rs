@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Applied, Relay};
+use super::{Applied, RejectedResource, Relay};
 use crate::app::App;
 use crate::auth::Scope;
 use crate::http::{Answer, ApiError, Asking, Moment, Page, Query, Refused};
@@ -44,11 +44,36 @@ struct View {
     requests_total: i64,
     /// Tokens and users it holds in memory.
     identities: i64,
+    /// The newest revocation it has applied ahead of its configuration, as a config sequence number.
+    denied_seq: i64,
+    /// Resources it cannot use: their previous form stays in force there.
+    rejected_count: i64,
+    /// The first of them.
+    rejected: Vec<RejectedView>,
+}
+
+/// A resource that a relay cannot use.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RejectedResource)]
+struct RejectedView {
+    /// `channel`, `group`, `price` or `setting`.
+    #[schema(example = "channel")]
+    kind: String,
+    /// Its id or name.
+    key: String,
+    /// Why.
+    reason: String,
+}
+
+impl From<RejectedResource> for RejectedView {
+    fn from(RejectedResource { kind, key, reason }: RejectedResource) -> Self {
+        Self { kind, key, reason }
+    }
 }
 
 impl View {
     fn of(relay: &Relay, now: UnixMillis) -> Self {
-        let status = relay.status;
+        let status = relay.status.clone();
         Self {
             node_id: relay.node.to_string(),
             epoch: relay.epoch.0,
@@ -66,6 +91,9 @@ impl View {
             spool_bytes: status.spool_bytes,
             requests_total: status.requests_total,
             identities: status.identities,
+            denied_seq: status.denied_seq,
+            rejected_count: status.rejected_count,
+            rejected: status.rejected.into_iter().map(RejectedView::from).collect(),
         }
     }
 }

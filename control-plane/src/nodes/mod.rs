@@ -17,10 +17,13 @@ use crate::leases::Life;
 
 pub use api::routes;
 pub use store::{Relay, fleet, list, lives, touch};
-pub(crate) use store::{alive, lock_fenced};
+pub(crate) use store::{alive, lock_fenced, sessions};
 
 /// A relay that was not heard of for this long is not counted as part of the fleet, in milliseconds.
 pub const SEEN_LATELY_MILLIS: i64 = 20_000;
+
+/// The session of a relay's first registration.
+const FIRST_SESSION: i64 = 1;
 
 /// A relay joins the fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +64,20 @@ pub enum RegisterError {
     Database(#[from] DbErr),
 }
 
+/// A resource that a relay cannot use; its previous form stays in force there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RejectedResource {
+    /// What it is: `channel`, `group`, `price` or `setting`.
+    pub kind: String,
+    /// Its id or name.
+    pub key: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// How a relay is, by its own word. For people and metrics; nothing is decided by it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeStatus {
     /// Config sequence it serves.
@@ -81,27 +96,41 @@ pub struct NodeStatus {
     pub requests_total: i64,
     /// Tokens and users it holds in memory.
     pub identities: i64,
+    /// Config sequence of the newest revocation it has applied ahead of its configuration.
+    pub denied_seq: i64,
+    /// Resources it cannot use.
+    pub rejected_count: i64,
+    /// The first of them.
+    pub rejected: Vec<RejectedResource>,
 }
 
-/// Lets a relay join under its epoch, which must be higher than every earlier one. The same process may say it again.
+/// Lets a relay join under its epoch, which must be higher than every earlier one. The same process may say it again. Answers the number
+/// of its session: only streams of the newest are listened to, whichever replica they are at.
 ///
 /// # Errors
 /// When a later life or another process has registered, or the database is away.
-pub async fn register(db: &Db, registration: &Registration, now: UnixMillis) -> Result<(), RegisterError> {
+pub async fn register(db: &Db, registration: &Registration, now: UnixMillis) -> Result<i64, RegisterError> {
     let tx = db.begin_as(Urgency::Grant).await?;
     let (node, asked) = (&registration.life.node, registration.life.epoch);
-    match store::lock(&tx, node).await? {
-        None => store::insert(&tx, registration, now).await?,
-        Some((current, _)) if current > asked => {
+    let session = match store::lock(&tx, node).await? {
+        None => {
+            store::insert(&tx, registration, now).await?;
+            FIRST_SESSION
+        }
+        Some((current, ..)) if current > asked => {
             return Err(RegisterError::Superseded { node: node.clone(), current, asked });
         }
-        Some((current, boot_id)) if current == asked && boot_id != registration.boot_id => {
+        Some((current, boot_id, _)) if current == asked && boot_id != registration.boot_id => {
             return Err(RegisterError::Twin { node: node.clone(), asked });
         }
-        Some(_) => store::update(&tx, registration, now).await?,
-    }
+        Some((_, _, before)) => {
+            let session = before + 1;
+            store::update(&tx, registration, session, now).await?;
+            session
+        }
+    };
     tx.commit().await.map_err(sea_orm::DbErr::from)?;
-    Ok(())
+    Ok(session)
 }
 
 /// The names of relays that serve at least this config sequence, and of those that lag behind, by what they said last.

@@ -6,7 +6,7 @@ use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, LockType, Order, Query}
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 use sluice_domain::{Epoch, NodeId, UnixMillis};
 
-use super::{Lives, NodeStatus, Registration, SEEN_LATELY_MILLIS};
+use super::{FIRST_SESSION, Lives, NodeStatus, Registration, SEEN_LATELY_MILLIS};
 use crate::db::Tx;
 use crate::leases::Life;
 
@@ -40,20 +40,20 @@ impl Relay {
     }
 }
 
-/// Locks a relay's row, and answers the epoch and boot id in force.
-pub(super) async fn lock(tx: &Tx, node: &NodeId) -> Result<Option<(Epoch, String)>, DbErr> {
+/// Locks a relay's row, and answers the epoch, the boot id and the session in force.
+pub(super) async fn lock(tx: &Tx, node: &NodeId) -> Result<Option<(Epoch, String, i64)>, DbErr> {
     let select = Query::select()
-        .columns(["epoch", "boot_id"])
+        .columns(["epoch", "boot_id", "session"])
         .from("nodes")
         .and_where(Expr::col("node_id").eq(node.as_str()))
         .lock(LockType::Update)
         .to_owned();
     let Some(row) = tx.query_one(&select).await? else { return Ok(None) };
-    Ok(Some((Epoch(row.try_get("", "epoch")?), row.try_get("", "boot_id")?)))
+    Ok(Some((Epoch(row.try_get("", "epoch")?), row.try_get("", "boot_id")?, row.try_get("", "session")?)))
 }
 
 pub(super) async fn insert(tx: &Tx, registration: &Registration, now: UnixMillis) -> Result<(), DbErr> {
-    let columns = ["node_id", "epoch", "boot_id", "build", "address", "registered_at", "last_seen_at", "status"];
+    let columns = ["node_id", "epoch", "boot_id", "build", "address", "registered_at", "last_seen_at", "status", "session"];
     let insert = Query::insert()
         .into_table("nodes")
         .columns(columns)
@@ -66,16 +66,18 @@ pub(super) async fn insert(tx: &Tx, registration: &Registration, now: UnixMillis
             now.0.into(),
             now.0.into(),
             "{}".into(),
+            FIRST_SESSION.into(),
         ])
         .to_owned();
     tx.execute(&insert).await.map(drop)
 }
 
-pub(super) async fn update(tx: &Tx, registration: &Registration, now: UnixMillis) -> Result<(), DbErr> {
+pub(super) async fn update(tx: &Tx, registration: &Registration, session: i64, now: UnixMillis) -> Result<(), DbErr> {
     let update = Query::update()
         .table("nodes")
         .value("epoch", registration.life.epoch.0)
         .value("boot_id", registration.boot_id.as_str())
+        .value("session", session)
         .value("build", registration.build.as_str())
         .value("address", registration.address.as_str())
         .value("registered_at", now.0)
@@ -103,6 +105,24 @@ pub(crate) async fn lock_fenced(tx: &Tx, lives: &Lives) -> Result<Lives, DbErr> 
         }
     }
     Ok(lives.iter().filter(|life| in_force.get(life.node.as_str()) != Some(&life.epoch)).cloned().collect())
+}
+
+/// The epochs and sessions in force of these relays. Those that never registered are left out.
+pub(crate) async fn sessions(db: &impl ConnectionTrait, nodes: &[NodeId]) -> Result<BTreeMap<NodeId, (Epoch, i64)>, DbErr> {
+    let mut found = BTreeMap::new();
+    for chunk in nodes.chunks(NODES_AT_ONCE) {
+        let select = Query::select()
+            .columns(["node_id", "epoch", "session"])
+            .from("nodes")
+            .and_where(Expr::col("node_id").is_in(chunk.iter().map(NodeId::as_str)))
+            .to_owned();
+        for row in db.query_all(&select).await? {
+            let node: String = row.try_get("", "node_id")?;
+            let Ok(node) = NodeId::parse(&node) else { continue };
+            found.insert(node, (Epoch(row.try_get("", "epoch")?), row.try_get("", "session")?));
+        }
+    }
+    Ok(found)
 }
 
 /// The lives among these that are in force and were heard of since a moment.

@@ -1,8 +1,10 @@
 //! `/api/prices`.
 
+use std::convert::Infallible;
+
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use sluice_billing::{ModelPrice, Ratio};
+use sluice_billing::{HoldPolicy, ModelPrice, Ratio};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -10,12 +12,45 @@ use utoipa_axum::routes;
 use super::{Figure, PastPrice, Price, PriceFields, PriceFilter, Source, usd_view};
 use crate::app::App;
 use crate::http::{
-    Answer, ApiError, Asking, Count, DecimalText, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query, Refused,
-    SortKey, segment,
+    Answer, ApiError, Asking, Count, DecimalText, Done, Json, LimitBody, Listing, Moment, Page, Paging, Patch, Path, Query,
+    Refused, SortKey, segment,
 };
 
 const SORTS: [SortKey; 2] = [SortKey::text("model", "model"), SortKey::number("updated_at", "updated_at")];
 const HISTORY_SORTS: [SortKey; 1] = [SortKey::number("seq", "seq")];
+
+/// How a model's output is held for while it is not known how long it will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = HoldPolicy)]
+enum HoldPolicyName {
+    /// By the usual length of its answers while the balance is healthy, extended as they stream; strict otherwise.
+    Adaptive,
+    /// All that may come, or with less money a lower limit.
+    Strict,
+    /// Step by step as it streams. For models that take no limit.
+    Windowed,
+}
+
+impl From<HoldPolicy> for HoldPolicyName {
+    fn from(policy: HoldPolicy) -> Self {
+        match policy {
+            HoldPolicy::Adaptive => Self::Adaptive,
+            HoldPolicy::Strict => Self::Strict,
+            HoldPolicy::Windowed => Self::Windowed,
+        }
+    }
+}
+
+impl From<HoldPolicyName> for HoldPolicy {
+    fn from(name: HoldPolicyName) -> Self {
+        match name {
+            HoldPolicyName::Adaptive => Self::Adaptive,
+            HoldPolicyName::Strict => Self::Strict,
+            HoldPolicyName::Windowed => Self::Windowed,
+        }
+    }
+}
 
 /// The figures of a price. Every one is decimal text; `null` is not set.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,6 +73,10 @@ struct PriceFigures {
     audio_completion_ratio: Option<String>,
     /// US dollars per call. If set, it wins over the ratios.
     per_call_usd: Option<String>,
+    /// The most output the model brings in one answer, in tokens; holds go by it. `null`: not known.
+    max_output_tokens: Option<u32>,
+    /// How its output is held for; `null`: as the site says.
+    hold_policy: Option<HoldPolicyName>,
     /// US dollars per million input tokens, a view of `model_ratio`.
     usd_per_1m_input: Option<String>,
     /// US dollars per million output tokens, with `completion_ratio`.
@@ -64,6 +103,8 @@ impl PriceFigures {
             audio_ratio: text(price.audio_ratio),
             audio_completion_ratio: text(price.audio_completion_ratio),
             per_call_usd: text(price.per_call_usd),
+            max_output_tokens: price.max_output_tokens,
+            hold_policy: price.hold_policy.map(HoldPolicyName::from),
             usd_per_1m_input: view.input,
             usd_per_1m_output: view.output,
             usd_per_1m_cache_read: view.cache_read,
@@ -81,6 +122,8 @@ struct View {
     model: String,
     #[serde(flatten)]
     figures: PriceFigures,
+    /// How much of the model all callers may use together; empty: any amount.
+    limits: Vec<LimitBody>,
     source: Source,
     created_at: Moment,
     updated_at: Moment,
@@ -95,6 +138,7 @@ impl View {
         Self {
             model: price.model.to_string(),
             figures: PriceFigures::of(price.model.as_str(), &price.figures),
+            limits: LimitBody::list(&price.limits),
             source: price.source,
             created_at: Moment(price.created_at),
             updated_at: Moment(price.updated_at),
@@ -168,6 +212,16 @@ struct PatchBody {
     #[serde(default)]
     #[schema(value_type = Option<DecimalText>)]
     per_call_usd: Patch<DecimalText>,
+    /// The most output the model brings in one answer, in tokens.
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    max_output_tokens: Patch<i64>,
+    /// How its output is held for.
+    #[serde(default)]
+    #[schema(value_type = Option<HoldPolicyName>)]
+    hold_policy: Patch<HoldPolicyName>,
+    /// How much of the model all callers may use together. Takes the place of all limits there are.
+    limits: Option<Vec<LimitBody>>,
 }
 
 impl From<PatchBody> for PriceFields {
@@ -179,6 +233,7 @@ impl From<PatchBody> for PriceFields {
                 Patch::Set(DecimalText(text)) => Patch::Set(text),
             }
         };
+        let Ok(hold_policy) = body.hold_policy.try_map(|name| Ok::<_, Infallible>(name.into()));
         Self {
             model_ratio: figure(body.model_ratio),
             usd_per_1m_input: figure(body.usd_per_1m_input),
@@ -192,6 +247,9 @@ impl From<PatchBody> for PriceFields {
             audio_ratio: figure(body.audio_ratio),
             audio_completion_ratio: figure(body.audio_completion_ratio),
             per_call_usd: figure(body.per_call_usd),
+            max_output_tokens: body.max_output_tokens,
+            hold_policy,
+            limits: body.limits,
         }
     }
 }
@@ -251,6 +309,16 @@ struct NewBody {
     #[serde(default)]
     #[schema(value_type = Option<DecimalText>)]
     per_call_usd: Patch<DecimalText>,
+    /// The most output the model brings in one answer, in tokens.
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    max_output_tokens: Patch<i64>,
+    /// How its output is held for.
+    #[serde(default)]
+    #[schema(value_type = Option<HoldPolicyName>)]
+    hold_policy: Patch<HoldPolicyName>,
+    /// How much of the model all callers may use together. Takes the place of all limits there are.
+    limits: Option<Vec<LimitBody>>,
 }
 
 impl NewBody {
@@ -268,6 +336,9 @@ impl NewBody {
             audio_ratio: self.audio_ratio,
             audio_completion_ratio: self.audio_completion_ratio,
             per_call_usd: self.per_call_usd,
+            max_output_tokens: self.max_output_tokens,
+            hold_policy: self.hold_policy,
+            limits: self.limits,
         };
         (self.model, figures)
     }

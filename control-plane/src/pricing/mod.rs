@@ -7,7 +7,7 @@ mod store;
 use sea_orm::{ConnectionTrait, DbErr};
 use serde::{Deserialize, Serialize};
 use sluice_billing::{ModelPrice, PriceBook};
-use sluice_domain::{ModelName, Role, UnixMillis};
+use sluice_domain::{Limits, ModelName, Role, UnixMillis};
 
 use crate::app::App;
 use crate::audit;
@@ -27,6 +27,9 @@ pub struct Price {
     pub model: ModelName,
     /// The figures.
     pub figures: ModelPrice,
+    /// How much of the model all callers may use together.
+    #[serde(default)]
+    pub limits: Limits,
     /// Where the figures are from.
     pub source: Source,
     /// Grows with every change.
@@ -126,9 +129,9 @@ pub async fn create(app: &App, asking: &Asking, model: &str, fields: PriceFields
         return Ok(made);
     }
     let model = ModelName::parse(model).map_err(|rule| ApiError::field("model", "name", rule.to_string()))?;
-    let figures = fields.put_into(ModelPrice::default())?;
+    let (figures, limits) = fields.put_into(ModelPrice::default(), Limits::default())?;
     let now = asking.now;
-    let price = Price { model, figures, source: Source::Admin, rev: 1, created_at: now, updated_at: now };
+    let price = Price { model, figures, limits, source: Source::Admin, rev: 1, created_at: now, updated_at: now };
 
     let tx = app.db.begin().await?;
     store::insert(&tx, &price).await?;
@@ -150,8 +153,11 @@ pub async fn patch(app: &App, asking: &Asking, model: &str, fields: PriceFields)
     let tx = app.db.begin().await?;
     let before = store::lock(&tx, model).await?.ok_or_else(not_found)?;
     asking.need_unchanged(before.rev)?;
-    let figures = fields.put_into(before.figures.clone())?;
-    let after = Price { figures, source: Source::Admin, rev: before.rev + 1, updated_at: asking.now, ..before.clone() };
+    let (figures, limits) = fields.put_into(before.figures.clone(), before.limits.clone())?;
+    // a limit makes a shipped price nobody's own
+    let is_only_limits = figures == before.figures && limits != before.limits;
+    let source = if is_only_limits { before.source } else { Source::Admin };
+    let after = Price { figures, limits, source, rev: before.rev + 1, updated_at: asking.now, ..before.clone() };
     store::update(&tx, &after).await?;
     let detail = serde_json::json!({"before": &before, "after": &after});
     audit::write(&tx, asking, "prices.patch", &target(&after), &detail).await?;

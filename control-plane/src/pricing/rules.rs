@@ -1,10 +1,11 @@
 //! Pure decisions about prices: reading figures, and their two views.
 
 use rust_decimal::{Decimal, RoundingStrategy};
-use sluice_billing::{ModelPrice, Ratio, RatioError, default_completion_ratio};
+use sluice_billing::{HoldPolicy, ModelPrice, Ratio, RatioError, default_completion_ratio};
+use sluice_domain::Limits;
 
 use super::Figure;
-use crate::http::{ApiError, Patch, Rules};
+use crate::http::{ApiError, LimitBody, Patch, Rules};
 
 /// Figures of a price as they were asked for. Each price per million is another view of the ratio beside it; one of the two is given.
 #[derive(Debug, Default)]
@@ -33,14 +34,23 @@ pub struct PriceFields {
     pub audio_completion_ratio: Figure,
     /// US dollars per call.
     pub per_call_usd: Figure,
+    /// The most output the model brings in one answer, in tokens.
+    pub max_output_tokens: Patch<i64>,
+    /// How its output is held for.
+    pub hold_policy: Patch<HoldPolicy>,
+    /// How much of the model all callers may use together.
+    pub limits: Option<Vec<LimitBody>>,
 }
+
+/// The most output that a model may be said to bring, in tokens.
+const MOST_OUTPUT: i64 = 10_000_000;
 
 impl PriceFields {
     /// Puts the figures that are there into a price.
     ///
     /// # Errors
     /// 422 when a figure breaks its rule, or both views of one figure are given.
-    pub(super) fn put_into(self, mut price: ModelPrice) -> Result<ModelPrice, ApiError> {
+    pub(super) fn put_into(self, mut price: ModelPrice, limits: Limits) -> Result<(ModelPrice, Limits), ApiError> {
         let mut rules = Rules::new();
         let usd_input = read(&mut rules, "usd_per_1m_input", self.usd_per_1m_input, Ratio::from_usd_per_1m);
         let ratio = read(&mut rules, "model_ratio", self.model_ratio, str::parse);
@@ -77,8 +87,15 @@ impl PriceFields {
         for (name, figure, place) in plain {
             *place = read(&mut rules, name, figure, str::parse).apply(*place);
         }
+        if let Patch::Set(tokens) = self.max_output_tokens {
+            rules.within("max_output_tokens", tokens, 1, MOST_OUTPUT);
+        }
+        let tokens = self.max_output_tokens.apply(price.max_output_tokens.map(i64::from));
+        price.max_output_tokens = tokens.and_then(|tokens| u32::try_from(tokens).ok());
+        price.hold_policy = self.hold_policy.apply(price.hold_policy);
+        let limits = LimitBody::read(&mut rules, self.limits.as_deref()).unwrap_or(limits);
         rules.done()?;
-        Ok(price)
+        Ok((price, limits))
     }
 }
 
@@ -173,6 +190,10 @@ fn shown(left: Decimal, right: Decimal) -> String {
 mod tests {
     use super::*;
 
+    fn put(fields: PriceFields, price: ModelPrice) -> Result<ModelPrice, ApiError> {
+        fields.put_into(price, Limits::default()).map(|(price, _)| price)
+    }
+
     fn set(text: &str) -> Figure {
         Patch::Set(text.to_owned())
     }
@@ -189,7 +210,7 @@ mod tests {
             usd_per_1m_cache_read: set("1.25"),
             ..PriceFields::default()
         };
-        let price = fields.put_into(ModelPrice::default()).unwrap();
+        let price = put(fields, ModelPrice::default()).unwrap();
         assert_eq!(
             (price.model_ratio, price.completion_ratio, price.cache_read_ratio),
             (Some(ratio("1.25")), Some(ratio("4")), Some(ratio("0.5")))
@@ -204,7 +225,7 @@ mod tests {
     #[test]
     fn an_endless_quotient_is_cut_at_18_digits_and_rounded_up() {
         let fields = PriceFields { usd_per_1m_input: set("1.5"), usd_per_1m_output: set("2"), ..PriceFields::default() };
-        let price = fields.put_into(ModelPrice::default()).unwrap();
+        let price = put(fields, ModelPrice::default()).unwrap();
         assert_eq!(price.completion_ratio, Some(ratio("1.333333333333333334")));
         assert_eq!(usd_view("x", &price).output.as_deref(), Some("2"));
     }
@@ -212,7 +233,7 @@ mod tests {
     #[test]
     fn figures_that_break_a_rule_are_named() {
         let refused = |fields: PriceFields| {
-            let error = fields.put_into(ModelPrice::default()).unwrap_err();
+            let error = put(fields, ModelPrice::default()).unwrap_err();
             error.errors.into_iter().map(|error| (error.field, error.detail)).collect::<Vec<_>>()
         };
         let is = |field: &str, detail: &str| vec![(field.to_owned(), detail.to_owned())];
@@ -230,7 +251,7 @@ mod tests {
     fn a_patch_keeps_what_it_leaves_out_and_clears_what_is_null() {
         let before = ModelPrice { model_ratio: Some(ratio("1")), cache_read_ratio: Some(ratio("0.5")), ..ModelPrice::default() };
         let fields = PriceFields { cache_read_ratio: Patch::Clear, completion_ratio: set("3"), ..PriceFields::default() };
-        let after = fields.put_into(before).unwrap();
+        let after = put(fields, before).unwrap();
         assert_eq!(
             (after.model_ratio, after.completion_ratio, after.cache_read_ratio),
             (Some(ratio("1")), Some(ratio("3")), None)

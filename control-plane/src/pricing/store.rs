@@ -6,7 +6,7 @@ use sluice_billing::ModelPrice;
 use sluice_domain::{ModelName, UnixMillis};
 
 use super::{PastPrice, Price, PriceFilter, Source};
-use crate::db::{Tx, contains};
+use crate::db::{Tx, contains, limits_text, read_limits};
 use crate::http::{ApiError, Code, Listing, Page, unique_violation};
 use crate::publish::log::RateKind;
 
@@ -42,11 +42,12 @@ pub(super) async fn all(db: &impl ConnectionTrait) -> Result<Vec<(ModelName, Mod
 }
 
 pub(super) async fn insert(tx: &Tx, price: &Price) -> Result<(), ApiError> {
-    let columns = ["model", "body", "source", "rev", "created_at", "updated_at"];
+    let columns = ["model", "body", "limits", "source", "rev", "created_at", "updated_at"];
     let mut insert = Query::insert().into_table("prices").columns(columns).to_owned();
     insert.values_panic([
         price.model.as_str().into(),
         body(price)?.into(),
+        limits_text(&price.limits)?.into(),
         price.source.as_str().into(),
         price.rev.into(),
         price.created_at.0.into(),
@@ -62,6 +63,7 @@ pub(super) async fn update(tx: &Tx, price: &Price) -> Result<(), ApiError> {
     let update = Query::update()
         .table("prices")
         .value("body", body(price)?)
+        .value("limits", limits_text(&price.limits)?)
         .value("source", price.source.as_str())
         .value("rev", price.rev)
         .value("updated_at", price.updated_at.0)
@@ -100,7 +102,7 @@ fn body(price: &Price) -> Result<String, ApiError> {
 }
 
 fn select() -> SelectStatement {
-    Query::select().columns(["model", "body", "source", "rev", "created_at", "updated_at"]).from("prices").to_owned()
+    Query::select().columns(["model", "body", "limits", "source", "rev", "created_at", "updated_at"]).from("prices").to_owned()
 }
 
 fn read(row: &QueryResult) -> Result<Price, DbErr> {
@@ -109,6 +111,7 @@ fn read(row: &QueryResult) -> Result<Price, DbErr> {
     Ok(Price {
         model: ModelName::parse(&model).map_err(|_| broken("name"))?,
         figures: serde_json::from_str::<ModelPrice>(&body).map_err(|_| broken("body"))?,
+        limits: read_limits(row)?,
         source: Source::from_word(&source),
         rev: row.try_get("", "rev")?,
         created_at: UnixMillis(row.try_get("", "created_at")?),

@@ -12,7 +12,7 @@ mod tail;
 
 use std::sync::Arc;
 
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait, DbErr};
 use sluice_domain::{KeyDigest, UnixMillis};
 use sluice_snapshot::{Token, User, Version};
 use tokio::sync::Notify;
@@ -22,6 +22,7 @@ pub use store::IdentityPage;
 pub use tail::{Feed, News, POLL};
 
 use crate::app::App;
+use crate::db::Tx;
 
 /// Says to the tail: there is something to see.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +55,27 @@ pub struct Resolved {
 /// When the database is away.
 pub async fn head(app: &App) -> Result<Version, DbErr> {
     store::head(app.db.read()).await
+}
+
+/// The same outside an [`App`].
+pub(crate) async fn head_of(db: &impl ConnectionTrait) -> Result<Version, DbErr> {
+    store::head(db).await
+}
+
+/// Whether `known` is a later version of the same history: if `head` is what is committed, the database went back.
+#[must_use]
+pub fn is_behind(head: &Version, known: &Version) -> bool {
+    head.lineage == known.lineage && head.seq < known.seq
+}
+
+/// The version of what is committed, which nobody changes until this transaction ends. The last lock it takes.
+pub(crate) async fn lock_head(tx: &Tx) -> Result<Version, DbErr> {
+    store::lock_head(tx).await
+}
+
+/// Gives the history another name, with [`lock_head`] held.
+pub(crate) async fn rename_history(tx: &Tx, lineage: &str) -> Result<(), DbErr> {
+    store::rename(tx, lineage).await
 }
 
 /// Looks a key up by its digest.

@@ -8,12 +8,13 @@ use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use sluice_billing::{ModelPrice, Ratio};
 use sluice_domain::{
-    AccountId, ChannelId, ChannelKeyId, GroupName, KeyDigest, ModelName, Role, Status, TokenId, UnixMillis, UserId,
+    AccountId, ChannelId, ChannelKeyId, GroupName, KeyDigest, Limits, ModelName, Role, Status, TokenId, UnixMillis, UserId,
 };
 use sluice_sealed::Keyring;
 use sluice_snapshot::{Channel, ChannelKey, ChannelPolicy, Group, Price, Setting, Token, User};
 
 use crate::channels::place_of_key;
+use crate::db::read_limits;
 
 /// Why a row cannot be sent to relays. Names the column, never its content.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,10 @@ fn ratio(column: &'static str, text: &str) -> Read<Ratio> {
     text.parse().map_err(bad(column))
 }
 
+fn limits(row: &QueryResult) -> Read<Limits> {
+    read_limits(row).map_err(bad("limits"))
+}
+
 /// A channel without its keys.
 pub(super) fn channel(row: &QueryResult) -> Read<(Channel, i64)> {
     let weight: i32 = get(row, "weight")?;
@@ -77,6 +82,7 @@ pub(super) fn channel(row: &QueryResult) -> Read<(Channel, i64)> {
             keeps_empty: get(row, "keeps_empty")?,
             drains: get(row, "drains")?,
         },
+        limits: limits(row)?,
     };
     Ok((channel, get(row, "rev")?))
 }
@@ -93,12 +99,13 @@ pub(super) fn channel_key(row: &QueryResult, keyring: &Keyring) -> Read<(Channel
 
 pub(super) fn group(row: &QueryResult) -> Read<(Group, i64)> {
     let ratio = ratio("ratio", &get::<String>(row, "ratio")?)?;
-    Ok((Group { name: group_name(row, "name")?, ratio, usable: json(row, "usable")? }, get(row, "rev")?))
+    let (name, usable) = (group_name(row, "name")?, json(row, "usable")?);
+    Ok((Group { name, ratio, usable, limits: limits(row)? }, get(row, "rev")?))
 }
 
 pub(super) fn price(row: &QueryResult) -> Read<(Price, i64)> {
     let model = ModelName::parse(&get::<String>(row, "model")?).map_err(bad("model"))?;
-    Ok((Price { model, price: json::<ModelPrice>(row, "body")? }, get(row, "rev")?))
+    Ok((Price { model, price: json::<ModelPrice>(row, "body")?, limits: limits(row)? }, get(row, "rev")?))
 }
 
 pub(super) fn setting(row: &QueryResult) -> Read<(Setting, i64)> {
@@ -128,6 +135,7 @@ pub(super) fn token(row: &QueryResult) -> Read<(Token, bool)> {
         account_id: AccountId::new(get(row, "account_id")?),
         capped: get(row, "capped")?,
         uses_account_id: uses_limited.then(|| AccountId::new(uses_account_id)),
+        limits: limits(row)?,
     };
     Ok((token, get::<Option<i64>>(row, "deleted_at")?.is_some()))
 }
@@ -141,6 +149,7 @@ pub(super) fn user(row: &QueryResult) -> Read<(User, bool)> {
         role: Role::from_code(get(row, "role")?).ok_or_else(|| bad("role")("is not a role"))?,
         group: group_name(row, "group_name")?,
         account_id: AccountId::new(get(row, "account_id")?),
+        limits: limits(row)?,
     };
     Ok((user, get::<Option<i64>>(row, "deleted_at")?.is_some()))
 }

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sea_orm::sea_query::{Expr, ExprTrait, JoinType, Order, Query, SelectStatement};
+use sea_orm::sea_query::{Expr, ExprTrait, JoinType, LockType, Order, Query, SelectStatement};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 use sluice_domain::{AccountId, ChannelId, KeyDigest, TokenId, UnixMillis, UserId};
 use sluice_rpc::identity;
 use sluice_sealed::Keyring;
-use sluice_snapshot::{Channel, ChannelKey, Resource, Token, User, Version};
+use sluice_snapshot::{Channel, ChannelKey, RelaySettings, RequestLimits, Resource, Token, User, Version};
 use tracing::error;
 
 use super::log::{Changed, RateChange};
@@ -53,9 +53,27 @@ pub(super) async fn insert_rates(tx: &Tx, now: UnixMillis, seq: i64, rates: &[Ra
 
 /// The version of what is committed.
 pub(super) async fn head(db: &impl ConnectionTrait) -> Result<Version, DbErr> {
-    let select = Query::select().columns(["lineage", "seq"]).from("config_head").and_where(Expr::col("id").eq(1)).to_owned();
-    let row = db.query_one(&select).await?.ok_or_else(|| DbErr::RecordNotFound("config_head has no row".into()))?;
+    version(db, &select_head()).await
+}
+
+/// The same; nobody changes it until this transaction ends.
+pub(super) async fn lock_head(tx: &Tx) -> Result<Version, DbErr> {
+    version(tx, &select_head().lock(LockType::Update).to_owned()).await
+}
+
+fn select_head() -> SelectStatement {
+    Query::select().columns(["lineage", "seq"]).from("config_head").and_where(Expr::col("id").eq(1)).to_owned()
+}
+
+async fn version(db: &impl ConnectionTrait, select: &SelectStatement) -> Result<Version, DbErr> {
+    let row = db.query_one(select).await?.ok_or_else(|| DbErr::RecordNotFound("config_head has no row".into()))?;
     Ok(Version { lineage: row.try_get::<String>("", "lineage")?.into(), seq: row.try_get("", "seq")? })
+}
+
+/// Gives the history another name.
+pub(super) async fn rename(tx: &Tx, lineage: &str) -> Result<(), DbErr> {
+    let update = Query::update().table("config_head").value("lineage", lineage).and_where(Expr::col("id").eq(1)).to_owned();
+    tx.execute(&update).await.map(drop)
 }
 
 /// What was logged between two sequence numbers.
@@ -114,6 +132,7 @@ pub(super) async fn channels(db: &impl ConnectionTrait, keyring: &Keyring, which
         "first_output_ms",
         "keeps_empty",
         "drains",
+        "limits",
         "rev",
     ];
     let mut select = Query::select().columns(columns).from("channels").and_where(Expr::col("deleted_at").is_null()).to_owned();
@@ -143,7 +162,7 @@ async fn channel_keys(
 
 /// Groups.
 pub(super) async fn groups(db: &impl ConnectionTrait, which: Which<'_>) -> Result<Vec<Versioned>, DbErr> {
-    let mut select = Query::select().columns(["name", "ratio", "usable", "rev"]).from("user_groups").to_owned();
+    let mut select = Query::select().columns(["name", "ratio", "usable", "limits", "rev"]).from("user_groups").to_owned();
     apply(&mut select, filter("name", &which));
     let groups = read(db, &select, "user_groups", rows::group).await?;
     Ok(groups.into_iter().map(|(group, rev)| Versioned::new(Resource::Group(group), rev)).collect())
@@ -151,7 +170,7 @@ pub(super) async fn groups(db: &impl ConnectionTrait, which: Which<'_>) -> Resul
 
 /// Prices.
 pub(super) async fn prices(db: &impl ConnectionTrait, which: Which<'_>) -> Result<Vec<Versioned>, DbErr> {
-    let mut select = Query::select().columns(["model", "body", "rev"]).from("prices").to_owned();
+    let mut select = Query::select().columns(["model", "body", "limits", "rev"]).from("prices").to_owned();
     apply(&mut select, filter("model", &which));
     let prices = read(db, &select, "prices", rows::price).await?;
     Ok(prices.into_iter().map(|(price, rev)| Versioned::new(Resource::Price(price), rev)).collect())
@@ -159,7 +178,7 @@ pub(super) async fn prices(db: &impl ConnectionTrait, which: Which<'_>) -> Resul
 
 /// The settings relays follow; others are none of their business.
 pub(super) async fn settings(db: &impl ConnectionTrait, which: Which<'_>) -> Result<Vec<Versioned>, DbErr> {
-    let known = sluice_snapshot::RelaySettings::NAMES;
+    let known = RelaySettings::NAMES.into_iter().chain(RequestLimits::NAMES);
     let mut select =
         Query::select().columns(["name", "value", "rev"]).from("settings").and_where(Expr::col("name").is_in(known)).to_owned();
     apply(&mut select, filter("name", &which));
@@ -277,7 +296,7 @@ async fn users_by_id(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<HashMa
         return Ok(HashMap::new());
     }
     let select = Query::select()
-        .columns(["id", "rev", "status", "role", "group_name", "deleted_at"].map(|column| ("users", column)))
+        .columns(["id", "rev", "status", "role", "group_name", "limits", "deleted_at"].map(|column| ("users", column)))
         .expr_as(Expr::col(("accounts", "id")), "account_id")
         .from("users")
         .join(
@@ -308,6 +327,7 @@ fn select_tokens() -> SelectStatement {
         "ip_allow",
         "rev",
         "deleted_at",
+        "limits",
     ];
     Query::select().columns(columns).from("tokens").to_owned()
 }

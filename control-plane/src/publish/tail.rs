@@ -12,11 +12,13 @@ use sluice_telemetry::drain::Drain;
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
 
+use super::is_behind;
 use super::log::Changed;
 use super::state::{Change, Revoked, State, Versioned};
 use super::store::{self, Which};
 use crate::app::App;
 use crate::db::Tx;
+use crate::leases::{Proof, begin_history};
 
 /// How often the log is looked at without being poked: other replicas write, too.
 pub const POLL: Duration = Duration::from_millis(200);
@@ -120,11 +122,10 @@ impl Feed {
         }
         let tx = app.db.begin_snapshot().await?;
         let head = store::head(&tx).await?;
-        if head.lineage == here.lineage && head.seq < here.seq {
-            error!(
-                "the database went back from configuration {} to {}: it was restored without starting a new history",
-                here.seq, head.seq
-            );
+        if is_behind(&head, here) {
+            drop(tx);
+            self.went_back(app, &Proof::Configuration(here.clone())).await?;
+            return Ok(Looked::Seen);
         }
         let behind = u64::try_from(head.seq.saturating_sub(here.seq)).ok();
         let Some(behind) = behind.filter(|behind| head.lineage == here.lineage && *behind <= MOST_AT_ONCE) else {
@@ -143,8 +144,30 @@ impl Feed {
         Ok(if is_recall { Looked::Recalled } else { Looked::Seen })
     }
 
+    /// Somebody knows more of this history than the database has: it was restored, or another server took over that had not
+    /// received everything. Another history begins, unless somebody else has begun it already.
+    ///
+    /// # Errors
+    /// When the database refuses or is away.
+    pub async fn went_back(&self, app: &App, proof: &Proof) -> Result<(), DbErr> {
+        if let Some(begun) = begin_history(&app.db, Some(proof), app.clock.wall()).await? {
+            app.metrics.went_back();
+            error!(
+                lineage = begun.lineage,
+                "the database went back behind what is known of it ({proof:?}): it was restored, or lost its last changes. Another \
+                 history begins; {} leases are void, and what relays used of them is charged when they report it",
+                begun.leases
+            );
+        }
+        self.reload(app).await.map(drop)
+    }
+
     async fn reload(&self, app: &App) -> Result<Looked, DbErr> {
         let state = load(app).await?;
+        if state.version().lineage != self.state().version().lineage {
+            // versions are counted anew: what prices were at them is read again
+            app.rates.forget();
+        }
         warn!(seq = state.version().seq, "the configuration is read anew as a whole");
         self.state.send_replace(Arc::new(state));
         let _ = self.news.send(News::Reload);

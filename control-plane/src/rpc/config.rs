@@ -4,6 +4,7 @@
 //! the beginning.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use prost::Message;
 use sluice_domain::UnixMillis;
-use sluice_rpc::auth::presented_node;
+use sluice_rpc::auth::{presented_node, presented_session};
 use sluice_rpc::identity::{digest_from_pb, token_to_pb, user_to_pb};
 use sluice_rpc::pb::config_server::Config;
 use sluice_rpc::pb::config_up::Message as Up;
@@ -20,17 +21,18 @@ use sluice_rpc::{MAX_MESSAGE_BYTES, pb};
 use sluice_snapshot::{StateHash, Version};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
-use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{error, info, warn};
 
 use super::gate::life;
-use super::{Answers, HEARTBEAT, QUEUE, Rpc, encode, superseded, unavailable};
-use crate::leases::Life;
-use crate::nodes::NodeStatus;
-use crate::publish::{self, News, State};
+use super::outbox::{Gone, Outbox};
+use super::presence::Session;
+use super::{Answers, HEARTBEAT, Rpc, encode, superseded, unavailable};
+use crate::leases::{Life, Proof};
+use crate::nodes::{NodeStatus, RejectedResource};
+use crate::publish::{self, News, State, is_behind};
 
 /// Identities in one page.
 const PAGE: u64 = 1_000;
@@ -44,8 +46,13 @@ const CATCH_UP: Duration = Duration::from_secs(2);
 const NACK_PAUSE: Duration = Duration::from_secs(1);
 /// Rejected resources of a relay that are remembered as told.
 const MOST_REJECTED: usize = 1_000;
+/// Rejected resources of a relay that are shown, and characters of their reasons.
+const MOST_SHOWN: usize = 20;
+const MOST_REASON: usize = 255;
+/// Chunks of a snapshot that are under way to one relay.
+const MOST_CHUNKS: usize = 4;
 
-type Down = mpsc::Sender<Result<pb::ConfigDown, Status>>;
+type Down = Outbox<pb::ConfigDown>;
 /// Sends identities; `None` once they are sent.
 type Ahead = Option<Pin<Box<dyn Future<Output = Result<(), Gone>> + Send>>>;
 
@@ -54,15 +61,16 @@ impl Config for Rpc {
     type SubscribeStream = Answers<pb::ConfigDown>;
 
     async fn subscribe(&self, request: Request<Streaming<pb::ConfigUp>>) -> Result<Response<Self::SubscribeStream>, Status> {
-        let caller = presented_node(&request)?;
+        let (caller, presented) = (presented_node(&request)?, presented_session(&request));
         let mut up = request.into_inner();
         let Some(Up::Hello(hello)) = up.message().await?.and_then(|first| first.message) else {
             return Err(Status::invalid_argument("the first message must be a hello"));
         };
         let life = life(&caller, &hello.node_id, hello.epoch)?;
-        let (down, answers) = mpsc::channel(QUEUE);
-        self.tasks.spawn("config stream", self.clone().serve_config(life, hello, up, down));
-        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+        let session = self.presence.session(&self.app, &life.node, Some(life.epoch), presented).await?;
+        let (down, taken) = Outbox::new();
+        self.tasks.spawn("config stream", self.clone().serve_config((life, session), hello, up, down));
+        Ok(Response::new(Box::pin(taken)))
     }
 
     async fn resolve(&self, request: Request<pb::ResolveRequest>) -> Result<Response<pb::ResolveReply>, Status> {
@@ -75,81 +83,168 @@ impl Config for Rpc {
 }
 
 impl Rpc {
-    async fn serve_config(self, life: Life, hello: pb::Hello, up: Streaming<pb::ConfigUp>, down: Down) {
+    async fn serve_config(self, (life, session): (Life, Session), hello: pb::Hello, up: Streaming<pb::ConfigUp>, down: Down) {
         let have = version_from_pb(hello.have);
         if let Err(status) = self.catch_up_with(&life, &have).await {
-            let _ = down.send(Err(status)).await;
-            return;
+            return down.end(status).await;
         }
         let (state, news) = self.feed.listen();
         let is_current = have == *state.version() && StateHash::from_bytes(&hello.state_hash) == Some(state.hash());
-        let stream = ConfigStream { rpc: self, life, sent: have, down, ahead: None, nacked_at: None, rejected: BTreeSet::new() };
-        stream.run(state, is_current, up, news).await;
+        let (over, closing) = (self.presence.superseded(&session), self.tasks.drain().closing());
+        let credits = hello.acks_chunks.then(|| Arc::new(Semaphore::new(MOST_CHUNKS)));
+        let (nacks, nacked) = mpsc::channel(1);
+        let reader = Reader { rpc: self.clone(), life, credits: credits.clone(), nacks, rejected: Rejected::default() };
+        let mut beat = tokio::time::interval(HEARTBEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let writer = Writer { rpc: self, sent: have, down: down.clone(), ahead: None, beat, credits, nacked, nacked_at: None };
+        tokio::select! {
+            () = closing => {}
+            () = over => down.end(superseded()).await,
+            () = reader.run(up) => {}
+            _ = writer.run(state, is_current, news) => {}
+        }
     }
 
     /// Waits until this replica has seen what the relay knows, instead of sending the relay back in time.
     async fn catch_up_with(&self, life: &Life, have: &Version) -> Result<(), Status> {
-        let is_behind = |here: &Version| here.lineage == have.lineage && here.seq < have.seq;
-        if !is_behind(self.feed.state().version()) || tokio::time::timeout(CATCH_UP, self.feed.reached(have.seq)).await.is_ok() {
+        if !is_behind(self.feed.state().version(), have)
+            || tokio::time::timeout(CATCH_UP, self.feed.reached(have.seq)).await.is_ok()
+        {
             return Ok(());
         }
         let head =
             publish::head(&self.app).await.map_err(|error| unavailable("cannot read how far the configuration is", &error))?;
-        if !is_behind(&head) {
+        if !is_behind(&head, have) {
             return Err(Status::unavailable("this replica is behind the relay"));
         }
         error!(
             node.id = %life.node, config.seq = head.seq,
-            "relay {} has configuration {}, the database only {}: it was restored without starting a new history", life.node, have.seq, head.seq
+            "relay {} has configuration {} of this history, the database only {}", life.node, have.seq, head.seq
         );
-        Ok(())
+        let proof = Proof::Configuration(have.clone());
+        self.feed.went_back(&self.app, &proof).await.map_err(|error| unavailable("cannot begin another history", &error))?;
+        Err(Status::unavailable("the database went back behind the relay: join again"))
     }
 }
 
-/// One relay's config stream.
-struct ConfigStream {
+/// What a relay says on its config stream. Read beside what is sent: a relay that is slow to read is still heard.
+struct Reader {
     rpc: Rpc,
     life: Life,
+    /// Chunks that may be sent; `None`: as many as one likes.
+    credits: Option<Arc<Semaphore>>,
+    /// Asks for a snapshot.
+    nacks: mpsc::Sender<()>,
+    /// What the relay cannot use.
+    rejected: Rejected,
+}
+
+/// What a relay cannot use, as it is shown, and what of it was logged.
+#[derive(Default)]
+struct Rejected {
+    count: i64,
+    shown: Vec<RejectedResource>,
+    logged: BTreeSet<String>,
+}
+
+impl Reader {
+    async fn run(mut self, mut up: Streaming<pb::ConfigUp>) {
+        while let Ok(Some(message)) = up.message().await {
+            match message.message {
+                Some(Up::Status(status)) => self.rpc.presence.said(&self.life, self.status(&status)),
+                Some(Up::Ack(ack)) => self.note_rejected(ack),
+                Some(Up::Nack(nack)) => {
+                    info!(node.id = %self.life.node, reason = nack.reason, "relay {} asks for a snapshot", self.life.node);
+                    // one that waits already serves both
+                    let _ = self.nacks.try_send(());
+                }
+                Some(Up::Chunk(_)) => self.chunk_arrived(),
+                Some(Up::Hello(_)) | None => {}
+            }
+        }
+    }
+
+    fn chunk_arrived(&self) {
+        if let Some(credits) = self.credits.as_ref().filter(|credits| credits.available_permits() < MOST_CHUNKS) {
+            credits.add_permits(1);
+        }
+    }
+
+    fn status(&self, status: &pb::NodeStatus) -> NodeStatus {
+        NodeStatus {
+            config_seq: status.config_seq,
+            staleness_ms: status.staleness_ms,
+            in_flight: status.in_flight,
+            leases_held: status.leases_held,
+            leased_quota: status.leased_quota,
+            spool_bytes: status.spool_bytes,
+            requests_total: status.requests_total,
+            identities: status.identities,
+            denied_seq: 0,
+            rejected_count: self.rejected.count,
+            rejected: self.rejected.shown.clone(),
+        }
+    }
+
+    /// A relay names what it cannot use with every change; here it is told once.
+    fn note_rejected(&mut self, ack: pb::Ack) {
+        let mut rejected = Rejected { count: i64::try_from(ack.rejected.len()).unwrap_or(i64::MAX), ..Rejected::default() };
+        for one in ack.rejected.into_iter().take(MOST_REJECTED) {
+            let kind = kind_of(one.kind());
+            let line = format!("{kind} {}: {}", one.key, one.reason);
+            if !self.rejected.logged.contains(&line) {
+                warn!(
+                    node.id = %self.life.node, kind, key = one.key, reason = one.reason,
+                    "relay {} cannot use {kind} {}, its previous form stays in force", self.life.node, one.key
+                );
+            }
+            rejected.logged.insert(line);
+            if rejected.shown.len() < MOST_SHOWN {
+                let reason = one.reason.chars().take(MOST_REASON).collect();
+                rejected.shown.push(RejectedResource { kind: kind.to_owned(), key: one.key, reason });
+            }
+        }
+        self.rejected = rejected;
+    }
+}
+
+fn kind_of(kind: pb::Kind) -> &'static str {
+    match kind {
+        pb::Kind::Unspecified => "resource",
+        pb::Kind::Channel => "channel",
+        pb::Kind::Group => "group",
+        pb::Kind::Price => "price",
+        pb::Kind::Setting => "setting",
+    }
+}
+
+/// What is sent on one relay's config stream.
+struct Writer {
+    rpc: Rpc,
     /// The version the relay has once it has read everything sent so far.
     sent: Version,
     down: Down,
     ahead: Ahead,
+    beat: Interval,
+    credits: Option<Arc<Semaphore>>,
+    /// Says that the relay asks for a snapshot.
+    nacked: mpsc::Receiver<()>,
     /// When the relay was last sent a snapshot it asked for.
     nacked_at: Option<Instant>,
-    /// What the relay cannot use and was logged, with the reason.
-    rejected: BTreeSet<String>,
 }
 
-/// The relay is gone or too slow; its next stream starts over.
-struct Gone;
-
-impl ConfigStream {
-    async fn run(mut self, state: Arc<State>, is_current: bool, mut up: Streaming<pb::ConfigUp>, mut news: Receiver<News>) {
-        if !is_current && self.send_snapshot(&state).await.is_err() {
-            return;
+impl Writer {
+    async fn run(mut self, state: Arc<State>, is_current: bool, mut news: Receiver<News>) -> Result<Infallible, Gone> {
+        if !is_current {
+            self.send_snapshot(&state).await?;
         }
         self.begin_identities();
-        let over = self.rpc.presence.superseded(&self.life);
-        let closing = self.rpc.tasks.drain().closing();
-        tokio::pin!(over, closing);
-        let mut beat = tokio::time::interval(HEARTBEAT);
         loop {
-            let step = tokio::select! {
-                () = &mut closing => return,
-                () = &mut over => {
-                    let _ = self.down.send(Err(superseded())).await;
-                    return;
-                }
-                sent = next_page(&mut self.ahead) => sent,
-                _ = beat.tick() => self.send_heartbeat().await,
-                told = news.recv() => self.pass_on(told).await,
-                message = up.message() => match message {
-                    Ok(Some(message)) => self.take(message).await,
-                    Ok(None) | Err(_) => return,
-                },
-            };
-            if step.is_err() {
-                return;
+            tokio::select! {
+                sent = next_page(&mut self.ahead) => sent?,
+                _ = self.beat.tick() => self.send_heartbeat().await?,
+                told = news.recv() => self.pass_on(told).await?,
+                Some(()) = self.nacked.recv() => self.answer_nack().await?,
             }
         }
     }
@@ -174,6 +269,14 @@ impl ConfigStream {
         }
     }
 
+    async fn answer_nack(&mut self) -> Result<(), Gone> {
+        if let Some(before) = self.nacked_at {
+            self.beating(tokio::time::sleep_until(before + NACK_PAUSE)).await?;
+        }
+        self.nacked_at = Some(Instant::now());
+        self.start_over().await
+    }
+
     /// A snapshot midway, and the identities after it.
     async fn start_over(&mut self) -> Result<(), Gone> {
         let state = self.rpc.feed.state();
@@ -187,46 +290,33 @@ impl ConfigStream {
         self.ahead = Some(send_identities(self.rpc.clone(), self.down.clone()).boxed());
     }
 
-    async fn take(&mut self, message: pb::ConfigUp) -> Result<(), Gone> {
-        match message.message {
-            Some(Up::Status(status)) => self.rpc.presence.said(&self.life, status_from_pb(&status)),
-            Some(Up::Ack(ack)) => self.note_rejected(ack),
-            Some(Up::Nack(nack)) => {
-                info!(node.id = %self.life.node, reason = nack.reason, "relay {} asks for a snapshot", self.life.node);
-                if let Some(before) = self.nacked_at {
-                    tokio::time::sleep_until(before + NACK_PAUSE).await;
-                }
-                self.nacked_at = Some(Instant::now());
-                return self.start_over().await;
-            }
-            Some(Up::Hello(_)) | None => {}
-        }
-        Ok(())
-    }
-
-    /// A relay names what it cannot use with every change; here it is told once.
-    fn note_rejected(&mut self, ack: pb::Ack) {
-        let mut rejected = BTreeSet::new();
-        for one in ack.rejected.into_iter().take(MOST_REJECTED) {
-            let line = format!("{} {}: {}", one.kind().as_str_name(), one.key, one.reason);
-            if !self.rejected.contains(&line) {
-                warn!(
-                    node.id = %self.life.node, key = one.key, reason = one.reason,
-                    "relay {} cannot use {}, its previous form stays in force", self.life.node, one.key
-                );
-            }
-            rejected.insert(line);
-        }
-        self.rejected = rejected;
-    }
-
-    async fn send_snapshot(&mut self, state: &State) -> Result<(), Gone> {
-        let chunks = self.rpc.encodings.snapshot(state);
+    /// Sends every chunk, a few ahead of what has arrived. Only some relays are sent snapshots at the same time.
+    async fn send_snapshot(&mut self, state: &Arc<State>) -> Result<(), Gone> {
+        let pushes = Arc::clone(&self.rpc.pushes);
+        let _push = self.beating(pushes.acquire_owned()).await?;
+        let encodings = self.rpc.encodings.clone();
+        let chunks = self.beating(encodings.snapshot(state)).await?;
         for chunk in chunks.iter() {
+            if let Some(credits) = self.credits.clone() {
+                let credit = self.beating(credits.acquire_owned()).await?;
+                // it comes back when the chunk has arrived
+                credit.map_err(|_| Gone)?.forget();
+            }
             self.send(pb::config_down::Message::Snapshot(chunk.clone())).await?;
         }
         self.sent = state.version().clone();
         Ok(())
+    }
+
+    /// Waits for something, with a heartbeat now and then: a relay that hears nothing gives the connection up.
+    async fn beating<T>(&mut self, awaited: impl Future<Output = T>) -> Result<T, Gone> {
+        tokio::pin!(awaited);
+        loop {
+            tokio::select! {
+                done = &mut awaited => return Ok(done),
+                _ = self.beat.tick() => self.send_heartbeat().await?,
+            }
+        }
     }
 
     async fn send_heartbeat(&mut self) -> Result<(), Gone> {
@@ -241,7 +331,7 @@ impl ConfigStream {
     }
 
     async fn send(&mut self, message: pb::config_down::Message) -> Result<(), Gone> {
-        self.down.send(Ok(pb::ConfigDown { message: Some(message) })).await.map_err(|_| Gone)
+        self.down.send(pb::ConfigDown { message: Some(message) }).await
     }
 }
 
@@ -273,23 +363,10 @@ async fn send_identities(rpc: Rpc, down: Down) -> Result<(), Gone> {
         let is_last = next.is_none();
         let is_complete = is_last && all && is_whole && page.next.is_none();
         let message = pb::config_down::Message::Identities(encode::identities(&page, is_last, is_complete));
-        down.send(Ok(pb::ConfigDown { message: Some(message) })).await.map_err(|_| Gone)?;
+        down.send(pb::ConfigDown { message: Some(message) }).await?;
         match next {
             Some(next) => after = next,
             None => return Ok(()),
         }
-    }
-}
-
-fn status_from_pb(status: &pb::NodeStatus) -> NodeStatus {
-    NodeStatus {
-        config_seq: status.config_seq,
-        staleness_ms: status.staleness_ms,
-        in_flight: status.in_flight,
-        leases_held: status.leases_held,
-        leased_quota: status.leased_quota,
-        spool_bytes: status.spool_bytes,
-        requests_total: status.requests_total,
-        identities: status.identities,
     }
 }

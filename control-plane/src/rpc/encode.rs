@@ -8,6 +8,7 @@ use sluice_rpc::identity::{Change as Is, token_gone_to_pb, token_to_pb, user_gon
 use sluice_rpc::resource::{encode, key_to_pb, version_to_pb};
 use sluice_rpc::{SNAPSHOT_CHUNK_BYTES, pb};
 use sluice_snapshot::Version;
+use tokio::sync::OnceCell;
 
 use crate::publish::{Change, IdentityPage, State};
 
@@ -15,21 +16,34 @@ use crate::publish::{Change, IdentityPage, State};
 #[derive(Clone, Default)]
 pub(super) struct Encodings(Arc<Mutex<Option<Snapshot>>>);
 
+type Chunks = Arc<[pb::SnapshotChunk]>;
+
 #[derive(Clone)]
 struct Snapshot {
     version: Version,
-    chunks: Arc<[pb::SnapshotChunk]>,
+    chunks: Arc<OnceCell<Chunks>>,
 }
 
 impl Encodings {
-    /// The chunks of a state.
-    pub(super) fn snapshot(&self, state: &State) -> Arc<[pb::SnapshotChunk]> {
+    /// The chunks of a state. Many may ask at once: it is encoded once, beside the runtime.
+    pub(super) async fn snapshot(&self, state: &Arc<State>) -> Chunks {
+        let cell = self.cell(state.version());
+        let encoded = cell.get_or_init(|| async {
+            let here = Arc::clone(state);
+            let encoding = tokio::task::spawn_blocking(move || Chunks::from(chunks_of(&here)));
+            // a thread that is gone means a process on its way down
+            encoding.await.unwrap_or_default()
+        });
+        Arc::clone(encoded.await)
+    }
+
+    fn cell(&self, version: &Version) -> Arc<OnceCell<Chunks>> {
         let mut latest = self.0.lock();
-        if let Some(known) = latest.as_ref().filter(|known| known.version == *state.version()) {
-            return known.chunks.clone();
+        if let Some(known) = latest.as_ref().filter(|known| known.version == *version) {
+            return Arc::clone(&known.chunks);
         }
-        let chunks: Arc<[pb::SnapshotChunk]> = chunks_of(state).into();
-        *latest = Some(Snapshot { version: state.version().clone(), chunks: chunks.clone() });
+        let chunks = Arc::new(OnceCell::new());
+        *latest = Some(Snapshot { version: version.clone(), chunks: Arc::clone(&chunks) });
         chunks
     }
 }
@@ -80,5 +94,22 @@ pub(super) fn identities(page: &IdentityPage, last: bool, complete: bool) -> pb:
         users: page.users.iter().map(user_to_pb).collect(),
         last,
         complete,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_snapshot_is_encoded_once_for_all_who_ask_for_it_at_one_version() {
+        let encodings = Encodings::default();
+        let at = |seq| Arc::new(State::new(Version { lineage: "l".into(), seq }, Vec::new()));
+        let (one, two) = (at(1), at(1));
+        let (first, second) = tokio::join!(encodings.snapshot(&one), encodings.snapshot(&two));
+        assert!(Arc::ptr_eq(&first, &second));
+        let later = encodings.snapshot(&at(2)).await;
+        assert!(!Arc::ptr_eq(&first, &later));
+        assert_eq!(later.first().and_then(|chunk| chunk.version.as_ref()).map(|version| version.seq), Some(2));
     }
 }

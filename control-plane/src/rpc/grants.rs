@@ -133,11 +133,16 @@ impl Desk {
     }
 
     /// Whether money came in for somebody who waits.
-    fn is_good_news(&self, told: &News) -> bool {
+    fn is_good_news(&mut self, told: &News) -> bool {
         let urgent: &[Revoked] = match told {
             News::Change(change) => &change.urgent,
             News::Urgent(urgent) => urgent,
-            News::Reload => return false,
+            News::Reload => {
+                // in another history revisions and recalls are counted anew
+                self.verdicts.clear();
+                self.recalls.clear();
+                return true;
+            }
         };
         let is_waited_for = |account| self.waiting.iter().any(|entry| entry.pending.ask.account == account);
         urgent.iter().any(|told| matches!(told, Revoked::Credit(account, _) if is_waited_for(*account)))

@@ -1,7 +1,7 @@
 //! The lease stream: grants, returns, renewals, and the urgent lane.
 
 use sluice_domain::{AccountId, LeaseId, Quota};
-use sluice_rpc::auth::presented_node;
+use sluice_rpc::auth::{presented_node, presented_session};
 use sluice_rpc::pb;
 use sluice_rpc::pb::leases_server::Leases;
 use tokio::sync::broadcast::Receiver;
@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::gate::life;
 use super::grants::{Replies, grant};
+use super::presence::Session;
 use super::{Answers, QUEUE, Rpc, superseded, unavailable};
 use crate::leases::{self, Ask, Life, Said};
 use crate::publish::{News, Revoked};
@@ -24,12 +25,13 @@ impl Leases for Rpc {
     type ExchangeStream = Answers<pb::LeaseDown>;
 
     async fn exchange(&self, request: Request<Streaming<pb::LeaseUp>>) -> Result<Response<Self::ExchangeStream>, Status> {
-        let caller = presented_node(&request)?;
+        let (caller, presented) = (presented_node(&request)?, presented_session(&request));
         let mut up = request.into_inner();
         let first = up.message().await?.ok_or_else(|| Status::invalid_argument("the first message must be a hello"))?;
         let hello = first.hello.as_ref().ok_or_else(|| Status::invalid_argument("the first message must have a hello"))?;
         let life = life(&caller, &hello.node_id, hello.epoch)?;
         let held: Vec<LeaseId> = hello.held.iter().copied().map(LeaseId::new).collect();
+        let session = self.presence.session(&self.app, &life.node, Some(life.epoch), presented).await?;
         let (_, news) = self.feed.listen();
         let greeting = leases::greet(&self.app.db, &life, &held).await;
         let greeting = greeting.map_err(|error| unavailable("cannot compare leases", &error))?;
@@ -41,7 +43,7 @@ impl Leases for Rpc {
         };
         // the receiver is in hand, so this cannot fail
         let _ = down.send(Ok(first_answer)).await;
-        self.tasks.spawn("lease stream", self.clone().serve_leases(life, first, up, news, down));
+        self.tasks.spawn("lease stream", self.clone().serve_leases((life, session), first, up, news, down));
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 }
@@ -49,13 +51,13 @@ impl Leases for Rpc {
 impl Rpc {
     async fn serve_leases(
         self,
-        life: Life,
+        (life, session): (Life, Session),
         first: pb::LeaseUp,
         mut up: Streaming<pb::LeaseUp>,
         mut news: Receiver<News>,
         down: Replies,
     ) {
-        let over = self.presence.superseded(&life);
+        let over = self.presence.superseded(&session);
         let closing = self.tasks.drain().closing();
         tokio::pin!(over, closing);
         let mut next = Some(first);
@@ -98,6 +100,9 @@ impl Rpc {
         let counts = [message.grants.len(), message.returns.len(), message.renew.len(), message.recalled.len()];
         if counts.into_iter().any(|count| count > MOST_IN_MESSAGE) {
             return Err(Status::invalid_argument(format!("a message holds at most {MOST_IN_MESSAGE} of each")));
+        }
+        if message.denied_seq > 0 {
+            self.presence.denied(life, message.denied_seq);
         }
         // who gives back first may ask for it again in the same breath
         if !message.returns.is_empty() || !message.recalled.is_empty() {

@@ -9,10 +9,12 @@ mod gate;
 mod grants;
 mod lease;
 mod node;
+mod outbox;
 mod presence;
 mod usage;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
@@ -23,6 +25,7 @@ use sluice_rpc::pb::leases_server::LeasesServer;
 use sluice_rpc::pb::nodes_server::NodesServer;
 use sluice_rpc::pb::usage_server::UsageServer;
 use sluice_telemetry::tasks::Tasks;
+use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
@@ -43,6 +46,9 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Messages waiting for a relay that reads slowly; beyond it the stream waits, and falls back to a snapshot if it falls too far behind.
 const QUEUE: usize = 64;
 
+/// Snapshots that are sent at the same time: when all relays come at once, each gets its turn at full speed.
+const MOST_PUSHES: usize = 8;
+
 /// An answer that goes on.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -55,6 +61,7 @@ pub(crate) struct Rpc {
     presence: Presence,
     granter: Granter,
     encodings: Encodings,
+    pushes: Arc<Semaphore>,
     settler: Settler,
     report_pause_ms: i64,
     watch: Watch,
@@ -70,6 +77,7 @@ impl Rpc {
             presence: Presence::default(),
             granter: Granter::new(app, feed, tasks),
             encodings: Encodings::default(),
+            pushes: Arc::new(Semaphore::new(MOST_PUSHES)),
             settler,
             report_pause_ms: 0,
             watch: Watch::default(),
@@ -115,7 +123,7 @@ fn unavailable(what: &'static str, error: &sea_orm::DbErr) -> Status {
     Status::unavailable(what)
 }
 
-/// The stream ends because a later life of the same relay registered.
+/// The stream ends because the same relay has registered anew, here or at another replica.
 fn superseded() -> Status {
-    Status::failed_precondition("a later life of this relay has registered")
+    Status::failed_precondition("this relay has registered anew")
 }

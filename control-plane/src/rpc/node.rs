@@ -18,7 +18,7 @@ const MOST_CHARS: usize = 64;
 const MOST_OBSERVED: usize = 500;
 /// Errors of one channel and key that are looked at.
 const MOST_EVIDENCE: usize = 8;
-/// Characters of an error's message that are looked at.
+/// Characters of an error's message, or of a keyword, that are looked at.
 const MOST_MESSAGE_CHARS: usize = 256;
 
 #[tonic::async_trait]
@@ -37,8 +37,8 @@ impl Nodes for Rpc {
             address: message.address.chars().take(MOST_CHARS).collect(),
         };
         let now = self.app.clock.wall();
-        nodes::register(&self.app.db, &registration, now).await.map_err(refusal)?;
-        self.presence.registered(&life);
+        let session = nodes::register(&self.app.db, &registration, now).await.map_err(refusal)?;
+        self.presence.registered(&life, session);
         info!(node.id = %life.node, epoch = %life.epoch, build = registration.build, "relay {} joined the fleet", life.node);
         let fleet = nodes::fleet(self.app.db.read(), now).await.map_err(|error| unavailable("cannot count the fleet", &error))?;
         Ok(Response::new(pb::RegisterReply {
@@ -47,6 +47,7 @@ impl Nodes for Rpc {
             server_time_ms: now.0,
             heartbeat_ms: i64::try_from(HEARTBEAT.as_millis()).unwrap_or(i64::MAX),
             fleet_size: i32::try_from(fleet.max(1)).unwrap_or(i32::MAX),
+            session,
         }))
     }
 
@@ -66,6 +67,7 @@ fn observed(channel: pb::ChannelObservation) -> Observed {
         status: u16::try_from(evidence.status).unwrap_or(0),
         kind: evidence.r#type,
         code: evidence.code,
+        keyword: evidence.keyword.chars().take(MOST_MESSAGE_CHARS).collect::<String>().to_lowercase(),
         message: evidence.message.chars().take(MOST_MESSAGE_CHARS).collect(),
     };
     Observed {

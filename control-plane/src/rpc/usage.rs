@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use prost::Message;
 use sluice_domain::{NodeId, Record, UnixMillis};
-use sluice_rpc::auth::presented_node;
+use sluice_rpc::auth::{presented_node, presented_session};
 use sluice_rpc::pb::usage_reply::Reply;
 use sluice_rpc::pb::usage_server::Usage;
 use sluice_rpc::{MAX_BATCH_RECORDS, pb};
@@ -16,13 +16,20 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::warn;
 
 use super::gate::life;
-use super::{Answers, QUEUE, Rpc};
+use super::presence::Session;
+use super::{Answers, QUEUE, Rpc, superseded};
 use crate::leases::Life;
 use crate::publish::Revoked;
 use crate::settlement::{Batch, Incoming, MAX_RECORDS};
 
-/// Batches read ahead of settlement; more wait on the relay's disk.
-const READ_AHEAD: usize = 4;
+/// Batches read ahead of settlement, as many as fit in one transaction; more wait on the relay's disk.
+const READ_AHEAD: usize = MAX_RECORDS / MAX_BATCH_RECORDS;
+/// A full batch is followed by others: they are waited for so long, to be settled in the same transaction.
+const GATHER: Duration = Duration::from_millis(3);
+/// A relay that reports so many requests at once is busy, and one that reports more is asked for no more at once.
+const BUSY: std::ops::Range<u64> = 100..1_500;
+/// How long a busy relay waits beyond its own interval, so that its requests take fewer transactions.
+const BUSY_PAUSE: Duration = Duration::from_millis(250);
 /// How long a relay waits before it sends again when the database is away.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -34,10 +41,11 @@ impl Usage for Rpc {
 
     async fn report(&self, request: Request<Streaming<pb::UsageBatch>>) -> Result<Response<Self::ReportStream>, Status> {
         let caller = presented_node(&request)?;
+        let session = self.presence.session(&self.app, &caller, None, presented_session(&request)).await?;
         let (down, answers) = mpsc::channel(QUEUE);
         let (sender, batches) = mpsc::channel(READ_AHEAD);
         self.tasks.spawn("usage stream", read(caller, request.into_inner(), sender, down.clone()));
-        self.tasks.spawn("settlement", self.clone().settle_all(batches, down));
+        self.tasks.spawn("settlement", self.clone().settle_all(session, batches, down));
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 }
@@ -93,45 +101,83 @@ fn incoming(record: pb::UsageRecord) -> Incoming {
 
 impl Rpc {
     /// Settles what came in, taking together what has piled up meanwhile.
-    async fn settle_all(self, mut reports: mpsc::Receiver<Report>, down: Replies) {
+    async fn settle_all(self, session: Session, mut reports: mpsc::Receiver<Report>, down: Replies) {
         let mut put_aside = None;
+        let over = self.presence.superseded(&session);
+        tokio::pin!(over);
         loop {
-            let Some(mut report) = take(&mut put_aside, &mut reports).await else { return };
-            while report.batch.records.len() < MAX_RECORDS - MAX_BATCH_RECORDS {
-                let Ok(more) = reports.try_recv() else { break };
+            let first = tokio::select! {
+                biased;
+                () = &mut over => None,
+                first = take(&mut put_aside, &mut reports) => Some(first),
+            };
+            let Some(first) = first else {
+                let _ = down.send(Err(superseded())).await;
+                return;
+            };
+            let Some(mut report) = first else { return };
+            while report.batch.records.len() <= MAX_RECORDS - MAX_BATCH_RECORDS {
+                let Some(more) = next(&report, &mut reports).await else { break };
                 if let Err(other) = join(&mut report, more) {
                     put_aside = Some(other);
                     break;
                 }
             }
-            let reply = self.settle_one(&report).await;
+            let has_more = put_aside.is_some() || !reports.is_empty();
+            let reply = self.settle_one(report, has_more).await;
             if down.send(Ok(reply)).await.is_err() {
                 return;
             }
         }
     }
 
-    async fn settle_one(&self, Report { life, batch }: &Report) -> pb::UsageReply {
-        let epoch = life.epoch.0;
-        let (begun, oldest) = (Instant::now(), oldest_end(batch));
-        match self.settler.settle(life, std::slice::from_ref(batch), self.app.clock.wall()).await {
+    /// `has_more`: other reports of this relay are here already.
+    async fn settle_one(&self, Report { life, batch }: Report, has_more: bool) -> pb::UsageReply {
+        let (epoch, first_seq) = (life.epoch.0, batch.first_seq);
+        let (begun, oldest) = (Instant::now(), oldest_end(&batch));
+        // a relay that says nothing asks whether what was acknowledged is still known
+        let acknowledged = (batch.records.is_empty() && !batch.epoch_ended).then_some(first_seq);
+        self.settler.enter_history(&self.feed.state().version().lineage);
+        match self.settler.settle_whatever_comes(&life, batch, self.app.clock.wall()).await {
             Ok(settled) => {
+                if let Some(proof) = self.settler.note_settled(&life, settled.next_seq, acknowledged)
+                    && let Err(error) = self.feed.went_back(&self.app, &proof).await
+                {
+                    warn!(%error, "cannot begin another history, though the database went back; it is tried again");
+                }
                 let lag = oldest.filter(|_| settled.counts.requests > 0).map(|end| self.app.clock.wall().millis_since(end));
                 let lag = lag.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
                 self.app.metrics.settled(&settled, begun.elapsed(), lag);
                 let next = settled.next_seq;
                 let reply = if settled.has_gap { Reply::Expect(next) } else { Reply::AckedBelow(next) };
+                let is_busy = BUSY.contains(&settled.counts.requests) && !settled.has_gap && !has_more;
+                let pause_ms = if is_busy { self.report_pause_ms.max(millis(BUSY_PAUSE)) } else { self.report_pause_ms };
                 self.feed.tell(settled.richer.into_iter().map(|account| Revoked::Credit(account, 0)).collect());
-                pb::UsageReply { epoch, reply: Some(reply), pause_ms: self.report_pause_ms }
+                pb::UsageReply { epoch, reply: Some(reply), pause_ms, ended: settled.has_ended }
             }
             Err(error) => {
                 self.app.metrics.not_settled();
                 warn!(%error, node.id = %life.node, "cannot settle a report of relay {}, it is asked for it again", life.node);
-                let pause_ms = i64::try_from(PAUSE.as_millis()).unwrap_or(i64::MAX);
-                pb::UsageReply { epoch, reply: Some(Reply::Expect(batch.first_seq)), pause_ms }
+                pb::UsageReply { epoch, reply: Some(Reply::Expect(first_seq)), pause_ms: millis(PAUSE), ended: false }
             }
         }
     }
+}
+
+fn millis(pause: Duration) -> i64 {
+    i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The next report that is here, or that is about to be: a relay that sends full batches sends several.
+async fn next(report: &Report, reports: &mut mpsc::Receiver<Report>) -> Option<Report> {
+    if let Ok(more) = reports.try_recv() {
+        return Some(more);
+    }
+    let is_full = report.batch.records.len().is_multiple_of(MAX_BATCH_RECORDS) && !report.batch.records.is_empty();
+    if !is_full {
+        return None;
+    }
+    tokio::time::timeout(GATHER, reports.recv()).await.ok().flatten()
 }
 
 /// When the request of a batch that ended first did, by its relay's clock.
@@ -192,6 +238,18 @@ mod tests {
         join(&mut first, read_one(pb::UsageBatch { epoch_ended: true, ..message(4, 2) }).unwrap()).unwrap();
         assert_eq!((first.batch.records.len(), first.batch.epoch_ended), (5, true));
         assert!(join(&mut first, read_one(message(6, 1)).unwrap()).is_err(), "nothing follows the end of a life");
+    }
+
+    #[tokio::test]
+    async fn a_full_batch_waits_a_moment_for_others_and_any_other_does_not() {
+        let (sender, mut reports) = mpsc::channel(2);
+        let (full, other) = (read_one(message(1, MAX_BATCH_RECORDS)).unwrap(), read_one(message(1, 3)).unwrap());
+        assert!(matches!(futures_util::poll!(Box::pin(next(&other, &mut reports))), std::task::Poll::Ready(None)));
+        let mut waits = Box::pin(next(&full, &mut reports));
+        assert!(futures_util::poll!(&mut waits).is_pending());
+        sender.send(read_one(message(501, 1)).unwrap()).await.unwrap();
+        assert_eq!(waits.await.map(|more| more.batch.records.len()), Some(1));
+        assert!(next(&full, &mut reports).await.is_none(), "only a moment");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::definitions::MOST_GROUP_LIMITS;
 use super::{Definition, Effect, Kind, Setting};
 use crate::app::App;
 use crate::http::{Answer, ApiError, Asking, Json, Moment, Page, Path, Refused};
@@ -81,6 +82,7 @@ impl View {
             Kind::Switch => (KindName::Switch, None, None, &[][..]),
             Kind::Whole { least, most } => (KindName::Whole, Some(least), Some(most), &[][..]),
             Kind::Text { most } => (KindName::Text, None, i64::try_from(most).ok(), &[][..]),
+            Kind::GroupLimits => (KindName::Text, None, i64::try_from(MOST_GROUP_LIMITS).ok(), &[][..]),
             Kind::Address => (KindName::Address, None, None, &[][..]),
             Kind::Choice(words) => (KindName::Choice, None, None, words),
         };

@@ -1,7 +1,10 @@
 //! The table of settings.
 
 use serde_json::Value;
+use sluice_billing::HoldPolicy;
 use sluice_domain::Quota;
+use sluice_snapshot::RelaySettings;
+use sluice_snapshot::RequestLimits;
 use url::Url;
 
 /// Where a setting takes effect.
@@ -32,6 +35,8 @@ pub enum Kind {
     },
     /// An http(s) address, or empty.
     Address,
+    /// Requests and successes of some groups, as JSON.
+    GroupLimits,
     /// One of some words.
     Choice(&'static [&'static str]),
 }
@@ -53,8 +58,11 @@ pub struct Definition {
     pub description: &'static str,
 }
 
+/// The longest text of the limits of groups, in characters.
+pub(super) const MOST_GROUP_LIMITS: usize = 20_000;
+
 /// Every setting, grouped by topic.
-pub const DEFINITIONS: [Definition; 17] = [
+pub const DEFINITIONS: [Definition; 28] = [
     text("system_name", 64, "Sluice", "Name of the site, on every page and in mails."),
     Definition {
         name: "server_address",
@@ -127,13 +135,29 @@ pub const DEFINITIONS: [Definition; 17] = [
         "401",
         "Statuses of an upstream that switch a channel or key off, separated by commas: 401, 500-503.",
     ),
-    text(
+    relay(
         "automatic_disable_keywords",
-        4_000,
-        "your credit balance is too low\nthis organization has been disabled.\nyou exceeded your current quota\npermission denied\n\
-         the security token included in the request is invalid\noperation not allowed\nyour account is not authorized",
+        Kind::Text { most: 4_000 },
+        RelaySettings::DISABLE_KEYWORDS,
+        "",
         "Words in an upstream's error that switch a channel or key off when they come three times in five minutes, one per line.",
     ),
+    Definition {
+        name: "request_log_days",
+        kind: Kind::Whole { least: 0, most: 36_500 },
+        default: "0",
+        unit: "days",
+        effect: Effect::Site,
+        description: "How long settled requests stay in the request log. 0: for ever. Sums per hour and the ledger stay.",
+    },
+    Definition {
+        name: "audit_log_days",
+        kind: Kind::Whole { least: 0, most: 36_500 },
+        default: "0",
+        unit: "days",
+        effect: Effect::Site,
+        description: "How long the audit trail is kept. 0: for ever.",
+    },
     relay("retry_times", Kind::Whole { least: 0, most: 10 }, "2", "attempts", "Attempts after the first when a channel fails."),
     relay(
         "force_stream_option",
@@ -161,7 +185,67 @@ pub const DEFINITIONS: [Definition; 17] = [
         Kind::Whole { least: 0, most: 1_000_000 },
         "2000",
         "tokens",
-        "Output that is held for when the caller sets no limit.",
+        "Output that is held for at first where more is held for as it streams, and the step by which that grows.",
+    ),
+    relay(
+        "hold_policy",
+        Kind::Choice(&HoldPolicy::WORDS),
+        "adaptive",
+        "",
+        "How output is held for, unless the model's price says otherwise. adaptive: by the usual length of the model's answers while the \
+         balance is healthy, extended as they stream; strict where the balance is low or the caller sets a limit. strict: all that may \
+         come. windowed: step by step, and the stream is cut where the balance ends.",
+    ),
+    relay(
+        "assumed_max_output",
+        Kind::Whole { least: 1, most: 1_000_000 },
+        "16384",
+        "tokens",
+        "The most output of an answer, for a strict hold, where neither the caller nor the model's price says.",
+    ),
+    relay(
+        "clamp_output",
+        Kind::Switch,
+        "true",
+        "",
+        "Lower the output limit that is sent upstream to what the balance covers, instead of refusing the request. The answer says so in \
+         the header x-sluice-output-limit.",
+    ),
+    relay(
+        "clamp_floor",
+        Kind::Whole { least: 1, most: 100_000 },
+        "16",
+        "tokens",
+        "The least output limit that is sent upstream for want of money; with less the request is refused.",
+    ),
+    relay("model_request_rate_limit_enabled", Kind::Switch, "false", "", "Limit how many requests each user makes in a group."),
+    relay(
+        "model_request_rate_limit_duration_minutes",
+        Kind::Whole { least: 1, most: 44_640 },
+        "1",
+        "minutes",
+        "The time in which those requests count.",
+    ),
+    relay(
+        "model_request_rate_limit_count",
+        Kind::Whole { least: 0, most: 1_000_000_000 },
+        "0",
+        "requests",
+        "The most requests of a user in a group in that time, whatever becomes of them. 0: any number.",
+    ),
+    relay(
+        "model_request_rate_limit_success_count",
+        Kind::Whole { least: 0, most: 1_000_000_000 },
+        "1000",
+        "requests",
+        "The most requests of a user in a group in that time that succeed. 0: any number.",
+    ),
+    relay(
+        "model_request_rate_limit_group",
+        Kind::GroupLimits,
+        "{}",
+        "",
+        "Both limits for some groups instead, as JSON: {\"vip\": [600, 500]}.",
     ),
 ];
 
@@ -202,8 +286,12 @@ impl Definition {
                 Ok(text.clone())
             }
             (Kind::Text { most }, _) => Err(format!("must be text of at most {most} characters, without control characters")),
+            (Kind::GroupLimits, Value::String(text)) if text.chars().count() <= MOST_GROUP_LIMITS => {
+                RequestLimits::read_groups(text).map(|_| text.trim().to_owned())
+            }
+            (Kind::GroupLimits, Value::String(_)) => Err(format!("must have at most {MOST_GROUP_LIMITS} characters")),
             (Kind::Address, Value::String(text)) => read_address(text),
-            (Kind::Address, _) => Err("must be text".to_owned()),
+            (Kind::Address | Kind::GroupLimits, _) => Err("must be text".to_owned()),
             (Kind::Choice(words), Value::String(word)) if words.contains(&word.as_str()) => Ok(word.clone()),
             (Kind::Choice(words), _) => Err(format!("must be one of {}", words.join(", "))),
         }
@@ -215,7 +303,7 @@ impl Definition {
         match self.kind {
             Kind::Switch => Value::Bool(text == "true"),
             Kind::Whole { .. } => text.parse::<i64>().map_or(Value::Null, Value::from),
-            Kind::Text { .. } | Kind::Address | Kind::Choice(_) => Value::String(text.to_owned()),
+            Kind::Text { .. } | Kind::GroupLimits | Kind::Address | Kind::Choice(_) => Value::String(text.to_owned()),
         }
     }
 }
@@ -227,7 +315,11 @@ fn is_unprintable(c: char) -> bool {
 /// The longest address, in characters.
 const MAX_ADDRESS: usize = 2_000;
 
-fn read_address(text: &str) -> Result<String, String> {
+/// Reads an address of a site: without spaces around it and slashes at its end; empty is none.
+///
+/// # Errors
+/// The rule it breaks.
+pub fn read_address(text: &str) -> Result<String, String> {
     let text = text.trim().trim_end_matches('/');
     if text.is_empty() {
         return Ok(String::new());
@@ -244,7 +336,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use serde_json::json;
-    use sluice_snapshot::RelaySettings;
     use sluice_snapshot::resource::Setting;
 
     use super::*;
@@ -264,12 +355,13 @@ mod tests {
             .filter(|definition| definition.effect == Effect::Relays)
             .map(|definition| definition.name)
             .collect();
-        assert_eq!(ours, BTreeSet::from(RelaySettings::NAMES));
-        let mut settings = RelaySettings::default();
+        assert_eq!(ours, RelaySettings::NAMES.into_iter().chain(RequestLimits::NAMES).collect());
+        let (mut settings, mut limits) = (RelaySettings::default(), RequestLimits::default());
         for definition in DEFINITIONS.iter().filter(|definition| definition.effect == Effect::Relays) {
-            settings.set(&Setting { name: definition.name.into(), value: definition.default.into() }).unwrap();
+            let setting = Setting { name: definition.name.into(), value: definition.default.into() };
+            settings.set(&setting).and_then(|()| limits.set(&setting)).unwrap();
         }
-        assert_eq!(settings, RelaySettings::default());
+        assert_eq!((settings, limits), (RelaySettings::default(), RequestLimits::default()));
     }
 
     #[test]
@@ -280,6 +372,9 @@ mod tests {
         }
         assert!(refused("force_stream_option", json!("true")));
         assert!(refused("quota_display_type", json!("EUR")));
+        for value in [json!("[]"), json!(r#"{"vip": [1, 0]}"#), json!({"vip": [1, 1]}), json!(" ".repeat(20_001))] {
+            assert!(refused("model_request_rate_limit_group", value.clone()), "{value}");
+        }
         assert!(refused("server_address", json!("javascript:alert(1)")));
         assert!(refused("server_address", json!("example.com")));
         assert!(refused("system_name", json!("x".repeat(65))));

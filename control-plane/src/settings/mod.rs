@@ -16,7 +16,7 @@ use crate::http::{ApiError, Asking, Written};
 use crate::publish::log::{self, Changed};
 
 pub use api::routes;
-pub use definitions::{DEFINITIONS, Definition, Effect, Kind};
+pub use definitions::{DEFINITIONS, Definition, Effect, Kind, read_address};
 
 /// A setting as it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +58,10 @@ pub struct Site {
     pub automatic_disable_status_codes: String,
     /// Words that do, one per line.
     pub automatic_disable_keywords: String,
+    /// Days settled requests are kept; 0: for ever.
+    pub request_log_days: i64,
+    /// Days the audit trail is kept; 0: for ever.
+    pub audit_log_days: i64,
 }
 
 impl Default for Site {
@@ -86,6 +90,8 @@ impl Site {
             automatic_disable_channel_enabled: text("automatic_disable_channel_enabled") == "true",
             automatic_disable_status_codes: text("automatic_disable_status_codes"),
             automatic_disable_keywords: text("automatic_disable_keywords"),
+            request_log_days: whole("request_log_days"),
+            audit_log_days: whole("audit_log_days"),
         }
     }
 }

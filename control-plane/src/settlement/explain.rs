@@ -1,6 +1,6 @@
 //! How the price of a settled request came about, told again on demand.
 //!
-//! Only the attempts are stored: the formula follows from the request's row and the rates of its config version.
+//! Only the attempts and a lowered limit are stored: the formula follows from the request's row and the rates of its config version.
 
 use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,9 @@ const MAX_ATTEMPTS: usize = 12;
 pub struct Explanation {
     /// Every attempt, in order.
     pub attempts: Vec<AttemptLine>,
+    /// The output limit that was sent upstream for each answer, in tokens, because the balance covered no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_limit: Option<u32>,
 }
 
 /// One try at one channel with one key.
@@ -38,7 +41,7 @@ pub struct AttemptLine {
 
 /// What is kept of a record; `None` when it says no more than the request's row.
 pub(super) fn explanation(record: &RequestRecord) -> Option<String> {
-    if record.attempts.is_empty() {
+    if record.attempts.is_empty() && record.output_limit.is_none() {
         return None;
     }
     let line = |attempt: &sluice_domain::Attempt| AttemptLine {
@@ -48,7 +51,8 @@ pub(super) fn explanation(record: &RequestRecord) -> Option<String> {
         error: attempt.error.chars().filter(|c| !c.is_control()).take(64).collect(),
         millis: attempt.millis,
     };
-    serde_json::to_string(&Explanation { attempts: record.attempts.iter().take(MAX_ATTEMPTS).map(line).collect() }).ok()
+    let attempts = record.attempts.iter().take(MAX_ATTEMPTS).map(line).collect();
+    serde_json::to_string(&Explanation { attempts, output_limit: record.output_limit }).ok()
 }
 
 /// What of a request's row its price follows from.

@@ -66,7 +66,7 @@ pub fn judge(record: &RequestRecord, chain: Chain, rates: &Rates, lineage: &str,
     if !record.usage.is_plausible() {
         return Verdict::Quarantine("implausible_usage");
     }
-    if record.quota.get() < 0 || record.charges.iter().any(|charge| charge.amount.get() < 0) {
+    if record.quota.get() < 0 || record.held.get() < 0 || record.charges.iter().any(|charge| charge.amount.get() < 0) {
         return Verdict::Quarantine("negative_amount");
     }
     if chain.wallet.is_none() {
@@ -91,13 +91,18 @@ pub fn is_billable(record: &RequestRecord) -> bool {
     match record.outcome {
         Outcome::Completed => true,
         Outcome::Failed => false,
-        Outcome::Truncated | Outcome::Aborted | Outcome::Orphaned => !record.usage.is_empty(),
+        Outcome::Truncated | Outcome::Aborted => !record.usage.is_empty(),
+        Outcome::Orphaned => !record.usage.is_empty() || record.quota.is_positive(),
     }
 }
 
 fn cost(record: &RequestRecord, rates: &Rates, lineage: &str) -> Result<Quota, &'static str> {
     if !is_billable(record) {
         return Ok(Quota::ZERO);
+    }
+    if record.outcome == Outcome::Orphaned && record.quota.is_positive() {
+        // no price list makes this figure: its relay goes by the rule that a crash costs what was held
+        return Ok(record.quota.min(record.held));
     }
     let newest = rates.newest();
     let seq = if &*record.config_lineage == lineage { record.config_seq.min(newest) } else { newest };
@@ -112,13 +117,13 @@ fn cost(record: &RequestRecord, rates: &Rates, lineage: &str) -> Result<Quota, &
     })
 }
 
-/// When a request ended, by the relay's clock if that is about right, else by ours. `None` when no clock could have said that.
+/// When a request ended, by the relay's clock if that is about right, else by ours. `None` when no clock could have said that: neither the
+/// one the relay has when it reports, nor the one before a step of it that came in between.
 fn finished_at(record: &RequestRecord, received: Received) -> Option<UnixMillis> {
     let said = record.started_at.plus_millis(i64::try_from(record.total_millis).unwrap_or(i64::MAX));
     let offset = received.sent_at.millis_since(received.at);
-    let corrected = said.plus_millis(offset.saturating_neg());
-    let age = received.at.millis_since(corrected);
-    if !(-MAX_OFFSET_MILLIS..=OLDEST_MILLIS).contains(&age) {
+    let is_plausible = |moment| (-MAX_OFFSET_MILLIS..=OLDEST_MILLIS).contains(&received.at.millis_since(moment));
+    if !is_plausible(said.plus_millis(offset.saturating_neg())) && !is_plausible(said) {
         return None;
     }
     Some(if offset.abs() <= MAX_OFFSET_MILLIS { said } else { received.at })

@@ -46,6 +46,7 @@ fn record() -> RequestRecord {
         attempts: vec![],
         client_ip: String::new(),
         upstream_request_id: String::new(),
+        output_limit: None,
     }
 }
 
@@ -81,13 +82,30 @@ fn what_failed_is_free_and_what_broke_off_costs_what_it_produced() {
     assert_eq!(charged(&RequestRecord { outcome: Outcome::Failed, ..record() }).0, 0);
     for outcome in [Outcome::Aborted, Outcome::Truncated, Outcome::Orphaned] {
         let began = Usage { input: 10, ..Usage::default() };
-        assert_eq!(charged(&RequestRecord { outcome, usage: began, ..call() }).0, 20_000, "{outcome:?}");
-        assert_eq!(charged(&RequestRecord { outcome, ..call() }).0, 0, "{outcome:?}");
-        assert_eq!(charged(&RequestRecord { outcome, ..record() }).0, 3_750, "{outcome:?}");
+        // whoever recovers an orphan has no price list, and says nothing
+        let quota = if outcome == Outcome::Orphaned { Quota::ZERO } else { record().quota };
+        assert_eq!(charged(&RequestRecord { outcome, quota, usage: began, ..call() }).0, 20_000, "{outcome:?}");
+        assert_eq!(charged(&RequestRecord { outcome, quota, ..call() }).0, 0, "{outcome:?}");
+        assert_eq!(charged(&RequestRecord { outcome, quota, ..record() }).0, 3_750, "{outcome:?}");
     }
     // a failure needs no price to cost nothing
     let unpriced = RequestRecord { model: ModelName::parse("unheard-of").unwrap(), outcome: Outcome::Failed, ..record() };
     assert_eq!(charged(&unpriced).0, 0);
+}
+
+#[test]
+fn an_orphan_of_a_relay_that_charges_what_was_held_costs_that_and_no_more() {
+    let orphan = |quota, held| RequestRecord {
+        outcome: Outcome::Orphaned,
+        quota: Quota::clamped(quota),
+        held: Quota::clamped(held),
+        usage: Usage::default(),
+        ..record()
+    };
+    assert_eq!(charged(&orphan(6_500, 6_500)), (6_500, false));
+    assert_eq!(charged(&orphan(9_000, 6_500)), (6_500, true), "never more than was held");
+    assert_eq!(charged(&RequestRecord { outcome: Outcome::Aborted, ..orphan(6_500, 6_500) }).0, 0, "of orphans only");
+    assert_eq!(verdict(&orphan(1, -1)), Verdict::Quarantine("negative_amount"));
 }
 
 #[test]
@@ -136,6 +154,8 @@ fn the_day_is_by_the_relays_clock_while_it_is_about_right() {
     // an hour fast, and so are its times: believed to have ended just now
     let hour = NOW.plus_millis(3_600_000);
     assert_eq!(finished(hour, hour.plus_millis(-2_000)), Some(NOW));
+    // set back by an hour after the request had ended: its time was right when it was written
+    assert_eq!(finished(NOW.plus_millis(-3_600_000), NOW.plus_millis(-2_000)), Some(NOW));
     // a right clock does not excuse a time of tomorrow
     assert_eq!(finished(NOW, hour), None);
 }

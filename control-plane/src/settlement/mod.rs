@@ -9,6 +9,7 @@
 
 pub mod explain;
 pub(crate) mod judge;
+pub mod quarantine;
 pub mod rates;
 mod settler;
 pub(crate) mod store;
@@ -20,7 +21,7 @@ use sluice_domain::{AccountId, Record, UnixMillis};
 pub use settler::Settler;
 
 /// The most records settled in one transaction.
-pub const MAX_RECORDS: usize = 2_000;
+pub const MAX_RECORDS: usize = 4_000;
 
 /// A report of one relay's life. Its records follow each other without gap.
 #[derive(Debug, Clone)]
@@ -56,6 +57,8 @@ pub struct Settled {
     pub next_seq: i64,
     /// There is a gap: the relay has to go on from `next_seq`.
     pub has_gap: bool,
+    /// The life is over, and everything of it is settled.
+    pub has_ended: bool,
     /// What was done.
     pub counts: Counts,
     /// Accounts to which leases gave something back: relays that were told they are exhausted may ask again.
@@ -81,4 +84,21 @@ pub struct Counts {
     pub quota: u64,
     /// Write statements it took.
     pub statements: u64,
+}
+
+impl Settled {
+    /// What came after it.
+    fn add(&mut self, next: Self) {
+        let (counts, more) = (&mut self.counts, next.counts);
+        counts.requests += more.requests;
+        counts.duplicates += more.duplicates;
+        counts.repriced += more.repriced;
+        counts.quarantined += more.quarantined;
+        counts.late += more.late;
+        counts.closed += more.closed;
+        counts.quota += more.quota;
+        counts.statements += more.statements;
+        self.richer.extend(next.richer);
+        (self.next_seq, self.has_gap, self.has_ended) = (next.next_seq, next.has_gap, next.has_ended);
+    }
 }

@@ -99,6 +99,11 @@ impl Rates {
         Ok(())
     }
 
+    /// Forgets everything: another history began, whose versions are others.
+    pub fn forget(&self) {
+        *self.0.write() = History::default();
+    }
+
     /// The newest version that is remembered.
     #[must_use]
     pub fn newest(&self) -> i64 {

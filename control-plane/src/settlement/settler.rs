@@ -6,8 +6,11 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use moka::sync::Cache;
+use parking_lot::RwLock;
 use sea_orm::DbErr;
 use sluice_domain::{AccountId, LeaseId, Quota, Record, RequestRecord, TokenId, UnixMillis, UserId};
+
+use tracing::warn;
 
 use super::judge::{Chain, Received, Verdict, is_billable, judge};
 use super::rates::Rates;
@@ -15,13 +18,20 @@ use super::store::{self, Cursor, Payer, Quarantined, SettledRequest};
 use super::take::{Taken, TakenRecord, records_of, request_of, take};
 use super::tally::{Sums, Tally};
 use super::{Batch, Counts, Incoming, Settled};
-use crate::db::{Db, Tx, Urgency, retried};
+use crate::db::{Db, Tx, Urgency, is_away, is_conflict, retried};
 use crate::leases::store as lease_store;
-use crate::leases::{Life, State};
+use crate::leases::{Life, Proof, State};
 use crate::wallet::moves::{self, ChargeRow, LockedAccount};
 
 /// Payers and wallets that are remembered: neither ever changes.
 const MAX_REMEMBERED: u64 = 200_000;
+/// Why a record is set aside that the database will not have.
+const REFUSED: &str = "refused by the database";
+/// First word of the references of what is charged for reports, and for records that were set aside.
+const REPORTS: &str = "usage";
+const RETRIES: &str = "retry";
+/// Lives of relays that are remembered.
+const MAX_LIVES: u64 = 10_000;
 /// How exactly the last use of a token is known, in milliseconds.
 const LAST_USED_MILLIS: i64 = 60_000;
 
@@ -29,11 +39,13 @@ const LAST_USED_MILLIS: i64 = 60_000;
 #[derive(Clone)]
 pub struct Settler {
     db: Db,
-    lineage: Arc<str>,
+    lineage: Arc<RwLock<Arc<str>>>,
     rates: Rates,
     payers: Cache<TokenId, Payer>,
     wallets: Cache<UserId, AccountId>,
     touched: Cache<TokenId, i64>,
+    /// How far the reports of each life were settled here.
+    acknowledged: Cache<Life, i64>,
 }
 
 impl Settler {
@@ -42,12 +54,44 @@ impl Settler {
     pub fn new(db: Db, lineage: Arc<str>, rates: Rates) -> Self {
         Self {
             db,
-            lineage,
+            lineage: Arc::new(RwLock::new(lineage)),
             rates,
             payers: Cache::new(MAX_REMEMBERED),
             wallets: Cache::new(MAX_REMEMBERED),
             touched: Cache::new(MAX_REMEMBERED),
+            acknowledged: Cache::new(MAX_LIVES),
         }
+    }
+
+    /// Goes on in a history, the same or another one. Rows of another may have the ids of rows that are forgotten there: whatever is
+    /// remembered is looked up again.
+    pub fn enter_history(&self, lineage: &Arc<str>) {
+        if *self.lineage.read() == *lineage {
+            return;
+        }
+        self.rates.forget();
+        self.payers.invalidate_all();
+        self.wallets.invalidate_all();
+        self.touched.invalidate_all();
+        self.acknowledged.invalidate_all();
+        // last: who began to settle before sees another history at the end, and does not commit what was judged by half of each
+        *self.lineage.write() = Arc::clone(lineage);
+    }
+
+    /// Takes note how far a life's reports are settled. What was known before, here or by the relay's own word, if that was further: then
+    /// the database went back.
+    #[must_use]
+    pub fn note_settled(&self, life: &Life, next_seq: i64, acknowledged: Option<i64>) -> Option<Proof> {
+        let before = self.acknowledged.get(life).max(acknowledged);
+        if let Some(below) = before.filter(|before| *before > next_seq) {
+            return Some(Proof::Settled { lineage: self.lineage(), life: life.clone(), below });
+        }
+        self.acknowledged.insert(life.clone(), next_seq);
+        None
+    }
+
+    fn lineage(&self) -> Arc<str> {
+        Arc::clone(&self.lineage.read())
     }
 
     /// How far a life's reports are settled.
@@ -67,7 +111,44 @@ impl Settler {
         retried(|| self.try_settle(life, batches, now)).await
     }
 
+    /// Like [`Self::settle`], for one report that follows nothing: when the database refuses it, it is settled in halves, and the record
+    /// that is at fault is set aside alone. Nothing that a relay reports can hold up what it reports after it.
+    ///
+    /// # Errors
+    /// When the database is away. What was settled until then stays settled.
+    pub async fn settle_whatever_comes(&self, life: &Life, batch: Batch, now: UnixMillis) -> Result<Settled, DbErr> {
+        let mut parts = vec![batch];
+        let mut done = Settled::default();
+        while let Some(part) = parts.pop() {
+            match self.settle(life, std::slice::from_ref(&part), now).await {
+                Ok(settled) => done.add(settled),
+                Err(error) if is_away(&error) || is_conflict(&error) => return Err(error),
+                Err(error) => parts.extend(without_fault(part, &error)?),
+            }
+            if done.has_gap {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
     async fn try_settle(&self, life: &Life, batches: &[Batch], now: UnixMillis) -> Result<Settled, DbErr> {
+        loop {
+            let lineage = self.lineage();
+            if let Some(settled) = self.settle_in(&lineage, life, batches, now).await? {
+                return Ok(settled);
+            }
+        }
+    }
+
+    /// Settles as long as this is the history. `None`: another one began meanwhile, and nothing was settled.
+    async fn settle_in(
+        &self,
+        lineage: &Arc<str>,
+        life: &Life,
+        batches: &[Batch],
+        now: UnixMillis,
+    ) -> Result<Option<Settled>, DbErr> {
         let newest = records_of(batches).filter_map(|(_, _, record)| request_of(record)).map(|request| request.config_seq).max();
         self.rates.load(&self.db, newest.unwrap_or_default()).await?;
         let tx = self.db.begin_as(Urgency::Settle).await?;
@@ -76,14 +157,46 @@ impl Settler {
         if taken.records.is_empty() && !taken.ends {
             // nothing to write, but a cursor made just now is worth keeping
             tx.commit().await?;
-            return Ok(taken.into_settled(cursor, Counts::default(), Vec::new()));
+            return Ok(Some(taken.into_settled(cursor, Counts::default(), Vec::new())));
         }
-        let (mut counts, richer) = self.settle_taken(&tx, life, &taken, now).await?;
+        let occasion = Occasion { now, received_at: now, series: REPORTS };
+        let (mut counts, richer) = self.settle_taken(&tx, life, &taken, occasion).await?;
         let next = Cursor { next_seq: taken.next_seq, ended: cursor.ended || taken.ends };
         store::move_cursor(&tx, life, next, now).await?;
+        if self.lineage() != *lineage {
+            // prices may have been forgotten between looking them up and judging by them
+            return Ok(None);
+        }
         tx.commit().await?;
         counts.statements += written + 1;
-        Ok(taken.into_settled(next, counts, richer))
+        Ok(Some(taken.into_settled(next, counts, richer)))
+    }
+
+    /// Settles one record that was set aside, once it can be; received when it was set aside. The reason why it cannot be, otherwise:
+    /// nothing is written then. One whose model or group had no price is priced as such requests are by now.
+    pub(super) async fn settle_again(
+        &self,
+        tx: &Tx,
+        life: &Life,
+        seq: i64,
+        mut request: RequestRecord,
+        (received_at, now): (UnixMillis, UnixMillis),
+    ) -> Result<Result<Counts, &'static str>, DbErr> {
+        // up to the newest there is
+        self.rates.load(&self.db, i64::MAX).await?;
+        let rate = self.rates.rate(request.config_seq, request.model.as_str(), request.group.as_str(), request.channel_id);
+        if rate.is_err() {
+            request.config_seq = self.rates.newest();
+        }
+        let record = Incoming::Record(Record::Request(Box::new(request)));
+        let records = vec![TakenRecord { seq, sent_at: received_at, record: &record }];
+        let taken = Taken { first_seq: seq, next_seq: seq + 1, records, duplicates: 0, has_gap: false, ends: false };
+        let chains = self.chains(tx, &taken).await?;
+        if let Some(again) = self.judge_all(&taken, &chains, received_at).reasons.first() {
+            return Ok(Err(again));
+        }
+        let occasion = Occasion { now, received_at, series: RETRIES };
+        Ok(Ok(self.settle_taken(tx, life, &taken, occasion).await?.0))
     }
 
     async fn settle_taken(
@@ -91,15 +204,15 @@ impl Settler {
         tx: &Tx,
         life: &Life,
         taken: &Taken<'_>,
-        now: UnixMillis,
+        Occasion { now, received_at, series }: Occasion,
     ) -> Result<(Counts, Vec<AccountId>), DbErr> {
         let chains = self.chains(tx, taken).await?;
-        let judged = self.judge_all(taken, &chains, now);
+        let judged = self.judge_all(taken, &chains, received_at);
         let mut counts = judged.counts;
         let used = self.not_touched_lately(&judged.charged, now);
         counts.statements += store::touch_tokens(tx, &used, now).await?;
 
-        let money = self.move_money(tx, life, taken, &judged, now).await?;
+        let money = self.move_money(tx, life, taken, &judged, (series, now)).await?;
         counts.late = money.late;
         counts.closed = money.closed;
         counts.statements += money.statements;
@@ -152,6 +265,7 @@ impl Settler {
     fn judge_all<'a>(&self, taken: &Taken<'a>, chains: &HashMap<(UserId, TokenId), Chain>, now: UnixMillis) -> Judged<'a> {
         let mut judged = Judged::default();
         judged.counts.duplicates = taken.duplicates;
+        let lineage = self.lineage();
         for TakenRecord { seq, sent_at, record } in &taken.records {
             let (seq, received) = (*seq, Received { at: now, sent_at: *sent_at });
             match record {
@@ -159,7 +273,7 @@ impl Settler {
                 Incoming::Record(Record::Request(request)) => {
                     let chain = chains.get(&(request.user_id, request.token_id)).copied();
                     let chain = chain.unwrap_or(Chain { wallet: None, cap: None, uses: None });
-                    match judge(request, chain, &self.rates, &self.lineage, received) {
+                    match judge(request, chain, &self.rates, &lineage, received) {
                         Verdict::Charge { quota, repriced, finished_at } => {
                             judged.counts.requests += 1;
                             judged.counts.repriced += u64::from(repriced);
@@ -167,7 +281,10 @@ impl Settler {
                             judged.steps.push(Step::Charge(judged.charged.len()));
                             judged.charged.push(Charged { seq, record: request, chain, quota, repriced, finished_at });
                         }
-                        Verdict::Quarantine(reason) => judged.quarantined.push(set_aside(seq, request, reason)),
+                        Verdict::Quarantine(reason) => {
+                            judged.reasons.push(reason);
+                            judged.quarantined.push(set_aside(seq, request, reason));
+                        }
                     }
                 }
                 Incoming::Unreadable { reason, body } => judged.quarantined.push(Quarantined {
@@ -196,7 +313,7 @@ impl Settler {
         life: &Life,
         taken: &Taken<'_>,
         judged: &Judged<'_>,
-        now: UnixMillis,
+        (series, now): (&'static str, UnixMillis),
     ) -> Result<Moved, DbErr> {
         let mut named: BTreeSet<LeaseId> = judged.named_leases().collect();
         if taken.ends {
@@ -212,12 +329,13 @@ impl Settler {
         let ending: Vec<LeaseId> =
             leases.values().filter(|lease| taken.ends && lease.life == *life).map(|lease| lease.id).collect();
         let mut tally = Tally::new(life.node.clone(), leases);
+        let lineage = self.lineage();
         for step in &judged.steps {
             match step {
                 Step::Close(lease) => tally.close(*lease),
                 Step::Charge(place) => {
                     let Some(charged) = judged.charged.get(*place) else { continue };
-                    let are_ours = *charged.record.config_lineage == *self.lineage;
+                    let are_ours = charged.record.config_lineage == lineage;
                     for (account, due) in charged.dues() {
                         tally.charge(account, due, &charged.record.charges, are_ours);
                     }
@@ -227,8 +345,17 @@ impl Settler {
         for lease in ending {
             tally.close(lease);
         }
-        write_sums(tx, life, taken.first_seq, tally.finish(), &locked, now).await
+        let named = format!("{series}/{}/{}/{}", life.node, life.epoch, taken.first_seq);
+        write_sums(tx, &named, tally.finish(), &locked, now).await
     }
+}
+
+/// When it happens, when the records came in, and what its charges are called.
+#[derive(Clone, Copy)]
+struct Occasion {
+    now: UnixMillis,
+    received_at: UnixMillis,
+    series: &'static str,
 }
 
 struct Moved {
@@ -238,10 +365,10 @@ struct Moved {
     statements: u64,
 }
 
+/// `named` names the settlement for ever.
 async fn write_sums(
     tx: &Tx,
-    life: &Life,
-    first_seq: i64,
+    named: &str,
     sums: Sums,
     locked: &BTreeMap<AccountId, LockedAccount>,
     now: UnixMillis,
@@ -253,7 +380,7 @@ async fn write_sums(
             user_id: before.user_id,
             amount: *amount,
             total_after: before.total().saturating_sub(*amount),
-            reference: format!("usage/{}/{}/{first_seq}-{account}", life.node, life.epoch),
+            reference: format!("{named}-{account}"),
         })
     };
     let charges: Vec<ChargeRow> = sums.charged.iter().filter_map(charge).collect();
@@ -276,6 +403,25 @@ async fn write_sums(
     }
     let closed = u64::try_from(sums.closed.len()).unwrap_or_default();
     Ok(Moved { late: sums.late, closed, richer: sums.richer, statements })
+}
+
+/// What to settle instead of a report the database refuses: its second half and before it its first (they are taken from the end), or
+/// its only record set aside.
+fn without_fault(mut batch: Batch, error: &DbErr) -> Result<Vec<Batch>, DbErr> {
+    let middle = batch.records.len() / 2;
+    if middle > 0 {
+        let records = batch.records.split_off(middle);
+        let first_seq = batch.first_seq.saturating_add(i64::try_from(middle).unwrap_or(i64::MAX));
+        let second = Batch { first_seq, records, ..batch.clone() };
+        batch.epoch_ended = false;
+        return Ok(vec![second, batch]);
+    }
+    let refused = || DbErr::Custom(format!("a settlement without records is refused: {error}"));
+    let Some(Incoming::Record(record)) = batch.records.pop() else { return Err(refused()) };
+    warn!(seq = batch.first_seq, %error, "the database refuses record {}, it is set aside", batch.first_seq);
+    let body = STANDARD.encode(sluice_rpc::usage::encode(&record));
+    batch.records.push(Incoming::Unreadable { reason: REFUSED.to_owned(), body });
+    Ok(vec![batch])
 }
 
 fn set_aside(seq: i64, request: &RequestRecord, reason: &str) -> Quarantined {
@@ -320,6 +466,8 @@ struct Judged<'a> {
     steps: Vec<Step>,
     charged: Vec<Charged<'a>>,
     quarantined: Vec<Quarantined>,
+    /// Why requests were set aside.
+    reasons: Vec<&'static str>,
     counts: Counts,
 }
 

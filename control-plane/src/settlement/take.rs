@@ -56,7 +56,8 @@ pub fn take(cursor: Cursor, batches: &[Batch]) -> Taken<'_> {
             }
         }
         let end = batch.first_seq.saturating_add(i64::try_from(batch.records.len()).unwrap_or(i64::MAX));
-        taken.ends |= batch.epoch_ended && end == taken.next_seq && !cursor.ended;
+        // a relay whose disk lost its last records ends before what was settled of it
+        taken.ends |= batch.epoch_ended && end <= taken.next_seq && !cursor.ended;
     }
     taken
 }
@@ -70,7 +71,7 @@ impl<'a> Taken<'a> {
     #[must_use]
     pub fn into_settled(self, cursor: Cursor, counts: Counts, richer: Vec<AccountId>) -> Settled {
         let counts = Counts { duplicates: self.duplicates, ..counts };
-        Settled { next_seq: cursor.next_seq, has_gap: self.has_gap, counts, richer }
+        Settled { next_seq: cursor.next_seq, has_gap: self.has_gap, has_ended: cursor.ended, counts, richer }
     }
 }
 

@@ -123,7 +123,7 @@ pub enum StartError {
     },
     /// The generated secret is gone.
     #[error(
-        "SLUICE_DATA_DIR: the secret file {} is missing, but the database was sealed with it; restore the file, or set CRYPTO_SECRET to its text",
+        "SLUICE_DATA_DIR: the secret file {} is missing and CRYPTO_SECRET is not set, but the database was sealed with one of them; restore the file, or set CRYPTO_SECRET as it was",
         path.display()
     )]
     SecretMissing {
@@ -212,6 +212,7 @@ impl ControlPlane {
             passwords: Passwords::new().map_err(|error| broken(&error))?,
             metrics: Metrics::declare(&host.registry),
             drain: host.tasks.drain(),
+            relay_address: settings.relay_address.as_str().into(),
             started_at: host.clock.wall(),
         };
         let feed = Feed::start(&app).await?;

@@ -11,8 +11,8 @@ use super::{Token, TokenFields, TokenFilter, TokenWithCap, TokenWithKey};
 use crate::app::App;
 use crate::http::words::StatusName;
 use crate::http::{
-    Answer, ApiError, Asking, Between, Count, Currency, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query, Refused,
-    Shown, SortKey, Written, twin,
+    Answer, ApiError, Asking, Between, Count, Currency, Done, Json, LimitBody, Listing, Moment, Page, Paging, Patch, Path, Query,
+    Refused, Shown, SortKey, Written, twin,
 };
 use crate::users::UserRef;
 
@@ -84,6 +84,8 @@ struct View {
     models: Option<Vec<String>>,
     /// Addresses and blocks it may be used from; empty: anywhere.
     ip_allow: Vec<String>,
+    /// How much may be used with it; empty: any amount. Its owner's limits hold as well.
+    limits: Vec<LimitBody>,
     created_at: Moment,
     updated_at: Moment,
     /// When it was last used; `null`: never.
@@ -125,6 +127,7 @@ impl View {
             expires_at: token.expires_at.map(Moment),
             models: token.models.map(|models| models.iter().map(ToString::to_string).collect()),
             ip_allow: token.ip_allow,
+            limits: LimitBody::list(&token.limits),
             created_at: Moment(token.created_at),
             updated_at: Moment(token.updated_at),
             last_used_at: token.last_used_at.map(Moment),
@@ -180,6 +183,8 @@ struct NewBody {
     ip_allow: Option<Vec<String>>,
     /// The group it is used in. Left out: its owner's.
     group: Option<String>,
+    /// How much may be used with it. Left out: any amount.
+    limits: Option<Vec<LimitBody>>,
 }
 
 /// What is to change of a token. Fields that are left out stay.
@@ -215,6 +220,8 @@ struct PatchBody {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     group: Patch<String>,
+    /// Takes the place of all there are.
+    limits: Option<Vec<LimitBody>>,
 }
 
 /// Parameters of the list.
@@ -308,7 +315,7 @@ async fn create(
     fn set<T>(given: Option<T>) -> Patch<T> {
         given.map_or(Patch::Keep, Patch::Set)
     }
-    let NewBody { name, user_id, status, quota, request_limit, expires_at, models, ip_allow, group } = body;
+    let NewBody { name, user_id, status, quota, request_limit, expires_at, models, ip_allow, group, limits } = body;
     let fields = TokenFields {
         name: Some(name),
         status,
@@ -318,6 +325,7 @@ async fn create(
         models: set(models),
         ip_allow: set(ip_allow),
         group: set(group),
+        limits,
     };
     let made = super::create(&app, &asking, user_id.map(sluice_domain::UserId::new), fields).await?;
     let location = format!("/api/tokens/{}", made.object.token.id);
@@ -360,9 +368,9 @@ async fn patch(
     Query(shown): Query<Shown>,
     Json(body): Json<PatchBody>,
 ) -> Result<Answer<View>, ApiError> {
-    let PatchBody { name, status, quota, request_limit, expires_at, models, ip_allow, group } = body;
+    let PatchBody { name, status, quota, request_limit, expires_at, models, ip_allow, group, limits } = body;
     let expires_at = expires_at.try_map(|moment| Ok::<_, ApiError>(moment.0))?;
-    let fields = TokenFields { name, status, quota, request_limit, expires_at, models, ip_allow, group };
+    let fields = TokenFields { name, status, quota, request_limit, expires_at, models, ip_allow, group, limits };
     let changed = super::patch(&app, &asking, TokenId::new(id), fields).await?;
     let (rev, seq) = (changed.object.rev, changed.config_seq);
     let token = super::with_cap(app.db.read(), changed.object).await?;

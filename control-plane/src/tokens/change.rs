@@ -1,7 +1,7 @@
 //! Operations that change tokens.
 
 use secrecy::SecretString;
-use sluice_domain::{AccountId, GroupName, Quota, Status, TokenId, UnixMillis, UserId};
+use sluice_domain::{AccountId, GroupName, Limits, Quota, Status, TokenId, UnixMillis, UserId};
 use sluice_sealed::random;
 
 use super::rules::{Checked, check, check_lists};
@@ -204,6 +204,7 @@ fn blank(user_id: UserId, key: &Key, now: UnixMillis) -> Token {
         expires_at: None,
         models: None,
         ip_allow: Vec::new(),
+        limits: Limits::default(),
         rev: 1,
         created_at: now,
         updated_at: now,

@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use sea_orm::ConnectionTrait;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use sluice_domain::{AccountId, GroupName, ModelName, Status, TokenId, UnixMillis, UserId};
+use sluice_domain::{AccountId, GroupName, Limits, ModelName, Status, TokenId, UnixMillis, UserId};
 
 use crate::app::App;
 use crate::auth::{Actor, Scope};
-use crate::http::{ApiError, Asking, Between, Listing, Page, Patch};
+use crate::http::{ApiError, Asking, Between, LimitBody, Listing, Page, Patch};
 use crate::wallet::{self, Standing};
 
 pub use api::routes;
@@ -56,6 +56,9 @@ pub struct Token {
     pub models: Option<Vec<ModelName>>,
     /// Addresses and blocks it may be used from; empty: anywhere.
     pub ip_allow: Vec<String>,
+    /// How much may be used with it.
+    #[serde(default)]
+    pub limits: Limits,
     /// Grows with every change.
     pub rev: i64,
     /// When it was made.
@@ -105,6 +108,8 @@ pub struct TokenFields {
     pub ip_allow: Patch<Vec<String>>,
     /// The group it is used in; `Clear`: its owner's.
     pub group: Patch<String>,
+    /// How much may be used with it.
+    pub limits: Option<Vec<LimitBody>>,
 }
 
 /// Which tokens are asked for.

@@ -1,11 +1,11 @@
 //! Pure decisions about tokens: which fields fit.
 
 use ipnet::IpNet;
-use sluice_domain::{GroupName, ModelName, Quota, Status, UnixMillis};
+use sluice_domain::{GroupName, Limits, ModelName, Quota, Status, UnixMillis};
 use std::net::IpAddr;
 
 use super::{Token, TokenFields};
-use crate::http::{ApiError, Patch, Rules};
+use crate::http::{ApiError, LimitBody, Patch, Rules};
 
 /// The most models or addresses a token lists.
 const MOST_LISTED: usize = 500;
@@ -25,6 +25,7 @@ pub(super) struct Checked {
     pub(super) models: Patch<Vec<ModelName>>,
     pub(super) ip_allow: Patch<Vec<String>>,
     pub(super) group: Patch<GroupName>,
+    pub(super) limits: Option<Limits>,
 }
 
 impl Checked {
@@ -38,6 +39,9 @@ impl Checked {
         token.models = self.models.clone().apply(token.models.take());
         token.ip_allow = self.ip_allow.clone().apply(Some(std::mem::take(&mut token.ip_allow))).unwrap_or_default();
         token.group = self.group.clone().apply(token.group.take());
+        if let Some(limits) = &self.limits {
+            token.limits.clone_from(limits);
+        }
         token.capped = is_limited(&self.quota, token.capped);
         token.uses_limited = is_limited(&self.request_limit, token.uses_limited);
     }
@@ -97,9 +101,10 @@ pub(super) fn check(fields: TokenFields, now: UnixMillis) -> Result<Checked, Api
         Patch::Keep => Patch::Keep,
         Patch::Clear => Patch::Clear,
     };
+    let limits = LimitBody::read(&mut rules, fields.limits.as_deref());
     rules.done()?;
     let TokenFields { name, status, expires_at, .. } = fields;
-    Ok(Checked { name, status, quota, request_limit, expires_at, models, ip_allow, group })
+    Ok(Checked { name, status, quota, request_limit, expires_at, models, ip_allow, group, limits })
 }
 
 fn listed<T, E: std::fmt::Display>(
@@ -130,6 +135,7 @@ fn block(text: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::CountedName;
 
     const NOW: UnixMillis = UnixMillis(1_000);
 
@@ -149,10 +155,22 @@ mod tests {
             models: texts(&["gpt-4o", "a,b"]),
             ip_allow: texts(&["10.0.0.0/8", "10.0.0.0/33", "host"]),
             group: Patch::Set("a\nb".to_owned()),
+            limits: Some(vec![LimitBody { of: CountedName::Requests, count: 0, window_secs: Some(60), shadow: false }]),
         };
         assert_eq!(
             refused(fields),
-            ["name", "status", "quota", "request_limit", "expires_at", "models[1]", "ip_allow[1]", "ip_allow[2]", "group"]
+            [
+                "name",
+                "status",
+                "quota",
+                "request_limit",
+                "expires_at",
+                "models[1]",
+                "ip_allow[1]",
+                "ip_allow[2]",
+                "group",
+                "limits[0]"
+            ]
         );
         assert_eq!(refused(TokenFields { quota: Patch::Set(i64::MAX), ..TokenFields::default() }), ["quota"]);
         let many = TokenFields { models: Patch::Set(vec!["m".to_owned(); 501]), ..TokenFields::default() };

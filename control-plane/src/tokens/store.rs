@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 use sluice_domain::{AccountId, GroupName, ModelName, Status, TokenId, UnixMillis, UserId};
 
 use super::{Key, Token, TokenFilter};
-use crate::db::{Tx, contains, insert_for_id};
+use crate::db::{Tx, contains, insert_for_id, limits_text, read_limits};
 use crate::http::{ApiError, Code, Listing, Page, unique_violation};
 
 /// A token by id, unless deleted.
@@ -89,6 +89,7 @@ pub(super) async fn insert(tx: &Tx, token: &Token, key: &Key, sealed_key: &str) 
             "models_limited",
             "models",
             "ip_allow",
+            "limits",
             "rev",
             "created_at",
             "updated_at",
@@ -111,6 +112,7 @@ pub(super) async fn insert(tx: &Tx, token: &Token, key: &Key, sealed_key: &str) 
         token.models.is_some().into(),
         models_text(token)?.into(),
         ip_text(token)?.into(),
+        limits_text(&token.limits)?.into(),
         token.rev.into(),
         token.created_at.0.into(),
         token.updated_at.0.into(),
@@ -137,6 +139,7 @@ pub(super) async fn update(tx: &Tx, token: &Token) -> Result<(), ApiError> {
         .value("models_limited", token.models.is_some())
         .value("models", models_text(token)?)
         .value("ip_allow", ip_text(token)?)
+        .value("limits", limits_text(&token.limits)?)
         .value("rev", token.rev)
         .value("updated_at", token.updated_at.0)
         .and_where(Expr::col("id").eq(token.id.get()))
@@ -217,6 +220,7 @@ fn select() -> SelectStatement {
             "models_limited",
             "models",
             "ip_allow",
+            "limits",
             "rev",
             "created_at",
             "updated_at",
@@ -250,6 +254,7 @@ fn read(row: &QueryResult) -> Result<Token, DbErr> {
         expires_at: moment("expires_at")?,
         models: is_limited.then_some(models),
         ip_allow: serde_json::from_str(&ip_allow).map_err(|_| broken("list of addresses"))?,
+        limits: read_limits(row)?,
         rev: row.try_get("", "rev")?,
         created_at: UnixMillis(row.try_get("", "created_at")?),
         updated_at: UnixMillis(row.try_get("", "updated_at")?),

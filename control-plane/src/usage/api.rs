@@ -171,6 +171,9 @@ struct ExplainedView {
     request: View,
     /// How the price came about; `null` when its rates are not kept any more.
     formula: Option<FormulaView>,
+    /// The output limit that was sent upstream for each answer, in tokens, because the balance covered no more; `null`: the caller's own
+    /// was, or it is not kept any more.
+    output_limit: Option<u32>,
     /// What was tried, in order. Only for administrators, and for some days.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
@@ -347,7 +350,9 @@ async fn get(
     Query(shown): Query<Shown>,
 ) -> Result<Answer<ExplainedView>, ApiError> {
     let ExplainedRequest { request, formula, explanation } = super::get(&app, &asking, &request_id).await?;
-    let attempt_log = explanation.map(|explanation| explanation.attempts.into_iter().map(AttemptView::from).collect());
-    let request = View::of(request, asking.actor.is_admin(), shown.currency);
-    Ok(Answer::ok(ExplainedView { request, formula: formula.map(FormulaView::from), attempt_log }))
+    let is_admin = asking.actor.is_admin();
+    let output_limit = explanation.as_ref().and_then(|explanation| explanation.output_limit);
+    let attempt_log = explanation.filter(|_| is_admin).map(|kept| kept.attempts.into_iter().map(AttemptView::from).collect());
+    let request = View::of(request, is_admin, shown.currency);
+    Ok(Answer::ok(ExplainedView { request, formula: formula.map(FormulaView::from), output_limit, attempt_log }))
 }

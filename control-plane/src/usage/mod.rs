@@ -66,7 +66,7 @@ pub struct ExplainedRequest {
     pub request: LoggedRequest,
     /// How its price came about; `None` when its rates are not kept any more.
     pub formula: Option<Formula>,
-    /// What was tried; `None` when it is not kept any more, or is not for the caller.
+    /// What was tried; `None` when it is not kept any more. The attempts are for administrators only.
     pub explanation: Option<Explanation>,
 }
 
@@ -116,7 +116,10 @@ pub async fn get(app: &App, asking: &Asking, request_id: &str) -> Result<Explain
     // What failed has no price to tell.
     let has_failed = request.row.outcome == Outcome::Failed.as_str();
     let formula = if has_failed { None } else { explain::formula(&app.db, &app.rates, priced).await? };
-    let explanation = if asking.actor.is_admin() { store::explanation(app.db.read(), request_id).await? } else { None };
+    let mut explanation = store::explanation(app.db.read(), request_id).await?;
+    if let Some(kept) = explanation.as_mut().filter(|_| !asking.actor.is_admin()) {
+        kept.attempts.clear();
+    }
     Ok(ExplainedRequest { request, formula, explanation })
 }
 

@@ -13,8 +13,8 @@ use crate::app::App;
 use crate::auth::Actor;
 use crate::http::words::{RoleName, StatusName};
 use crate::http::{
-    Answer, ApiError, Asking, Between, Count, Currency, Done, Json, Listing, Moment, Page, Paging, Patch, Path, Query, Refused,
-    Shown, SortKey, Written, twin,
+    Answer, ApiError, Asking, Between, Count, Currency, Done, Json, LimitBody, Listing, Moment, Page, Paging, Patch, Path, Query,
+    Refused, Shown, SortKey, Written, twin,
 };
 
 const SORTS: [SortKey; 3] =
@@ -65,6 +65,8 @@ pub struct UserView {
     #[schema(value_type = StatusName)]
     status: Status,
     group: String,
+    /// How much may be used with all their tokens together; empty: any amount.
+    limits: Vec<LimitBody>,
     /// What they can spend, in quota units. Below zero: debt.
     quota_available: i64,
     /// In the hands of relays for running and coming requests.
@@ -102,7 +104,7 @@ impl UserView {
     #[must_use]
     pub fn of(person: Person, currency: Option<Currency>) -> Self {
         let Person { user, wallet } = person;
-        let User { id, username, display_name, email, role, status, group, rev: _, created_at, updated_at } = user;
+        let User { id, username, display_name, email, role, status, group, limits, rev: _, created_at, updated_at } = user;
         let [available, held, in_doubt, used] = [wallet.balance, wallet.leased, wallet.in_doubt, wallet.spent].map(Quota::get);
         Self {
             id: id.get(),
@@ -112,6 +114,7 @@ impl UserView {
             role,
             status,
             group: group.to_string(),
+            limits: LimitBody::list(&limits),
             quota_available: available,
             quota_held: held,
             quota_in_doubt: in_doubt,
@@ -146,6 +149,8 @@ struct NewBody {
     role: Option<Role>,
     /// Left out: `default`.
     group: Option<String>,
+    /// How much may be used with all their tokens together. Left out: any amount.
+    limits: Option<Vec<LimitBody>>,
 }
 
 /// What is to change of a user. Fields that are left out stay.
@@ -168,6 +173,8 @@ struct PatchBody {
     status: Option<Status>,
     /// Administrators only.
     group: Option<String>,
+    /// Administrators only. Takes the place of all there are.
+    limits: Option<Vec<LimitBody>>,
     /// A new password. Ends every session of the user.
     #[schema(value_type = Option<String>, format = Password)]
     password: Option<SecretString>,
@@ -247,8 +254,8 @@ async fn create(
     Query(shown): Query<Shown>,
     Json(body): Json<NewBody>,
 ) -> Result<Answer<UserView>, ApiError> {
-    let NewBody { username, display_name, email, password, role, group } = body;
-    let new = NewUser { username, display_name, email, password, role: role.unwrap_or(Role::User), group };
+    let NewBody { username, display_name, email, password, role, group, limits } = body;
+    let new = NewUser { username, display_name, email, password, role: role.unwrap_or(Role::User), group, limits };
     let made = super::create(&app, &asking, new).await?;
     let location = format!("/api/users/{}", made.object.id);
     let (rev, seq) = (made.object.rev, made.config_seq);
@@ -290,8 +297,8 @@ async fn patch(
     Query(shown): Query<Shown>,
     Json(body): Json<PatchBody>,
 ) -> Result<Answer<UserView>, ApiError> {
-    let PatchBody { username, display_name, email, role, status, group, password, current_password } = body;
-    let patch = UserPatch { username, display_name, email, role, status, group, password, current_password };
+    let PatchBody { username, display_name, email, role, status, group, limits, password, current_password } = body;
+    let patch = UserPatch { username, display_name, email, role, status, group, limits, password, current_password };
     let changed = super::patch(&app, &asking, id.for_actor(&asking.actor), patch).await?;
     let (rev, seq) = (changed.object.rev, changed.config_seq);
     Ok(Answer::ok(written(&app, changed, shown).await?).at_rev(rev).at_seq(seq))

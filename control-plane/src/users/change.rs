@@ -10,7 +10,7 @@ use crate::audit;
 use crate::auth::{Scope, check_password, end_sessions, management};
 use crate::db::Tx;
 use crate::http::idempotency::{remember, replay};
-use crate::http::{ApiError, Asking, Code, Patch, Rules, Written};
+use crate::http::{ApiError, Asking, Code, LimitBody, Patch, Rules, Written};
 use crate::publish::log::{self, Changed, MAX_CHANGES};
 use crate::wallet::{self, Entry, EntryKind};
 use crate::{groups, settings, tokens};
@@ -56,11 +56,12 @@ fn check_new(new: NewUser) -> Result<(NewAccount, Option<secrecy::SecretString>)
     rules.line("display_name", &display_name, 0, 64);
     let email = new.email.map(|email| read_email(&mut rules, &email));
     let group = new.group.map(|group| rules.read("group", "name", GroupName::parse(&group)));
+    let limits = LimitBody::read(&mut rules, new.limits.as_deref()).unwrap_or_default();
     if let Some(password) = &new.password {
         rules.read("password", "password", check_password(password, &new.username, new.role));
     }
     rules.done()?;
-    let account = NewAccount { display_name, email, group: group.flatten(), ..NewAccount::new(&new.username, new.role) };
+    let account = NewAccount { display_name, email, group: group.flatten(), limits, ..NewAccount::new(&new.username, new.role) };
     Ok((account, new.password))
 }
 
@@ -109,7 +110,8 @@ pub async fn patch(app: &App, asking: &Asking, id: UserId, patch: UserPatch) -> 
     let after = User { rev: before.rev + 1, updated_at: asking.now, ..after };
     let detail = serde_json::json!({"before": &before, "after": &after, "password_changed": digest.is_some()});
     audit::write(&tx, asking, "users.patch", &target(id), &detail).await?;
-    let is_for_relays = (after.status, after.role, &after.group) != (before.status, before.role, &before.group);
+    let known = |user: &User| (user.status, user.role, user.group.clone(), user.limits.clone());
+    let is_for_relays = known(&after) != known(&before);
     let config_seq = if is_for_relays { Some(log::record(&tx, asking.now, &[Changed::User(id)]).await?) } else { None };
     tx.commit().await?;
     app.poke.look();
@@ -139,12 +141,13 @@ fn authorise(asking: &Asking, before: &User, patch: &UserPatch) -> Result<(), Ap
     if is_root && (patch.role.is_some_and(|role| role != Role::Root) || patch.status.is_some_and(|status| !status.is_enabled())) {
         return Err(ApiError::new(Code::Protected, "root cannot be demoted or disabled"));
     }
-    let is_for_admins = patch.status.is_some() || patch.group.is_some() || patch.username.is_some();
+    let is_ruling = patch.status.is_some() || patch.group.is_some() || patch.limits.is_some();
+    let is_for_admins = is_ruling || patch.username.is_some();
     if is_for_admins {
         asking.actor.need(Role::Admin, Scope::Write)?;
     }
-    if is_for_admins && is_self && asking.actor.role != Role::Root && (patch.status.is_some() || patch.group.is_some()) {
-        return Err(ApiError::new(Code::Protected, "nobody changes their own status or group"));
+    if is_ruling && is_self && asking.actor.role != Role::Root {
+        return Err(ApiError::new(Code::Protected, "nobody changes their own status, group or limits"));
     }
     Ok(())
 }
@@ -190,6 +193,9 @@ fn patched(before: &User, patch: UserPatch) -> Result<User, ApiError> {
     };
     if let Some(group) = patch.group {
         after.group = rules.read("group", "name", GroupName::parse(&group)).unwrap_or(after.group);
+    }
+    if let Some(limits) = LimitBody::read(&mut rules, patch.limits.as_deref()) {
+        after.limits = limits;
     }
     if let Some(status) = patch.status {
         if status == Status::AutoDisabled {

@@ -8,12 +8,12 @@ mod store;
 use sea_orm::{ConnectionTrait, DbErr};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use sluice_domain::{GroupName, Quota, Role, Status, UnixMillis, UserId};
+use sluice_domain::{GroupName, Limits, Quota, Role, Status, UnixMillis, UserId};
 
 use crate::app::App;
 use crate::auth::{Actor, Scope};
 use crate::db::Tx;
-use crate::http::{ApiError, Asking, Between, Listing, Page};
+use crate::http::{ApiError, Asking, Between, LimitBody, Listing, Page};
 use crate::wallet::{self, AccountKind, Entry, EntryKind, Standing};
 
 pub use api::{UserRef, UserView, routes};
@@ -39,6 +39,9 @@ pub struct User {
     pub status: Status,
     /// Their group.
     pub group: GroupName,
+    /// How much may be used with all their tokens together.
+    #[serde(default)]
+    pub limits: Limits,
     /// Grows with every change.
     pub rev: i64,
     /// When they were made.
@@ -86,6 +89,8 @@ pub struct NewAccount {
     pub role: Role,
     /// Their group; it exists.
     pub group: Option<GroupName>,
+    /// How much may be used with all their tokens together.
+    pub limits: Limits,
     /// The digest of their password.
     pub password_hash: Option<String>,
 }
@@ -95,7 +100,8 @@ impl NewAccount {
     #[must_use]
     pub fn new(username: &str, role: Role) -> Self {
         let username = username.to_owned();
-        Self { display_name: username.clone(), username, email: None, role, group: None, password_hash: None }
+        let limits = Limits::default();
+        Self { display_name: username.clone(), username, email: None, role, group: None, limits, password_hash: None }
     }
 }
 
@@ -114,6 +120,8 @@ pub struct NewUser {
     pub role: Role,
     /// Their group; `None`: the default one.
     pub group: Option<String>,
+    /// How much may be used with all their tokens together.
+    pub limits: Option<Vec<LimitBody>>,
 }
 
 /// What is to change of a person.
@@ -131,6 +139,8 @@ pub struct UserPatch {
     pub status: Option<Status>,
     /// Their group.
     pub group: Option<String>,
+    /// How much may be used with all their tokens together.
+    pub limits: Option<Vec<LimitBody>>,
     /// A new password.
     pub password: Option<SecretString>,
     /// The password so far, when they change their own.

@@ -8,7 +8,7 @@ use sluice_domain::{AccountId, GroupName, Role, Status, UnixMillis, UserId};
 
 use super::rules::username_key;
 use super::{Found, NewAccount, User, UserFilter};
-use crate::db::{Tx, contains, insert_for_id};
+use crate::db::{Tx, contains, insert_for_id, limits_text, read_limits};
 use crate::http::{ApiError, Code, Listing, Page, unique_violation};
 
 /// A person by id, unless deleted.
@@ -98,6 +98,7 @@ pub(super) async fn insert(tx: &Tx, new: NewAccount, now: UnixMillis) -> Result<
             "role",
             "status",
             "group_name",
+            "limits",
             "rev",
             "created_at",
             "updated_at",
@@ -112,14 +113,15 @@ pub(super) async fn insert(tx: &Tx, new: NewAccount, now: UnixMillis) -> Result<
         new.role.code().into(),
         Status::Enabled.code().into(),
         group.as_str().into(),
+        limits_text(&new.limits)?.into(),
         1_i64.into(),
         now.0.into(),
         now.0.into(),
     ]);
     let id = UserId::new(insert_for_id(tx, insert).await.map_err(taken)?);
-    let NewAccount { username, display_name, email, role, .. } = new;
+    let NewAccount { username, display_name, email, role, limits, .. } = new;
     let status = Status::Enabled;
-    Ok(User { id, username, display_name, email, role, status, group, rev: 1, created_at: now, updated_at: now })
+    Ok(User { id, username, display_name, email, role, status, group, limits, rev: 1, created_at: now, updated_at: now })
 }
 
 /// Writes what may change of a person and counts the revision up.
@@ -133,6 +135,7 @@ pub(super) async fn update(tx: &Tx, user: &User, now: UnixMillis) -> Result<(), 
         .value("role", user.role.code())
         .value("status", user.status.code())
         .value("group_name", user.group.as_str())
+        .value("limits", limits_text(&user.limits)?)
         .value("rev", Expr::col("rev").add(1))
         .value("updated_at", now.0)
         .and_where(Expr::col("id").eq(user.id.get()))
@@ -187,7 +190,19 @@ fn taken(error: DbErr) -> ApiError {
 
 fn select() -> SelectStatement {
     Query::select()
-        .columns(["id", "username", "display_name", "email", "role", "status", "group_name", "rev", "created_at", "updated_at"])
+        .columns([
+            "id",
+            "username",
+            "display_name",
+            "email",
+            "role",
+            "status",
+            "group_name",
+            "limits",
+            "rev",
+            "created_at",
+            "updated_at",
+        ])
         .from("users")
         .and_where(Expr::col("deleted_at").is_null())
         .to_owned()
@@ -205,6 +220,7 @@ fn read(row: &QueryResult) -> Result<User, DbErr> {
         role: Role::from_code(role).ok_or_else(|| broken("role"))?,
         status: Status::from_code(status).ok_or_else(|| broken("status"))?,
         group: GroupName::parse(&group).map_err(|_| broken("group"))?,
+        limits: read_limits(row)?,
         rev: row.try_get("", "rev")?,
         created_at: UnixMillis(row.try_get("", "created_at")?),
         updated_at: UnixMillis(row.try_get("", "updated_at")?),

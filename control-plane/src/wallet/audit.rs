@@ -1,10 +1,10 @@
-//! Whether the money adds up: asked by tests after every story, and by whoever doubts it in production.
+//! Whether the money adds up: asked by tests after every story, and by the reconciler all the time.
 
 mod store;
 
 use sluice_domain::AccountId;
 
-pub use store::imbalances;
+pub use store::{Slice, checked, imbalances, note};
 
 /// An account whose figures contradict each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,12 @@ pub struct Imbalance {
 }
 
 impl Imbalance {
-    const fn is_none(&self) -> bool {
-        self.ledger == self.total && self.leased.0 == self.leased.1 && self.in_doubt.0 == self.in_doubt.1
+    /// By how much, all differences together; 0: not at all.
+    #[must_use]
+    pub const fn amount(&self) -> u64 {
+        self.ledger
+            .abs_diff(self.total)
+            .saturating_add(self.leased.0.abs_diff(self.leased.1))
+            .saturating_add(self.in_doubt.0.abs_diff(self.in_doubt.1))
     }
 }

@@ -13,7 +13,7 @@ use crate::world::{Client, World};
 type Row = (&'static str, &'static str, &'static str, &'static str, [u16; 5]);
 
 /// `{user}`, `{token}`, `{channel}` stand for objects of somebody else; `{own}` for a management token of the caller.
-const TABLE: [Row; 55] = [
+const TABLE: [Row; 61] = [
     // anybody
     ("get_status", "GET", "/api/status", "", [200, 200, 200, 200, 200]),
     ("get_openapi", "GET", "/api/openapi.json", "", [200, 200, 200, 200, 200]),
@@ -87,6 +87,12 @@ const TABLE: [Row; 55] = [
     ("patch_price", "PATCH", "/api/prices/gpt-4o", r#"{"model_ratio":"1"}"#, [401, 403, 200, 200, 403]),
     ("delete_price", "DELETE", "/api/prices/none", "", [401, 403, 404, 404, 403]),
     ("list_relays", "GET", "/api/relays", "", [401, 403, 200, 200, 403]),
+    ("get_reconciliation", "GET", "/api/reconciliation", "", [401, 403, 200, 200, 403]),
+    ("list_doubted_leases", "GET", "/api/doubted-leases", "", [401, 403, 200, 200, 403]),
+    ("release_lease", "POST", "/api/doubted-leases/999/release", "{}", [401, 403, 404, 404, 403]),
+    ("list_quarantine", "GET", "/api/quarantine", "", [401, 403, 200, 200, 403]),
+    ("retry_quarantined", "POST", "/api/quarantine/999/retry", "{}", [401, 403, 404, 404, 403]),
+    ("discard_quarantined", "POST", "/api/quarantine/999/discard", "{}", [401, 403, 404, 404, 403]),
     ("list_settings", "GET", "/api/settings", "", [401, 403, 200, 200, 403]),
     ("get_setting", "GET", "/api/settings/retry_times", "", [401, 403, 200, 200, 403]),
     ("list_audit", "GET", "/api/audit", "", [401, 403, 200, 200, 403]),
@@ -114,7 +120,9 @@ async fn every_route_lets_in_whom_the_table_says() {
 
     for (name, method, path, body, expected) in TABLE.into_iter().chain(ENDINGS) {
         let scopes: &[&str] = match (name, method) {
-            ("create_adjustment", _) => &["read", "write", "settings"],
+            ("create_adjustment" | "release_lease" | "retry_quarantined" | "discard_quarantined", _) => {
+                &["read", "write", "settings"]
+            }
             ("patch_setting", _) => &["read", "write", "money"],
             // what gives somebody a way in, or a higher role, needs every scope
             ("create_user" | "patch_user", _) if body.contains("password") || body.contains("role") => {

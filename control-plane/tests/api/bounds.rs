@@ -77,6 +77,22 @@ async fn a_page_that_is_refused_says_why() {
 }
 
 #[tokio::test]
+async fn a_program_that_asks_the_control_plane_for_a_model_is_told_so_in_json() {
+    let world = World::fresh().await;
+    let someone = world.anonymous();
+    for (reply, status, code) in [
+        (someone.get("/v1/models").await, 404, "not_a_relay"),
+        (someone.post("/v1/chat/completions", json!({})).await, 404, "not_a_relay"),
+        (someone.get("/v1/dashboard/billing/usage").await, 501, "not_served"),
+        (someone.get("/dashboard/billing/subscription").await, 501, "not_served"),
+    ] {
+        assert_eq!((reply.status, &reply.body["error"]["code"]), (status, &json!(code)), "{}", reply.text);
+        assert_eq!(reply.headers["content-type"], "application/json");
+    }
+    assert_eq!(someone.get("/dashboard").await.status, 200, "a page of the console");
+}
+
+#[tokio::test]
 async fn every_error_has_one_shape_and_quotes_the_request() {
     let world = World::fresh().await;
     let someone = world.anonymous().from("127.0.0.1").with("x-request-id", "mine-1");

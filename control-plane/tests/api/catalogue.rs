@@ -236,6 +236,25 @@ async fn a_price_lives_and_dies_and_has_a_history_on_every_engine() {
 }
 
 #[tokio::test]
+async fn a_price_says_how_output_is_held_for_and_relays_are_told() {
+    let (world, root) = World::set_up().await;
+    let path = "/api/prices/gpt-4o";
+    let before = world.head().await;
+    let changed = root.patch(path, json!({"max_output_tokens": 16_384, "hold_policy": "windowed"})).await;
+    assert_eq!((&changed.body["max_output_tokens"], &changed.body["hold_policy"]), (&json!(16_384), &json!("windowed")));
+    assert_eq!(changed.body["model_ratio"], "1.25", "and the price stays");
+    assert_eq!(world.head().await, before + 1);
+    for (body, field) in
+        [(json!({"max_output_tokens": 0}), "max_output_tokens"), (json!({"max_output_tokens": 10_000_001}), "max_output_tokens")]
+    {
+        assert_eq!(root.patch(path, body).await.fields()[0].0, field);
+    }
+    assert_eq!(root.patch(path, json!({"hold_policy": "fixed"})).await.status, 422);
+    let cleared = root.patch(path, json!({"max_output_tokens": null, "hold_policy": null})).await;
+    assert_eq!((&cleared.body["max_output_tokens"], &cleared.body["hold_policy"]), (&json!(null), &json!(null)));
+}
+
+#[tokio::test]
 async fn models_are_told_to_whom_they_serve_with_their_price() {
     let (world, root) = World::set_up().await;
     let (_, ana) = world.member(&root, "ana", "user").await;

@@ -15,14 +15,14 @@ use sluice_testkit::database::engines;
 
 use crate::world::{START, World, no_limits};
 
-async fn lineage(world: &World) -> Arc<str> {
+pub(crate) async fn lineage(world: &World) -> Arc<str> {
     let select = Query::select().column("lineage").from("config_head").to_owned();
     let row = world.app.db.read().query_one(&select).await.unwrap().unwrap();
     row.try_get::<String>("", "lineage").unwrap().into()
 }
 
 /// A request as a relay reports it: 1,000 tokens in, 500 out, after one attempt that failed.
-fn record(lineage: &Arc<str>, id: &str, seq: i64, user: i64, token: i64, channel: i64) -> RequestRecord {
+pub(crate) fn record(lineage: &Arc<str>, id: &str, seq: i64, user: i64, token: i64, channel: i64) -> RequestRecord {
     let attempt = |status, error: &str| Attempt {
         channel_id: ChannelId::new(channel),
         channel_key_id: ChannelKeyId::new(1),
@@ -57,10 +57,11 @@ fn record(lineage: &Arc<str>, id: &str, seq: i64, user: i64, token: i64, channel
         attempts: vec![attempt(503, "upstream_status"), attempt(200, "")],
         client_ip: "192.0.2.9".into(),
         upstream_request_id: "up-1".into(),
+        output_limit: None,
     }
 }
 
-async fn settle(world: &World, records: Vec<RequestRecord>) {
+pub(crate) async fn settle(world: &World, records: Vec<RequestRecord>) {
     let settler = Settler::new(world.app.db.clone(), lineage(world).await, world.app.rates.clone());
     let life = Life { node: NodeId::parse("relay-1").unwrap(), epoch: Epoch(1) };
     let registration = sluice_control_plane::nodes::Registration {
@@ -87,7 +88,8 @@ async fn a_charge_shows_its_formula_with_the_prices_of_its_time_on_every_engine(
         let seq = world.head().await;
         root.patch("/api/prices/gpt-4o", json!({"model_ratio": "9"})).await;
         let lineage = lineage(&world).await;
-        settle(&world, vec![record(&lineage, "req-1", seq, user, token, channel)]).await;
+        let clamped = RequestRecord { output_limit: Some(300), ..record(&lineage, "req-1", seq, user, token, channel) };
+        settle(&world, vec![clamped]).await;
 
         let mine = ana.get("/api/requests/req-1?currency=usd").await;
         assert_eq!(mine.status, 200, "{engine}: {}", mine.text);
@@ -95,7 +97,9 @@ async fn a_charge_shows_its_formula_with_the_prices_of_its_time_on_every_engine(
         assert_eq!(mine.body["formula"]["text"], "1.25 × 1 × (1000 + 500×4) = 3750");
         assert_eq!((&mine.body["token_name"], &mine.body["usage"]["total_output"]), (&json!("laptop"), &json!(500)));
         assert_eq!((&mine.body["operator"], &mine.body["attempt_log"]), (&json!(null), &json!(null)), "not for users");
+        assert_eq!(mine.body["output_limit"], 300, "whose request was changed on its way is told so");
         let theirs = root.get("/api/requests/req-1").await;
+        assert_eq!(theirs.body["output_limit"], 300);
         assert_eq!(theirs.body["operator"]["channel_name"], "main");
         assert_eq!((&theirs.body["attempt_log"][0]["error"], &theirs.body["attempts"]), (&json!("upstream_status"), &json!(2)));
         assert_eq!((&theirs.body["first_byte_ms"], &theirs.body["quota_usd"]), (&json!(120), &json!(null)));

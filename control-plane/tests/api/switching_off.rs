@@ -23,6 +23,7 @@ fn seen(channel: &Value, key: usize, said: Option<(u16, &str, &str)>) -> Observe
         status,
         kind: String::new(),
         code: code.to_owned(),
+        keyword: String::new(),
         message: message.to_owned(),
     });
     Observed {

@@ -148,7 +148,8 @@ async fn an_earlier_life_is_granted_nothing_and_cannot_say_how_it_is() {
         tx.commit().await.unwrap();
         let relays = nodes::list(ground.db.read()).await.unwrap();
         assert_eq!(relays.len(), 1);
-        assert_eq!((relays[0].epoch, relays[0].status, relays[0].last_seen_at), (later.epoch, said(2), START.plus_millis(1)));
+        let first = &relays[0];
+        assert_eq!((first.epoch, &first.status, first.last_seen_at), (later.epoch, &said(2), START.plus_millis(1)));
     }
 }
 

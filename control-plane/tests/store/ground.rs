@@ -7,6 +7,7 @@ use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sluice_billing::lease::Terms;
 use sluice_control_plane::db::{self, Db, Dsn, PoolSettings, Tx, first_rows};
+use sluice_control_plane::jobs::leader::Work;
 use sluice_control_plane::leases::{self, Answer, Ask, Granted, Life, Pending};
 use sluice_control_plane::nodes::{self, Registration};
 use sluice_control_plane::settlement::rates::Rates;
@@ -66,6 +67,11 @@ impl Ground {
     /// A settler that remembers nothing, as after a restart.
     pub(crate) fn restart(&mut self) {
         self.settler = Settler::new(self.db.clone(), self.lineage.clone(), Rates::new());
+    }
+
+    /// Work of jobs, by a process that is alone.
+    pub(crate) fn work(&self) -> Work {
+        Work::alone(self.db.clone())
     }
 
     /// A customer with so much in the wallet and on the token.
@@ -234,6 +240,7 @@ impl Ground {
             }],
             client_ip: "192.0.2.7".into(),
             upstream_request_id: String::new(),
+            output_limit: None,
         }
     }
 }

@@ -12,6 +12,8 @@ mod grants;
 mod ground;
 mod opening;
 mod publishing;
+mod reconciling;
+mod restoring;
 mod settling;
 mod streaming;
 mod upkeep;

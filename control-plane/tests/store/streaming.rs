@@ -6,6 +6,7 @@ use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sluice_control_plane::config::{ControlOptions, ProcessOptions, Settings};
 use sluice_control_plane::db::Tx;
+use sluice_control_plane::nodes;
 use sluice_control_plane::publish::log::{self, Changed};
 use sluice_control_plane::start::{ControlPlane, Host};
 use sluice_domain::{Clock, NodeId, Now};
@@ -14,13 +15,15 @@ use sluice_rpc::pb;
 use sluice_rpc::pb::config_client::ConfigClient;
 use sluice_rpc::pb::config_down::Message as Down;
 use sluice_rpc::pb::config_up::Message as Up;
+use sluice_rpc::pb::nodes_client::NodesClient;
 use sluice_telemetry::metrics::Registry;
 use sluice_telemetry::tasks::Tasks;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::transport::{Endpoint, Server};
+use tonic::transport::{Channel, Endpoint, Server};
+use tonic::{Code, Status};
 
 use crate::ground::START;
 use crate::publishing::add_tokens;
@@ -36,6 +39,9 @@ struct Site {
     // removed last
     _folder: TempDir,
 }
+
+/// Both ends of a config stream as a relay holds them.
+type Ends = (mpsc::Sender<pb::ConfigUp>, tonic::Streaming<pb::ConfigDown>);
 
 /// A relay's side of its config stream.
 struct Relay {
@@ -62,13 +68,47 @@ impl Site {
 
     /// A relay that says it has this.
     async fn relay(&self, have: Option<pb::Version>) -> Relay {
-        let channel = Endpoint::from_shared(self.address.clone()).unwrap().connect().await.unwrap();
-        let proof = JoinProof::new(&NodeId::parse("relay-1").unwrap(), None).unwrap();
+        let (up, down) = self.subscribe(have).await.unwrap();
+        Relay { up, down }
+    }
+
+    /// The same, of a build that acknowledges chunks.
+    async fn relay_that_acks(&self, have: Option<pb::Version>) -> Relay {
+        let hello = pb::Hello { node_id: "relay-1".into(), epoch: 1, have, acks_chunks: true, ..pb::Hello::default() };
+        let (up, down) = self.subscribe_as(hello, 0).await.unwrap();
+        Relay { up, down }
+    }
+
+    async fn relay_in_session(&self, session: i64) -> Relay {
+        let hello = pb::Hello { node_id: "relay-1".into(), epoch: 1, ..pb::Hello::default() };
+        let (up, down) = self.subscribe_as(hello, session).await.unwrap();
+        Relay { up, down }
+    }
+
+    async fn subscribe(&self, have: Option<pb::Version>) -> Result<Ends, Status> {
+        self.subscribe_as(pb::Hello { node_id: "relay-1".into(), epoch: 1, have, ..pb::Hello::default() }, 0).await
+    }
+
+    async fn subscribe_as(&self, hello: pb::Hello, session: i64) -> Result<Ends, Status> {
         let (up, receiver) = mpsc::channel(8);
-        let hello = pb::Hello { node_id: "relay-1".into(), epoch: 1, have, ..pb::Hello::default() };
         up.send(pb::ConfigUp { message: Some(Up::Hello(hello)) }).await.unwrap();
-        let opened = ConfigClient::with_interceptor(channel, proof).subscribe(ReceiverStream::new(receiver)).await;
-        Relay { up, down: opened.unwrap().into_inner() }
+        let (channel, proof) = self.connect().await;
+        let mut client = ConfigClient::with_interceptor(channel, proof.in_session(session));
+        let down = client.subscribe(ReceiverStream::new(receiver)).await?.into_inner();
+        Ok((up, down))
+    }
+
+    async fn connect(&self) -> (Channel, JoinProof) {
+        let channel = Endpoint::from_shared(self.address.clone()).unwrap().connect().await.unwrap();
+        (channel, JoinProof::new(&NodeId::parse("relay-1").unwrap(), None).unwrap())
+    }
+
+    /// Registers the relay, and answers its session.
+    async fn register(&self) -> i64 {
+        let (channel, proof) = self.connect().await;
+        let request =
+            pb::RegisterRequest { node_id: "relay-1".into(), epoch: 1, boot_id: "boot".into(), ..pb::RegisterRequest::default() };
+        NodesClient::with_interceptor(channel, proof).register(request).await.unwrap().into_inner().session
     }
 
     async fn head(&self) -> pb::Version {
@@ -176,11 +216,88 @@ async fn a_relay_that_knows_more_than_this_replica_is_not_sent_back_in_time() {
 }
 
 #[tokio::test]
-async fn a_relay_that_knows_more_than_the_database_gets_what_the_database_has() {
+async fn a_relay_that_knows_more_than_the_database_proves_that_it_went_back_and_joins_another_history() {
     let site = Site::start().await;
-    let head = site.head().await;
-    let mut relay = site.relay(Some(pb::Version { seq: head.seq + 9, ..head.clone() })).await;
-    assert_eq!(relay.hears_a_snapshot().await, head.seq);
+    let before = site.head().await;
+    let have = pb::Version { seq: before.seq + 9, ..before.clone() };
+    let mut refused = site.relay(Some(have.clone())).await;
+    let status = tokio::time::timeout(PATIENCE, refused.down.message()).await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    let after = site.head().await;
+    assert_ne!(after.lineage, before.lineage);
+    let mut relay = site.relay(Some(have)).await;
+    let Down::Snapshot(chunk) = relay.hears().await else { panic!("no snapshot") };
+    assert_eq!(chunk.version, Some(after.clone()));
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_relay_that_acknowledges_chunks_has_four_of_them_under_way_and_hears_heartbeats_meanwhile() {
+    let site = Site::start().await;
+    site.change(&"x".repeat(7 << 18), async |_, _| {}).await;
+    // until the replica has seen it
+    while site.relay(None).await.hears_a_snapshot().await < site.head().await.seq {}
+    let mut relay = site.relay_that_acks(None).await;
+    for _ in 0..4 {
+        assert!(matches!(relay.hears().await, Down::Snapshot(_)));
+    }
+    for _ in 0..2 {
+        let next = tokio::time::timeout(PATIENCE, relay.down.message()).await.unwrap().unwrap().unwrap();
+        assert!(matches!(next.message, Some(Down::Heartbeat(_))), "no fifth chunk before one is acknowledged");
+    }
+    let chunk = pb::ConfigUp { message: Some(Up::Chunk(pb::ChunkReceived { chunk: 0 })) };
+    relay.up.send(chunk).await.unwrap();
+    let Down::Snapshot(fifth) = relay.hears().await else { panic!("no chunk") };
+    assert_eq!(fifth.chunk, 4);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn a_relay_that_registers_anew_ends_the_streams_of_its_earlier_session() {
+    let site = Site::start().await;
+    let first = site.register().await;
+    let mut stream = site.relay_in_session(first).await;
+    stream.hears_a_snapshot().await;
+    let second = site.register().await;
+    assert!(second > first);
+    let ends = async {
+        loop {
+            if let Err(ended) = stream.down.message().await {
+                break ended;
+            }
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, ends).await.expect("the stream of the earlier session goes on");
+    assert_eq!(ended.code(), Code::FailedPrecondition);
+    let late = site.subscribe_as(pb::Hello { node_id: "relay-1".into(), epoch: 1, ..pb::Hello::default() }, first).await;
+    assert_eq!(late.unwrap_err().code(), Code::FailedPrecondition, "a call of the earlier session comes too late");
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_relay_cannot_use_is_shown_with_its_reason() {
+    let site = Site::start().await;
+    let session = site.register().await;
+    let mut relay = site.relay_in_session(session).await;
+    relay.hears_a_snapshot().await;
+    let rejected = pb::Rejected { kind: pb::Kind::Price.into(), key: "gpt-4o".into(), reason: "ratio: must be a number".into() };
+    for message in [
+        Up::Ack(pb::Ack { rejected: vec![rejected], ..pb::Ack::default() }),
+        Up::Status(pb::NodeStatus { config_seq: 1, ..pb::NodeStatus::default() }),
+    ] {
+        relay.up.send(pb::ConfigUp { message: Some(message) }).await.unwrap();
+    }
+    let shown = tokio::time::timeout(Duration::from_secs(5), async {
+        loop {
+            let relays = nodes::list(site.plane.app().db.read()).await.unwrap();
+            match relays.first().and_then(|relay| relay.status.rejected.first()) {
+                Some(rejected) => break rejected.clone(),
+                None => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    });
+    let shown = shown.await.expect("within five seconds");
+    assert_eq!((shown.kind.as_str(), shown.key.as_str(), shown.reason.as_str()), ("price", "gpt-4o", "ratio: must be a number"));
     site.stop().await;
 }
 

@@ -5,12 +5,13 @@ use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sluice_control_plane::db;
 use sluice_control_plane::jobs::leader::Leader;
 use sluice_control_plane::jobs::retention::{
-    self, CONFIG_LOG_KEPT, EXPLANATIONS_MILLIS, IDEMPOTENCY_MILLIS, NODES_MILLIS, RATES_MILLIS,
+    self, CONFIG_LOG_KEPT, EXPLANATIONS_MILLIS, IDEMPOTENCY_MILLIS, Kept, LEASES_MILLIS, NODES_MILLIS, QUARANTINE_MILLIS,
+    RATES_MILLIS,
 };
 use sluice_control_plane::publish::log::{self, Changed, RateChange, RateKind};
 use sluice_domain::{GroupName, ModelName, UnixMillis};
 
-use crate::ground::{Ground, START, grounds};
+use crate::ground::{Ground, START, closes, grounds, pays};
 
 #[tokio::test]
 async fn one_replica_leads_until_it_steps_down() {
@@ -18,13 +19,13 @@ async fn one_replica_leads_until_it_steps_down() {
         let (one, two) =
             (Leader::new(ground.db.clone(), "jobs", "one".into()), Leader::new(ground.db.clone(), "jobs", "two".into()));
         let other = Leader::new(ground.db.clone(), "tests", "two".into());
-        assert!(one.lead().await.unwrap());
-        assert!(!two.lead().await.unwrap());
-        assert!(one.lead().await.unwrap(), "the lease is renewed");
-        assert!(other.lead().await.unwrap(), "other jobs have leases of their own");
+        assert!(one.lead().await.unwrap().is_some());
+        assert!(two.lead().await.unwrap().is_none());
+        assert!(one.lead().await.unwrap().is_some(), "the lease is renewed");
+        assert!(other.lead().await.unwrap().is_some(), "other jobs have leases of their own");
         one.step_down().await.unwrap();
-        assert!(two.lead().await.unwrap());
-        assert!(!one.lead().await.unwrap());
+        assert!(two.lead().await.unwrap().is_some());
+        assert!(one.lead().await.unwrap().is_none());
         let select =
             Query::select().columns(["holder", "fence"]).from("leader").and_where(Expr::col("name").eq("jobs")).to_owned();
         let row = ground.db.read().query_one(&select).await.unwrap().unwrap();
@@ -38,7 +39,7 @@ async fn of_many_candidates_at_once_one_leads() {
     for ground in grounds().await {
         let leads = (0..8).map(|number| {
             let leader = Leader::new(ground.db.clone(), "jobs", format!("candidate {number}"));
-            async move { leader.lead().await.unwrap() }
+            async move { leader.lead().await.unwrap().is_some() }
         });
         let leads = futures_util::future::join_all(leads).await;
         assert_eq!(leads.into_iter().filter(|leads| *leads).count(), 1);
@@ -87,17 +88,62 @@ async fn rows_kept_for_a_time_go_when_it_is_over_and_not_before() {
             let columns = ["node_id", "epoch", "boot_id", "build", "address", "registered_at", "last_seen_at", "status"];
             insert(&ground, "nodes", &columns, values).await;
         }
-        let report = retention::run(&ground.db, now).await.unwrap();
+        let report = retention::run(&ground.work(), &Kept::default(), now).await.unwrap();
         assert_eq!(
             (report.explanations, report.idempotency, report.sessions, report.nodes),
             (1, 1, 1, 1),
             "{:?}",
             ground.db.engine()
         );
-        assert_eq!(retention::run(&ground.db, now).await.unwrap().rows(), 0);
+        assert_eq!(retention::run(&ground.work(), &Kept::default(), now).await.unwrap().rows(), 0);
         for table in ["request_explanations", "idempotency", "sessions", "nodes"] {
             assert_eq!(count(&ground, table).await, 1, "{table}");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_people_decide_how_long_to_keep_goes_by_their_settings_and_closed_leases_after_a_week() {
+    for ground in grounds().await {
+        let (relay, customer) = (ground.relay("relay-1", 1).await, ground.customer(100_000, 0).await);
+        let leases = [
+            ground.grant(&relay, 1, customer.wallet, 10, 10).await,
+            ground.grant(&relay, 2, customer.wallet, 10, 10).await,
+            ground.grant(&relay, 3, customer.wallet, 10, 10).await,
+            ground.grant(&relay, 4, customer.wallet, 10, 10).await,
+        ];
+        let unpriced = sluice_domain::RequestRecord {
+            model: ModelName::parse("never-heard-of").unwrap(),
+            ..ground.plain("unpriced", customer, vec![])
+        };
+        let records = vec![
+            ground.request("r1", customer, vec![pays(leases[0], 10)]),
+            closes(leases[0].lease),
+            closes(leases[1].lease),
+            closes(leases[3].lease),
+            sluice_domain::Record::Request(Box::new(unpriced)),
+        ];
+        ground.report(&relay, 1, records).await;
+        let (day, later) = (24 * 3_600_000, START.plus_millis(LEASES_MILLIS));
+        let audit = ["at", "action", "target", "detail"];
+        insert(&ground, "audit", &audit, vec![START.0.into(), "a".into(), "b".into(), "null".into()]).await;
+
+        let early = retention::run(&ground.work(), &Kept::default(), later).await.unwrap();
+        assert_eq!((early.leases, early.requests, early.audit, early.quarantine), (0, 0, 0, 0));
+        // one is open, and the newest stays so that no engine counts its id again
+        let kept = Kept { requests_millis: Some(8 * day), audit_millis: Some(9 * day) };
+        let report = retention::run(&ground.work(), &kept, later.plus_millis(1)).await.unwrap();
+        assert_eq!((report.leases, count(&ground, "leases").await), (2, 2), "{:?}", ground.db.engine());
+        assert_eq!((report.requests, report.audit, report.quarantine), (0, 0, 0));
+        let report = retention::run(&ground.work(), &kept, START.plus_millis(9 * day + 1)).await.unwrap();
+        assert_eq!((report.requests, report.audit, report.quarantine), (1, 1, 0), "what nobody has decided about stays");
+        let decided = Query::update().table("quarantine").value("resolved_at", START.0).to_owned();
+        let tx = ground.db.begin().await.unwrap();
+        tx.execute(&decided).await.unwrap();
+        tx.commit().await.unwrap();
+        let report = retention::run(&ground.work(), &kept, START.plus_millis(QUARANTINE_MILLIS + 1)).await.unwrap();
+        assert_eq!(report.quarantine, 1);
+        ground.assert_conservation().await;
     }
 }
 
@@ -106,7 +152,7 @@ async fn a_relay_that_still_holds_money_is_not_forgotten() {
     for ground in grounds().await {
         let (relay, customer) = (ground.relay("relay-1", 1).await, ground.customer(1_000, 0).await);
         ground.grant(&relay, 1, customer.wallet, 10, 10).await;
-        assert_eq!(retention::run(&ground.db, START.plus_millis(NODES_MILLIS * 2)).await.unwrap().nodes, 0);
+        assert_eq!(retention::run(&ground.work(), &Kept::default(), START.plus_millis(NODES_MILLIS * 2)).await.unwrap().nodes, 0);
     }
 }
 
@@ -125,7 +171,7 @@ async fn rates_are_kept_until_no_record_priced_with_them_can_come_any_more() {
         set_price(&ground, r#"{"model_ratio":"3"}"#, START.plus_millis(RATES_MILLIS)).await;
         assert_eq!(count(&ground, "rate_history").await, before + 2);
         // the first was replaced 40 days ago, the second an instant less, the third is in force
-        let report = retention::run(&ground.db, START.plus_millis(1_001 + RATES_MILLIS)).await.unwrap();
+        let report = retention::run(&ground.work(), &Kept::default(), START.plus_millis(1_001 + RATES_MILLIS)).await.unwrap();
         assert_eq!((report.rates, count(&ground, "rate_history").await), (1, before + 1));
     }
 }
@@ -134,14 +180,17 @@ async fn rates_are_kept_until_no_record_priced_with_them_can_come_any_more() {
 async fn the_log_of_changes_keeps_its_newest_entries() {
     for ground in grounds().await {
         let rows = count(&ground, "config_log").await;
-        assert_eq!(retention::run(&ground.db, START).await.unwrap().config_log, 0);
+        assert_eq!(retention::run(&ground.work(), &Kept::default(), START).await.unwrap().config_log, 0);
         let tx = ground.db.begin().await.unwrap();
         let forward = Query::update().table("config_head").value("seq", CONFIG_LOG_KEPT).to_owned();
         tx.execute(&forward).await.unwrap();
         log::record(&tx, START, &[Changed::Group(GroupName::parse("vip").unwrap())]).await.unwrap();
         tx.commit().await.unwrap();
         // everything of the first version is now ten thousand versions old
-        assert_eq!(retention::run(&ground.db, START).await.unwrap().config_log, u64::try_from(rows).unwrap());
+        assert_eq!(
+            retention::run(&ground.work(), &Kept::default(), START).await.unwrap().config_log,
+            u64::try_from(rows).unwrap()
+        );
         assert_eq!(count(&ground, "config_log").await, 1);
     }
 }

@@ -1,6 +1,6 @@
 //! The SQL of the leader's lease.
 
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, UpdateStatement};
+use sea_orm::sea_query::{Expr, ExprTrait, LockType, OnConflict, Query, UpdateStatement};
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr};
 
 use super::LASTS;
@@ -34,6 +34,19 @@ pub(super) async fn take_first(tx: &Tx, name: &str, holder: &str) -> Result<bool
     let read = Query::select().column("holder").from("leader").and_where(Expr::col("name").eq(name)).to_owned();
     let row = tx.query_one(&read).await?.ok_or(DbErr::RecordNotInserted)?;
     Ok(row.try_get::<String>("", "holder")? == holder)
+}
+
+/// The fence of a lease that is ours; `None` when it is not. The row stays locked until the transaction ends, so that nobody takes the
+/// lease meanwhile.
+pub(super) async fn lock_fence(tx: &Tx, name: &str, holder: &str) -> Result<Option<i64>, DbErr> {
+    let select = Query::select()
+        .column("fence")
+        .from("leader")
+        .and_where(Expr::col("name").eq(name))
+        .and_where(Expr::col("holder").eq(holder))
+        .lock(LockType::Update)
+        .to_owned();
+    tx.query_one(&select).await?.map(|row| row.try_get("", "fence")).transpose()
 }
 
 /// Ends a lease that is ours.

@@ -1,20 +1,24 @@
 //! The SQL that clears rows away.
 
+use std::time::Instant;
+
 use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement, Value, ValueTuple};
 use sea_orm::{ConnectionTrait, DbErr};
 use sluice_domain::UnixMillis;
 
-use crate::db::{Db, Urgency, retried};
+use crate::db::retried;
+use crate::jobs::leader::Work;
+use crate::jobs::slices::Slices;
 use crate::leases::State;
 
-/// Rows in one transaction, so that nobody waits long behind a slice.
-const SLICE: u64 = 500;
+/// Rows in one transaction at most.
+const SLICE: u64 = 1_000;
 /// Slices of one table in one run; the rest waits for the next run.
 const MOST_SLICES: u32 = 400;
 
 /// Changes of the configuration beyond the newest `kept`.
-pub(super) async fn clear_config_log(db: &Db, kept: i64) -> Result<u64, DbErr> {
-    clear(db, "config_log", &["seq", "ordinal"], |select| {
+pub(super) async fn clear_config_log(work: &Work, kept: i64) -> Result<u64, DbErr> {
+    clear(work, "config_log", &["seq", "ordinal"], |select| {
         let head = Query::select().column(("config_head", "seq")).from("config_head").to_owned();
         let oldest = Expr::SubQuery(None, Box::new(head.into())).sub(kept);
         select.and_where(Expr::col("seq").lte(oldest));
@@ -23,8 +27,8 @@ pub(super) async fn clear_config_log(db: &Db, kept: i64) -> Result<u64, DbErr> {
 }
 
 /// Rates that a later one replaced before a moment.
-pub(super) async fn clear_rates(db: &Db, before: UnixMillis) -> Result<u64, DbErr> {
-    clear(db, "rate_history", &["kind", "name", "seq"], |select| {
+pub(super) async fn clear_rates(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
+    clear(work, "rate_history", &["kind", "name", "seq"], |select| {
         let later = Query::select()
             .expr(Expr::val(1))
             .from_as("rate_history", "later")
@@ -39,32 +43,32 @@ pub(super) async fn clear_rates(db: &Db, before: UnixMillis) -> Result<u64, DbEr
 }
 
 /// Explanations of requests that ended before a moment.
-pub(super) async fn clear_explanations(db: &Db, before: UnixMillis) -> Result<u64, DbErr> {
-    clear(db, "request_explanations", &["request_id"], |select| {
+pub(super) async fn clear_explanations(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
+    clear(work, "request_explanations", &["request_id"], |select| {
         select.and_where(Expr::col("at").lt(before.0));
     })
     .await
 }
 
 /// Sessions that are over.
-pub(super) async fn clear_sessions(db: &Db, now: UnixMillis) -> Result<u64, DbErr> {
-    clear(db, "sessions", &["id"], |select| {
+pub(super) async fn clear_sessions(work: &Work, now: UnixMillis) -> Result<u64, DbErr> {
+    clear(work, "sessions", &["id"], |select| {
         select.and_where(Expr::col("expires_at").lt(now.0));
     })
     .await
 }
 
 /// Answers given before a moment.
-pub(super) async fn clear_idempotency(db: &Db, before: UnixMillis) -> Result<u64, DbErr> {
-    clear(db, "idempotency", &["user_id", "idem_key"], |select| {
+pub(super) async fn clear_idempotency(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
+    clear(work, "idempotency", &["user_id", "idem_key"], |select| {
         select.and_where(Expr::col("created_at").lt(before.0));
     })
     .await
 }
 
 /// Relays not heard of since a moment that hold no money.
-pub(super) async fn clear_nodes(db: &Db, before: UnixMillis) -> Result<u64, DbErr> {
-    clear(db, "nodes", &["node_id"], |select| {
+pub(super) async fn clear_nodes(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
+    clear(work, "nodes", &["node_id"], |select| {
         let lease = Query::select()
             .expr(Expr::val(1))
             .from("leases")
@@ -76,27 +80,68 @@ pub(super) async fn clear_nodes(db: &Db, before: UnixMillis) -> Result<u64, DbEr
     .await
 }
 
+/// Leases that were closed before a moment. The newest stays: an engine that counts ids on from the newest row must not hand one out
+/// twice.
+pub(super) async fn clear_leases(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
+    let newest = Query::select().expr(Expr::col("id").max()).from("leases").to_owned();
+    let newest: Option<i64> = work.db().read().query_one(&newest).await?.map_or(Ok(None), |row| row.try_get_by_index(0))?;
+    clear(work, "leases", &["id"], |select| {
+        select
+            .and_where(Expr::col("closed_at").lt(before.0))
+            .and_where(Expr::col("state").eq(State::Closed.as_str()))
+            .and_where(Expr::col("id").lt(newest.unwrap_or(0)));
+    })
+    .await
+}
+
+/// Records that were decided about before a moment.
+pub(super) async fn clear_quarantine(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
+    clear(work, "quarantine", &["id"], |select| {
+        select.and_where(Expr::col("resolved_at").lt(before.0));
+    })
+    .await
+}
+
+/// Requests that ended before a moment.
+pub(super) async fn clear_requests(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
+    clear(work, "requests", &["id"], |select| {
+        select.and_where(Expr::col("finished_at").lt(before.0));
+    })
+    .await
+}
+
+/// Changes by people that were made before a moment.
+pub(super) async fn clear_audit(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
+    clear(work, "audit", &["id"], |select| {
+        select.and_where(Expr::col("at").lt(before.0));
+    })
+    .await
+}
+
 /// Deletes rows by key, those a condition picks, slice by slice. MySQL knows no limit in a subquery, so each slice is read first.
 async fn clear(
-    db: &Db,
+    work: &Work,
     table: &'static str,
     key: &'static [&'static str],
     pick: impl Fn(&mut SelectStatement),
 ) -> Result<u64, DbErr> {
-    let mut cleared = 0;
+    let (mut cleared, mut slices) = (0, Slices::new(SLICE));
     for _ in 0..MOST_SLICES {
-        let mut select = Query::select().from(table).limit(SLICE).to_owned();
+        let size = slices.size();
+        let mut select = Query::select().from(table).limit(size).to_owned();
         for column in key {
             select.column((table, *column));
         }
         pick(&mut select);
-        let rows = db.read().query_all(&select).await?;
+        let rows = work.db().read().query_all(&select).await?;
         let keys = rows.iter().map(|row| key_of(row, key)).collect::<Result<Vec<ValueTuple>, DbErr>>()?;
         if keys.is_empty() {
             break;
         }
-        cleared += retried(|| delete(db, table, key, keys.clone())).await?;
-        if u64::try_from(keys.len()).is_ok_and(|count| count < SLICE) {
+        let begun = Instant::now();
+        cleared += retried(|| delete(work, table, key, keys.clone())).await?;
+        slices.took(begun.elapsed());
+        if u64::try_from(keys.len()).is_ok_and(|count| count < size) {
             break;
         }
     }
@@ -117,8 +162,8 @@ fn key_of(row: &sea_orm::QueryResult, key: &[&'static str]) -> Result<ValueTuple
     key.iter().map(value).collect::<Result<Vec<Value>, DbErr>>().map(ValueTuple::Many)
 }
 
-async fn delete(db: &Db, table: &'static str, key: &[&'static str], keys: Vec<ValueTuple>) -> Result<u64, DbErr> {
-    let tx = db.begin_as(Urgency::Job).await?;
+async fn delete(work: &Work, table: &'static str, key: &[&'static str], keys: Vec<ValueTuple>) -> Result<u64, DbErr> {
+    let tx = work.begin().await?;
     let columns = Expr::tuple(key.iter().map(|column| Expr::col(*column)));
     let delete = Query::delete().from_table(table).and_where(columns.in_tuples(keys)).to_owned();
     let deleted = tx.execute(&delete).await?.rows_affected();

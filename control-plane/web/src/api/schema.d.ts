@@ -75,6 +75,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/doubted-leases": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists leases whose relay was lost, oldest first. Administrators only. */
+        get: operations["list_doubted_leases"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/doubted-leases/{id}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives what is left of a lease in doubt back at once. What its relay still reports of it is charged to the balance. Administrators only. */
+        post: operations["release_lease"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/groups": {
         parameters: {
             query?: never;
@@ -265,6 +299,74 @@ export interface paths {
         };
         /** Shows a provider. Administrators only. */
         get: operations["get_provider"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/quarantine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists records that could not be settled, oldest first. Administrators only. */
+        get: operations["list_quarantine"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/quarantine/{id}/discard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets a record go: its request is not charged. Administrators only. */
+        post: operations["discard_quarantined"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/quarantine/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Settles a record after all: one without a price at the price of today. Administrators only. */
+        post: operations["retry_quarantined"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/reconciliation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells whether the money adds up, by the last pass over all accounts. Administrators only. */
+        get: operations["get_reconciliation"];
         put?: never;
         post?: never;
         delete?: never;
@@ -761,6 +863,8 @@ export interface components {
              * @description The longest wait for the first output of a stream, in seconds; `null`: as everywhere.
              */
             first_output_secs: number | null;
+            /** @description How much may be sent over it; empty: any amount. Beyond it, other channels are tried. */
+            limits: components["schemas"]["Limit"][];
             /** @description The first and last characters of the first key; `null`: it has none. */
             key_hint: string | null;
             /** @description Its keys, in order. The keys themselves are never shown here. */
@@ -816,6 +920,8 @@ export interface components {
              * @description `null`: as everywhere.
              */
             first_output_secs?: number | null;
+            /** @description Takes the place of all there are. */
+            limits?: components["schemas"]["Limit"][] | null;
         };
         /**
          * @description What becomes of a stream whose caller left.
@@ -827,6 +933,12 @@ export interface components {
          * @enum {string}
          */
         Count: "exact" | "estimate";
+        /**
+         * @description What a limit counts: `requests` whatever becomes of them, `successes` (status below 400), `tokens` (estimated first, corrected at the
+         *     end), `concurrency` (requests that run at the same time).
+         * @enum {string}
+         */
+        Counted: "requests" | "successes" | "tokens" | "concurrency";
         /** @description A management token that was just made. */
         CreatedManagementToken: components["schemas"]["ManagementToken"] & {
             /** @description The token itself. It is shown this once. */
@@ -852,6 +964,37 @@ export interface components {
          * @example 1.25
          */
         DecimalText: string;
+        /** @description Money in the hands of a relay that was lost. */
+        DoubtedLease: {
+            /** Format: int64 */
+            id: number;
+            /** Format: int64 */
+            account_id: number;
+            /** @description The relay. */
+            node_id: string;
+            /**
+             * Format: int64
+             * @description The life it was lost in.
+             */
+            epoch: number;
+            /**
+             * Format: int64
+             * @description What was handed out, in quota units.
+             */
+            quota_granted: number;
+            /**
+             * Format: int64
+             * @description What is in doubt of it.
+             */
+            quota_in_doubt: number;
+            granted_at: components["schemas"]["Moment"];
+            /** @description When it ended. */
+            expired_at: components["schemas"]["Moment"];
+            /** @description Since when it is in doubt. */
+            doubted_at: components["schemas"]["Moment"];
+            /** @description When it goes back if nothing is heard until then. */
+            released_at: components["schemas"]["Moment"];
+        };
         /**
          * @description Where a setting takes effect.
          * @enum {string}
@@ -860,6 +1003,12 @@ export interface components {
         /** @description A settled request, explained. */
         ExplainedRequest: components["schemas"]["Request"] & {
             formula: components["schemas"]["Formula"] | null;
+            /**
+             * Format: int32
+             * @description The output limit that was sent upstream for each answer, in tokens, because the balance covered no more; `null`: the caller's own
+             *     was, or it is not kept any more.
+             */
+            output_limit: number | null;
             /** @description What was tried, in order. Only for administrators, and for some days. */
             attempt_log?: components["schemas"]["Attempt"][];
         };
@@ -922,6 +1071,8 @@ export interface components {
             usable: string[];
             /** @description What it is for, shown to its members. */
             description: string;
+            /** @description How much all who use it may use together; empty: any amount. */
+            limits: components["schemas"]["Limit"][];
             created_at: components["schemas"]["Moment"];
             updated_at: components["schemas"]["Moment"];
             /**
@@ -937,12 +1088,19 @@ export interface components {
             usable?: string[] | null;
             /** @description At most 255 characters. */
             description?: string | null;
+            /** @description Takes the place of all there are. */
+            limits?: components["schemas"]["Limit"][] | null;
         };
         /**
          * @description How a channel is, by its status and that of its keys.
          * @enum {string}
          */
         Health: "ok" | "degraded" | "off";
+        /**
+         * @description How a model's output is held for while it is not known how long it will be.
+         * @enum {string}
+         */
+        HoldPolicy: "adaptive" | "strict" | "windowed";
         /**
          * @description What values a setting takes.
          * @enum {string}
@@ -981,6 +1139,23 @@ export interface components {
             /** @description For people. */
             reason: string;
             at: components["schemas"]["Moment"];
+        };
+        /** @description How much there may be in a time. */
+        Limit: {
+            /** @description What is counted. */
+            of: components["schemas"]["Counted"];
+            /**
+             * Format: int64
+             * @description The most there may be.
+             */
+            count: number;
+            /**
+             * Format: int32
+             * @description In which time, in seconds, at most 31 days; left out for concurrency.
+             */
+            window_secs?: number;
+            /** @description Whether what is beyond the limit is only counted, and let pass. */
+            shadow?: boolean;
         };
         /** @description A management token. */
         ManagementToken: {
@@ -1071,6 +1246,8 @@ export interface components {
              * @description The longest wait for the first output of a stream, 1 to 3600 seconds. Left out: as everywhere.
              */
             first_output_secs?: number | null;
+            /** @description How much may be sent over it. Left out: any amount. */
+            limits?: components["schemas"]["Limit"][] | null;
         };
         /** @description What a new group is to be. */
         NewGroup: {
@@ -1081,6 +1258,8 @@ export interface components {
             usable?: string[] | null;
             /** @description At most 255 characters. */
             description?: string | null;
+            /** @description How much all who use it may use together. Left out: any amount. */
+            limits?: components["schemas"]["Limit"][] | null;
         };
         /** @description What a new management token is to be. */
         NewManagementToken: {
@@ -1106,6 +1285,14 @@ export interface components {
             audio_ratio?: components["schemas"]["DecimalText"] | null;
             audio_completion_ratio?: components["schemas"]["DecimalText"] | null;
             per_call_usd?: components["schemas"]["DecimalText"] | null;
+            /**
+             * Format: int64
+             * @description The most output the model brings in one answer, in tokens.
+             */
+            max_output_tokens?: number | null;
+            hold_policy?: components["schemas"]["HoldPolicy"] | null;
+            /** @description How much of the model all callers may use together. Takes the place of all limits there are. */
+            limits?: components["schemas"]["Limit"][] | null;
         };
         /** @description What a new token is to be. */
         NewToken: {
@@ -1134,6 +1321,8 @@ export interface components {
             ip_allow?: string[] | null;
             /** @description The group it is used in. Left out: its owner's. */
             group?: string | null;
+            /** @description How much may be used with it. Left out: any amount. */
+            limits?: components["schemas"]["Limit"][] | null;
         };
         /** @description What a new user is to be. */
         NewUser: {
@@ -1151,6 +1340,8 @@ export interface components {
             role?: components["schemas"]["RoleName"] | null;
             /** @description Left out: `default`. */
             group?: string | null;
+            /** @description How much may be used with all their tokens together. Left out: any amount. */
+            limits?: components["schemas"]["Limit"][] | null;
         };
         /**
          * @description How a request ended.
@@ -1243,6 +1434,8 @@ export interface components {
                  * @description The longest wait for the first output of a stream, in seconds; `null`: as everywhere.
                  */
                 first_output_secs: number | null;
+                /** @description How much may be sent over it; empty: any amount. Beyond it, other channels are tried. */
+                limits: components["schemas"]["Limit"][];
                 /** @description The first and last characters of the first key; `null`: it has none. */
                 key_hint: string | null;
                 /** @description Its keys, in order. The keys themselves are never shown here. */
@@ -1254,6 +1447,47 @@ export interface components {
                  * @description Where this write stands in the order of changes; only in answers to writes.
                  */
                 config_seq?: number;
+            }[];
+            /** @description Where the next page begins; `null` on the last page. */
+            next_cursor: string | null;
+            /**
+             * Format: int64
+             * @description How many there are on all pages; only with `count`.
+             */
+            total?: number;
+        };
+        /** @description One page of a list. */
+        Page_DoubtedLease: {
+            /** @description The objects. */
+            items: {
+                /** Format: int64 */
+                id: number;
+                /** Format: int64 */
+                account_id: number;
+                /** @description The relay. */
+                node_id: string;
+                /**
+                 * Format: int64
+                 * @description The life it was lost in.
+                 */
+                epoch: number;
+                /**
+                 * Format: int64
+                 * @description What was handed out, in quota units.
+                 */
+                quota_granted: number;
+                /**
+                 * Format: int64
+                 * @description What is in doubt of it.
+                 */
+                quota_in_doubt: number;
+                granted_at: components["schemas"]["Moment"];
+                /** @description When it ended. */
+                expired_at: components["schemas"]["Moment"];
+                /** @description Since when it is in doubt. */
+                doubted_at: components["schemas"]["Moment"];
+                /** @description When it goes back if nothing is heard until then. */
+                released_at: components["schemas"]["Moment"];
             }[];
             /** @description Where the next page begins; `null` on the last page. */
             next_cursor: string | null;
@@ -1277,6 +1511,8 @@ export interface components {
                 usable: string[];
                 /** @description What it is for, shown to its members. */
                 description: string;
+                /** @description How much all who use it may use together; empty: any amount. */
+                limits: components["schemas"]["Limit"][];
                 created_at: components["schemas"]["Moment"];
                 updated_at: components["schemas"]["Moment"];
                 /**
@@ -1412,6 +1648,8 @@ export interface components {
             items: (components["schemas"]["PriceFigures"] & {
                 /** @description The model, or the normal form of a family of names. */
                 model: string;
+                /** @description How much of the model all callers may use together; empty: any amount. */
+                limits: components["schemas"]["Limit"][];
                 source: components["schemas"]["Source"];
                 created_at: components["schemas"]["Moment"];
                 updated_at: components["schemas"]["Moment"];
@@ -1460,6 +1698,68 @@ export interface components {
                 key: components["schemas"]["ProviderKey"];
                 /** @description Settings of a channel beyond key, base URL and models. */
                 fields: components["schemas"]["ProviderField"][];
+            }[];
+            /** @description Where the next page begins; `null` on the last page. */
+            next_cursor: string | null;
+            /**
+             * Format: int64
+             * @description How many there are on all pages; only with `count`.
+             */
+            total?: number;
+        };
+        /** @description One page of a list. */
+        Page_QuarantinedRecord: {
+            /** @description The objects. */
+            items: {
+                /** Format: int64 */
+                id: number;
+                /** @description The relay that reported it. */
+                node_id: string;
+                /**
+                 * Format: int64
+                 * @description The life it reported it in.
+                 */
+                epoch: number;
+                /**
+                 * Format: int64
+                 * @description Its number in that life.
+                 */
+                seq: number;
+                /** @description The request it is about; empty when the record could not be read. */
+                request_id: string;
+                /**
+                 * @description Why it could not be settled.
+                 * @example unpriced_model
+                 */
+                reason: string;
+                at: components["schemas"]["Moment"];
+                /** @description `settled` or `discarded`; `null`: nobody has decided. */
+                resolution: string | null;
+                resolved_at: components["schemas"]["Moment"] | null;
+                /**
+                 * Format: int64
+                 * @description Who would pay; `null` with everything that follows when the record cannot be read.
+                 */
+                user_id: number | null;
+                /** Format: int64 */
+                token_id: number | null;
+                model: string | null;
+                group: string | null;
+                /** Format: int64 */
+                channel_id: number | null;
+                /**
+                 * Format: int64
+                 * @description What the relay says it costs, in quota units.
+                 */
+                quota_claimed: number | null;
+                /**
+                 * Format: int64
+                 * @description Tokens in and out, as the relay says.
+                 */
+                input_tokens: number | null;
+                /** Format: int64 */
+                output_tokens: number | null;
+                started_at: components["schemas"]["Moment"] | null;
             }[];
             /** @description Where the next page begins; `null` on the last page. */
             next_cursor: string | null;
@@ -1528,6 +1828,18 @@ export interface components {
                  * @description Tokens and users it holds in memory.
                  */
                 identities: number;
+                /**
+                 * Format: int64
+                 * @description The newest revocation it has applied ahead of its configuration, as a config sequence number.
+                 */
+                denied_seq: number;
+                /**
+                 * Format: int64
+                 * @description Resources it cannot use: their previous form stays in force there.
+                 */
+                rejected_count: number;
+                /** @description The first of them. */
+                rejected: components["schemas"]["RejectedResource"][];
             }[];
             /** @description Where the next page begins; `null` on the last page. */
             next_cursor: string | null;
@@ -1720,6 +2032,8 @@ export interface components {
                 models: string[] | null;
                 /** @description Addresses and blocks it may be used from; empty: anywhere. */
                 ip_allow: string[];
+                /** @description How much may be used with it; empty: any amount. Its owner's limits hold as well. */
+                limits: components["schemas"]["Limit"][];
                 created_at: components["schemas"]["Moment"];
                 updated_at: components["schemas"]["Moment"];
                 last_used_at: components["schemas"]["Moment"] | null;
@@ -1751,6 +2065,8 @@ export interface components {
                 role: components["schemas"]["RoleName"];
                 status: components["schemas"]["StatusName"];
                 group: string;
+                /** @description How much may be used with all their tokens together; empty: any amount. */
+                limits: components["schemas"]["Limit"][];
                 /**
                  * Format: int64
                  * @description What they can spend, in quota units. Below zero: debt.
@@ -1809,6 +2125,8 @@ export interface components {
         Price: components["schemas"]["PriceFigures"] & {
             /** @description The model, or the normal form of a family of names. */
             model: string;
+            /** @description How much of the model all callers may use together; empty: any amount. */
+            limits: components["schemas"]["Limit"][];
             source: components["schemas"]["Source"];
             created_at: components["schemas"]["Moment"];
             updated_at: components["schemas"]["Moment"];
@@ -1838,6 +2156,12 @@ export interface components {
             audio_completion_ratio: string | null;
             /** @description US dollars per call. If set, it wins over the ratios. */
             per_call_usd: string | null;
+            /**
+             * Format: int32
+             * @description The most output the model brings in one answer, in tokens; holds go by it. `null`: not known.
+             */
+            max_output_tokens: number | null;
+            hold_policy: components["schemas"]["HoldPolicy"] | null;
             /** @description US dollars per million input tokens, a view of `model_ratio`. */
             usd_per_1m_input: string | null;
             /** @description US dollars per million output tokens, with `completion_ratio`. */
@@ -1866,6 +2190,14 @@ export interface components {
             audio_ratio?: components["schemas"]["DecimalText"] | null;
             audio_completion_ratio?: components["schemas"]["DecimalText"] | null;
             per_call_usd?: components["schemas"]["DecimalText"] | null;
+            /**
+             * Format: int64
+             * @description The most output the model brings in one answer, in tokens.
+             */
+            max_output_tokens?: number | null;
+            hold_policy?: components["schemas"]["HoldPolicy"] | null;
+            /** @description How much of the model all callers may use together. Takes the place of all limits there are. */
+            limits?: components["schemas"]["Limit"][] | null;
         };
         /** @description What a model costs, in short: by call, or by million tokens. All of it is at `/api/prices/{model}`. */
         PriceSummary: {
@@ -1959,6 +2291,111 @@ export interface components {
             /** @description Whether a channel may have none. */
             is_optional: boolean;
         };
+        /** @description A record that could not be settled. */
+        QuarantinedRecord: {
+            /** Format: int64 */
+            id: number;
+            /** @description The relay that reported it. */
+            node_id: string;
+            /**
+             * Format: int64
+             * @description The life it reported it in.
+             */
+            epoch: number;
+            /**
+             * Format: int64
+             * @description Its number in that life.
+             */
+            seq: number;
+            /** @description The request it is about; empty when the record could not be read. */
+            request_id: string;
+            /**
+             * @description Why it could not be settled.
+             * @example unpriced_model
+             */
+            reason: string;
+            at: components["schemas"]["Moment"];
+            /** @description `settled` or `discarded`; `null`: nobody has decided. */
+            resolution: string | null;
+            resolved_at: components["schemas"]["Moment"] | null;
+            /**
+             * Format: int64
+             * @description Who would pay; `null` with everything that follows when the record cannot be read.
+             */
+            user_id: number | null;
+            /** Format: int64 */
+            token_id: number | null;
+            model: string | null;
+            group: string | null;
+            /** Format: int64 */
+            channel_id: number | null;
+            /**
+             * Format: int64
+             * @description What the relay says it costs, in quota units.
+             */
+            quota_claimed: number | null;
+            /**
+             * Format: int64
+             * @description Tokens in and out, as the relay says.
+             */
+            input_tokens: number | null;
+            /** Format: int64 */
+            output_tokens: number | null;
+            started_at: components["schemas"]["Moment"] | null;
+        };
+        /** @description Whether the money adds up. */
+        Reconciliation: {
+            checked_at: components["schemas"]["Moment"] | null;
+            /**
+             * Format: int64
+             * @description How long ago that was, or since the start.
+             */
+            age_secs: number;
+            /**
+             * Format: int64
+             * @description Accounts that were looked at.
+             */
+            accounts: number;
+            /**
+             * Format: int64
+             * @description Accounts that do not add up.
+             */
+            accounts_off: number;
+            /**
+             * Format: int64
+             * @description All their differences together, in quota units; 0 is good.
+             */
+            quota_imbalance: number;
+            /** @description The first hundred of them. */
+            off: components["schemas"]["UnbalancedAccount"][];
+            /**
+             * Format: int64
+             * @description Leases of relays that were lost.
+             */
+            leases_in_doubt: number;
+            /**
+             * Format: int64
+             * @description What is in doubt of them, in quota units.
+             */
+            quota_in_doubt: number;
+            /**
+             * Format: int64
+             * @description Records that could not be settled and nobody has decided about.
+             */
+            quarantined: number;
+        };
+        /** @description A resource that a relay cannot use. */
+        RejectedResource: {
+            /**
+             * @description `channel`, `group`, `price` or `setting`.
+             * @example channel
+             */
+            kind: string;
+            /** @description Its id or name. */
+            key: string;
+            /** @description Why. */
+            reason: string;
+        };
         /** @description A relay node, by its own word. */
         Relay: {
             /** @description Its stable name. */
@@ -2016,6 +2453,30 @@ export interface components {
              * @description Tokens and users it holds in memory.
              */
             identities: number;
+            /**
+             * Format: int64
+             * @description The newest revocation it has applied ahead of its configuration, as a config sequence number.
+             */
+            denied_seq: number;
+            /**
+             * Format: int64
+             * @description Resources it cannot use: their previous form stays in force there.
+             */
+            rejected_count: number;
+            /** @description The first of them. */
+            rejected: components["schemas"]["RejectedResource"][];
+        };
+        /** @description What went back. */
+        ReleasedLease: {
+            /** Format: int64 */
+            id: number;
+            /** Format: int64 */
+            account_id: number;
+            /**
+             * Format: int64
+             * @description In quota units.
+             */
+            quota: number;
         };
         /** @description A settled request. */
         Request: {
@@ -2099,6 +2560,21 @@ export interface components {
             config_seq: number;
             /** @description Whether the relay's own figure differed from ours. */
             repriced: boolean;
+        };
+        /** @description What became of a record. */
+        ResolvedRecord: {
+            /** Format: int64 */
+            id: number;
+            request_id: string;
+            /** @description Why it was set aside. */
+            reason: string;
+            /** @description `settled` or `discarded`. */
+            resolution: string;
+            /**
+             * Format: int64
+             * @description What it was charged, in quota units.
+             */
+            quota: number;
         };
         /** @description A key of a channel itself. */
         RevealedKey: {
@@ -2217,6 +2693,8 @@ export interface components {
             footer_html: string;
             /** @description The public address, without slash at the end; empty: wherever the page came from. */
             server_address: string;
+            /** @description Where programs send their requests, without slash at the end; empty: wherever the page came from. */
+            api_address: string;
             /**
              * Format: int64
              * @description Units to one US dollar.
@@ -2334,6 +2812,8 @@ export interface components {
             models: string[] | null;
             /** @description Addresses and blocks it may be used from; empty: anywhere. */
             ip_allow: string[];
+            /** @description How much may be used with it; empty: any amount. Its owner's limits hold as well. */
+            limits: components["schemas"]["Limit"][];
             created_at: components["schemas"]["Moment"];
             updated_at: components["schemas"]["Moment"];
             last_used_at: components["schemas"]["Moment"] | null;
@@ -2364,6 +2844,8 @@ export interface components {
             ip_allow?: string[] | null;
             /** @description `null`: its owner's. */
             group?: string | null;
+            /** @description Takes the place of all there are. */
+            limits?: components["schemas"]["Limit"][] | null;
         };
         /**
          * @description Whether a token can be used, with what follows from its end and its cap.
@@ -2377,6 +2859,41 @@ export interface components {
              * @example sk-…
              */
             key: string;
+        };
+        /** @description An account that does not add up, in quota units. */
+        UnbalancedAccount: {
+            /** Format: int64 */
+            account_id: number;
+            /**
+             * Format: int64
+             * @description The sum of its ledger.
+             */
+            ledger: number;
+            /**
+             * Format: int64
+             * @description What it holds; should be the same.
+             */
+            total: number;
+            /**
+             * Format: int64
+             * @description What is leased, by its own count.
+             */
+            leased: number;
+            /**
+             * Format: int64
+             * @description The same by its leases.
+             */
+            leased_by_leases: number;
+            /**
+             * Format: int64
+             * @description What is in doubt, by its own count.
+             */
+            in_doubt: number;
+            /**
+             * Format: int64
+             * @description The same by its leases.
+             */
+            in_doubt_by_leases: number;
         };
         /** @description Usage of a request in classes that do not overlap, in tokens. */
         Usage: {
@@ -2430,6 +2947,8 @@ export interface components {
             role: components["schemas"]["RoleName"];
             status: components["schemas"]["StatusName"];
             group: string;
+            /** @description How much may be used with all their tokens together; empty: any amount. */
+            limits: components["schemas"]["Limit"][];
             /**
              * Format: int64
              * @description What they can spend, in quota units. Below zero: debt.
@@ -2477,6 +2996,8 @@ export interface components {
             status?: components["schemas"]["StatusName"] | null;
             /** @description Administrators only. */
             group?: string | null;
+            /** @description Administrators only. Takes the place of all there are. */
+            limits?: components["schemas"]["Limit"][] | null;
             /**
              * Format: password
              * @description A new password. Ends every session of the user.
@@ -2746,6 +3267,69 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RevealedKeys"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_doubted_leases: {
+        parameters: {
+            query?: {
+                /** @description At most so many items, 1 to 100; 20 by default. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_DoubtedLease"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    release_lease: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReleasedLease"];
                 };
             };
             /** @description Refused, or not possible: `code` says why. */
@@ -3392,6 +3976,133 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Provider"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_quarantine: {
+        parameters: {
+            query?: {
+                /** @description At most so many items, 1 to 100; 20 by default. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description `id` (default, oldest first) or `-id`. */
+                sort?: string;
+                /** @description Also count what is on all pages. */
+                count?: components["schemas"]["Count"];
+                /** @description Those somebody has decided about instead of those nobody has. */
+                resolved?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_QuarantinedRecord"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    discard_quarantined: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResolvedRecord"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retry_quarantined: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResolvedRecord"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_reconciliation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reconciliation"];
                 };
             };
             /** @description Refused, or not possible: `code` says why. */

@@ -36,8 +36,8 @@ export function useSiteName(): string {
   return useQuery(statusQuery).data?.data.system_name || "Sluice";
 }
 
-/** Where programs find the relay API: what the site says its address is, else where this page came from. */
+/** Where programs find the relay API: what the site says, else where this page came from. */
 export function useBaseUrl(): string {
-  const stated = useQuery(statusQuery).data?.data.server_address ?? "";
+  const stated = useQuery(statusQuery).data?.data.api_address ?? "";
   return `${(stated || window.location.origin).replace(/\/+$/, "")}/v1`;
 }

@@ -7,6 +7,7 @@ type Schemas = components["schemas"];
 const NOON = "2026-11-21T12:00:00Z";
 
 export const person = (role: Schemas["RoleName"]): Schemas["User"] => ({
+  limits: [],
   id: 1,
   username: "ana",
   display_name: "Ana",
@@ -42,6 +43,7 @@ export const status = (isSetUp: boolean): Schemas["Status"] => ({
     logo: "",
     footer_html: "",
     server_address: "",
+    api_address: "",
     quota_per_unit: 500_000,
     quota_display_type: "USD",
     display_in_currency: true,
@@ -76,6 +78,7 @@ export const balance = (available: number): Schemas["Balance"] => ({
 });
 
 export const token = (id: number, name: string): Schemas["Token"] => ({
+  limits: [],
   id,
   public_id: `tok_${id}`,
   user_id: 1,
@@ -100,6 +103,7 @@ export const token = (id: number, name: string): Schemas["Token"] => ({
 });
 
 export const channel = (id: number, name: string, models: string[]): Schemas["Channel"] => ({
+  limits: [],
   id,
   name,
   provider: "openai",
@@ -160,6 +164,9 @@ export const providers: Schemas["Provider"][] = [
 ];
 
 export const price = (model: string): Schemas["Price"] => ({
+  limits: [],
+  max_output_tokens: null,
+  hold_policy: null,
   model,
   model_ratio: "1.25",
   completion_ratio: "4",
@@ -190,6 +197,7 @@ export const model = (name: string, change: Partial<Schemas["Model"]> = {}): Sch
 });
 
 export const group: Schemas["Group"] = {
+  limits: [],
   name: "default",
   ratio: "1",
   usable: [],
@@ -247,6 +255,7 @@ export const request = (requestId: string, change: Partial<Schemas["Request"]> =
 });
 
 export const explained = (row: Schemas["Request"]): Schemas["ExplainedRequest"] => ({
+  output_limit: null,
   ...row,
   formula: {
     text: "1.25 × 1 × (1000 + 500×4) = 3750",
