@@ -1,7 +1,7 @@
 # Everything there is to do. `make` alone lists it.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check bench screenshots clean
+.PHONY: help run test check bench faults screenshots clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -22,6 +22,11 @@ check: ## Check format, lints, licences, dependencies and structure
 bench: ## Measure the relay beside nginx and without anything; ARGS go to the bench
 	cargo build --workspace --bins --release --features sluice-relay-node/bench,sluice-relay-node/jemalloc
 	$(TARGET)/release/sluice-bench $(ARGS)
+
+faults: ## Break a fleet in every way there is and show what came of it; ARGS="--only 1,3 --seconds 10 --engine postgres"
+	shared/testkit/services.sh ensure
+	cargo build --workspace --bins --release
+	$(TARGET)/release/sluice-faults $(ARGS)
 
 screenshots: ## Take pictures of every page of the console
 	@.ci/web build

@@ -73,6 +73,9 @@ pub struct RequestRecord {
     pub client_ip: String,
     /// The upstream's own name for it; empty when it gave none.
     pub upstream_request_id: String,
+    /// The output limit that was sent upstream for each answer, in tokens, because the balance covered no more. `None`: the caller's
+    /// own request went upstream.
+    pub output_limit: Option<u32>,
 }
 
 /// The part of a request's price that one lease pays.

@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub const ROOT_TOKEN: &str = "root-management-token-of-a-test-fleet-000000000000";
 /// The provider key the simulator accepts.
 pub const PROVIDER_KEY: &str = "sk-simulator-accepts-this-key";
-const JOIN_SECRET: &str = "join secret of a test fleet";
+pub(crate) const JOIN_SECRET: &str = "join secret of a test fleet";
 const CRYPTO_SECRET: &str = "crypto secret of a test fleet";
 
 /// A whole installation. Dropping it ends everything it started.
@@ -40,7 +40,7 @@ pub struct Fleet {
     pub api: Api,
     grpc: u16,
     folder: TempDir,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 /// A process that can be killed and started again with the same settings, ports and folder.
@@ -73,7 +73,27 @@ impl Fleet {
             node.wait_ready().await;
         }
         let api = Api::new(&control.base_url(), ROOT_TOKEN);
-        Self { simulator, control, relays: nodes, api, grpc, folder, _database: database }
+        Self { simulator, control, relays: nodes, api, grpc, folder, database }
+    }
+
+    /// The same with a second replica of the control plane. Relays know both, and every other one prefers the second.
+    pub async fn start_replicated(engine: Engine, relays: usize) -> (Self, Node) {
+        let mut fleet = Self::start(engine, 0).await;
+        let grpc = ports::free();
+        let mut second = Node::replica(fleet.folder.path().join("second"), fleet.database.dsn(), grpc);
+        second.start();
+        second.wait_ready().await;
+        let [first, other] = [fleet.grpc, grpc].map(|port| format!("http://127.0.0.1:{port}"));
+        for place in 0..relays {
+            let urls = if place.is_multiple_of(2) { format!("{first},{other}") } else { format!("{other},{first}") };
+            let mut relay = Node::relay_of(fleet.folder.path().join(format!("relay-{place}")), place, &urls);
+            relay.start();
+            fleet.relays.push(relay);
+        }
+        for relay in &fleet.relays {
+            relay.wait_ready().await;
+        }
+        (fleet, second)
     }
 
     /// A caller of one relay.
@@ -85,22 +105,27 @@ impl Fleet {
     /// What a relay inside the test's process is started with: the command line of `sluice-relay`. Its name is not one of [`Fleet::relays`].
     #[must_use]
     pub fn arguments_of_a_relay(&self, place: usize) -> Vec<String> {
-        let folder = self.folder.path().join(format!("inside-{place}"));
-        let pairs = [
-            ("--control-url", format!("http://127.0.0.1:{}", self.grpc)),
-            ("--join-secret", JOIN_SECRET.to_owned()),
-            ("--node-name", format!("inside-{place}")),
-            ("--data-dir", folder.to_string_lossy().into_owned()),
-            ("--spool-max-mb", "256".to_owned()),
-        ];
-        let arguments = pairs.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
-        std::iter::once("sluice-relay".to_owned()).chain(arguments).collect()
+        arguments_of_a_relay(self.folder.path(), &format!("http://127.0.0.1:{}", self.grpc), place)
     }
 
     /// Waits until every relay applied everything the control plane was told so far.
     pub async fn settle_config(&self) {
         settle_config(&self.api, self.relays.len()).await;
     }
+}
+
+/// What a relay inside the test's process is started with, to join these control planes.
+pub(crate) fn arguments_of_a_relay(root: &Path, control_urls: &str, place: usize) -> Vec<String> {
+    let folder = root.join(format!("inside-{place}"));
+    let pairs = [
+        ("--control-url", control_urls.to_owned()),
+        ("--join-secret", JOIN_SECRET.to_owned()),
+        ("--node-name", format!("inside-{place}")),
+        ("--data-dir", folder.to_string_lossy().into_owned()),
+        ("--spool-max-mb", "256".to_owned()),
+    ];
+    let arguments = pairs.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
+    std::iter::once("sluice-relay".to_owned()).chain(arguments).collect()
 }
 
 /// Waits until so many relays, and no others, applied everything that was written through this API.
@@ -115,6 +140,11 @@ pub async fn settle_config(api: &Api, relays: usize) {
 
 impl Node {
     pub(crate) fn control(folder: &Path, dsn: &str, grpc: u16) -> Self {
+        Self::replica(folder.join("control"), dsn, grpc)
+    }
+
+    /// A control plane with a folder of its own, beside others on the same database.
+    pub(crate) fn replica(folder: PathBuf, dsn: &str, grpc: u16) -> Self {
         let (http, ops) = (ports::free(), ports::free());
         let settings = vec![
             ("SQL_DSN", dsn.to_owned()),
@@ -126,19 +156,38 @@ impl Node {
             ("INITIAL_ROOT_ACCESS_TOKEN", ROOT_TOKEN.to_owned()),
             ("GLOBAL_API_RATE_LIMIT_ENABLE", "false".to_owned()),
         ];
-        Self::new("sluice-control", settings, folder.join("control"), http, ops)
+        Self::new("sluice-control", settings, folder, http, ops)
+    }
+
+    /// Both halves in one process, on SQLite.
+    pub(crate) fn single(folder: &Path, dsn: &str) -> Self {
+        let (http, ops) = (ports::free(), ports::free());
+        let settings = vec![
+            ("SQL_DSN", dsn.to_owned()),
+            ("PORT", http.to_string()),
+            ("SLUICE_OPS_PORT", ops.to_string()),
+            ("CRYPTO_SECRET", CRYPTO_SECRET.to_owned()),
+            ("INITIAL_ROOT_ACCESS_TOKEN", ROOT_TOKEN.to_owned()),
+            ("GLOBAL_API_RATE_LIMIT_ENABLE", "false".to_owned()),
+        ];
+        Self::new("sluice", settings, folder.join("sluice"), http, ops)
     }
 
     pub(crate) fn relay(folder: &Path, place: usize, grpc: u16) -> Self {
+        Self::relay_of(folder.join(format!("relay-{place}")), place, &format!("http://127.0.0.1:{grpc}"))
+    }
+
+    /// A relay with the addresses of its control planes, separated by commas.
+    pub(crate) fn relay_of(folder: PathBuf, place: usize, control_urls: &str) -> Self {
         let (http, ops) = (ports::free(), ports::free());
         let settings = vec![
             ("PORT", http.to_string()),
             ("SLUICE_OPS_PORT", ops.to_string()),
-            ("SLUICE_CONTROL_URL", format!("http://127.0.0.1:{grpc}")),
+            ("SLUICE_CONTROL_URL", control_urls.to_owned()),
             ("SLUICE_JOIN_SECRET", JOIN_SECRET.to_owned()),
             ("SLUICE_NODE_NAME", format!("relay-{place}")),
         ];
-        Self::new("sluice-relay", settings, folder.join(format!("relay-{place}")), http, ops)
+        Self::new("sluice-relay", settings, folder, http, ops)
     }
 
     fn new(binary: &'static str, mut settings: Vec<(&'static str, String)>, folder: PathBuf, http: u16, ops: u16) -> Self {
@@ -147,9 +196,18 @@ impl Node {
         Self { binary, settings, folder, http, ops, process: None }
     }
 
-    /// Sets one more environment variable, from the next start on.
+    /// Sets one more environment variable, from the next start on. The last one of a name counts.
     pub fn set(&mut self, name: &'static str, value: &str) {
         self.settings.push((name, value.to_owned()));
+    }
+
+    /// Another process that calls itself the same, with ports and a folder of its own. It is not started.
+    pub(crate) fn namesake(&self, folder: PathBuf) -> Self {
+        let (http, ops) = (ports::free(), ports::free());
+        let mut twin = Self::new(self.binary, self.settings.clone(), folder, http, ops);
+        twin.set("PORT", &http.to_string());
+        twin.set("SLUICE_OPS_PORT", &ops.to_string());
+        twin
     }
 
     /// Starts it and returns at once.
@@ -174,11 +232,15 @@ impl Node {
 
     /// The value of a metric that has no labels, as it counts at this moment. Panics when there is none.
     pub async fn metric(&self, name: &str) -> f64 {
-        let page = Caller::new(format!("http://127.0.0.1:{}", self.ops)).get("/metrics").await.text();
-        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        let value = line.and_then(|value| value.trim().parse().ok());
+        let value = figure_of(&self.ops_url(), name).await;
         assert!(value.is_some(), "{} has no metric {name}", self.binary);
         value.unwrap_or_default()
+    }
+
+    /// Where its probes and metrics are.
+    #[must_use]
+    pub fn ops_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ops)
     }
 
     /// Its process, while it runs.
@@ -199,9 +261,13 @@ impl Node {
 
     /// Whether it says it is ready.
     pub async fn is_ready(&self) -> bool {
-        let probe = send(Caller::new(format!("http://127.0.0.1:{}", self.ops)).request(Method::GET, "/readyz"));
-        let answer = tokio::time::timeout(PROBE_LIMIT, probe).await;
-        answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status.is_success()))
+        self.probe().is_ready().await
+    }
+
+    /// What asks it whether it is ready, also while somebody else starts and stops it.
+    #[must_use]
+    pub fn probe(&self) -> Probe {
+        Probe(Caller::new(self.ops_url()))
     }
 
     /// Waits until it is ready; panics with its output when it ends or takes too long.
@@ -219,6 +285,25 @@ impl Node {
     pub fn output(&self) -> String {
         self.process.as_ref().map(|process| process.lines().join("\n")).unwrap_or_default()
     }
+}
+
+/// Asks one process whether it is ready.
+pub struct Probe(Caller);
+
+impl Probe {
+    /// Whether it says so.
+    pub async fn is_ready(&self) -> bool {
+        let answer = tokio::time::timeout(PROBE_LIMIT, send(self.0.request(Method::GET, "/readyz"))).await;
+        answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status.is_success()))
+    }
+}
+
+/// A metric at an ops port: with its labels, exactly as the page writes them, or without any. `None` when nobody answers, or there is none.
+pub async fn figure_of(ops_url: &str, name: &str) -> Option<f64> {
+    let asked = send(Caller::new(ops_url).request(Method::GET, "/metrics"));
+    let page = tokio::time::timeout(PROBE_LIMIT, asked).await.ok()?.ok()?.text();
+    let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    line.trim().parse().ok()
 }
 
 /// Waits until something is true. Panics with `what` after [`READY_LIMIT`].

@@ -36,8 +36,16 @@ impl Inside {
     /// # Panics
     /// When it cannot be built, or does not connect in time.
     pub async fn start(fleet: &Fleet, place: usize) -> Self {
+        Self::with_arguments(fleet.arguments_of_a_relay(place)).await
+    }
+
+    /// Starts a relay by the command line of `sluice-relay` and returns when it is connected.
+    ///
+    /// # Panics
+    /// When it cannot be built, or does not connect in time.
+    pub async fn with_arguments(arguments: Vec<String>) -> Self {
         sluice_testkit::install_tls_provider();
-        let settings = Options::parse_from(fleet.arguments_of_a_relay(place)).read().expect("the settings are good");
+        let settings = Options::parse_from(arguments).read().expect("the settings are good");
         let endpoint = ControlEndpoint::Urls { urls: settings.control.clone(), authority: None };
         let clock = Clock::new(|| Now { wall: UnixMillis(clock::wall_millis()), boot_millis: clock::boot_millis() });
         let chance = Chance::from_entropy();

@@ -9,6 +9,7 @@
 
 pub mod api;
 pub mod bench;
+pub mod faults;
 pub mod fleet;
 pub mod inside;
 pub mod load;

@@ -26,8 +26,33 @@ pub struct Seen {
     pub sent_millis: u64,
     /// When it ended.
     pub ended_millis: u64,
+    /// How long it took.
+    pub took: Duration,
     /// How it ended.
     pub end: End,
+}
+
+impl Seen {
+    /// Whether any of it was between two moments, in milliseconds since the load started.
+    #[must_use]
+    pub fn overlaps(&self, from_millis: u64, to_millis: u64) -> bool {
+        self.sent_millis <= to_millis && self.ended_millis >= from_millis
+    }
+}
+
+/// What a caller asks.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The name the caller gives it (`X-Request-Id` and the body's `user`).
+    pub request_id: String,
+    /// The model.
+    pub model: String,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// The most tokens of the answer.
+    pub max_tokens: u32,
+    /// What the message says; a directive of the simulator may stand in it.
+    pub text: String,
 }
 
 /// How a request ended for its caller.
@@ -118,43 +143,44 @@ impl OneCaller {
             if stop.is_cancelled() {
                 break;
             }
-            let (request_id, stream) = (format!("{}-{turn}", self.name), turn % 2 == 0);
+            let request_id = format!("{}-{turn}", self.name);
+            let text = format!("Say something about {request_id}");
+            let question = Question { request_id, model: self.model.clone(), stream: turn % 2 == 0, max_tokens: 200, text };
             self.sent.fetch_add(1, Ordering::Relaxed);
-            let sent_millis = self.millis();
-            let end = self.ask(&request_id, stream).await;
-            let pause = if matches!(end, End::Broken(_)) { AFTER_BREAK } else { self.pause };
-            seen.push(Seen { request_id, relay: self.relay, stream, sent_millis, ended_millis: self.millis(), end });
+            let one = ask(&self.caller, self.relay, question, self.started).await;
+            let pause = if matches!(one.end, End::Broken(_)) { AFTER_BREAK } else { self.pause };
+            seen.push(one);
             tokio::time::sleep(pause).await;
         }
         seen
     }
-
-    fn millis(&self) -> u64 {
-        millis_since(self.started)
-    }
-
-    async fn ask(&self, request_id: &str, stream: bool) -> End {
-        let body = json!({
-            "model": self.model,
-            "stream": stream,
-            "user": request_id,
-            "max_tokens": 200,
-            "messages": [{"role": "user", "content": format!("Say something about {request_id}")}],
-        });
-        let request = self.caller.request(Method::POST, "/v1/chat/completions").header("x-request-id", request_id).json(&body);
-        match send(request).await {
-            Err(error) => End::Broken(error.to_string()),
-            Ok(answer) if answer.status.is_success() => whole(&answer.text(), stream),
-            Ok(answer) => {
-                let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-                let code = body["error"]["code"].as_str().unwrap_or_default().to_owned();
-                End::Refused { status: answer.status.as_u16(), code }
-            }
-        }
-    }
 }
 
-fn millis_since(moment: tokio::time::Instant) -> u64 {
+/// Asks one question and reads the whole answer. `started` is when the load did.
+pub async fn ask(caller: &Caller, relay: usize, question: Question, started: tokio::time::Instant) -> Seen {
+    let Question { request_id, model, stream, max_tokens, text } = question;
+    let body = json!({
+        "model": model,
+        "stream": stream,
+        "user": request_id,
+        "max_tokens": max_tokens,
+        "messages": [{"role": "user", "content": text}],
+    });
+    let request = caller.request(Method::POST, "/v1/chat/completions").header("x-request-id", &request_id).json(&body);
+    let (begun, sent_millis) = (tokio::time::Instant::now(), millis_since(started));
+    let end = match send(request).await {
+        Err(error) => End::Broken(error.to_string()),
+        Ok(answer) if answer.status.is_success() => whole(&answer.text(), stream),
+        Ok(answer) => {
+            let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let code = body["error"]["code"].as_str().unwrap_or_default().to_owned();
+            End::Refused { status: answer.status.as_u16(), code }
+        }
+    };
+    Seen { request_id, relay, stream, sent_millis, ended_millis: millis_since(started), took: begun.elapsed(), end }
+}
+
+pub(crate) fn millis_since(moment: tokio::time::Instant) -> u64 {
     u64::try_from(moment.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 

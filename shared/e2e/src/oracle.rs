@@ -17,8 +17,10 @@ impl PerThousand {
     /// Units for these tokens, rounded half up, at least 1 when there were any.
     #[must_use]
     pub fn of(self, input: i64, output: i64) -> i64 {
-        let thousandths = input * self.input + output * self.output;
-        match (thousandths + 500) / 1_000 {
+        // a provider may claim absurd figures
+        let part = |tokens: i64, price: i64| tokens.saturating_mul(price);
+        let thousandths = part(input, self.input).saturating_add(part(output, self.output));
+        match thousandths.saturating_add(500) / 1_000 {
             0 if thousandths > 0 => 1,
             units => units,
         }
@@ -41,7 +43,9 @@ pub fn accounts(log: &[LogEntry], price: PerThousand) -> HashMap<String, Account
     for entry in log {
         let Some(id) = &entry.request_id else { continue };
         let account = accounts.entry(id.clone()).or_default();
-        let cost = entry.usage.as_ref().map_or(0, |usage| price.of(usage.prompt_tokens, usage.completion_tokens));
+        // whoever kept its figures to itself is counted by what it sent; an error is nothing
+        let counted = || if entry.sent_tokens > 0 { price.of(entry.prompt_tokens, entry.sent_tokens) } else { 0 };
+        let cost = entry.usage.as_ref().map_or_else(counted, |usage| price.of(usage.prompt_tokens, usage.completion_tokens));
         match entry.ending {
             Ending::Completed => account.completed.push(cost),
             Ending::AbortedByClient | Ending::Cut => account.cut.push(price.of(entry.prompt_tokens, entry.sent_tokens)),

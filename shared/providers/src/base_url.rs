@@ -27,28 +27,28 @@ pub enum BaseUrlError {
     #[error("this provider needs a base URL")]
     Missing,
     /// It is longer than 2048 bytes.
-    #[error("the base URL must have at most {MAX_BYTES} bytes")]
+    #[error("must have at most {MAX_BYTES} bytes")]
     TooLong,
     /// It is no URL.
-    #[error("the base URL must be a complete address such as https://api.example.com/v1")]
+    #[error("must be a complete address such as https://api.example.com/v1")]
     NotAUrl,
     /// Its scheme is not http or https.
-    #[error("the base URL must start with https:// or http://")]
+    #[error("must start with https:// or http://")]
     Scheme,
     /// It carries a user name or password.
-    #[error("the base URL must not contain a user name or password")]
+    #[error("must not contain a user name or password")]
     Credentials,
     /// It has a query.
-    #[error("the base URL must not contain a query (?...)")]
+    #[error("must not contain a query (?...)")]
     Query,
     /// It has a fragment.
-    #[error("the base URL must not contain a fragment (#...)")]
+    #[error("must not contain a fragment (#...)")]
     Fragment,
     /// It has `{model}` where the model has no place.
     #[error("{{model}} may stand only in the path or query of a full URL")]
     Model,
     /// It ends with a path that is added anyway.
-    #[error("the base URL must not end with {path}: it is added")]
+    #[error("must not end with {path}: it is added")]
     HasEndpoint {
         /// The path.
         path: String,

@@ -18,6 +18,7 @@ pub struct Caller {
     http: reqwest::Client,
     base_url: String,
     key: Option<String>,
+    request_id: Option<String>,
 }
 
 impl Caller {
@@ -26,7 +27,7 @@ impl Caller {
     pub fn new(base_url: impl Into<String>) -> Self {
         crate::install_tls_provider();
         let http = reqwest::Client::builder().no_proxy().timeout(ANSWER_LIMIT).build().expect("an HTTP client can be built");
-        Self { http, base_url: base_url.into(), key: None }
+        Self { http, base_url: base_url.into(), key: None, request_id: None }
     }
 
     /// The same caller, sending `Authorization: Bearer` with this key.
@@ -36,11 +37,22 @@ impl Caller {
         self
     }
 
+    /// The same caller, naming its requests (`X-Request-Id`): for one that asks once.
+    #[must_use]
+    pub fn with_request_id(mut self, id: impl Into<String>) -> Self {
+        self.request_id = Some(id.into());
+        self
+    }
+
     /// A request to build further and [`send`].
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base_url));
-        match &self.key {
+        let request = match &self.key {
             Some(key) => request.bearer_auth(key),
+            None => request,
+        };
+        match &self.request_id {
+            Some(id) => request.header("x-request-id", id),
             None => request,
         }
     }

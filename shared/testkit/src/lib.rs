@@ -4,6 +4,7 @@
 //!   story about money.
 //! * [`services`] and [`database`]: throw-away PostgreSQL, MariaDB and Redis, and one fresh database per test.
 //! * [`process`] and [`ports`]: real binaries, started, watched, killed.
+//! * [`proxy`]: a TCP proxy that cuts, delays, refuses and swallows.
 //! * [`client`]: a small HTTP and SSE client.
 //!
 //! It must not know Sluice: no crate of ours but pure ones may ever be a dependency, or the oracle would share our mistakes.
@@ -17,6 +18,7 @@ pub mod client;
 pub mod database;
 pub mod ports;
 pub mod process;
+pub mod proxy;
 pub mod services;
 pub mod simulator;
 

@@ -91,8 +91,7 @@ fn tell_rate(engine: Engine, requests: usize, millis: u64) {
 
 fn untouched_callers_saw_no_error(engine: Engine, seen: &[Seen], outages: &[(usize, u64, u64)]) {
     let touched = |one: &Seen| {
-        let overlaps =
-            |(relay, from, to): &(usize, u64, u64)| *relay == one.relay && one.sent_millis <= *to && one.ended_millis >= *from;
+        let overlaps = |(relay, from, to): &(usize, u64, u64)| *relay == one.relay && one.overlaps(*from, *to);
         outages.iter().any(overlaps)
     };
     let failed: Vec<&Seen> = seen.iter().filter(|one| one.end != End::Whole && !touched(one)).collect();
@@ -149,6 +148,71 @@ fn every_row_agrees_with_the_provider(engine: Engine, fleet: &Fleet, seen: &[See
 
 fn quota(row: &Value) -> i64 {
     row["quota"].as_i64().expect("money is a number")
+}
+
+/// Requests served by a relay that was started again while the control plane is away.
+const ALONE: u64 = 60;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_started_again_while_the_control_plane_is_away_goes_on_with_what_is_left_of_its_leases() {
+    for engine in engines() {
+        tell_alone(engine).await;
+    }
+}
+
+async fn tell_alone(engine: Engine) {
+    let mut fleet = Fleet::start(engine, 1).await;
+    fleet.api.channel("simulator", &fleet.simulator.base_url(), PROVIDER_KEY, &[MODEL]).await;
+    fleet.api.price(MODEL, "0.75", "4").await;
+    let user = fleet.api.user("ana", CREDIT).await;
+    let token = fleet.api.token(user, "load").await;
+    fleet.settle_config().await;
+    let callers = [fleet.caller(0, &token.key)];
+    let name = format!("{engine:?}").to_lowercase();
+    let load = Load::start(&callers, 4, Duration::from_millis(5), MODEL, &format!("{name}-warm"));
+    wait_for("leases are as large as the load", async || load.sent() >= 100).await;
+    let mut seen = load.stop().await;
+    // the configuration on the disk has to know the key
+    let saves = fleet.relays[0].metric("sluice_relay_last_good_saves_total").await;
+    fleet.api.price("another-model", "1", "1").await;
+    wait_for("the configuration is on the disk", async || {
+        fleet.relays[0].metric("sluice_relay_last_good_saves_total").await > saves
+    })
+    .await;
+    // somebody is cut off as well
+    fleet.simulator.queue(LONG_ANSWER.parse::<Scenario>().expect("a directive"));
+    let message = json!({"role": "user", "content": "go on"});
+    let body = json!({"model": MODEL, "stream": true, "max_tokens": 900, "messages": [message]});
+    let mut stream = fleet.caller(0, &token.key).open("/v1/chat/completions", &body).await.expect("the stream opens");
+    let mut words = 0;
+    while words < 100 {
+        words += i64::from(stream.next().await.expect("the stream goes on").is_some());
+    }
+
+    fleet.control.kill_9();
+    fleet.relays[0].kill_9();
+    fleet.relays[0].start();
+    fleet.relays[0].wait_ready().await;
+    let load = Load::start(&callers, 4, Duration::from_millis(5), MODEL, &format!("{name}-alone"));
+    wait_for("it serves alone", async || load.sent() >= ALONE).await;
+    let alone = load.stop().await;
+    let failed: Vec<&Seen> = alone.iter().filter(|one| one.end != End::Whole).collect();
+    assert!(failed.is_empty(), "{engine:?}: {} of {} failed, first: {:?}", failed.len(), alone.len(), failed[0]);
+    seen.extend(alone);
+
+    fleet.control.start();
+    fleet.control.wait_ready().await;
+    let rows = settled_rows(&fleet, user, &seen).await;
+    let orphans = rows.values().filter(|row| row["outcome"] == "orphaned").count();
+    assert_eq!((rows.len(), orphans), (seen.len() + 1, 1), "{engine:?}");
+    let accounts = accounts(&fleet.simulator.log(), PRICE);
+    for one in &seen {
+        assert_eq!(accounts[&one.request_id].completed, [quota(&rows[&one.request_id])], "{engine:?}: {}", one.request_id);
+    }
+    let charged: i64 = rows.values().map(quota).sum();
+    assert_eq!(fleet.api.total(user).await, CREDIT - charged, "{engine:?}: the balance moved by what the rows say");
+    let alone = fleet.relays[0].metric("sluice_relay_reserve_shortfall_quota_total").await;
+    assert!(alone < 1.0, "{engine:?}: nothing was charged beyond the leases");
 }
 
 /// Long enough for several notes of progress, one a second.

@@ -3,7 +3,10 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking, with words")]
 
 mod crash;
+mod faults;
 mod lending;
+mod limiting;
 mod live;
+mod replicas;
 mod spend;
 mod startup;

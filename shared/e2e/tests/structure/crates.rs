@@ -66,7 +66,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("metrics-exporter-prometheus", &["telemetry"]),
     ("metrics-process", &["telemetry"]),
     ("chacha20poly1305", &["sealed"]),
-    ("prost", &["rpc", "control-plane", "relay-node"]),
+    ("prost", &["rpc", "control-plane", "relay-node", "e2e"]),
 ];
 
 struct Crate {

@@ -1,0 +1,212 @@
+//! What a row measured, and how it stands beside what is expected.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// How a figure stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Standing {
+    /// As expected.
+    Pass,
+    /// Not as expected.
+    Fail,
+    /// Said for people; nothing is expected of it.
+    Note,
+}
+
+impl Standing {
+    /// Its word in the table.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Fail => "**FAIL**",
+            Self::Note => "",
+        }
+    }
+}
+
+/// One figure of a row.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figure {
+    /// What was measured.
+    pub what: String,
+    /// What is expected.
+    pub expected: String,
+    /// What was found.
+    pub measured: String,
+    /// How it stands.
+    pub standing: Standing,
+    /// Of a time, how many times as long as expected it was. A busy machine makes everything slow, and nothing wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub times_expected: Option<f64>,
+}
+
+impl Figure {
+    fn judged(what: impl Into<String>, expected: String, measured: String, is_good: bool) -> Self {
+        let standing = if is_good { Standing::Pass } else { Standing::Fail };
+        Self { what: what.into(), expected, measured, standing, times_expected: None }
+    }
+
+    /// Whether it is as expected when every time may be so many times as long.
+    #[must_use]
+    pub fn stands_with_patience(&self, times: f64) -> bool {
+        self.standing != Standing::Fail || self.times_expected.is_some_and(|longer| longer <= times)
+    }
+
+    /// Exactly this.
+    pub fn exactly<T: PartialEq + Display + Copy>(what: impl Into<String>, expected: T, measured: T) -> Self {
+        let is_good = expected == measured;
+        Self::judged(what, expected.to_string(), measured.to_string(), is_good)
+    }
+
+    /// None of what must not happen; of what did, the first few.
+    pub fn none(what: impl Into<String>, offenders: &[impl Display]) -> Self {
+        let first: Vec<String> = offenders.iter().take(3).map(ToString::to_string).collect();
+        let measured = if first.is_empty() { "0".to_owned() } else { format!("{}: {}", offenders.len(), first.join(", ")) };
+        Self::judged(what, "0".to_owned(), measured, offenders.is_empty())
+    }
+
+    /// So many at the most.
+    pub fn at_most<T: PartialOrd + Display + Copy>(what: impl Into<String>, most: T, measured: T) -> Self {
+        let is_good = measured <= most;
+        Self::judged(what, format!("≤ {most}"), measured.to_string(), is_good)
+    }
+
+    /// So many at the least.
+    pub fn at_least<T: PartialOrd + Display + Copy>(what: impl Into<String>, least: T, measured: T) -> Self {
+        let is_good = measured >= least;
+        Self::judged(what, format!("≥ {least}"), measured.to_string(), is_good)
+    }
+
+    /// A time that may not be longer. `None`: it did not happen at all.
+    pub fn within(what: impl Into<String>, most: Duration, measured: Option<Duration>) -> Self {
+        let text = measured.map_or_else(|| "not in time".to_owned(), seconds);
+        let times_expected = measured.map(|measured| measured.as_secs_f64() / most.as_secs_f64().max(f64::EPSILON));
+        let is_good = measured.is_some_and(|measured| measured <= most);
+        Self { times_expected, ..Self::judged(what, format!("≤ {}", seconds(most)), text, is_good) }
+    }
+
+    /// A share of all, in percent, with the numbers behind it. Of nothing there is no good share.
+    #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+    pub fn share(what: impl Into<String>, least_percent: f64, (good, all): (usize, usize)) -> Self {
+        let percent = if all == 0 { 0.0 } else { good as f64 * 100.0 / all as f64 };
+        let expected = if least_percent >= 100.0 { "100 %".to_owned() } else { format!("≥ {least_percent} %") };
+        Self::judged(what, expected, format!("{percent:.2} % ({good} of {all})"), all > 0 && percent >= least_percent)
+    }
+
+    /// A claim.
+    pub fn claim(what: impl Into<String>, expected: impl Into<String>, measured: impl Into<String>, is_true: bool) -> Self {
+        Self::judged(what, expected.into(), measured.into(), is_true)
+    }
+
+    /// Something for people.
+    pub fn note(what: impl Into<String>, measured: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            expected: String::new(),
+            measured: measured.into(),
+            standing: Standing::Note,
+            times_expected: None,
+        }
+    }
+}
+
+/// Seconds for people.
+#[must_use]
+pub fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}
+
+/// What a row found.
+#[derive(Debug, Clone, Serialize)]
+pub struct RowReport {
+    /// Its number in the matrix.
+    pub row: String,
+    /// The fault.
+    pub fault: String,
+    /// The database.
+    pub engine: String,
+    /// How long it took, in seconds.
+    pub lasted_secs: f64,
+    /// Its figures.
+    pub figures: Vec<Figure>,
+}
+
+impl RowReport {
+    /// Whether every figure is as expected, and there is one.
+    #[must_use]
+    pub fn has_passed(&self) -> bool {
+        let mut judged = self.figures.iter().filter(|figure| figure.standing != Standing::Note).peekable();
+        judged.peek().is_some() && judged.all(|figure| figure.standing == Standing::Pass)
+    }
+}
+
+/// The one table: fault, expected figure, measured figure, PASS or FAIL.
+#[must_use]
+pub fn table(reports: &[RowReport]) -> String {
+    let mut lines =
+        vec!["| # | database | fault | figure | expected | measured | |".to_owned(), "|--:|---|---|---|---|---|---|".to_owned()];
+    for report in reports {
+        for (place, figure) in report.figures.iter().enumerate() {
+            let (row, engine, fault) =
+                if place == 0 { (report.row.as_str(), report.engine.as_str(), report.fault.as_str()) } else { ("", "", "") };
+            let cells = [row, engine, fault, &figure.what, &figure.expected, &figure.measured, figure.standing.word()];
+            let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
+            lines.push(format!("| {} |", cells.join(" | ")));
+        }
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(figures: Vec<Figure>) -> RowReport {
+        RowReport { row: "1".into(), fault: "x".into(), engine: "sqlite".into(), lasted_secs: 1.0, figures }
+    }
+
+    #[test]
+    fn figures_at_their_limit_pass_and_beyond_it_fail() {
+        let good = [
+            Figure::at_most("a", 2, 2),
+            Figure::at_least("a", 2, 2),
+            Figure::exactly("a", 2, 2),
+            Figure::none("a", &Vec::<String>::new()),
+            Figure::within("a", Duration::from_secs(1), Some(Duration::from_secs(1))),
+            Figure::share("a", 99.9, (999, 1_000)),
+        ];
+        assert!(good.iter().all(|figure| figure.standing == Standing::Pass), "{good:?}");
+        let bad = [
+            Figure::at_most("a", 2, 3),
+            Figure::at_least("a", 2, 1),
+            Figure::exactly("a", 2, 3),
+            Figure::none("a", &["one"]),
+            Figure::within("a", Duration::from_secs(1), Some(Duration::from_millis(1_001))),
+            Figure::within("a", Duration::from_secs(1), None),
+            Figure::share("a", 99.9, (998, 1_000)),
+            Figure::share("a", 0.0, (0, 0)),
+        ];
+        assert!(bad.iter().all(|figure| figure.standing == Standing::Fail), "{bad:?}");
+    }
+
+    #[test]
+    fn patience_is_for_times_only() {
+        let slow = Figure::within("a", Duration::from_secs(1), Some(Duration::from_secs(3)));
+        assert!(slow.stands_with_patience(3.0) && !slow.stands_with_patience(2.9));
+        assert!(!Figure::within("a", Duration::from_secs(1), None).stands_with_patience(1e9), "it never happened");
+        assert!(!Figure::at_most("a", 1, 2).stands_with_patience(1e9), "a count is a count");
+    }
+
+    #[test]
+    fn a_row_passes_by_figures_that_can_fail_only() {
+        let (good, note) = (Figure::exactly("a", 1, 1), Figure::note("a", "b"));
+        assert!(report(vec![good.clone(), note.clone()]).has_passed());
+        assert!(!report(vec![note]).has_passed(), "nothing was judged");
+        assert!(!report(vec![good, Figure::exactly("a", 1, 2)]).has_passed());
+    }
+}
