@@ -48,6 +48,22 @@ fn take_over(spool: &Spool) {
     }
 }
 
+#[tokio::test]
+async fn notes_of_leases_are_not_owed() {
+    let world = World::new();
+    let spool = world.open_with(1, with_boot(BOOT)).unwrap();
+    spool.note_lease(UserId::new(7), &held(9, 1_000, 0, 0));
+    assert_eq!(spool.unacked_bytes(), 0);
+    permit(&spool).open(&charging(1, 100, Outcome::Orphaned)).unwrap().finish(charging(1, 70, Outcome::Completed));
+    spool.note_lease(UserId::new(7), &held(9, 1_000, 70, 0));
+    assert!(spool.unacked_bytes() > 0);
+    spool.flush().await;
+    let mut log = spool.current();
+    let batch = log.next_batch(LIMITS).unwrap().unwrap();
+    log.acked(&batch);
+    assert_eq!(spool.unacked_bytes(), 0, "the note behind the record holds nothing up");
+}
+
 #[test]
 fn what_is_left_of_a_lease_is_less_what_was_charged_given_back_and_set_aside() {
     let world = World::new();

@@ -174,10 +174,12 @@ impl<D: Disk> Shared<D> {
 
     pub(super) fn lease(&self, note: Note) {
         let _ = self.with_writer(|writer| writer.lease(note, &self.clock));
+        self.pass_notes();
     }
 
     pub(super) fn void_lease(&self, lease: LeaseId) {
         let _ = self.with_writer(|writer| writer.void_lease(lease, &self.clock));
+        self.pass_notes();
     }
 
     pub(super) fn lease_close(&self, lease: LeaseId, body: Vec<u8>) {
@@ -282,6 +284,20 @@ impl<D: Disk> Shared<D> {
         self.acked_position.store(acked.position, Ordering::Relaxed);
         if let Err(error) = self.cursor_file.store(acked.cursor) {
             error!("cannot note what is settled in {}: {error}", self.folder.display());
+        }
+        drop(acked);
+        self.pass_notes();
+    }
+
+    /// Notes of leases are no usage. Where nothing else stands behind what is acknowledged, nothing is owed.
+    fn pass_notes(&self) {
+        let bench = self.bench.lock();
+        let (mark, has_open) = (bench.writer.mark(), bench.writer.has_open());
+        drop(bench);
+        let mut acked = self.acked.lock();
+        if !has_open && acked.cursor.acked_below.max(FIRST_SEQ) >= mark.seq {
+            acked.position = acked.position.max(mark.position);
+            self.acked_position.store(acked.position, Ordering::Relaxed);
         }
     }
 

@@ -132,6 +132,11 @@ impl<D: Disk> Writer<D> {
         self.waiting.iter().map(|waiting| (HEADER_BYTES + waiting.body.len()) as u64).sum()
     }
 
+    /// Whether a request is between its intent and its final record.
+    pub(super) fn has_open(&self) -> bool {
+        !self.opens.is_empty()
+    }
+
     /// Whether records wait for the disk.
     pub(super) fn is_stalled(&self) -> bool {
         !self.waiting.is_empty()
