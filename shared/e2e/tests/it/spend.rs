@@ -73,9 +73,7 @@ async fn by_tokens_no_more_is_settled_than_there_was_and_nobody_is_refused_while
 
         let statuses = crowd(&fleet, &token.key, 300).await;
         let (served, refused) = (count(&statuses, 200), count(&statuses, 403));
-        // a machine too busy to bring the relays' answers together within a second does not know: that is 503, and no refusal
-        let not_known = count(&statuses, 503);
-        assert_eq!(served + refused + not_known, 300, "{engine:?}: {statuses:?}");
+        assert_eq!(served + refused, 300, "{engine:?}: {statuses:?}");
         assert!(served >= 20, "{engine:?}: {served} served, and twenty could be held at once");
 
         // one after the other: as long as there is enough for one more, it is served
