@@ -34,7 +34,7 @@ pub(super) async fn row(stage: &Stage) -> Vec<Figure> {
     let untouched: Vec<&Seen> = seen.iter().filter(|one| !touched(one)).collect();
     let orphans = ledger.rows.iter().filter(|row| row.outcome == "orphaned").count();
     let mut figures = vec![
-        Figure::at_least("kills", kills, kills),
+        Figure::note("kills", kills.to_string()),
         Figure::at_least("requests", requests, seen.len() as u64),
         Figure::note("kills of relays among them", format!("{} in {:.0} s", outages.len(), lasted.as_secs_f64())),
         Figure::share("success where the relay lived", 100.0, success(untouched.iter().copied())),
