@@ -12,6 +12,7 @@ use crate::auth::Passwords;
 use crate::db::Db;
 use crate::http::Gate;
 use crate::metrics::Metrics;
+use crate::notifications::Courier;
 use crate::publish::Poke;
 use crate::settlement::rates::Rates;
 
@@ -40,6 +41,8 @@ pub struct App {
     pub metrics: Metrics,
     /// How far the process is on its way down.
     pub drain: Drain,
+    /// Carries notifications to the webhook; `None`: there is no webhook.
+    pub courier: Option<Courier>,
     /// Where programs reach the relays; empty: at the site's own address.
     pub relay_address: Arc<str>,
     /// When this process started.

@@ -17,6 +17,7 @@ pub mod leases;
 pub mod metrics;
 pub mod models;
 pub mod nodes;
+pub mod notifications;
 pub mod pricing;
 pub mod providers;
 pub mod publish;

@@ -7,6 +7,7 @@ use sluice_telemetry::metrics::{Counter, Counters, Gauge, Gauges, Histogram, His
 
 use crate::db::Db;
 use crate::leases::{Answer, Refused, jobs};
+use crate::notifications::jobs::Report;
 use crate::reconciliation::Standing;
 use crate::settlement::Settled;
 
@@ -36,6 +37,7 @@ pub struct Metrics {
     in_doubt: Gauge,
     quarantine: Gauge,
     rollbacks: Counter,
+    notifications: Counters<Telling>,
     job_runs: Counters<JobRun>,
     job_time: Histograms<Job>,
     relays: Gauge,
@@ -87,6 +89,10 @@ impl Metrics {
             rollbacks: registry.counter(
                 "sluice_control_database_rollbacks_total",
                 "Times this replica found that the database went back to an earlier state, and began another history.",
+            ),
+            notifications: registry.counters(
+                "sluice_control_notifications_total",
+                "Attempts at sending notifications to the webhook, by what came of them.",
             ),
             job_runs: registry.counters("sluice_control_job_runs_total", "Runs of jobs, by how they ended."),
             job_time: registry.histograms("sluice_control_job_seconds", "Time of one run of a job."),
@@ -170,6 +176,14 @@ impl Metrics {
         self.rollbacks.increment();
     }
 
+    /// Notifications that were sent, or not.
+    pub fn notified(&self, report: &Report) {
+        let Report { delivered, failed, given_up } = *report;
+        for (telling, count) in [(Telling::Delivered, delivered), (Telling::Failed, failed), (Telling::GivenUp, given_up)] {
+            self.notifications.of(&telling).add(count);
+        }
+    }
+
     /// How many relays there are.
     pub fn fleet(&self, relays: usize) {
         self.relays.set_count(relays);
@@ -217,6 +231,8 @@ impl Run<'_> {
 pub enum Job {
     /// Leases of lost relays.
     Leases,
+    /// What people are told.
+    Notifications,
     /// Whether the money adds up.
     Reconciliation,
     /// Rows kept for a time only.
@@ -224,11 +240,12 @@ pub enum Job {
 }
 
 impl Job {
-    const ALL: [Self; 3] = [Self::Leases, Self::Reconciliation, Self::Retention];
+    const ALL: [Self; 4] = [Self::Leases, Self::Notifications, Self::Reconciliation, Self::Retention];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Leases => "leases",
+            Self::Notifications => "notifications",
             Self::Reconciliation => "reconciliation",
             Self::Retention => "retention",
         }
@@ -308,6 +325,30 @@ impl Labels for Granting {
 
     fn known() -> Vec<Self> {
         vec![Self::Granted, Self::Exhausted, Self::Frozen, Self::UnknownAccount, Self::Closed, Self::Fenced, Self::Unavailable]
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Telling {
+    Delivered,
+    Failed,
+    GivenUp,
+}
+
+impl Labels for Telling {
+    const NAMES: &'static [&'static str] = &["outcome"];
+
+    fn values(&self) -> Vec<Cow<'_, str>> {
+        let word = match self {
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::GivenUp => "given_up",
+        };
+        vec![word.into()]
+    }
+
+    fn known() -> Vec<Self> {
+        vec![Self::Delivered, Self::Failed, Self::GivenUp]
     }
 }
 

@@ -14,6 +14,7 @@ use crate::auth::Scope;
 use crate::db::Tx;
 use crate::http::idempotency::{remember, replay};
 use crate::http::{ApiError, Asking, Code, Written};
+use crate::notifications::{self, SwitchedOff};
 use crate::publish::log::{self, Changed, RateChange, RateKind};
 use crate::{audit, groups};
 
@@ -156,6 +157,9 @@ pub(super) async fn switch_off(app: &App, id: ChannelId, key: Option<ChannelKeyI
     store::update(&tx, &channel).await?;
     let detail = serde_json::json!({"reason": &reason, "key_id": key, "status": channel.status});
     audit::write_by_itself(&tx, now, "channels.switch_off", &target(id), &detail).await?;
+    let switched_off =
+        SwitchedOff { channel_id: id, channel_name: &channel.name, status: channel.status, key_id: key, reason: &reason };
+    notifications::write(app, &tx, now, &switched_off.notice()).await?;
     log::record(&tx, now, &[Changed::Channel(id)]).await?;
     tx.commit().await?;
     app.poke.look();

@@ -50,8 +50,8 @@ pub use values::{DecimalText, Moment, Patch};
 use crate::app::App;
 use crate::settlement::quarantine;
 use crate::{
-    audit, auth, channels, groups, leases, models, nodes, pricing, providers, reconciliation, settings, tokens, usage, users,
-    wallet,
+    audit, auth, channels, groups, leases, models, nodes, notifications, pricing, providers, reconciliation, settings, tokens,
+    usage, users, wallet,
 };
 
 /// Everything the control plane serves on its HTTP port. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: limits
@@ -95,6 +95,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(reconciliation::routes())
         .merge(leases::routes())
         .merge(quarantine::routes())
+        .merge(notifications::routes())
         .merge(settings::routes())
         .merge(audit::routes())
 }

@@ -43,6 +43,7 @@ use crate::app::App;
         (name = "requests", description = "The request log"),
         (name = "relays", description = "Relay nodes and what is live on them"),
         (name = "reconciliation", description = "Whether the money adds up, and what waits for somebody's decision"),
+        (name = "notifications", description = "What people are told"),
         (name = "settings", description = "How the site behaves"),
         (name = "audit", description = "Who changed what")
     )

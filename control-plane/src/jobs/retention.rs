@@ -25,6 +25,10 @@ pub const NODES_MILLIS: i64 = 7 * DAY_MILLIS;
 pub const LEASES_MILLIS: i64 = 7 * DAY_MILLIS;
 /// Records that somebody has decided about are kept for this long, in milliseconds.
 pub const QUARANTINE_MILLIS: i64 = 90 * DAY_MILLIS;
+/// What people were told is kept for this long, in milliseconds.
+pub const NOTIFICATIONS_MILLIS: i64 = 30 * DAY_MILLIS;
+/// What is remembered of a channel that nothing more is heard of is kept for this long, in milliseconds.
+pub const WATCH_MILLIS: i64 = 30 * DAY_MILLIS;
 
 /// What people decide how long to keep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,6 +67,10 @@ pub struct Report {
     pub leases: u64,
     /// Of `quarantine`.
     pub quarantine: u64,
+    /// Of `notifications`.
+    pub notifications: u64,
+    /// Of `channel_watch`.
+    pub watch: u64,
     /// Of `requests`.
     pub requests: u64,
     /// Of `audit`.
@@ -74,7 +82,7 @@ impl Report {
     #[must_use]
     pub const fn rows(&self) -> u64 {
         let kept_by_us = self.config_log + self.rates + self.explanations + self.sessions + self.idempotency + self.nodes;
-        kept_by_us + self.leases + self.quarantine + self.requests + self.audit
+        kept_by_us + self.leases + self.quarantine + self.notifications + self.watch + self.requests + self.audit
     }
 }
 
@@ -93,6 +101,8 @@ pub async fn run(work: &Work, kept: &Kept, now: UnixMillis) -> Result<Report, Db
         nodes: store::clear_nodes(work, before(NODES_MILLIS)).await?,
         leases: store::clear_leases(work, before(LEASES_MILLIS)).await?,
         quarantine: store::clear_quarantine(work, before(QUARANTINE_MILLIS)).await?,
+        notifications: store::clear_notifications(work, before(NOTIFICATIONS_MILLIS)).await?,
+        watch: store::clear_watch(work, before(WATCH_MILLIS)).await?,
         ..Report::default()
     };
     if let Some(millis) = kept.requests_millis {

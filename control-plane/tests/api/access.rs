@@ -13,7 +13,7 @@ use crate::world::{Client, World};
 type Row = (&'static str, &'static str, &'static str, &'static str, [u16; 5]);
 
 /// `{user}`, `{token}`, `{channel}` stand for objects of somebody else; `{own}` for a management token of the caller.
-const TABLE: [Row; 61] = [
+const TABLE: [Row; 62] = [
     // anybody
     ("get_status", "GET", "/api/status", "", [200, 200, 200, 200, 200]),
     ("get_openapi", "GET", "/api/openapi.json", "", [200, 200, 200, 200, 200]),
@@ -95,6 +95,7 @@ const TABLE: [Row; 61] = [
     ("discard_quarantined", "POST", "/api/quarantine/999/discard", "{}", [401, 403, 404, 404, 403]),
     ("list_settings", "GET", "/api/settings", "", [401, 403, 200, 200, 403]),
     ("get_setting", "GET", "/api/settings/retry_times", "", [401, 403, 200, 200, 403]),
+    ("list_notifications", "GET", "/api/notifications", "", [401, 403, 200, 200, 403]),
     ("list_audit", "GET", "/api/audit", "", [401, 403, 200, 200, 403]),
     // root
     ("patch_setting", "PATCH", "/api/settings/retry_times", r#"{"value":3}"#, [401, 403, 403, 200, 403]),

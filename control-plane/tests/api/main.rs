@@ -14,6 +14,7 @@ mod described;
 mod first_start;
 mod limiting;
 mod money;
+mod notifying;
 mod people;
 mod reckoning;
 mod reference;

@@ -87,6 +87,7 @@ impl World {
             passwords: Passwords::new().unwrap(),
             metrics: Metrics::declare(&Registry::new()),
             drain: Drain::new(),
+            courier: None,
             relay_address: Arc::from(""),
             started_at: UnixMillis(START),
             clock,

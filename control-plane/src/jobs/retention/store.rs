@@ -102,6 +102,22 @@ pub(super) async fn clear_quarantine(work: &Work, before: UnixMillis) -> Result<
     .await
 }
 
+/// What people were told before a moment.
+pub(super) async fn clear_notifications(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
+    clear(work, "notifications", &["id"], |select| {
+        select.and_where(Expr::col("created_at").lt(before.0));
+    })
+    .await
+}
+
+/// What was remembered of channels before a moment.
+pub(super) async fn clear_watch(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
+    clear(work, "channel_watch", &["channel_id", "key_id"], |select| {
+        select.and_where(Expr::col("at").lt(before.0));
+    })
+    .await
+}
+
 /// Requests that ended before a moment.
 pub(super) async fn clear_requests(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
     clear(work, "requests", &["id"], |select| {
