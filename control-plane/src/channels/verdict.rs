@@ -17,14 +17,14 @@ pub struct Observed {
     pub attempts: u64,
     /// Those of them that brought a good answer.
     pub successes: u64,
-    /// Errors that its upstream answered with.
+    /// Errors that its upstream answered with, and reasons why it could not be asked.
     pub evidence: Vec<Evidence>,
 }
 
-/// What an upstream said, masked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What an upstream said, masked, or why it could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Evidence {
-    /// The HTTP status.
+    /// The HTTP status; 0: it was not asked.
     pub status: u16,
     /// The provider's `type`; empty: none.
     pub kind: String,
@@ -34,8 +34,14 @@ pub struct Evidence {
     pub keyword: String,
     /// The provider's message, from relays that do not look for keywords themselves; empty: not told.
     pub message: String,
+    /// What of the channel's own settings is at fault, as `channel:…`. Relays say that, no upstream can; empty: nothing.
+    pub fault: String,
 }
 
+/// How faults of a channel's own settings begin.
+const FAULT: &str = "channel:";
+/// The one of them that another key may not have.
+const KEY_FAULT: &str = "channel:invalid_key";
 /// Codes of providers that say: this key is no good.
 const CODES: [&str; 5] =
     ["invalid_api_key", "account_deactivated", "billing_not_active", "pre_consume_token_quota_failed", "Arrearage"];
@@ -57,8 +63,10 @@ pub(super) struct DisableRules {
 /// Why something is switched off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ground {
-    /// The provider said so by status, type or code: once is enough.
+    /// The key is no good, or the provider said so by status, type or code: once is enough.
     Plain(String),
+    /// The channel is no good, whatever the key.
+    Channel(String),
     /// A word in its message: only when it comes again and again.
     Keyword(String),
 }
@@ -76,6 +84,10 @@ impl DisableRules {
     pub(super) fn judge(&self, provider: &str, said: &Evidence) -> Option<Ground> {
         if !self.is_on {
             return None;
+        }
+        if said.fault.starts_with(FAULT) {
+            let ground = if said.fault == KEY_FAULT { Ground::Plain } else { Ground::Channel };
+            return Some(ground(said.fault.clone()));
         }
         if self.statuses.iter().any(|range| range.contains(&said.status)) {
             return Some(Ground::Plain(format!("status {}", said.status)));
@@ -112,7 +124,7 @@ mod tests {
     }
 
     fn said(status: u16, kind: &str, code: &str, message: &str) -> Evidence {
-        Evidence { status, kind: kind.into(), code: code.into(), keyword: String::new(), message: message.into() }
+        Evidence { status, kind: kind.into(), code: code.into(), message: message.into(), ..Evidence::default() }
     }
 
     #[test]
@@ -131,6 +143,17 @@ mod tests {
         assert_eq!(judge("openai", found), Some(Ground::Keyword("keyword: permission denied".to_owned())));
         let of_before = Evidence { keyword: "a word that was taken out".into(), ..said(400, "", "", "") };
         assert_eq!(judge("openai", of_before), None);
+    }
+
+    #[test]
+    fn what_relays_say_of_a_channels_settings_is_no_code_that_an_upstream_can_send() {
+        let fault = |word: &str| rules().judge("openai", &Evidence { fault: word.into(), ..Evidence::default() });
+        assert_eq!(fault("channel:invalid_key"), Some(Ground::Plain("channel:invalid_key".to_owned())));
+        assert_eq!(fault("channel:invalid_address"), Some(Ground::Channel("channel:invalid_address".to_owned())));
+        assert_eq!((fault(""), fault("something else")), (None, None));
+        assert_eq!(rules().judge("openai", &said(500, "", "channel:invalid_key", "")), None);
+        let off = DisableRules::of(&Site::default());
+        assert_eq!(off.judge("openai", &Evidence { fault: "channel:invalid_key".into(), ..Evidence::default() }), None);
     }
 
     #[test]

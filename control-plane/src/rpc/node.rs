@@ -12,7 +12,7 @@ use super::{HEARTBEAT, Rpc, unavailable};
 use crate::channels::{Evidence, Observed};
 use crate::nodes::{self, RegisterError, Registration};
 
-/// Characters of what relays say about themselves for people.
+/// Characters of what relays say about themselves for people, and of a word for a channel's fault.
 const MOST_CHARS: usize = 64;
 /// Channels and keys of one observation that are looked at.
 const MOST_OBSERVED: usize = 500;
@@ -69,6 +69,7 @@ fn observed(channel: pb::ChannelObservation) -> Observed {
         code: evidence.code,
         keyword: evidence.keyword.chars().take(MOST_MESSAGE_CHARS).collect::<String>().to_lowercase(),
         message: evidence.message.chars().take(MOST_MESSAGE_CHARS).collect(),
+        fault: evidence.fault.chars().take(MOST_CHARS).collect(),
     };
     Observed {
         channel: ChannelId::new(channel.channel_id),

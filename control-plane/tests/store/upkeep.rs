@@ -6,7 +6,7 @@ use sluice_control_plane::db;
 use sluice_control_plane::jobs::leader::Leader;
 use sluice_control_plane::jobs::retention::{
     self, CONFIG_LOG_KEPT, EXPLANATIONS_MILLIS, IDEMPOTENCY_MILLIS, Kept, LEASES_MILLIS, NODES_MILLIS, QUARANTINE_MILLIS,
-    RATES_MILLIS,
+    RATES_MILLIS, WATCH_MILLIS,
 };
 use sluice_control_plane::publish::log::{self, Changed, RateChange, RateKind};
 use sluice_domain::{GroupName, ModelName, UnixMillis};
@@ -87,16 +87,18 @@ async fn rows_kept_for_a_time_go_when_it_is_over_and_not_before() {
                 vec![name.into(), 1_i64.into(), "b".into(), "b".into(), "a".into(), at(0), at(NODES_MILLIS), "{}".into()];
             let columns = ["node_id", "epoch", "boot_id", "build", "address", "registered_at", "last_seen_at", "status"];
             insert(&ground, "nodes", &columns, values).await;
+            let values = vec![7_i64.into(), (-offset).into(), "+-".into(), at(WATCH_MILLIS)];
+            insert(&ground, "channel_watch", &["channel_id", "key_id", "remembered", "at"], values).await;
         }
         let report = retention::run(&ground.work(), &Kept::default(), now).await.unwrap();
         assert_eq!(
-            (report.explanations, report.idempotency, report.sessions, report.nodes),
-            (1, 1, 1, 1),
+            (report.explanations, report.idempotency, report.sessions, report.nodes, report.watch),
+            (1, 1, 1, 1, 1),
             "{:?}",
             ground.db.engine()
         );
         assert_eq!(retention::run(&ground.work(), &Kept::default(), now).await.unwrap().rows(), 0);
-        for table in ["request_explanations", "idempotency", "sessions", "nodes"] {
+        for table in ["request_explanations", "idempotency", "sessions", "nodes", "channel_watch"] {
             assert_eq!(count(&ground, table).await, 1, "{table}");
         }
     }

@@ -19,6 +19,15 @@ pub(super) struct Place {
     pub(super) label: Arc<str>,
 }
 
+/// Why a channel has no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// This relay does not know its provider. Another one may.
+    Provider,
+    /// Its address cannot be one.
+    Address,
+}
+
 /// The places of channels met so far.
 #[derive(Debug)]
 pub(super) struct Addresses {
@@ -30,8 +39,7 @@ pub(super) struct Addresses {
 #[derive(Debug)]
 struct Entry {
     channel: Arc<Channel>,
-    /// `None`: the channel cannot be used as it is.
-    place: Option<Arc<Place>>,
+    place: Result<Arc<Place>, NoPlace>,
 }
 
 /// More channels than anybody has; beyond it the memory starts anew.
@@ -44,9 +52,8 @@ impl Addresses {
         Self { catalog, known: RwLock::default() }
     }
 
-    /// Where a channel is; `None` when its provider is unknown or its address cannot be one.
-    #[must_use]
-    pub(super) fn of(&self, channel: &Arc<Channel>) -> Option<Arc<Place>> {
+    /// Where a channel is.
+    pub(super) fn of(&self, channel: &Arc<Channel>) -> Result<Arc<Place>, NoPlace> {
         // A changed configuration brings new channel objects, so the same object means the same address.
         if let Some(entry) = self.known.read().get(&channel.id)
             && Arc::ptr_eq(&entry.channel, channel)
@@ -62,9 +69,9 @@ impl Addresses {
         place
     }
 
-    fn work_out(&self, channel: &Channel) -> Option<Place> {
-        let provider = self.catalog.get(&channel.provider)?;
-        let base_url = provider.parse_base_url(channel.base_url.as_deref().unwrap_or_default()).ok()?;
-        Some(Place { provider: Arc::clone(provider), base_url, label: provider.slug.as_str().into() })
+    fn work_out(&self, channel: &Channel) -> Result<Place, NoPlace> {
+        let provider = self.catalog.get(&channel.provider).ok_or(NoPlace::Provider)?;
+        let base_url = provider.parse_base_url(channel.base_url.as_deref().unwrap_or_default()).map_err(|_| NoPlace::Address)?;
+        Ok(Place { provider: Arc::clone(provider), base_url, label: provider.slug.as_str().into() })
     }
 }

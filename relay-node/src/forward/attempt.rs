@@ -15,10 +15,11 @@ use sluice_routing::Candidate;
 use sluice_upstream::{self as upstream, ReadError, Timeouts};
 use tokio::time::{Instant, timeout_at};
 
-use super::Journey;
 use super::address::Place;
 use super::failure::Failure;
+use super::seen::Fault;
 use super::wire::{Form, Pieces, announced_bytes, passed_headers, read_some, upstream_request_id};
+use super::{Answerer, Journey};
 use crate::budget::HeldBytes;
 use crate::error::{Kind, Refusal};
 use crate::meter::Bill;
@@ -81,23 +82,31 @@ pub struct Opened {
     pub headers: HeaderMap,
     /// Who answered.
     pub channel: ChannelId,
+    /// Whom its end speaks for or against.
+    pub answerer: Answerer,
     /// Where it is read on without its caller, if its channel wants that.
     pub drains: Option<Drains>,
 }
 
 impl Journey {
-    pub(super) async fn attempt(&self, candidate: &Candidate, bill: &mut Bill) -> Result<Good, Failure> {
+    pub(super) async fn attempt(&self, candidate: &Candidate, answerer: &Answerer, bill: &mut Bill) -> Result<Good, Failure> {
         let requested = self.request.facts().model.as_str();
         let model = candidate.channel.upstream_model(requested);
         bill.attempt(candidate, model);
-        let Some(place) = self.app.engine.addresses.of(&candidate.channel) else {
-            let failure = Failure::not_made("the channel's provider or address cannot be used");
-            bill.attempted(&candidate.channel.provider.as_str().into(), 0, failure.word);
-            return Err(failure);
+        let place = match self.app.engine.addresses.of(&candidate.channel) {
+            Ok(place) => place,
+            Err(error) => {
+                let failure = Failure::not_placed(error);
+                bill.attempted(&candidate.channel.provider.as_str().into(), 0, failure.word);
+                return Err(failure);
+            }
         };
-        let outcome = self.try_once(candidate, &place, model, bill).await;
+        let outcome = self.try_once((candidate, answerer), &place, model, bill).await;
         match &outcome {
-            Ok((status, _)) => bill.attempted(&place.label, status.as_u16(), ""),
+            Ok((status, good)) => {
+                bill.attempted(&place.label, status.as_u16(), "");
+                answerer.answered(good);
+            }
             Err(failure) => bill.attempted(&place.label, failure.status, failure.word),
         }
         outcome.map(|(_, good)| good)
@@ -105,7 +114,7 @@ impl Journey {
 
     async fn try_once(
         &self,
-        candidate: &Candidate,
+        (candidate, answerer): (&Candidate, &Answerer),
         place: &Place,
         model: &str,
         bill: &mut Bill,
@@ -122,7 +131,7 @@ impl Journey {
         let target = place
             .provider
             .call(&channel, capability, model, is_stream, &self.hints.borrowed())
-            .map_err(|error| not_made(&error))?;
+            .map_err(|error| not_made(&error, model != self.request.facts().model.as_str()))?;
         let began = Instant::now();
         let body = self.request.upstream_body(Some(model), self.stream_options(place), self.terms.output_limit);
         let sent = self.app.engine.client.send(&self.app.engine.route, target, body, self.timeouts(candidate, is_stream)).await;
@@ -135,7 +144,7 @@ impl Journey {
         let rename: Option<Box<str>> = (model != requested).then(|| requested.into());
         let good = if is_stream {
             let settings = self.stream_settings(place, rename);
-            Good::Stream(Box::new(self.open((candidate, began), answer, &settings, bill).await?))
+            Good::Stream(Box::new(self.open((candidate, answerer, began), answer, &settings, bill).await?))
         } else {
             Good::Whole(Box::new(self.read_whole(candidate, answer, rename, bill).await?))
         };
@@ -181,7 +190,7 @@ impl Journey {
     /// Reads a stream up to its first useful event.
     async fn open(
         &self,
-        (candidate, began): (&Candidate, Instant),
+        (candidate, answerer, began): (&Candidate, &Answerer, Instant),
         answer: upstream::Answer,
         settings: &StreamSettings,
         bill: &mut Bill,
@@ -199,7 +208,8 @@ impl Journey {
         let (channel, policy) = (candidate.channel.id, candidate.channel.policy);
         let first_output = policy.first_output.map(|wait| began + wait);
         let drains = policy.drains.then(|| Drains::of(&self.app));
-        let mut opened = Opened { reader, frames: VecDeque::new(), end: None, headers: HeaderMap::new(), channel, drains };
+        let (frames, headers, answerer) = (VecDeque::new(), HeaderMap::new(), answerer.clone());
+        let mut opened = Opened { reader, frames, end: None, headers, channel, answerer, drains };
         let mut held_bytes = 0;
         while opened.end.is_none() && !opened.reader.saw_output() && held_bytes <= HELD_BYTES {
             match self.in_time(first_output, opened.reader.step(bill.tally())).await {
@@ -212,6 +222,7 @@ impl Journey {
                 Step::TooLong => {
                     return Err(Failure::unusable(Kind::BadResponseBody, "the upstream's answer is too large", status));
                 }
+                Step::Malformed => return Err(Failure::malformed(status)),
                 Step::NoMemory => return Err(Failure::no_memory(status)),
                 end @ (Step::Done(_) | Step::Ended) => opened.end = Some(end),
             }
@@ -364,15 +375,21 @@ fn not_read(unread: &Unread, status: StatusCode) -> Failure {
     }
 }
 
-fn not_made(error: &CallError) -> Failure {
-    if *error == CallError::CallerVersion {
-        let refusal = Refusal::new(Kind::InvalidRequest, error.to_string());
-        return Failure::callers(refusal.with_param("api-version"));
+fn not_made(error: &CallError, is_mapped: bool) -> Failure {
+    match error {
+        CallError::CallerVersion => {
+            let refusal = Refusal::new(Kind::InvalidRequest, error.to_string());
+            Failure::callers(refusal.with_param("api-version"))
+        }
+        // the caller chose the interface
+        CallError::NotServed { .. } => Failure::not_served("the channel's provider does not serve this interface"),
+        CallError::Model => {
+            Failure::not_made("the model's name cannot be sent to the channel", is_mapped.then_some(Fault::Mapping))
+        }
+        CallError::Version => Failure::not_made("the API version cannot be sent to the channel", Some(Fault::Version)),
+        CallError::Secret => Failure::not_made("the channel's key cannot be sent", Some(Fault::Key)),
+        CallError::Organization | CallError::Url => {
+            Failure::not_made("the channel's settings do not make a request", Some(Fault::Address))
+        }
     }
-    Failure::not_made(match error {
-        CallError::NotServed { .. } => "the channel's provider does not serve this interface",
-        CallError::Model => "the model's name cannot be sent to the channel",
-        CallError::Version | CallError::CallerVersion => "the API version cannot be sent to the channel",
-        CallError::Secret | CallError::Organization | CallError::Url => "the channel's settings do not make a request",
-    })
 }

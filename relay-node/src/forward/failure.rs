@@ -10,8 +10,10 @@ use http::{HeaderMap, StatusCode};
 use sluice_dialect::error::UpstreamError;
 use sluice_upstream::{Failure as SendFailure, ReadError, SendError};
 
-use super::seen::Evidence;
+use super::address::NoPlace;
+use super::seen::{Evidence, Fault};
 use crate::error::{Kind, Passed, Refusal};
+use crate::stream::Step;
 
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,10 @@ impl Failure {
     #[must_use]
     pub(super) fn not_sent(error: &SendError) -> Self {
         let failure = error.failure();
+        if failure == SendFailure::InvalidTarget {
+            let word = failure.as_str();
+            return Self { word, ..Self::not_made("the channel's address cannot be sent to", Some(Fault::Address)) };
+        }
         let (kind, message) = if failure.is_timeout() && failure != SendFailure::ConnectTimeout {
             (Kind::UpstreamTimeout, "the upstream did not answer in time")
         } else {
@@ -66,7 +72,7 @@ impl Failure {
             status: 0,
             word: failure.as_str(),
             retry: Retry::NextChannel,
-            counts: !matches!(failure, SendFailure::InvalidTarget | SendFailure::InvalidRoute),
+            counts: failure != SendFailure::InvalidRoute,
             evidence: None,
             detail: error.cause().to_owned(),
         }
@@ -93,6 +99,34 @@ impl Failure {
     #[must_use]
     pub(super) fn empty(status: StatusCode) -> Self {
         Self { counts: false, ..Self::unusable(Kind::EmptyResponse, "the upstream's answer is empty", status) }
+    }
+
+    /// An event of the answer is no JSON.
+    #[must_use]
+    pub(super) fn malformed(status: StatusCode) -> Self {
+        Self::unusable(Kind::BadResponseBody, "an event of the upstream's stream could not be read", status)
+    }
+
+    /// The answer broke off after its beginning. Nobody else can be asked; its caller is told inside it.
+    #[must_use]
+    pub(super) fn inside(how: Step, keywords: &[Box<str>]) -> Self {
+        let status = StatusCode::OK;
+        let truncated = |message, word| Self::of_answer(Kind::StreamTruncated, message, status, word);
+        match how {
+            Step::Error(error) => Self::reported(status, *error, keywords),
+            Step::Malformed => Self::malformed(status),
+            Step::NoMemory => Self::no_memory(status),
+            Step::TooLong => truncated("an event of the upstream's stream is too large", Kind::StreamTruncated.as_str()),
+            Step::Broken(error) if error.is_timeout() => {
+                Self::of_answer(Kind::UpstreamTimeout, "the upstream fell silent inside its answer", status, error.as_str())
+            }
+            Step::Broken(error) if error != ReadError::Reset => {
+                truncated("the upstream's stream could not be read on", error.as_str())
+            }
+            Step::Broken(_) | Step::Ended | Step::Forward(_) | Step::Done(_) => {
+                truncated("the upstream ended the stream before its end", Kind::StreamTruncated.as_str())
+            }
+        }
     }
 
     /// There is no memory for the answer. Nobody else's answer would fit either.
@@ -123,10 +157,28 @@ impl Failure {
         Self { refusal, status: 0, word, retry: Retry::Never, counts: false, evidence: None, detail: String::new() }
     }
 
-    /// The request for this channel could not be made.
+    /// The channel has no place on this relay.
     #[must_use]
-    pub(super) fn not_made(message: &'static str) -> Self {
+    pub(super) fn not_placed(error: NoPlace) -> Self {
+        match error {
+            NoPlace::Provider => Self::not_served("the channel's provider is not known"),
+            NoPlace::Address => Self::not_made("the channel's address cannot be used", Some(Fault::Address)),
+        }
+    }
+
+    /// The channel does not take such a request, which says nothing against it.
+    #[must_use]
+    pub(super) fn not_served(message: &'static str) -> Self {
         Self { retry: Retry::NextChannel, detail: message.to_owned(), ..Self::told(Refusal::new(Kind::ConvertRequest, message)) }
+    }
+
+    /// The request for this channel could not be made, because of a setting of its own.
+    #[must_use]
+    pub(super) fn not_made(message: &'static str, fault: Option<Fault>) -> Self {
+        let evidence = fault.map(|fault| Evidence { fault: Some(fault), ..Evidence::default() });
+        let is_key = fault == Some(Fault::Key);
+        let retry = if is_key { Retry::NextKey } else { Retry::NextChannel };
+        Self { retry, counts: !is_key, evidence, ..Self::not_served(message) }
     }
 
     /// The upstream answered with an error status.
@@ -180,12 +232,6 @@ impl Failure {
     }
 }
 
-/// What a caller is told of an error that came inside its answer, after the beginning.
-#[must_use]
-pub fn refusal_inside(error: UpstreamError) -> Refusal {
-    Failure::reported(StatusCode::OK, error, &[]).refusal
-}
-
 /// Whether an error is about our key, so that another one may do and the caller must not read it as being about theirs.
 fn is_key_fault(status: u16, error: &UpstreamError) -> bool {
     match status {
@@ -200,7 +246,8 @@ fn evidence(status: u16, error: &UpstreamError, keywords: &[Box<str>]) -> Eviden
     let message = error.message.to_lowercase();
     let keyword = keywords.iter().find(|keyword| message.contains(&***keyword)).map(ToString::to_string);
     let word = |word: Option<&str>| word.unwrap_or_default().to_owned();
-    Evidence { status, kind: word(error.kind_word()), code: word(error.code_word()), keyword: keyword.unwrap_or_default() }
+    let (kind, code) = (word(error.kind_word()), word(error.code_word()));
+    Evidence { status, kind, code, keyword: keyword.unwrap_or_default(), fault: None }
 }
 
 fn names_the_key(error: &UpstreamError) -> bool {
@@ -251,126 +298,4 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(status: u16, body: &str) -> Failure {
-        let status = StatusCode::from_u16(status).unwrap();
-        Failure::refused(status, &HeaderMap::new(), UpstreamError::read(status.as_u16(), body.as_bytes(), &[]), &[])
-    }
-
-    const CODED: &str = r#"{"error":{"message":"no","type":"some_error","code":"some_code","param":"p"}}"#;
-
-    #[test]
-    fn which_statuses_are_tried_elsewhere() {
-        for status in [429, 500, 501, 502, 503, 505, 520, 523, 525, 529, 599] {
-            assert_ne!(of(status, CODED).retry, Retry::Never, "{status}");
-            assert!(of(status, CODED).counts, "{status}");
-        }
-        for status in [300, 302, 400, 403, 404, 408, 409, 413, 422, 451, 504, 524] {
-            assert_eq!(of(status, CODED).retry, Retry::Never, "{status}");
-        }
-        assert_eq!(of(401, CODED).retry, Retry::NextKey);
-        assert_eq!(of(402, CODED).retry, Retry::NextKey);
-    }
-
-    #[test]
-    fn an_error_about_our_key_never_reaches_the_caller_as_theirs() {
-        let billing = r#"{"error":{"message":"pay","type":"insufficient_quota","code":"insufficient_quota"}}"#;
-        for (status, body) in [(401, CODED), (402, CODED), (403, r#"{"error":{"type":"permission_error"}}"#), (429, billing)] {
-            let failure = of(status, body);
-            assert_eq!((failure.refusal.status(), failure.refusal.code()), (502, Some("upstream_auth_failed")), "{status}");
-            assert_eq!((failure.status, failure.retry), (status, Retry::NextKey));
-            assert!(!failure.refusal.message.contains("pay"));
-        }
-    }
-
-    #[test]
-    fn other_errors_keep_the_providers_words() {
-        let refusal = of(400, CODED).refusal;
-        assert_eq!(
-            (refusal.status(), refusal.error_type(), refusal.code(), refusal.param()),
-            (400, "some_error", Some("some_code"), Some("p"))
-        );
-        assert_eq!(refusal.message, "no");
-        let refusal = of(500, "oops").refusal;
-        assert_eq!(refusal.message, "bad response status code 500");
-        assert_eq!(
-            (refusal.status(), refusal.error_type(), refusal.code()),
-            (500, "upstream_error", Some("bad_response_status_code"))
-        );
-        let refusal = of(400, r#"{"error":{"message":"no","type":"some_error","code":null}}"#).refusal;
-        assert_eq!(
-            (refusal.error_type(), refusal.code(), refusal.recorded_code()),
-            ("some_error", None, "bad_response_status_code")
-        );
-        assert_eq!(of(302, "").refusal.status(), 502);
-    }
-
-    #[test]
-    fn a_404_is_tried_elsewhere_only_when_the_model_is_unknown_there() {
-        for body in [
-            r#"{"error":{"message":"x","code":"model_not_found"}}"#,
-            r#"{"error":{"message":"The model `gpt-9` does not exist"}}"#,
-            r#"{"error":{"message":"x","code":"DeploymentNotFound"}}"#,
-        ] {
-            assert_eq!(of(404, body).retry, Retry::NextChannel, "{body}");
-        }
-        assert_eq!(of(404, r#"{"error":{"message":"no such thing"}}"#).retry, Retry::Never);
-    }
-
-    #[test]
-    fn of_an_error_its_words_are_told_and_the_keyword_in_it_but_not_its_message() {
-        let said =
-            r#"{"error":{"message":"Cannot serve: MY SECRET PLAN, pay first","type":"a sentence of theirs","code":"no_money"}}"#;
-        let keywords: [Box<str>; 2] = ["never said".into(), "pay first".into()];
-        let error = UpstreamError::read(403, said.as_bytes(), &[]);
-        let failure = Failure::refused(StatusCode::FORBIDDEN, &HeaderMap::new(), error, &keywords);
-        let expected = Evidence { status: 403, kind: String::new(), code: "no_money".into(), keyword: "pay first".into() };
-        assert_eq!((failure.evidence, failure.detail.as_str()), (Some(expected), ""));
-    }
-
-    #[test]
-    fn a_busy_upstream_may_say_for_how_long() {
-        let mut headers = HeaderMap::new();
-        headers.insert(RETRY_AFTER, "1.5".parse().unwrap());
-        let failure = Failure::refused(StatusCode::TOO_MANY_REQUESTS, &headers, UpstreamError::read(429, b"", &[]), &[]);
-        let wait = Some(Duration::from_millis(1_500));
-        assert_eq!((failure.retry, failure.refusal.retry_after), (Retry::NextAfter(wait), wait));
-        for odd in ["-1", "nan", "inf", "1e30", "Wed, 21 Oct 2015 07:28:00 GMT", ""] {
-            headers.insert(RETRY_AFTER, odd.parse().unwrap());
-            assert_eq!(retry_after(&headers), None, "{odd}");
-        }
-    }
-
-    #[test]
-    fn an_error_sent_with_200_is_judged_by_its_words() {
-        let status = |body: &str| meant_status(&UpstreamError::read(200, body.as_bytes(), &[]));
-        assert_eq!(status(r#"{"error":{"message":"x","type":"invalid_request_error"}}"#), 400);
-        assert_eq!(status(r#"{"error":{"message":"x","code":429}}"#), 429);
-        assert_eq!(status(r#"{"error":{"message":"x","type":"rate_limit_error"}}"#), 429);
-        assert_eq!(status(r#"{"error":{"message":"x","code":"invalid_api_key","type":"invalid_request_error"}}"#), 401);
-        assert_eq!(status(r#"{"error":{"message":"x","type":"permission_error"}}"#), 403);
-        assert_eq!(status(r#"{"error":{"message":"x","code":"account_deactivated"}}"#), 403);
-        assert_eq!(status(r#"{"error":"boom"}"#), 502);
-    }
-
-    #[test]
-    fn an_error_about_our_key_is_never_told_in_the_providers_words() {
-        for words in [
-            r#""type":"invalid_request_error","code":"invalid_api_key""#,
-            r#""type":"authentication_error""#,
-            r#""type":"permission_error""#,
-            r#""type":"insufficient_quota","code":"insufficient_quota""#,
-            r#""code":"account_deactivated""#,
-            r#""code":401"#,
-        ] {
-            let body = format!(r#"{{"error":{{"message":"your key is no good",{words}}}}}"#);
-            let told = refusal_inside(UpstreamError::read(200, body.as_bytes(), &[]));
-            assert_eq!((told.kind, told.code()), (Kind::UpstreamAuth, Some("upstream_auth_failed")), "{words}");
-            assert!(!told.message.contains("your key"), "{words}: {}", told.message);
-        }
-        let told = refusal_inside(UpstreamError::read(200, br#"{"error":{"message":"too busy","type":"server_error"}}"#, &[]));
-        assert_eq!((told.message.as_ref(), told.error_type()), ("too busy", "server_error"));
-    }
-}
+mod tests;

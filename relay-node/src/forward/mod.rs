@@ -4,6 +4,7 @@
 //! drops the future ends the running attempt, and the bill inside it settles what had come.
 
 mod address;
+mod answerer;
 mod attempt;
 mod budget;
 mod engine;
@@ -24,13 +25,12 @@ use sluice_providers::ClientHints;
 use sluice_routing::{Candidate, Next, Plan};
 use sluice_snapshot::RelaySettings;
 use tokio::time::{Instant, sleep};
-use tracing::warn;
 
+pub use self::answerer::Answerer;
 pub use self::attempt::{Good, Opened, Whole};
 pub use self::engine::Engine;
-pub use self::failure::refusal_inside;
 use self::failure::{Failure, Retry};
-pub use self::seen::{Evidence, Seen, Told};
+pub use self::seen::{Evidence, Fault, Seen, Told};
 pub use self::timing::Timing;
 use crate::admit::limits;
 use crate::app::RelayApp;
@@ -167,17 +167,13 @@ impl Journey {
         let mut retries = 0;
         self.app.engine.retries.earn();
         loop {
-            self.app.engine.ejections.begins(candidate.id(), self.model(), self.now());
+            let answerer = Answerer::begins(&self, &candidate, retries + 1);
             self.parting.attempt(&candidate);
-            let failure = match self.attempt(&candidate, &mut bill).await {
-                Ok(good) => {
-                    self.app.engine.ejections.succeeded(candidate.id(), self.model());
-                    self.app.engine.seen.succeeded(candidate.id());
-                    return Answered { outcome: Ok(good), bill };
-                }
+            let failure = match self.attempt(&candidate, &answerer, &mut bill).await {
+                Ok(good) => return Answered { outcome: Ok(good), bill },
                 Err(failure) => failure,
             };
-            self.note(&candidate, &failure, retries);
+            answerer.failed(&failure);
             let next = self.next(&candidate, &failure, retries).await;
             match limits::next_within(bill.kept(), &mut self.plan, &mut self.rng, next).await.ok() {
                 Some(next) => candidate = next,
@@ -224,10 +220,6 @@ impl Journey {
         is_worth_it.then(|| failed.clone())
     }
 
-    fn model(&self) -> &str {
-        self.request.facts().model.as_str()
-    }
-
     fn now(&self) -> u64 {
         self.app.clock.read().boot_millis
     }
@@ -245,43 +237,5 @@ impl Journey {
         }
         let longest = timing.first_backoff.saturating_mul(1 << retries.min(16)).min(timing.longest_backoff);
         longest.mul_f64(self.rng.random_range(0.5..=1.0))
-    }
-
-    /// Remembers a failure: for the choice of later requests, and in the log.
-    fn note(&self, candidate: &Candidate, failure: &Failure, retries: u32) {
-        let (id, ejections, now) = (candidate.channel.id, &self.app.engine.ejections, self.now());
-        let wait = match failure.retry {
-            Retry::NextAfter(wait) => wait,
-            _ => None,
-        };
-        let mut is_ejected = false;
-        if failure.counts {
-            is_ejected = ejections.failed(candidate.id(), self.model(), wait, now);
-        } else if failure.retry == Retry::NextKey {
-            ejections.refused(candidate.id(), now);
-        } else {
-            ejections.undecided(candidate.id(), self.model());
-        }
-        let is_to_blame = failure.counts || failure.retry == Retry::NextKey;
-        self.app.engine.seen.failed(candidate.id(), is_to_blame, failure.evidence.clone());
-        if is_ejected {
-            self.app.metrics.requests.ejections.increment();
-        }
-        if self.app.engine.may_notice(id) {
-            let said = failure.evidence.as_ref();
-            warn!(
-                channel.id = %id,
-                channel.key.id = %candidate.key.id,
-                attempt = retries + 1,
-                status = failure.status,
-                error = failure.word,
-                detail = failure.detail,
-                upstream.error_type = said.map(|said| said.kind.as_str()),
-                upstream.error_code = said.map(|said| said.code.as_str()),
-                left_out = is_ejected,
-                "channel {id} did not answer a request: {}",
-                failure.word
-            );
-        }
     }
 }

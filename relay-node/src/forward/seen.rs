@@ -29,10 +29,10 @@ pub struct Told {
     pub evidence: Vec<Evidence>,
 }
 
-/// What an upstream said, in words that are no text of anybody's.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What an upstream said, in words that are no text of anybody's, or why it cannot be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Evidence {
-    /// The status it answered with, or what an error sent with 200 stands for.
+    /// The status it answered with, or what an error sent with 200 stands for; 0: it was not asked.
     pub status: u16,
     /// The provider's `type`, if it is a word; empty: none.
     pub kind: String,
@@ -40,6 +40,34 @@ pub struct Evidence {
     pub code: String,
     /// The keyword of the site that is in the provider's message; empty: none.
     pub keyword: String,
+    /// What of the channel's own settings is at fault; an upstream cannot say that.
+    pub fault: Option<Fault>,
+}
+
+/// What of a channel's own settings keeps it from being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Its address.
+    Address,
+    /// The key.
+    Key,
+    /// The name it has for the model.
+    Mapping,
+    /// The version of the interface.
+    Version,
+}
+
+impl Fault {
+    /// The code of it (relay-api.md §8).
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Address => "channel:invalid_address",
+            Self::Key => "channel:invalid_key",
+            Self::Mapping => "channel:model_mapped_error",
+            Self::Version => "channel:invalid_version",
+        }
+    }
 }
 
 impl Seen {
@@ -88,7 +116,7 @@ mod tests {
     fn what_is_seen_is_told_once_and_bounded() {
         let seen = Seen::default();
         let way = |id| (ChannelId::new(id), ChannelKeyId::new(id));
-        let said = || Evidence { status: 401, kind: String::new(), code: "x".into(), keyword: String::new() };
+        let said = || Evidence { status: 401, code: "x".into(), ..Evidence::default() };
         seen.succeeded(way(1));
         seen.failed(way(1), false, None);
         for _ in 0..20 {

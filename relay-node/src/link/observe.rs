@@ -43,6 +43,7 @@ fn observation(told: Told) -> pb::ChannelObservation {
         code: said.code,
         keyword: said.keyword,
         message: String::new(),
+        fault: said.fault.map_or_else(String::new, |fault| fault.code().to_owned()),
     });
     pb::ChannelObservation {
         channel_id: told.way.0.get(),

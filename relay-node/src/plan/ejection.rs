@@ -2,9 +2,9 @@
 //!
 //! Each (channel, key, model) is watched by itself: one model may be overloaded, one key exhausted, while the rest is well. Five failures
 //! in half a minute without a success eject it for ten seconds. When the time is over real traffic finds out: one request may try it;
-//! its success forgets everything, its failure doubles the time, up to five minutes. A busy upstream that says when to come back is left
-//! alone for that long at once. What never counts: errors of the caller (ruling R16). That the last candidates are kept in any case is
-//! `sluice_routing`'s rule.
+//! its first output lets the next one try, its success forgets everything, its failure doubles the time, up to five minutes. A busy
+//! upstream that says when to come back is left alone for that long at once. What never counts: errors of the caller (ruling R16). That
+//! the last candidates are kept in any case is `sluice_routing`'s rule.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,6 +50,8 @@ struct Marks {
     suspect_until: u64,
     /// Refusals of the key without a success in between.
     refusals: u32,
+    /// When the last of them was.
+    refused_at: u64,
     models: Vec<(Box<str>, Mark)>,
 }
 
@@ -59,6 +61,8 @@ struct Mark {
     failures: SmallVec<[u64; FAILURES]>,
     /// How often it was ejected without a success in between.
     ejections: u32,
+    /// When it was left out last.
+    since: u64,
     /// Until when it is left out.
     until: u64,
     /// Until when a request that finds out may take.
@@ -128,7 +132,11 @@ impl Mark {
         } else if asked > 0 {
             self.until = now.saturating_add(asked.min(LONGEST_MILLIS));
         }
-        now < self.until
+        let is_out = now < self.until;
+        if is_out {
+            self.since = now;
+        }
+        is_out
     }
 }
 
@@ -156,7 +164,7 @@ impl Ejections {
         });
     }
 
-    /// An attempt ended without telling anything about the channel: the next one may find out.
+    /// An attempt has told nothing about the channel, or not yet all of it: the next one may find out.
     pub fn undecided(&self, way: Way, model: &str) {
         self.change(way, |marks| {
             if let Some(mark) = marks.of_mut(model) {
@@ -165,11 +173,13 @@ impl Ejections {
         });
     }
 
-    /// A channel answered well.
-    pub fn succeeded(&self, way: Way, model: &str) {
+    /// A channel answered well. Answers may be long: one that began before the channel was left out says nothing of it since.
+    pub fn succeeded(&self, way: Way, model: &str, began: u64) {
         self.change(way, |marks| {
-            (marks.suspect_until, marks.refusals) = (0, 0);
-            marks.models.retain(|(name, _)| **name != *model);
+            if began >= marks.refused_at {
+                (marks.suspect_until, marks.refusals) = (0, 0);
+            }
+            marks.models.retain(|(name, mark)| **name != *model || began < mark.since);
         });
     }
 
@@ -195,6 +205,7 @@ impl Ejections {
         if let Some(marks) = Self::entry(&mut ways, way, now) {
             marks.suspect_until = now.saturating_add(doubled(SUSPECT_MILLIS, marks.refusals));
             marks.refusals = marks.refusals.saturating_add(1);
+            marks.refused_at = now;
         }
         self.count.store(ways.len(), Ordering::Relaxed);
     }
@@ -268,7 +279,7 @@ mod tests {
     fn a_success_starts_over_and_the_window_moves_on() {
         let ejections = Ejections::default();
         fail(&ejections, 4, 0);
-        ejections.succeeded(A, "m");
+        ejections.succeeded(A, "m", 0);
         assert!(!fail(&ejections, 4, 0));
         assert!(!fail(&ejections, 1, WINDOW_MILLIS + 1), "the first four are too long ago");
         assert!(fail(&ejections, 4, WINDOW_MILLIS + 2));
@@ -285,7 +296,7 @@ mod tests {
         ejections.undecided(A, "m");
         assert!(!is_out(&ejections, A, "m", FIRST_MILLIS + 1));
         ejections.begins(A, "m", FIRST_MILLIS + 1);
-        ejections.succeeded(A, "m");
+        ejections.succeeded(A, "m", FIRST_MILLIS + 1);
         assert!(!is_out(&ejections, A, "m", FIRST_MILLIS + 2) && !fail(&ejections, 4, FIRST_MILLIS + 2));
     }
 
@@ -328,8 +339,20 @@ mod tests {
         ejections.refused(A, SUSPECT_MILLIS);
         assert_eq!(standing(SUSPECT_MILLIS * 3 - 1), Standing::Suspect);
         assert_eq!(ejections.recent(0).standing(B, "any"), Standing::Good);
-        ejections.succeeded(A, "any");
+        ejections.succeeded(A, "any", SUSPECT_MILLIS - 1);
+        assert_eq!(standing(SUSPECT_MILLIS), Standing::Suspect, "that began before it was refused");
+        ejections.succeeded(A, "any", SUSPECT_MILLIS);
         assert_eq!(standing(SUSPECT_MILLIS), Standing::Good);
+    }
+
+    #[test]
+    fn an_answer_that_began_before_the_ejection_does_not_end_it() {
+        let ejections = Ejections::default();
+        fail(&ejections, 5, 1_000);
+        ejections.succeeded(A, "m", 999);
+        assert!(is_out(&ejections, A, "m", 2_000));
+        ejections.succeeded(A, "m", 1_500);
+        assert!(!is_out(&ejections, A, "m", 2_000), "the last candidate is asked all the same, and this one does well");
     }
 
     #[test]

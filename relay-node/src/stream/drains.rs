@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::delivery::estimate;
 use super::reader::{Reader, Step};
 use crate::app::RelayApp;
-use crate::forward::{Answered, Good, Journey, Parting};
+use crate::forward::{Answered, Answerer, Good, Journey, Opened, Parting};
 use crate::meter::Bill;
 
 /// Where answers are read on. It is bounded in time and number; what does not fit is cancelled.
@@ -40,9 +40,9 @@ impl Drains {
     }
 
     /// Reads a stream on to its end, or as long as it may take, and settles it as one whose caller left.
-    pub(super) fn read_on(&self, mut reader: Reader, mut bill: Box<Bill>) {
+    pub(super) fn read_on(&self, mut reader: Reader, mut bill: Box<Bill>, answerer: Answerer) {
         self.go_on(async move {
-            rest(&mut reader, &mut bill).await;
+            rest(&mut reader, &mut bill, None, &answerer).await;
         });
     }
 
@@ -51,11 +51,14 @@ impl Drains {
         self.go_on(async move {
             let Answered { outcome, mut bill } = journey.await;
             match outcome {
-                Ok(Good::Stream(mut opened)) if opened.end.is_none() => rest(&mut opened.reader, &mut bill).await,
+                Ok(Good::Stream(opened)) => {
+                    let Opened { mut reader, end, answerer, .. } = *opened;
+                    rest(&mut reader, &mut bill, end, &answerer).await;
+                }
                 Ok(Good::Whole(whole)) => {
                     estimate(whole.answer(), bill.tally()).await;
                 }
-                Ok(Good::Stream(_)) | Err(_) => {}
+                Err(_) => {}
             }
         });
     }
@@ -75,12 +78,27 @@ impl Drains {
     }
 }
 
-/// Reads the rest of a stream, as far as it is paid for.
-async fn rest(reader: &mut Reader, bill: &mut Bill) {
-    while let Step::Forward(_) = reader.step(bill.tally()).await {
-        bill.look_ahead();
-        if bill.is_used_up() && bill.extend().await.is_err() {
-            break;
+/// Reads the rest of a stream, as far as it is paid for. It counts by how it ends, as any other.
+async fn rest(reader: &mut Reader, bill: &mut Bill, mut end: Option<Step>, answerer: &Answerer) {
+    loop {
+        let step = match end.take() {
+            Some(end) => end,
+            None => reader.step(bill.tally()).await,
+        };
+        match step {
+            Step::Forward(_) => {
+                bill.look_ahead();
+                if bill.is_used_up() && bill.extend().await.is_err() {
+                    return;
+                }
+            }
+            Step::Done(_) => return answerer.succeeded(),
+            Step::Ended if reader.summary().is_complete => return answerer.succeeded(),
+            broken => {
+                // nobody is left to be told
+                let _ = answerer.broke_off(broken);
+                return;
+            }
         }
     }
 }

@@ -15,14 +15,13 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use sluice_dialect::openai::Reported;
 use sluice_domain::Usage;
-use sluice_upstream::ReadError;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::delivery::Delivery;
 use super::drains::{Drains, Forwarding};
 use super::reader::{Reader, Step};
 use crate::error::{Kind, Refusal};
-use crate::forward::{Answered, Good, Opened, refusal_inside};
+use crate::forward::{Answered, Answerer, Good, Opened};
 use crate::meter::{Bill, Counted, Counting, Ending};
 
 /// What a caller gets while nothing else comes.
@@ -58,7 +57,15 @@ struct Running {
     reader: Reader,
     bill: Box<Bill>,
     end: Option<Step>,
+    answerer: Answerer,
     drains: Option<Drains>,
+}
+
+impl Running {
+    fn of(opened: Opened, bill: Box<Bill>) -> (Self, VecDeque<Bytes>) {
+        let Opened { reader, frames, end, answerer, drains, .. } = opened;
+        (Self { reader, bill, end, answerer, drains }, frames)
+    }
 }
 
 /// A stream that waits for money, and whether there is more. Dropped with it, the stream is not read on: nothing pays for that.
@@ -85,8 +92,8 @@ impl Pump {
     #[must_use]
     pub fn running(opened: Opened, mut bill: Box<Bill>, delivery: Delivery) -> Self {
         bill.committed();
-        let Opened { reader, frames, end, drains, .. } = opened;
-        Self::new(State::Running(Box::new(Running { reader, bill, end, drains })), delivery, frames)
+        let (running, frames) = Running::of(opened, bill);
+        Self::new(State::Running(Box::new(running)), delivery, frames)
     }
 
     /// The pump of a request that nobody has answered yet. The first ping goes out at once.
@@ -154,9 +161,9 @@ impl Pump {
         bill.committed();
         match outcome {
             Ok(Good::Stream(opened)) => {
-                let Opened { reader, frames, end, drains, .. } = *opened;
+                let (running, frames) = Running::of(*opened, bill);
                 self.queue.extend(frames);
-                self.state = State::Running(Box::new(Running { reader, bill, end, drains }));
+                self.state = State::Running(Box::new(running));
             }
             // Only streams are waited for here.
             Ok(Good::Whole(_)) => self.break_off(&mut bill, &Refusal::new(Kind::Internal, "the answer does not fit the request")),
@@ -183,33 +190,20 @@ impl Pump {
     /// What a step means for the caller: a frame, or a change of state.
     fn stepped(&mut self, step: Step) -> Moved {
         let State::Running(running) = &mut self.state else { return Moved::On };
-        let refusal = match step {
+        match step {
             Step::Forward(frame) => {
                 running.bill.note_progress();
                 running.bill.look_ahead();
                 return Moved::Frame(frame);
             }
-            Step::Done(last) => {
-                self.end_well(Some(last));
-                return Moved::On;
+            Step::Done(last) => self.end_well(Some(last)),
+            Step::Ended if running.reader.summary().is_complete => self.end_well(None),
+            broken => {
+                let refusal = running.answerer.broke_off(broken);
+                if let State::Running(mut running) = std::mem::replace(&mut self.state, State::Over) {
+                    self.break_off(&mut running.bill, &refusal);
+                }
             }
-            Step::Ended if running.reader.summary().is_complete => {
-                self.end_well(None);
-                return Moved::On;
-            }
-            Step::Ended | Step::Broken(ReadError::Reset) => {
-                Refusal::new(Kind::StreamTruncated, "the upstream ended the stream before its end")
-            }
-            Step::Broken(error) if error.is_timeout() => {
-                Refusal::new(Kind::UpstreamTimeout, "the upstream fell silent inside its answer")
-            }
-            Step::Broken(_) => Refusal::new(Kind::StreamTruncated, "the upstream's stream could not be read on"),
-            Step::TooLong => Refusal::new(Kind::StreamTruncated, "an event of the upstream's stream is too large"),
-            Step::NoMemory => Refusal::new(Kind::MemoryFull, "the relay has no memory left for the answer, try again"),
-            Step::Error(error) => refusal_inside(*error),
-        };
-        if let State::Running(mut running) = std::mem::replace(&mut self.state, State::Over) {
-            self.break_off(&mut running.bill, &refusal);
         }
         Moved::On
     }
@@ -250,6 +244,7 @@ impl Pump {
     /// The stream is complete. Where no usage was reported and the prompt can be counted, that comes first.
     fn end_well(&mut self, last: Option<Bytes>) {
         let State::Running(mut running) = std::mem::replace(&mut self.state, State::Over) else { return };
+        running.answerer.succeeded();
         let tally = running.bill.tally();
         let is_counted = matches!(tally.reported, Reported::Counted(_)) || !tally.saw_output;
         let counting = if is_counted { None } else { self.delivery.count_prompt() };
@@ -301,9 +296,9 @@ impl Pump {
 impl Drop for Pump {
     fn drop(&mut self) {
         let State::Running(running) = std::mem::replace(&mut self.state, State::Over) else { return };
-        let Running { reader, bill, end, drains } = *running;
+        let Running { reader, bill, end, answerer, drains } = *running;
         if let (Some(drains), None) = (drains, end) {
-            drains.read_on(reader, bill);
+            drains.read_on(reader, bill, answerer);
         }
     }
 }

@@ -34,6 +34,8 @@ pub enum Step {
     Done(Bytes),
     /// The upstream reports an error.
     Error(Box<UpstreamError>),
+    /// An event is no JSON.
+    Malformed,
     /// The upstream ended the stream.
     Ended,
     /// The upstream broke off or fell silent.
@@ -91,7 +93,7 @@ impl Reader {
         poll_fn(|cx| self.poll_step(cx, tally)).await
     }
 
-    /// The next step, if it is there. After `Ended`, `Broken`, `TooLong` or `NoMemory` it stays `Ended`.
+    /// The next step, if it is there. After `Ended`, `Malformed`, `Broken`, `TooLong` or `NoMemory` it stays `Ended`.
     pub fn poll_step(&mut self, cx: &mut Context<'_>, tally: &mut Tally) -> Poll<Step> {
         loop {
             if let Some(step) = self.step_at_hand(tally) {
@@ -224,6 +226,7 @@ impl Reader {
                 self.apart = events.into();
                 None
             }
+            Verdict::Malformed => Some(self.give_up(Step::Malformed)),
             Verdict::Error(data) => {
                 let words = if data.len() > LONG_BYTES { &[][..] } else { &data[..] };
                 Some(Step::Error(Box::new(UpstreamError::read(200, words, &[self.secret.expose_secret()]))))

@@ -235,6 +235,7 @@ async fn a_stream_that_nobody_pays_for_any_longer_is_cut_with_an_error_in_it_and
         assert!(delivered - balance <= 3 * 2, "no more than one event beyond it: {delivered} of {balance}");
         assert_eq!(relay.metric("sluice_relay_reserve_shortfall_quota_total"), delivered - balance);
         assert_eq!(upstream.wait_for(1).await[0].ending, Ending::AbortedByClient);
+        assert_eq!(relay.app.engine.seen.take(), [], "that says nothing of the channel");
     }
 }
 

@@ -5,6 +5,7 @@
 mod body;
 mod bounds;
 mod caller;
+mod counting;
 mod holds;
 mod ledger;
 mod limits;

@@ -124,7 +124,18 @@ const ROWS: &[Row] = &[
         stream: begun("200 then stream_truncated", Paid::Reported),
         plain: FINE,
     },
-    Row { name: "malformed chunk", scenario: "malformed after=3 tokens=4", stream: FINE, plain: saved("502 bad_response_body") },
+    Row {
+        name: "malformed chunk",
+        scenario: "malformed after=3 tokens=4",
+        stream: begun("200 then bad_response_body", Paid::Delivered),
+        plain: saved("502 bad_response_body"),
+    },
+    Row {
+        name: "malformed chunk at first",
+        scenario: "malformed after=1 tokens=4",
+        stream: saved("502 bad_response_body"),
+        plain: saved("502 bad_response_body"),
+    },
     Row {
         name: "200 with an error",
         scenario: "error_body",

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sluice_domain::{Outcome, RequestRecord};
+use sluice_relay_node::forward::Timing;
 use sluice_snapshot::ChannelPolicy;
 use sluice_testkit::simulator::{Ending, Fault, QueuedScenario, Scenario, Simulator, SimulatorConfig};
 
-use crate::relay::{World, channel, channel_key};
+use crate::relay::{TestRelay, World, channel, channel_key};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -76,6 +77,52 @@ async fn a_stream_whose_caller_left_is_read_on_for_its_usage_where_a_channel_wan
         assert_eq!(entry.ending == Ending::Completed, drains, "{:?}", entry.ending);
         assert_eq!(record.usage.output == 30, drains, "{:?}", record.usage);
     }
+}
+
+/// A relay whose only channel reads on, for so long, a stream that takes a minute.
+async fn reading_on(upstream: &Simulator, limit: Duration) -> TestRelay {
+    upstream.queue(QueuedScenario::from(Scenario { tokens: Some(600), delay_ms: 100, ..Scenario::default() }).times(10));
+    let mut world = World::with_upstream(&upstream.base_url());
+    world.channels[0].policy.drains = true;
+    world.timing.drain = limit;
+    world.start().await
+}
+
+async fn begin_and_leave(relay: &TestRelay) {
+    let mut stream = relay.caller().open(CHAT, &asked(true)).await.unwrap();
+    stream.next().await.unwrap().expect("it begins");
+}
+
+#[tokio::test]
+async fn a_stream_without_its_caller_is_read_on_for_a_time_only() {
+    assert_eq!(Timing::default().drain, Duration::from_secs(15));
+    let upstream = simulator();
+    let relay = reading_on(&upstream, Duration::from_millis(500)).await;
+    begin_and_leave(&relay).await;
+    let record = relay.record().await;
+    let entry = upstream.wait_for(1).await.remove(0);
+    assert_eq!((record.outcome, record.usage_estimated), (Outcome::Aborted, true));
+    assert_eq!(entry.ending, Ending::AbortedByClient);
+    assert!((4..60).contains(&record.usage.output), "half a second of ten words a second: {:?}", record.usage);
+    assert_eq!(relay.app.engine.drains.available_permits(), 256, "its place is free again");
+    assert_eq!(relay.app.engine.seen.take(), [], "what was not waited for says nothing of the channel");
+}
+
+#[tokio::test]
+async fn only_so_many_streams_are_read_on_at_once_and_the_others_are_cancelled() {
+    let upstream = simulator();
+    let relay = reading_on(&upstream, Duration::from_mins(1)).await;
+    let others = relay.app.engine.drains.clone().try_acquire_many_owned(255).expect("256 places");
+    begin_and_leave(&relay).await;
+    while relay.app.engine.drains.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    begin_and_leave(&relay).await;
+    let record = relay.record().await;
+    assert_eq!((record.outcome, record.usage_estimated), (Outcome::Aborted, true), "the second one is settled at once");
+    assert_eq!(upstream.wait_for(1).await[0].ending, Ending::AbortedByClient);
+    assert_eq!(upstream.stats().in_flight, 1, "the first one goes on");
+    drop(others);
 }
 
 #[tokio::test]

@@ -39,6 +39,8 @@ pub enum Verdict {
     Several(Vec<Frame>),
     /// The upstream reports an error with this data ([`UpstreamError::read`]). The caller gets it in our own words.
     Error(Bytes),
+    /// The event's data is no JSON: nobody knows what is missing, so the caller gets neither it nor what follows.
+    Malformed,
 }
 
 /// What a stream was, when it is over.
@@ -56,8 +58,8 @@ pub struct Summary {
     pub is_complete: bool,
     /// `[DONE]` came.
     pub saw_done: bool,
-    /// Events that are not one JSON value. They were passed on.
-    pub unreadable: u32,
+    /// Events of more than one JSON value. They were passed on, and their first value counts.
+    pub crowded: u32,
     /// What the output held beside its text.
     pub counts: OutputCounts,
 }
@@ -79,7 +81,7 @@ pub struct StreamMeter {
     finished: u128,
     saw_output: bool,
     saw_done: bool,
-    unreadable: u32,
+    crowded: u32,
 }
 
 /// The usage reported last.
@@ -121,20 +123,24 @@ impl StreamMeter {
             finished: 0,
             saw_output: false,
             saw_done: false,
-            unreadable: 0,
+            crowded: 0,
         }
     }
 
     /// Looks at a frame. Generated text goes to `text`, piece by piece.
     ///
-    /// Comments and events without data are forwarded; so are events that are no JSON, unless the stream broke off inside them.
+    /// Comments and events without data are forwarded. An event that the stream broke off inside is withheld.
     pub fn observe(&mut self, frame: &Frame, text: &mut dyn FnMut(&str)) -> Verdict {
         let as_it_is = if frame.is_terminated() { Verdict::Forward } else { Verdict::Withhold };
         let event = frame.event();
         let Some(data) = event.data else { return as_it_is };
-        if data.trim_ascii() == b"[DONE]" {
-            self.saw_done = true;
-            return Verdict::Done;
+        match data.trim_ascii() {
+            b"" => return as_it_is,
+            b"[DONE]" => {
+                self.saw_done = true;
+                return Verdict::Done;
+            }
+            _ => {}
         }
         if let Cow::Owned(lines) = &data
             && let Some(events) = taken_apart(frame, event.name, lines)
@@ -146,11 +152,10 @@ impl StreamMeter {
         }
         let json = json::mended(&data);
         let Ok(found) = output::read(&json, &mut self.calls, text) else {
-            self.unreadable = self.unreadable.saturating_add(1);
-            return as_it_is;
+            return if frame.is_terminated() { Verdict::Malformed } else { Verdict::Withhold };
         };
         // Of two events in one line the first counts, and all of it is passed on.
-        self.unreadable = self.unreadable.saturating_add(u32::from(found.more_at.is_some()));
+        self.crowded = self.crowded.saturating_add(u32::from(found.more_at.is_some()));
         self.take(&found);
         if found.error.is_some_and(|raw| UpstreamError::is_reported(raw.get().as_bytes())) {
             return Verdict::Error(Bytes::copy_from_slice(&data));
@@ -237,7 +242,7 @@ impl StreamMeter {
             saw_output: self.saw_output,
             is_complete: self.saw_done || all_ended,
             saw_done: self.saw_done,
-            unreadable: self.unreadable,
+            crowded: self.crowded,
             counts: self.calls.counts(),
         }
     }

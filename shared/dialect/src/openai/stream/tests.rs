@@ -28,6 +28,7 @@ fn run(settings: &StreamSettings, chunks: &[&[u8]]) -> (String, String, Vec<Stri
             Verdict::Withhold => {}
             Verdict::Several(events) => events.into_iter().rev().for_each(|event| frames.push_front(event)),
             Verdict::Error(data) => errors.push(UpstreamError::read(200, &data, &[]).message),
+            Verdict::Malformed => errors.push("malformed".to_owned()),
         }
     }
     (String::from_utf8(seen).unwrap(), counted, errors, meter.finish())
@@ -67,7 +68,7 @@ fn usage_is_read_and_its_frame_hidden_from_callers_who_did_not_ask() {
         saw_output: true,
         is_complete: true,
         saw_done: true,
-        unreadable: 0,
+        crowded: 0,
         counts: OutputCounts::default(),
     };
     assert_eq!(summary, expected);
@@ -220,10 +221,21 @@ fn errors_inside_a_stream_are_recognised() {
 
 #[test]
 fn comments_and_unknown_events_pass_and_a_torn_end_does_not() {
-    let stream = ": keep-alive\n\nid: 4\n\ndata: not json\n\ndata: {\"later\":true}\n\n";
+    let stream = ": keep-alive\n\nid: 4\n\ndata:\n\nevent: ping\ndata: {}\n\ndata: {\"later\":true}\n\n";
     let (seen, _, errors, summary) = run(&hidden(), &[stream.as_bytes(), b"data: {\"choices\":[{\"del"]);
-    assert_eq!((seen.as_str(), errors.len(), summary.unreadable), (stream, 0, 2));
+    assert_eq!((seen.as_str(), errors.len(), summary.crowded), (stream, 0, 0));
     assert!(!summary.is_complete);
+}
+
+#[test]
+fn an_event_that_is_no_json_is_not_passed_on() {
+    for event in ["data: not json\n\n", "data: {\"choices\":[{\"del\n\n", "event: x\ndata: {\"a\":1\ndata: ,}\n\n"] {
+        let (seen, _, errors, _) = run(&hidden(), &[event.as_bytes()]);
+        assert_eq!((seen.as_str(), errors), ("", vec!["malformed".to_owned()]), "{event}");
+    }
+    let beside = ["data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}", "data: {\"choi\n\n"].join("\n");
+    let (seen, text, errors, _) = run(&hidden(), &[beside.as_bytes()]);
+    assert_eq!((seen.matches("data:").count(), text.as_str(), errors.len()), (1, "x", 1), "{seen}");
 }
 
 #[test]
@@ -257,7 +269,7 @@ fn lines_of_one_event_stay_together() {
 fn of_two_events_in_one_line_the_first_counts_and_neither_is_lost() {
     let stream = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}{\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n";
     let (seen, _, _, summary) = run(&hidden(), &[stream.as_bytes()]);
-    assert_eq!((seen.as_str(), summary.usage, summary.unreadable), (stream, usage(1, 0), 1));
+    assert_eq!((seen.as_str(), summary.usage, summary.crowded), (stream, usage(1, 0), 1));
 }
 
 #[test]
@@ -269,7 +281,7 @@ fn half_a_character_costs_nothing_else_of_its_event() {
         );
         let (seen, text, _, summary) = run(&settings, &[stream.as_bytes()]);
         assert_eq!((seen, text.as_str()), (stream.replace("\"up\"", "\"mine\""), "a\u{fffd}"));
-        assert_eq!((summary.usage, summary.finish, summary.unreadable), (usage(3, 2), Some(Finish::Stop), 0));
+        assert_eq!((summary.usage, summary.finish, summary.crowded), (usage(3, 2), Some(Finish::Stop), 0));
     }
 }
 

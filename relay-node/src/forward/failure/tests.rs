@@ -1,0 +1,119 @@
+use super::*;
+
+fn of(status: u16, body: &str) -> Failure {
+    let status = StatusCode::from_u16(status).unwrap();
+    Failure::refused(status, &HeaderMap::new(), UpstreamError::read(status.as_u16(), body.as_bytes(), &[]), &[])
+}
+
+const CODED: &str = r#"{"error":{"message":"no","type":"some_error","code":"some_code","param":"p"}}"#;
+
+#[test]
+fn which_statuses_are_tried_elsewhere() {
+    for status in [429, 500, 501, 502, 503, 505, 520, 523, 525, 529, 599] {
+        assert_ne!(of(status, CODED).retry, Retry::Never, "{status}");
+        assert!(of(status, CODED).counts, "{status}");
+    }
+    for status in [300, 302, 400, 403, 404, 408, 409, 413, 422, 451, 504, 524] {
+        assert_eq!(of(status, CODED).retry, Retry::Never, "{status}");
+    }
+    assert_eq!(of(401, CODED).retry, Retry::NextKey);
+    assert_eq!(of(402, CODED).retry, Retry::NextKey);
+}
+
+#[test]
+fn an_error_about_our_key_never_reaches_the_caller_as_theirs() {
+    let billing = r#"{"error":{"message":"pay","type":"insufficient_quota","code":"insufficient_quota"}}"#;
+    for (status, body) in [(401, CODED), (402, CODED), (403, r#"{"error":{"type":"permission_error"}}"#), (429, billing)] {
+        let failure = of(status, body);
+        assert_eq!((failure.refusal.status(), failure.refusal.code()), (502, Some("upstream_auth_failed")), "{status}");
+        assert_eq!((failure.status, failure.retry), (status, Retry::NextKey));
+        assert!(!failure.refusal.message.contains("pay"));
+    }
+}
+
+#[test]
+fn other_errors_keep_the_providers_words() {
+    let refusal = of(400, CODED).refusal;
+    assert_eq!(
+        (refusal.status(), refusal.error_type(), refusal.code(), refusal.param()),
+        (400, "some_error", Some("some_code"), Some("p"))
+    );
+    assert_eq!(refusal.message, "no");
+    let refusal = of(500, "oops").refusal;
+    assert_eq!(refusal.message, "bad response status code 500");
+    assert_eq!(
+        (refusal.status(), refusal.error_type(), refusal.code()),
+        (500, "upstream_error", Some("bad_response_status_code"))
+    );
+    let refusal = of(400, r#"{"error":{"message":"no","type":"some_error","code":null}}"#).refusal;
+    assert_eq!((refusal.error_type(), refusal.code(), refusal.recorded_code()), ("some_error", None, "bad_response_status_code"));
+    assert_eq!(of(302, "").refusal.status(), 502);
+}
+
+#[test]
+fn a_404_is_tried_elsewhere_only_when_the_model_is_unknown_there() {
+    for body in [
+        r#"{"error":{"message":"x","code":"model_not_found"}}"#,
+        r#"{"error":{"message":"The model `gpt-9` does not exist"}}"#,
+        r#"{"error":{"message":"x","code":"DeploymentNotFound"}}"#,
+    ] {
+        assert_eq!(of(404, body).retry, Retry::NextChannel, "{body}");
+    }
+    assert_eq!(of(404, r#"{"error":{"message":"no such thing"}}"#).retry, Retry::Never);
+}
+
+#[test]
+fn of_an_error_its_words_are_told_and_the_keyword_in_it_but_not_its_message() {
+    let said =
+        r#"{"error":{"message":"Cannot serve: MY SECRET PLAN, pay first","type":"a sentence of theirs","code":"no_money"}}"#;
+    let keywords: [Box<str>; 2] = ["never said".into(), "pay first".into()];
+    let error = UpstreamError::read(403, said.as_bytes(), &[]);
+    let failure = Failure::refused(StatusCode::FORBIDDEN, &HeaderMap::new(), error, &keywords);
+    let expected = Evidence { status: 403, code: "no_money".into(), keyword: "pay first".into(), ..Evidence::default() };
+    assert_eq!((failure.evidence, failure.detail.as_str()), (Some(expected), ""));
+}
+
+#[test]
+fn a_busy_upstream_may_say_for_how_long() {
+    let mut headers = HeaderMap::new();
+    headers.insert(RETRY_AFTER, "1.5".parse().unwrap());
+    let failure = Failure::refused(StatusCode::TOO_MANY_REQUESTS, &headers, UpstreamError::read(429, b"", &[]), &[]);
+    let wait = Some(Duration::from_millis(1_500));
+    assert_eq!((failure.retry, failure.refusal.retry_after), (Retry::NextAfter(wait), wait));
+    for odd in ["-1", "nan", "inf", "1e30", "Wed, 21 Oct 2015 07:28:00 GMT", ""] {
+        headers.insert(RETRY_AFTER, odd.parse().unwrap());
+        assert_eq!(retry_after(&headers), None, "{odd}");
+    }
+}
+
+#[test]
+fn an_error_sent_with_200_is_judged_by_its_words() {
+    let status = |body: &str| meant_status(&UpstreamError::read(200, body.as_bytes(), &[]));
+    assert_eq!(status(r#"{"error":{"message":"x","type":"invalid_request_error"}}"#), 400);
+    assert_eq!(status(r#"{"error":{"message":"x","code":429}}"#), 429);
+    assert_eq!(status(r#"{"error":{"message":"x","type":"rate_limit_error"}}"#), 429);
+    assert_eq!(status(r#"{"error":{"message":"x","code":"invalid_api_key","type":"invalid_request_error"}}"#), 401);
+    assert_eq!(status(r#"{"error":{"message":"x","type":"permission_error"}}"#), 403);
+    assert_eq!(status(r#"{"error":{"message":"x","code":"account_deactivated"}}"#), 403);
+    assert_eq!(status(r#"{"error":"boom"}"#), 502);
+}
+
+#[test]
+fn an_error_about_our_key_is_never_told_in_the_providers_words() {
+    let inside = |body: &str| Failure::inside(Step::Error(Box::new(UpstreamError::read(200, body.as_bytes(), &[]))), &[]).refusal;
+    for words in [
+        r#""type":"invalid_request_error","code":"invalid_api_key""#,
+        r#""type":"authentication_error""#,
+        r#""type":"permission_error""#,
+        r#""type":"insufficient_quota","code":"insufficient_quota""#,
+        r#""code":"account_deactivated""#,
+        r#""code":401"#,
+    ] {
+        let body = format!(r#"{{"error":{{"message":"your key is no good",{words}}}}}"#);
+        let told = inside(&body);
+        assert_eq!((told.kind, told.code()), (Kind::UpstreamAuth, Some("upstream_auth_failed")), "{words}");
+        assert!(!told.message.contains("your key"), "{words}: {}", told.message);
+    }
+    let told = inside(r#"{"error":{"message":"too busy","type":"server_error"}}"#);
+    assert_eq!((told.message.as_ref(), told.error_type()), ("too busy", "server_error"));
+}
