@@ -10,26 +10,23 @@ use std::sync::Arc;
 use sea_orm::{ConnectionTrait, DbErr};
 use serde::Serialize;
 use sluice_domain::{AccountId, LeaseId, UnixMillis};
-use sluice_snapshot::Version;
 
 use super::jobs::{AT_ONCE, shift_all};
 use super::store::{self, Lease};
 use super::{Life, State};
 use crate::audit;
 use crate::db::{Db, Tx, Urgency, first_rows, retried, skip_ids};
-use crate::publish;
+use crate::publish::{self, Head};
 use crate::settlement;
 use crate::wallet::moves;
 
 /// Ids that are left out, by table: more than could have been handed out since the backup.
-const SKIPPED: [(&str, i64); 6] = [
-    ("leases", 1 << 32),
-    ("accounts", 1_000_000),
-    ("users", 1_000_000),
-    ("tokens", 1_000_000),
-    ("channels", 1_000_000),
-    ("channel_keys", 1_000_000),
-];
+const SKIPPED: [(&str, i64); 5] =
+    [("accounts", 1_000_000), ("users", 1_000_000), ("tokens", 1_000_000), ("channels", 1_000_000), ("channel_keys", 1_000_000)];
+/// The same for leases, and up to so many more by chance: of two histories that began from the same backup, neither hands out ids of the
+/// other.
+const SKIPPED_LEASES: i64 = 1 << 32;
+const SKIPPED_BY_CHANCE: u64 = 1 << 44;
 
 /// What the beginning of another history did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,8 +42,8 @@ pub struct Begun {
 /// What somebody knows of a history that its database does not: so it went back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
-    /// A later version of the configuration.
-    Configuration(Version),
+    /// A later version of the configuration, or the same number with another stamp.
+    Configuration(Head),
     /// A relay's reports were settled further than the database knows.
     Settled {
         /// The history.
@@ -60,11 +57,11 @@ pub enum Proof {
 
 impl Proof {
     /// Whether it still holds. Of several who find out one begins another history, of which it proves nothing.
-    async fn holds(&self, db: &impl ConnectionTrait, head: &Version) -> Result<bool, DbErr> {
+    async fn holds(&self, db: &impl ConnectionTrait, head: &Head) -> Result<bool, DbErr> {
         match self {
-            Self::Configuration(known) => Ok(publish::is_behind(head, known)),
+            Self::Configuration(known) => publish::is_gone(db, head, known).await,
             Self::Settled { lineage, life, below } => {
-                Ok(head.lineage == *lineage && settlement::store::next_seq(db, life).await? < *below)
+                Ok(head.version.lineage == *lineage && settlement::store::next_seq(db, life).await? < *below)
             }
         }
     }
@@ -84,7 +81,9 @@ pub async fn begin_history(db: &Db, proof: Option<&Proof>, now: UnixMillis) -> R
     {
         return Ok(None);
     }
-    for (table, by) in SKIPPED {
+    let by_chance = u64::from_le_bytes(sluice_sealed::random::bytes()) % SKIPPED_BY_CHANCE;
+    let leases = ("leases", SKIPPED_LEASES.saturating_add_unsigned(by_chance));
+    for (table, by) in SKIPPED.into_iter().chain([leases]) {
         skip_ids(db, table, by).await?;
     }
     retried(|| try_begin(db, proof, now)).await

@@ -2,10 +2,12 @@
 //!
 //! `config_head` has one row. Each changing transaction counts its `seq` up and holds the row until it commits: so commit order is seq
 //! order, without gaps, and whoever reads "everything above seq n" misses nothing. That is also why it comes last in a transaction.
+//! Each number is stamped, so that another transaction that gets it from a database that went back is told apart.
 
 use sea_orm::DbErr;
 use sluice_domain::{AccountId, ChannelId, GroupName, ModelName, TokenId, UnixMillis, UserId};
 
+use super::head::Stamp;
 use super::store;
 use crate::db::Tx;
 
@@ -136,7 +138,8 @@ pub async fn record(tx: &Tx, now: UnixMillis, changes: &[Changed]) -> Result<i64
     if changes.is_empty() || changes.len() > MAX_CHANGES {
         return Err(DbErr::Custom(format!("a transaction records 1 to {MAX_CHANGES} changes, not {}", changes.len())));
     }
-    let seq = store::count_up(tx).await?;
-    store::insert_changes(tx, now, seq, changes).await?;
+    let stamp = Stamp::draw();
+    let seq = store::count_up(tx, stamp).await?;
+    store::insert_changes(tx, now, (seq, stamp), changes).await?;
     Ok(seq)
 }

@@ -4,6 +4,7 @@
 //! poke carries no data: it only says look at once; the tail looks by itself every 200 ms anyway. [`tail`] reads what changed, keeps the
 //! current [`State`] and gives out [`Change`]s; `rpc` turns them into messages. Every replica tails for itself: there is no leader.
 
+mod head;
 pub mod log;
 mod rows;
 mod state;
@@ -17,6 +18,7 @@ use sluice_domain::{KeyDigest, UnixMillis};
 use sluice_snapshot::{Token, User, Version};
 use tokio::sync::Notify;
 
+pub use head::{Head, Past, Stamp, is_behind};
 pub use state::{Change, Revoked, State, Versioned};
 pub use store::IdentityPage;
 pub use tail::{Feed, News, POLL};
@@ -54,26 +56,33 @@ pub struct Resolved {
 /// # Errors
 /// When the database is away.
 pub async fn head(app: &App) -> Result<Version, DbErr> {
-    store::head(app.db.read()).await
+    store::head(app.db.read()).await.map(|head| head.version)
 }
 
-/// The same outside an [`App`].
-pub(crate) async fn head_of(db: &impl ConnectionTrait) -> Result<Version, DbErr> {
+/// The same outside an [`App`], with the stamp of its number.
+pub(crate) async fn head_of(db: &impl ConnectionTrait) -> Result<Head, DbErr> {
     store::head(db).await
 }
 
-/// Whether `known` is a later version of the same history: if `head` is what is committed, the database went back.
-#[must_use]
-pub fn is_behind(head: &Version, known: &Version) -> bool {
-    head.lineage == known.lineage && head.seq < known.seq
-}
-
-/// The version of what is committed, which nobody changes until this transaction ends. The last lock it takes.
-pub(crate) async fn lock_head(tx: &Tx) -> Result<Version, DbErr> {
+/// The head of what is committed, which nobody changes until this transaction ends. The last lock it takes.
+pub(crate) async fn lock_head(tx: &Tx) -> Result<Head, DbErr> {
     store::lock_head(tx).await
 }
 
-/// Gives the history another name, with [`lock_head`] held.
+/// Whether what was known of this history is not in it any more, with `head` read in the same transaction, if any: then the database
+/// went back. What was trimmed from the log proves nothing.
+pub(crate) async fn is_gone(db: &impl ConnectionTrait, head: &Head, known: &Head) -> Result<bool, DbErr> {
+    match head.past(known) {
+        Past::Kept => Ok(false),
+        Past::Gone => Ok(true),
+        Past::AskLog => {
+            let logged = store::stamp_of(db, known.version.seq).await?;
+            Ok(logged.is_some_and(|stamp| stamp.differs(known.stamp)))
+        }
+    }
+}
+
+/// Gives the history another name, with [`lock_head`] held. The number it is at keeps its stamp.
 pub(crate) async fn rename_history(tx: &Tx, lineage: &str) -> Result<(), DbErr> {
     store::rename(tx, lineage).await
 }
@@ -84,7 +93,7 @@ pub(crate) async fn rename_history(tx: &Tx, lineage: &str) -> Result<(), DbErr> 
 /// When the database is away, or what it holds cannot be read: then it is not known whose key it is.
 pub async fn resolve(app: &App, digest: &KeyDigest) -> Result<Resolved, DbErr> {
     let tx = app.db.begin_snapshot().await?;
-    let as_of = store::head(&tx).await?.seq;
+    let as_of = store::head(&tx).await?.version.seq;
     let Some(token) = store::token_by_digest(&tx, digest).await? else { return Ok(Resolved { identity: None, as_of }) };
     let user = store::user(&tx, token.user_id).await?;
     Ok(Resolved { identity: user.map(|user| (token, user)), as_of })

@@ -7,6 +7,8 @@ use sluice_domain::{AccountId, ChannelId, TokenId, UserId};
 use sluice_rpc::identity;
 use sluice_snapshot::{Resource, ResourceKey, StateHash, Token, User, Version};
 
+use super::head::{Head, Stamp};
+
 /// A resource with its revision, and the hash of its encoded form.
 #[derive(Debug)]
 pub struct Versioned {
@@ -29,7 +31,7 @@ impl Versioned {
 /// Every resource at one version.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    version: Version,
+    head: Head,
     resources: BTreeMap<ResourceKey, Arc<Versioned>>,
     hash: StateHash,
 }
@@ -71,8 +73,8 @@ pub struct Change {
 impl State {
     /// A state from its resources.
     #[must_use]
-    pub fn new(version: Version, resources: Vec<Versioned>) -> Self {
-        let mut state = Self { version, ..Self::default() };
+    pub fn new(head: Head, resources: Vec<Versioned>) -> Self {
+        let mut state = Self { head, ..Self::default() };
         for resource in resources {
             state.put(Arc::new(resource));
         }
@@ -82,7 +84,13 @@ impl State {
     /// Where it is.
     #[must_use]
     pub fn version(&self) -> &Version {
-        &self.version
+        &self.head.version
+    }
+
+    /// The same, with the stamp of its number.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
     }
 
     /// The hash over everything in it.
@@ -102,9 +110,9 @@ impl State {
         self.resources.get(key)
     }
 
-    /// The state a change leads to.
+    /// The state a change leads to, whose number has this stamp.
     #[must_use]
-    pub fn after(&self, change: &Change) -> Self {
+    pub fn after(&self, change: &Change, stamp: Stamp) -> Self {
         let mut next = self.clone();
         for key in &change.deletes {
             next.take(key);
@@ -112,8 +120,15 @@ impl State {
         for resource in &change.upserts {
             next.put(resource.clone());
         }
-        next.version = change.to.clone();
+        next.head = Head { version: change.to.clone(), stamp };
         next
+    }
+
+    /// Keeps what an earlier state has of a resource.
+    pub(super) fn keep(&mut self, before: &Self, key: &ResourceKey) {
+        if let Some(known) = before.get(key) {
+            self.put(Arc::clone(known));
+        }
     }
 
     fn put(&mut self, resource: Arc<Versioned>) {
@@ -142,7 +157,7 @@ mod tests {
     #[test]
     fn a_state_reached_by_changes_hashes_like_one_read_whole() {
         let at = |seq| Version { lineage: "l".into(), seq };
-        let start = State::new(at(1), vec![setting("a", "1", 1), setting("b", "1", 1)]);
+        let start = State::new(at(1).into(), vec![setting("a", "1", 1), setting("b", "1", 1)]);
         let change = Change {
             from: at(1),
             to: at(2),
@@ -150,8 +165,8 @@ mod tests {
             deletes: vec![ResourceKey::Setting("b".into())],
             ..Change::default()
         };
-        let reached = start.after(&change);
-        let read = State::new(at(2), vec![setting("c", "1", 1), setting("a", "2", 2)]);
+        let reached = start.after(&change, Stamp::UNKNOWN);
+        let read = State::new(at(2).into(), vec![setting("c", "1", 1), setting("a", "2", 2)]);
         assert_eq!((reached.hash(), reached.version()), (read.hash(), read.version()));
         assert_eq!(reached.resources().count(), 2);
     }

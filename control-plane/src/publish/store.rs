@@ -1,15 +1,16 @@
 //! What the tail reads, and the log it reads by.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait, JoinType, LockType, Order, Query, SelectStatement};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
-use sluice_domain::{AccountId, ChannelId, KeyDigest, TokenId, UnixMillis, UserId};
+use sluice_domain::{AccountId, ChannelId, KeyDigest, Status, TokenId, UnixMillis, UserId};
 use sluice_rpc::identity;
 use sluice_sealed::Keyring;
-use sluice_snapshot::{Channel, ChannelKey, RelaySettings, RequestLimits, Resource, Token, User, Version};
+use sluice_snapshot::{Channel, ChannelKey, RelaySettings, RequestLimits, Resource, ResourceKey, Token, User, Version};
 use tracing::error;
 
+use super::head::{Head, Stamp};
 use super::log::{Changed, RateChange};
 use super::rows::{self, BadRow};
 use super::state::Versioned;
@@ -23,18 +24,25 @@ pub(super) enum Which<'a> {
     These(&'a [sea_orm::Value]),
 }
 
-/// Counts the sequence up and answers it. The row stays locked until the transaction ends.
-pub(super) async fn count_up(tx: &Tx) -> Result<i64, DbErr> {
+/// Counts the sequence up, stamps it and answers it. The row stays locked until the transaction ends.
+pub(super) async fn count_up(tx: &Tx, stamp: Stamp) -> Result<i64, DbErr> {
     let mut update = Query::update();
-    update.table("config_head").value("seq", Expr::col("seq").add(1)).and_where(Expr::col("id").eq(1));
-    tx.execute(&update).await?;
-    Ok(head(tx).await?.seq)
+    update.table("config_head").value("seq", Expr::col("seq").add(1)).value("stamp", stamp.to_row());
+    tx.execute(update.and_where(Expr::col("id").eq(1))).await?;
+    Ok(head(tx).await?.version.seq)
 }
 
-pub(super) async fn insert_changes(tx: &Tx, now: UnixMillis, seq: i64, changes: &[Changed]) -> Result<(), DbErr> {
-    let mut insert = Query::insert().into_table("config_log").columns(["seq", "ordinal", "kind", "name", "at"]).to_owned();
+pub(super) async fn insert_changes(
+    tx: &Tx,
+    now: UnixMillis,
+    (seq, stamp): (i64, Stamp),
+    changes: &[Changed],
+) -> Result<(), DbErr> {
+    let columns = ["seq", "ordinal", "kind", "name", "at", "stamp"];
+    let mut insert = Query::insert().into_table("config_log").columns(columns).to_owned();
     for (ordinal, change) in (0_i32..).zip(changes) {
-        insert.values_panic([seq.into(), ordinal.into(), change.kind().into(), change.name().into(), now.0.into()]);
+        let (kind, name) = (change.kind(), change.name());
+        insert.values_panic([seq.into(), ordinal.into(), kind.into(), name.into(), now.0.into(), stamp.to_row().into()]);
     }
     tx.execute(&insert).await.map(drop)
 }
@@ -51,23 +59,31 @@ pub(super) async fn insert_rates(tx: &Tx, now: UnixMillis, seq: i64, rates: &[Ra
     tx.execute(&insert).await.map(drop)
 }
 
-/// The version of what is committed.
-pub(super) async fn head(db: &impl ConnectionTrait) -> Result<Version, DbErr> {
-    version(db, &select_head()).await
+/// The head of what is committed.
+pub(super) async fn head(db: &impl ConnectionTrait) -> Result<Head, DbErr> {
+    read_head(db, &select_head()).await
 }
 
 /// The same; nobody changes it until this transaction ends.
-pub(super) async fn lock_head(tx: &Tx) -> Result<Version, DbErr> {
-    version(tx, &select_head().lock(LockType::Update).to_owned()).await
+pub(super) async fn lock_head(tx: &Tx) -> Result<Head, DbErr> {
+    read_head(tx, &select_head().lock(LockType::Update).to_owned()).await
 }
 
 fn select_head() -> SelectStatement {
-    Query::select().columns(["lineage", "seq"]).from("config_head").and_where(Expr::col("id").eq(1)).to_owned()
+    Query::select().columns(["lineage", "seq", "stamp"]).from("config_head").and_where(Expr::col("id").eq(1)).to_owned()
 }
 
-async fn version(db: &impl ConnectionTrait, select: &SelectStatement) -> Result<Version, DbErr> {
+async fn read_head(db: &impl ConnectionTrait, select: &SelectStatement) -> Result<Head, DbErr> {
     let row = db.query_one(select).await?.ok_or_else(|| DbErr::RecordNotFound("config_head has no row".into()))?;
-    Ok(Version { lineage: row.try_get::<String>("", "lineage")?.into(), seq: row.try_get("", "seq")? })
+    let version = Version { lineage: row.try_get::<String>("", "lineage")?.into(), seq: row.try_get("", "seq")? };
+    Ok(Head { version, stamp: Stamp::from_row(row.try_get("", "stamp")?) })
+}
+
+/// The stamp of a number, as long as the log has it.
+pub(super) async fn stamp_of(db: &impl ConnectionTrait, seq: i64) -> Result<Option<Stamp>, DbErr> {
+    let select = Query::select().column("stamp").from("config_log").and_where(Expr::col("seq").eq(seq)).limit(1).to_owned();
+    let row = db.query_one(&select).await?;
+    row.map(|row| row.try_get("", "stamp").map(Stamp::from_row)).transpose()
 }
 
 /// Gives the history another name.
@@ -186,6 +202,55 @@ pub(super) async fn settings(db: &impl ConnectionTrait, which: Which<'_>) -> Res
     Ok(settings.into_iter().map(|(setting, rev)| Versioned::new(Resource::Setting(setting), rev)).collect())
 }
 
+/// Of these resources, those whose row is there. A channel that is switched off counts as gone: nothing may hold up that it is.
+pub(super) async fn existing(db: &impl ConnectionTrait, keys: &BTreeSet<ResourceKey>) -> Result<BTreeSet<ResourceKey>, DbErr> {
+    let (mut channels, mut groups, mut prices, mut settings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for key in keys {
+        match key {
+            ResourceKey::Channel(id) => channels.push(sea_orm::Value::from(id.get())),
+            ResourceKey::Group(name) => groups.push(name.as_str().into()),
+            ResourceKey::Price(model) => prices.push(model.as_str().into()),
+            ResourceKey::Setting(name) => settings.push(name.as_str().into()),
+        }
+    }
+    let is_on = Expr::col("deleted_at").is_null().and(Expr::col("status").eq(Status::Enabled.code()));
+    let here = |table: &'static str, column: &'static str, values: Vec<sea_orm::Value>| {
+        Query::select().column(column).from(table).and_where(Expr::col(column).is_in(values)).to_owned()
+    };
+    let mut found = BTreeSet::new();
+    for row in db.query_all(&here("channels", "id", channels).and_where(is_on).to_owned()).await? {
+        found.insert(ResourceKey::Channel(ChannelId::new(row.try_get("", "id")?)));
+    }
+    let named = [("user_groups", "name", groups), ("prices", "model", prices), ("settings", "name", settings)];
+    let mut names: HashSet<(&str, String)> = HashSet::new();
+    for (table, column, values) in named.into_iter().filter(|(.., values)| !values.is_empty()) {
+        for row in db.query_all(&here(table, column, values)).await? {
+            names.insert((table, row.try_get("", column)?));
+        }
+    }
+    let is_named = |table, name: &str| names.contains(&(table, name.to_owned()));
+    found.extend(
+        keys.iter()
+            .filter(|key| match key {
+                ResourceKey::Channel(_) => false,
+                ResourceKey::Group(name) => is_named("user_groups", name.as_str()),
+                ResourceKey::Price(model) => is_named("prices", model.as_str()),
+                ResourceKey::Setting(name) => is_named("settings", name.as_str()),
+            })
+            .cloned(),
+    );
+    Ok(found)
+}
+
+/// The revisions of rows that could not be read: what they are of counts as gone, until it is written anew.
+async fn revisions(db: &impl ConnectionTrait, table: &'static str, ids: Vec<i64>) -> Result<HashMap<i64, i64>, DbErr> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let select = Query::select().columns(["id", "rev"]).from(table).and_where(Expr::col("id").is_in(ids)).to_owned();
+    db.query_all(&select).await?.iter().map(|row| Ok((row.try_get("", "id")?, row.try_get("", "rev")?))).collect()
+}
+
 /// Tokens as they are, or that they are gone.
 pub(super) async fn tokens(db: &impl ConnectionTrait, ids: &[TokenId]) -> Result<Vec<identity::Change<Token, TokenId>>, DbErr> {
     if ids.is_empty() {
@@ -197,7 +262,10 @@ pub(super) async fn tokens(db: &impl ConnectionTrait, ids: &[TokenId]) -> Result
     let found = read(db, &select, "tokens", rows::token).await?;
     let mut changes: HashMap<TokenId, _> =
         found.into_iter().map(|(token, deleted)| (token.id, is_or_gone(token, deleted))).collect();
-    Ok(ids.iter().map(|id| changes.remove(id).unwrap_or(identity::Change::Gone { id: *id, rev: i64::MAX })).collect())
+    let missing = ids.iter().filter(|id| !changes.contains_key(id)).map(|id| id.get()).collect();
+    let revs = revisions(db, "tokens", missing).await?;
+    let gone = |id: TokenId| identity::Change::Gone { id, rev: revs.get(&id.get()).copied().unwrap_or(i64::MAX) };
+    Ok(ids.iter().map(|id| changes.remove(id).unwrap_or_else(|| gone(*id))).collect())
 }
 
 fn is_or_gone(token: Token, deleted: bool) -> identity::Change<Token, TokenId> {
@@ -207,10 +275,12 @@ fn is_or_gone(token: Token, deleted: bool) -> identity::Change<Token, TokenId> {
 /// Users as they are, or that they are gone.
 pub(super) async fn users(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<identity::Change<User, UserId>>, DbErr> {
     let mut found = users_by_id(db, ids).await?;
+    let missing = ids.iter().filter(|id| !found.contains_key(id)).map(|id| id.get()).collect();
+    let revs = revisions(db, "users", missing).await?;
     let change = |id: &UserId| match found.remove(id) {
         Some((user, false)) => identity::Change::Is(user),
         Some((user, true)) => identity::Change::Gone { id: *id, rev: user.rev },
-        None => identity::Change::Gone { id: *id, rev: i64::MAX },
+        None => identity::Change::Gone { id: *id, rev: revs.get(&id.get()).copied().unwrap_or(i64::MAX) },
     };
     Ok(ids.iter().map(change).collect())
 }
@@ -251,7 +321,7 @@ pub(super) async fn identity_page(
     limit: u64,
     since: UnixMillis,
 ) -> Result<IdentityPage, DbErr> {
-    let as_of = head(db).await?.seq;
+    let as_of = head(db).await?.version.seq;
     let mut select = select_tokens();
     select
         .and_where(Expr::col("id").gt(after))

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sea_orm::DbErr;
-use sluice_domain::{Status, TokenId, UserId};
+use sluice_domain::{Clock, Status, TokenId, UserId};
 use sluice_rpc::identity;
 use sluice_snapshot::{Resource, ResourceKey};
 use sluice_telemetry::drain::Drain;
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
 
-use super::is_behind;
+use super::is_gone;
 use super::log::Changed;
 use super::state::{Change, Revoked, State, Versioned};
 use super::store::{self, Which};
@@ -48,6 +49,8 @@ pub enum News {
 pub struct Feed {
     state: watch::Sender<Arc<State>>,
     news: broadcast::Sender<News>,
+    /// When the last look at the database began that came to an end, by the clock since boot.
+    looked_at: Arc<AtomicU64>,
 }
 
 impl Feed {
@@ -56,14 +59,21 @@ impl Feed {
     /// # Errors
     /// When the database is away.
     pub async fn start(app: &App) -> Result<Self, DbErr> {
-        let state = load(app).await?;
-        Ok(Self { state: watch::Sender::new(Arc::new(state)), news: broadcast::Sender::new(BACKLOG) })
+        let looked_at = Arc::new(AtomicU64::new(app.clock.read().boot_millis));
+        let state = load(app, &State::default()).await?;
+        Ok(Self { state: watch::Sender::new(Arc::new(state)), news: broadcast::Sender::new(BACKLOG), looked_at })
     }
 
     /// The current state.
     #[must_use]
     pub fn state(&self) -> Arc<State> {
         self.state.borrow().clone()
+    }
+
+    /// How long ago the state was seen to be the newest there is. It grows while the database is away.
+    #[must_use]
+    pub fn age(&self, clock: &Clock) -> Duration {
+        Duration::from_millis(clock.read().boot_millis.saturating_sub(self.looked_at.load(Ordering::Relaxed)))
     }
 
     /// Waits until the state is at or past a sequence number.
@@ -101,7 +111,11 @@ impl Feed {
                 () = app.poke.wait() => {}
                 () = tokio::time::sleep(if is_recalling { RECALL_POLL } else { POLL }) => {}
             }
+            let begun = app.clock.read().boot_millis;
             let looked = self.look(&app).await;
+            if looked.is_ok() {
+                self.looked_at.store(begun, Ordering::Relaxed);
+            }
             if matches!(looked, Ok(Looked::Recalled)) {
                 recalled = Some(Instant::now());
             }
@@ -116,19 +130,21 @@ impl Feed {
 
     async fn look(&self, app: &App) -> Result<Looked, DbErr> {
         let state = self.state();
-        let here = state.version();
-        if store::head(app.db.read()).await? == *here {
+        let known = state.head();
+        if store::head(app.db.read()).await? == *known {
             return Ok(Looked::Seen);
         }
         let tx = app.db.begin_snapshot().await?;
         let head = store::head(&tx).await?;
-        if is_behind(&head, here) {
+        if is_gone(&tx, &head, known).await? {
             drop(tx);
-            self.went_back(app, &Proof::Configuration(here.clone())).await?;
+            self.went_back(app, &Proof::Configuration(known.clone())).await?;
             return Ok(Looked::Seen);
         }
-        let behind = u64::try_from(head.seq.saturating_sub(here.seq)).ok();
-        let Some(behind) = behind.filter(|behind| head.lineage == here.lineage && *behind <= MOST_AT_ONCE) else {
+        let (here, there) = (&known.version, head.version);
+        let behind = u64::try_from(there.seq.saturating_sub(here.seq)).ok();
+        let is_near = |behind: &u64| there.lineage == here.lineage && (1..=MOST_AT_ONCE).contains(behind);
+        let Some(behind) = behind.filter(is_near) else {
             return self.reload(app).await;
         };
         let logged = store::logged_above(&tx, here.seq, MOST_AT_ONCE).await?;
@@ -136,9 +152,9 @@ impl Feed {
             return self.reload(app).await;
         }
         let mut change = read_change(&tx, app, &state, &logged.changes).await?;
-        (change.from, change.to) = (here.clone(), head);
+        (change.from, change.to) = (here.clone(), there);
         let is_recall = change.urgent.iter().any(|urgent| matches!(urgent, Revoked::Recall(_)));
-        self.state.send_replace(Arc::new(state.after(&change)));
+        self.state.send_replace(Arc::new(state.after(&change, head.stamp)));
         // nobody listening is no failure
         let _ = self.news.send(News::Change(Arc::new(change)));
         Ok(if is_recall { Looked::Recalled } else { Looked::Seen })
@@ -163,7 +179,7 @@ impl Feed {
     }
 
     async fn reload(&self, app: &App) -> Result<Looked, DbErr> {
-        let state = load(app).await?;
+        let state = load(app, &self.state()).await?;
         if state.version().lineage != self.state().version().lineage {
             // versions are counted anew: what prices were at them is read again
             app.rates.forget();
@@ -184,14 +200,22 @@ enum Looked {
     Recalled,
 }
 
-async fn load(app: &App) -> Result<State, DbErr> {
+/// Reads everything. What cannot be read keeps the form it had before, in the same history.
+async fn load(app: &App, before: &State) -> Result<State, DbErr> {
     let tx = app.db.begin_snapshot().await?;
-    let version = store::head(&tx).await?;
+    let head = store::head(&tx).await?;
     let mut resources = store::channels(&tx, &app.keyring, Which::All).await?;
     resources.extend(store::groups(&tx, Which::All).await?);
     resources.extend(store::prices(&tx, Which::All).await?);
     resources.extend(store::settings(&tx, Which::All).await?);
-    Ok(State::new(version, resources))
+    let mut state = State::new(head, resources);
+    if before.version().lineage == state.version().lineage {
+        let missing = before.resources().map(|known| known.resource.key()).filter(|key| state.get(key).is_none()).collect();
+        for key in unreadable(&tx, &missing).await? {
+            state.keep(before, &key);
+        }
+    }
+    Ok(state)
 }
 
 /// What was logged, by kind.
@@ -257,7 +281,9 @@ async fn read_change(tx: &Tx, app: &App, state: &State, changes: &BTreeSet<Chang
     for upsert in &upserts {
         logged.keys.remove(&upsert.resource.key());
     }
-    let deletes: Vec<ResourceKey> = logged.keys.into_iter().filter(|key| state.get(key).is_some()).collect();
+    let mut deletes: BTreeSet<ResourceKey> = logged.keys.into_iter().filter(|key| state.get(key).is_some()).collect();
+    let unreadable = unreadable(tx, &deletes).await?;
+    deletes.retain(|key| !unreadable.contains(key));
     let (tokens, users) = (store::tokens(tx, &logged.tokens).await?, store::users(tx, &logged.users).await?);
     let mut urgent: Vec<Revoked> = revoked_identities(&tokens, &users);
     urgent.extend(upserts.iter().filter_map(revoked_channel));
@@ -270,8 +296,13 @@ async fn read_change(tx: &Tx, app: &App, state: &State, changes: &BTreeSet<Chang
         urgent.extend(revs.into_iter().map(|(id, rev)| Revoked::Credit(id, rev)));
     }
     urgent.extend(logged.recalls.into_iter().map(Revoked::Recall));
-    let upserts = upserts.into_iter().map(Arc::new).collect();
+    let (upserts, deletes) = (upserts.into_iter().map(Arc::new).collect(), deletes.into_iter().collect());
     Ok(Change { upserts, deletes, tokens, users, urgent, ..Change::default() })
+}
+
+/// Of resources that could not be read, those that are there all the same: they keep their form (property P8).
+async fn unreadable(tx: &Tx, missing: &BTreeSet<ResourceKey>) -> Result<BTreeSet<ResourceKey>, DbErr> {
+    if missing.is_empty() { Ok(BTreeSet::new()) } else { store::existing(tx, missing).await }
 }
 
 fn revoked_channel(versioned: &Versioned) -> Option<Revoked> {

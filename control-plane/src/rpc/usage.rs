@@ -20,8 +20,10 @@ use super::presence::Session;
 use super::{Answers, QUEUE, Rpc, superseded};
 use crate::leases::Life;
 use crate::publish::Revoked;
-use crate::settlement::{Batch, Incoming, MAX_RECORDS};
+use crate::settlement::{Acknowledged, Batch, Incoming, MAX_RECORDS};
 
+/// The longest name of a history.
+const MAX_LINEAGE: usize = 100;
 /// Batches read ahead of settlement, as many as fit in one transaction; more wait on the relay's disk.
 const READ_AHEAD: usize = MAX_RECORDS / MAX_BATCH_RECORDS;
 /// A full batch is followed by others: they are waited for so long, to be settled in the same transaction.
@@ -55,6 +57,8 @@ impl Usage for Rpc {
 struct Report {
     life: Life,
     batch: Batch,
+    /// What of this life the relay knows to be settled.
+    acknowledged: Option<Acknowledged>,
 }
 
 /// Reads batches until the stream ends or one is not a batch.
@@ -86,9 +90,12 @@ fn report(caller: &NodeId, message: pb::UsageBatch) -> Result<Report, Status> {
         first_seq: message.first_seq,
         records: message.records.into_iter().map(incoming).collect(),
         epoch_ended: message.epoch_ended,
+        is_damaged: message.epoch_damaged,
         sent_at: UnixMillis(message.sent_at_ms),
     };
-    Ok(Report { life, batch })
+    let is_told = message.settled_in.len() <= MAX_LINEAGE && !message.settled_in.is_empty() && batch.records.is_empty();
+    let acknowledged = is_told.then(|| Acknowledged { below: message.first_seq, lineage: message.settled_in.into() });
+    Ok(Report { life, batch, acknowledged })
 }
 
 fn incoming(record: pb::UsageRecord) -> Incoming {
@@ -132,15 +139,13 @@ impl Rpc {
     }
 
     /// `has_more`: other reports of this relay are here already.
-    async fn settle_one(&self, Report { life, batch }: Report, has_more: bool) -> pb::UsageReply {
+    async fn settle_one(&self, Report { life, batch, acknowledged }: Report, has_more: bool) -> pb::UsageReply {
         let (epoch, first_seq) = (life.epoch.0, batch.first_seq);
         let (begun, oldest) = (Instant::now(), oldest_end(&batch));
-        // a relay that says nothing asks whether what was acknowledged is still known
-        let acknowledged = (batch.records.is_empty() && !batch.epoch_ended).then_some(first_seq);
         self.settler.enter_history(&self.feed.state().version().lineage);
         match self.settler.settle_whatever_comes(&life, batch, self.app.clock.wall()).await {
             Ok(settled) => {
-                if let Some(proof) = self.settler.note_settled(&life, settled.next_seq, acknowledged)
+                if let Some(proof) = self.settler.note_settled(&life, &settled, acknowledged)
                     && let Err(error) = self.feed.went_back(&self.app, &proof).await
                 {
                     warn!(%error, "cannot begin another history, though the database went back; it is tried again");
@@ -202,11 +207,14 @@ async fn take(put_aside: &mut Option<Report>, reports: &mut mpsc::Receiver<Repor
 fn join(report: &mut Report, more: Report) -> Result<(), Report> {
     let batch = &mut report.batch;
     let next = batch.first_seq.saturating_add(i64::try_from(batch.records.len()).unwrap_or(i64::MAX));
-    if more.life != report.life || more.batch.first_seq != next || batch.epoch_ended {
+    let is_next = more.life == report.life && more.batch.first_seq == next && !batch.epoch_ended;
+    // what was acknowledged is held against what was settled by then
+    if !is_next || report.acknowledged.is_some() || more.acknowledged.is_some() {
         return Err(more);
     }
     let more = more.batch;
     batch.records.extend(more.records);
+    batch.is_damaged |= more.is_damaged;
     (batch.epoch_ended, batch.sent_at) = (more.epoch_ended, more.sent_at);
     Ok(())
 }

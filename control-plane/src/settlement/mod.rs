@@ -16,6 +16,8 @@ pub(crate) mod store;
 pub(crate) mod take;
 pub(crate) mod tally;
 
+use std::sync::Arc;
+
 use sluice_domain::{AccountId, Record, UnixMillis};
 
 pub use settler::Settler;
@@ -32,6 +34,8 @@ pub struct Batch {
     pub records: Vec<Incoming>,
     /// The life is over, and ended with these records.
     pub epoch_ended: bool,
+    /// Records of the life are lost: when it is over, what its leases paid is not known.
+    pub is_damaged: bool,
     /// The relay's clock when it sent this.
     pub sent_at: UnixMillis,
 }
@@ -53,6 +57,8 @@ pub enum Incoming {
 /// How far a relay's reports are settled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settled {
+    /// The history of the database it was settled in.
+    pub lineage: Arc<str>,
     /// Everything below this is settled.
     pub next_seq: i64,
     /// There is a gap: the relay has to go on from `next_seq`.
@@ -63,6 +69,15 @@ pub struct Settled {
     pub counts: Counts,
     /// Accounts to which leases gave something back: relays that were told they are exhausted may ask again.
     pub richer: Vec<AccountId>,
+}
+
+/// What a relay says of its reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// Everything below this was settled.
+    pub below: i64,
+    /// In this history of the database.
+    pub lineage: Arc<str>,
 }
 
 /// What a settlement did, for metrics.
@@ -99,6 +114,7 @@ impl Settled {
         counts.quota += more.quota;
         counts.statements += more.statements;
         self.richer.extend(next.richer);
+        self.lineage = next.lineage;
         (self.next_seq, self.has_gap, self.has_ended) = (next.next_seq, next.has_gap, next.has_ended);
     }
 }

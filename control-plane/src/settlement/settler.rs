@@ -17,8 +17,8 @@ use super::rates::Rates;
 use super::store::{self, Cursor, Payer, Quarantined, SettledRequest};
 use super::take::{Taken, TakenRecord, records_of, request_of, take};
 use super::tally::{Sums, Tally};
-use super::{Batch, Counts, Incoming, Settled};
-use crate::db::{Db, Tx, Urgency, is_away, is_conflict, retried};
+use super::{Acknowledged, Batch, Counts, Incoming, Settled};
+use crate::db::{Db, Tx, Urgency, is_unacceptable, retried};
 use crate::leases::store as lease_store;
 use crate::leases::{Life, Proof, State};
 use crate::wallet::moves::{self, ChargeRow, LockedAccount};
@@ -45,7 +45,7 @@ pub struct Settler {
     wallets: Cache<UserId, AccountId>,
     touched: Cache<TokenId, i64>,
     /// How far the reports of each life were settled here.
-    acknowledged: Cache<Life, i64>,
+    acknowledged: Cache<Life, Acknowledged>,
 }
 
 impl Settler {
@@ -73,20 +73,21 @@ impl Settler {
         self.payers.invalidate_all();
         self.wallets.invalidate_all();
         self.touched.invalidate_all();
-        self.acknowledged.invalidate_all();
         // last: who began to settle before sees another history at the end, and does not commit what was judged by half of each
         *self.lineage.write() = Arc::clone(lineage);
     }
 
-    /// Takes note how far a life's reports are settled. What was known before, here or by the relay's own word, if that was further: then
-    /// the database went back.
+    /// Takes note how far a life's reports are settled. When more of them had been settled in the same history, as is known here or by the
+    /// relay's own word, the database went back. What was settled in another history proves nothing of this one.
     #[must_use]
-    pub fn note_settled(&self, life: &Life, next_seq: i64, acknowledged: Option<i64>) -> Option<Proof> {
-        let before = self.acknowledged.get(life).max(acknowledged);
-        if let Some(below) = before.filter(|before| *before > next_seq) {
-            return Some(Proof::Settled { lineage: self.lineage(), life: life.clone(), below });
+    pub fn note_settled(&self, life: &Life, settled: &Settled, told: Option<Acknowledged>) -> Option<Proof> {
+        let here = Acknowledged { below: settled.next_seq, lineage: Arc::clone(&settled.lineage) };
+        let known = [self.acknowledged.get(life), told].into_iter().flatten();
+        let known = known.filter(|known| known.lineage == here.lineage).map(|known| known.below).max();
+        if let Some(below) = known.filter(|known| *known > here.below) {
+            return Some(Proof::Settled { lineage: here.lineage, life: life.clone(), below });
         }
-        self.acknowledged.insert(life.clone(), next_seq);
+        self.acknowledged.insert(life.clone(), here);
         None
     }
 
@@ -115,15 +116,15 @@ impl Settler {
     /// that is at fault is set aside alone. Nothing that a relay reports can hold up what it reports after it.
     ///
     /// # Errors
-    /// When the database is away. What was settled until then stays settled.
+    /// When the database is away, or cannot write anything at all. What was settled until then stays settled.
     pub async fn settle_whatever_comes(&self, life: &Life, batch: Batch, now: UnixMillis) -> Result<Settled, DbErr> {
         let mut parts = vec![batch];
         let mut done = Settled::default();
         while let Some(part) = parts.pop() {
             match self.settle(life, std::slice::from_ref(&part), now).await {
                 Ok(settled) => done.add(settled),
-                Err(error) if is_away(&error) || is_conflict(&error) => return Err(error),
-                Err(error) => parts.extend(without_fault(part, &error)?),
+                Err(error) if is_unacceptable(&error) => parts.extend(without_fault(part, &error)?),
+                Err(error) => return Err(error),
             }
             if done.has_gap {
                 break;
@@ -153,11 +154,14 @@ impl Settler {
         self.rates.load(&self.db, newest.unwrap_or_default()).await?;
         let tx = self.db.begin_as(Urgency::Settle).await?;
         let (cursor, written) = store::lock_cursor(&tx, life, now).await?;
-        let taken = take(cursor, batches);
-        if taken.records.is_empty() && !taken.ends {
+        let mut taken = take(cursor, batches);
+        let settled = store::settled_before(&tx, life, &taken.orphans().collect::<Vec<_>>()).await?;
+        taken.leave_out(&settled);
+        if taken.next_seq == cursor.next_seq && !taken.ends {
             // nothing to write, but a cursor made just now is worth keeping
             tx.commit().await?;
-            return Ok(Some(taken.into_settled(cursor, Counts::default(), Vec::new())));
+            let settled = taken.into_settled(cursor, Counts::default(), Vec::new());
+            return Ok(Some(Settled { lineage: Arc::clone(lineage), ..settled }));
         }
         let occasion = Occasion { now, received_at: now, series: REPORTS };
         let (mut counts, richer) = self.settle_taken(&tx, life, &taken, occasion).await?;
@@ -169,7 +173,7 @@ impl Settler {
         }
         tx.commit().await?;
         counts.statements += written + 1;
-        Ok(Some(taken.into_settled(next, counts, richer)))
+        Ok(Some(Settled { lineage: Arc::clone(lineage), ..taken.into_settled(next, counts, richer) }))
     }
 
     /// Settles one record that was set aside, once it can be; received when it was set aside. The reason why it cannot be, otherwise:
@@ -190,7 +194,8 @@ impl Settler {
         }
         let record = Incoming::Record(Record::Request(Box::new(request)));
         let records = vec![TakenRecord { seq, sent_at: received_at, record: &record }];
-        let taken = Taken { first_seq: seq, next_seq: seq + 1, records, duplicates: 0, has_gap: false, ends: false };
+        let taken =
+            Taken { first_seq: seq, next_seq: seq + 1, records, duplicates: 0, has_gap: false, ends: false, is_damaged: false };
         let chains = self.chains(tx, &taken).await?;
         if let Some(again) = self.judge_all(&taken, &chains, received_at).reasons.first() {
             return Ok(Err(again));
@@ -343,7 +348,7 @@ impl Settler {
             }
         }
         for lease in ending {
-            tally.close(lease);
+            if taken.is_damaged { tally.doubt(lease) } else { tally.close(lease) }
         }
         let named = format!("{series}/{}/{}/{}", life.node, life.epoch, taken.first_seq);
         write_sums(tx, &named, tally.finish(), &locked, now).await
@@ -395,6 +400,10 @@ async fn write_sums(
     }
     if !sums.closed.is_empty() {
         lease_store::set_state(tx, &sums.closed, State::Closed, now).await?;
+        statements += 1;
+    }
+    if !sums.doubted.is_empty() {
+        lease_store::set_state(tx, &sums.doubted, State::InDoubt, now).await?;
         statements += 1;
     }
     if !charges.is_empty() {

@@ -1,12 +1,13 @@
 //! The SQL of settlement.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait, LockType, OnConflict, Order, Query};
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr};
 use sluice_domain::{AccountId, ChannelId, RequestRecord, TokenId, UnixMillis, UserId};
 
 use super::explain::explanation;
+use super::take::Orphan;
 use crate::db::{Insert, Tx};
 use crate::leases::Life;
 
@@ -141,6 +142,24 @@ pub(super) struct SettledRequest<'a> {
     pub(super) quota: i64,
     pub(super) repriced: bool,
     pub(super) finished_at: UnixMillis,
+}
+
+/// Of these orphans of a life, those that have a row: their end was settled.
+pub(super) async fn settled_before(tx: &Tx, life: &Life, orphans: &[&RequestRecord]) -> Result<HashSet<Orphan>, DbErr> {
+    let mut found = HashSet::new();
+    for chunk in orphans.chunks(IDS_AT_ONCE) {
+        let select = Query::select()
+            .columns(["request_id", "started_at"])
+            .from("requests")
+            .and_where(Expr::col("request_id").is_in(chunk.iter().map(|orphan| orphan.request_id.as_str())))
+            .and_where(Expr::col("node_id").eq(life.node.as_str()))
+            .and_where(Expr::col("epoch").eq(life.epoch.0))
+            .to_owned();
+        for row in tx.query_all(&select).await? {
+            found.insert((row.try_get("", "request_id")?, row.try_get("", "started_at")?));
+        }
+    }
+    Ok(found)
 }
 
 /// Writes the request log.

@@ -1,6 +1,8 @@
 //! What of a relay's reports is to be settled: from the cursor on, up to the first gap. Pure.
 
-use sluice_domain::{AccountId, Record, RequestRecord, UnixMillis};
+use std::collections::HashSet;
+
+use sluice_domain::{AccountId, Outcome, Record, RequestRecord, UnixMillis};
 
 use super::store::Cursor;
 use super::{Batch, Counts, Incoming, MAX_RECORDS, Settled};
@@ -19,6 +21,8 @@ pub struct Taken<'a> {
     pub has_gap: bool,
     /// Whether the life ends with it.
     pub ends: bool,
+    /// Whether records of it are lost.
+    pub is_damaged: bool,
 }
 
 /// One record of it.
@@ -41,6 +45,7 @@ pub fn take(cursor: Cursor, batches: &[Batch]) -> Taken<'_> {
         duplicates: 0,
         has_gap: false,
         ends: false,
+        is_damaged: false,
     };
     for batch in batches {
         if batch.first_seq > taken.next_seq {
@@ -57,6 +62,7 @@ pub fn take(cursor: Cursor, batches: &[Batch]) -> Taken<'_> {
         }
         let end = batch.first_seq.saturating_add(i64::try_from(batch.records.len()).unwrap_or(i64::MAX));
         // a relay whose disk lost its last records ends before what was settled of it
+        taken.is_damaged |= batch.is_damaged;
         taken.ends |= batch.epoch_ended && end <= taken.next_seq && !cursor.ended;
     }
     taken
@@ -67,12 +73,35 @@ impl<'a> Taken<'a> {
         self.records.iter().filter_map(|taken| request_of(taken.record))
     }
 
+    /// Requests that a relay ended for an earlier life of its own, because it found no record of their end.
+    pub(super) fn orphans(&self) -> impl Iterator<Item = &'a RequestRecord> + '_ {
+        self.requests().filter(|request| request.outcome == Outcome::Orphaned)
+    }
+
+    /// Leaves out orphans whose end was settled before the disk of their relay lost it.
+    pub(super) fn leave_out(&mut self, settled: &HashSet<Orphan>) {
+        let before = self.records.len();
+        self.records.retain(|taken| {
+            let orphan = request_of(taken.record).filter(|request| request.outcome == Outcome::Orphaned).map(orphan_of);
+            !orphan.is_some_and(|orphan| settled.contains(&orphan))
+        });
+        self.duplicates += u64::try_from(before - self.records.len()).unwrap_or_default();
+    }
+
     /// The answer to the relay.
     #[must_use]
     pub fn into_settled(self, cursor: Cursor, counts: Counts, richer: Vec<AccountId>) -> Settled {
         let counts = Counts { duplicates: self.duplicates, ..counts };
-        Settled { next_seq: cursor.next_seq, has_gap: self.has_gap, has_ended: cursor.ended, counts, richer }
+        let (has_gap, has_ended) = (self.has_gap, cursor.ended);
+        Settled { next_seq: cursor.next_seq, has_gap, has_ended, counts, richer, ..Settled::default() }
     }
+}
+
+/// An orphan by what names it: its request, and when that began. A caller may name requests alike.
+pub(super) type Orphan = (String, i64);
+
+pub(super) fn orphan_of(request: &RequestRecord) -> Orphan {
+    (request.request_id.to_string(), request.started_at.0)
 }
 
 pub(super) fn request_of(record: &Incoming) -> Option<&RequestRecord> {

@@ -16,6 +16,7 @@ pub struct Tally {
     leases: BTreeMap<LeaseId, Lease>,
     settled: BTreeMap<LeaseId, i64>,
     closed: BTreeSet<LeaseId>,
+    doubted: BTreeSet<LeaseId>,
     richer: BTreeSet<AccountId>,
     shifts: Shifts,
     charged: BTreeMap<AccountId, i64>,
@@ -31,6 +32,7 @@ impl Tally {
             leases,
             settled: BTreeMap::new(),
             closed: BTreeSet::new(),
+            doubted: BTreeSet::new(),
             richer: BTreeSet::new(),
             shifts: Shifts::new(),
             charged: BTreeMap::new(),
@@ -99,6 +101,17 @@ impl Tally {
         self.closed.insert(lease);
     }
 
+    /// Puts an open lease in doubt: what of it was used is not known.
+    pub fn doubt(&mut self, lease: LeaseId) {
+        let Some(known) = self.leases.get_mut(&lease) else { return };
+        if known.state != State::Open || known.life.node != self.node {
+            return;
+        }
+        moves::add(&mut self.shifts, known.account, transition(State::Open, State::InDoubt, known.remainder()));
+        known.state = State::InDoubt;
+        self.doubted.insert(lease);
+    }
+
     /// What is to be written.
     #[must_use]
     pub fn finish(self) -> Sums {
@@ -107,6 +120,7 @@ impl Tally {
             charged: self.charged,
             settled: self.settled.into_iter().map(|(lease, amount)| (lease, amount, 0)).collect(),
             closed: self.closed.into_iter().collect(),
+            doubted: self.doubted.into_iter().collect(),
             richer: self.richer.into_iter().collect(),
             late: self.late,
         }
@@ -124,6 +138,8 @@ pub struct Sums {
     pub settled: Vec<(LeaseId, i64, i64)>,
     /// Leases that are over.
     pub closed: Vec<LeaseId>,
+    /// Leases that are in doubt from now on.
+    pub doubted: Vec<LeaseId>,
     /// Accounts to which they gave something back.
     pub richer: Vec<AccountId>,
     /// Charges that named a lease which was over.

@@ -8,10 +8,11 @@ use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sluice_control_plane::app::App;
 use sluice_control_plane::config::{ControlOptions, ProcessOptions, Settings};
 use sluice_control_plane::publish::log::{self, Changed};
-use sluice_control_plane::publish::{self, Change, Feed, News};
-use sluice_control_plane::start::{ControlPlane, Host};
+use sluice_control_plane::publish::{self, Change, Feed, Head, News, POLL};
+use sluice_control_plane::start::{ControlPlane, Host, Time};
 use sluice_control_plane::wallet::{self, AccountKind};
 use sluice_domain::{Clock, GroupName, KeyDigest, Now, TokenId, UnixMillis, UserId};
+use sluice_rpc::identity;
 use sluice_snapshot::ResourceKey;
 use sluice_telemetry::drain::Drain;
 use sluice_telemetry::metrics::Registry;
@@ -43,7 +44,7 @@ async fn sites() -> Vec<Site> {
         let process = ProcessOptions { data_dir: folder.path().to_str().map(Into::into), ..ProcessOptions::default() };
         let control = ControlOptions { sql_dsn: Some(database.dsn().into()), ..ControlOptions::default() };
         let clock = Clock::new(|| Now { wall: START, boot_millis: 1 });
-        let host = Host { clock, registry: Registry::new(), tasks: Tasks::new() };
+        let host = Host { clock, time: Time::OfTheClock, registry: Registry::new(), tasks: Tasks::new() };
         let plane = ControlPlane::build(Settings::read(&process, &control).unwrap(), host).await.unwrap();
         let feed = Feed::start(plane.app()).await.unwrap();
         let mut tail = JoinSet::new();
@@ -172,6 +173,81 @@ async fn more_changes_than_a_statement_can_name_are_read_anew_as_a_whole() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_keeps_its_form_until_it_is_mended_switched_off_or_gone() {
+    for site in sites().await {
+        let group = GroupName::parse("gold").unwrap();
+        let key = ResourceKey::Group(group.clone());
+        add_group(&site, "gold").await;
+        site.plane.app().poke.look();
+        let (_, mut news) = site.feed.listen();
+        while site.feed.state().get(&key).is_none() {
+            tokio::time::timeout(PATIENCE, news.recv()).await.expect("nothing was told").unwrap();
+        }
+        let (_, mut news) = site.feed.listen();
+        let write = async |update: sea_orm::sea_query::UpdateStatement| {
+            let tx = site.plane.app().db.begin().await.unwrap();
+            tx.execute(&update).await.unwrap();
+            log::record(&tx, START, &[Changed::Group(group.clone())]).await.unwrap();
+            tx.commit().await.unwrap();
+            site.plane.app().poke.look();
+        };
+        let ratio = |ratio: &str| {
+            let is_gold = Expr::col("name").eq("gold");
+            Query::update().table("user_groups").value("ratio", ratio).and_where(is_gold).to_owned()
+        };
+        write(ratio("much")).await;
+        let change = next_change(&mut news).await;
+        assert_eq!((change.upserts.len(), change.deletes.len()), (0, 0));
+        assert!(site.feed.state().get(&key).is_some());
+        // 140 transactions at once are read anew as a whole
+        let tx = site.plane.app().db.begin().await.unwrap();
+        for transaction in 0..140 {
+            let changes: Vec<Changed> = (0..500).map(|n| Changed::Token(TokenId::new(1 + transaction * 500 + n))).collect();
+            log::record(&tx, START, &changes).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        site.plane.app().poke.look();
+        assert!(matches!(tokio::time::timeout(PATIENCE, news.recv()).await.unwrap().unwrap(), News::Reload));
+        assert!(site.feed.state().get(&key).is_some());
+        write(ratio("3")).await;
+        assert_eq!(next_change(&mut news).await.upserts.len(), 1);
+        let gone = site.plane.app().db.begin().await.unwrap();
+        gone.execute(&Query::delete().from_table("user_groups").and_where(Expr::col("name").eq("gold")).to_owned())
+            .await
+            .unwrap();
+        log::record(&gone, START, &[Changed::Group(group.clone())]).await.unwrap();
+        gone.commit().await.unwrap();
+        site.plane.app().poke.look();
+        assert_eq!(next_change(&mut news).await.deletes, [key]);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_read_is_gone_at_its_own_revision_so_that_it_can_come_back() {
+    for site in sites().await {
+        let token = add_tokens(site.plane.app(), 1).await[0];
+        let (_, mut news) = site.feed.listen();
+        let tx = site.plane.app().db.begin().await.unwrap();
+        let is_it = Expr::col("id").eq(token.get());
+        let spoil = Query::update().table("tokens").value("status", 77).value("rev", 5_i64).and_where(is_it).to_owned();
+        tx.execute(&spoil).await.unwrap();
+        log::record(&tx, START, &[Changed::Token(token), Changed::Token(TokenId::new(987_654))]).await.unwrap();
+        tx.commit().await.unwrap();
+        site.plane.app().poke.look();
+        let change = next_change(&mut news).await;
+        let gone: Vec<_> = change
+            .tokens
+            .iter()
+            .map(|change| match change {
+                identity::Change::Gone { id, rev } => (*id, *rev),
+                identity::Change::Is(token) => panic!("{token:?}"),
+            })
+            .collect();
+        assert_eq!(BTreeSet::from_iter(gone), BTreeSet::from([(token, 5), (TokenId::new(987_654), i64::MAX)]));
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_cannot_be_read_ends_no_page_and_is_not_called_unknown() {
     for site in sites().await {
         let app = site.plane.app();
@@ -193,5 +269,72 @@ async fn a_token_that_cannot_be_read_ends_no_page_and_is_not_called_unknown() {
         assert!(publish::resolve(app, &digest(0)).await.unwrap().identity.is_some());
         assert!(publish::resolve(app, &digest(1)).await.is_err(), "whose key it is cannot be said");
         assert!(publish::resolve(app, &digest(9)).await.unwrap().identity.is_none());
+    }
+}
+
+/// Puts a copy of the past in place, all at once: it was at `past`, and went on by so many changes that nobody saw happen.
+async fn put_the_past_in_place(site: &Site, past: &Head, instead: i64) {
+    let tx = site.plane.app().db.begin().await.unwrap();
+    let later = Query::delete().from_table("config_log").and_where(Expr::col("seq").gt(past.version.seq)).to_owned();
+    tx.execute(&later).await.unwrap();
+    let lost = Query::delete().from_table("user_groups").and_where(Expr::col("name").like("lost-%")).to_owned();
+    tx.execute(&lost).await.unwrap();
+    let (seq, stamp) = (past.version.seq, past.stamp.to_row());
+    let back = Query::update().table("config_head").value("seq", seq).value("stamp", stamp).to_owned();
+    tx.execute(&back).await.unwrap();
+    for number in 0..instead {
+        let name = format!("after-{seq}-{number}");
+        insert_group(&tx, &name).await;
+        log::record(&tx, START, &[Changed::Group(GroupName::parse(&name).unwrap())]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    site.plane.app().poke.look();
+}
+
+/// How many histories began because the database went back.
+async fn histories_begun(site: &Site) -> usize {
+    let restored = Query::select().column("id").from("audit").and_where(Expr::col("action").eq("database.restored")).to_owned();
+    site.plane.app().db.read().query_all(&restored).await.unwrap().len()
+}
+
+async fn until(what: impl Fn() -> bool) {
+    let holds = async {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, holds).await.expect("it does not come true");
+}
+
+#[tokio::test]
+async fn a_database_that_went_back_is_noticed_however_far_it_went_on_and_by_one_of_two_replicas() {
+    for site in sites().await {
+        let app = site.plane.app();
+        let other = Feed::start(app).await.unwrap();
+        let mut tail = JoinSet::new();
+        tail.spawn(other.clone().run(app.clone(), Drain::new()));
+        let engine = app.db.engine();
+        for (times, instead) in (0..).zip([2, 3, 1, 0, 9]) {
+            let past = site.feed.state().head().clone();
+            for number in 0..2 {
+                add_group(&site, &format!("lost-{times}-{number}")).await;
+                app.poke.look();
+            }
+            let seq = past.version.seq + 2;
+            until(|| [&site.feed, &other].iter().all(|feed| feed.state().version().seq == seq)).await;
+            assert_eq!(histories_begun(&site).await, times, "{engine:?}: ordinary changes");
+
+            put_the_past_in_place(&site, &past, instead).await;
+            let is_new = |feed: &Feed| feed.state().version().lineage != past.version.lineage;
+            until(|| is_new(&site.feed) && is_new(&other)).await;
+            tokio::time::sleep(POLL + POLL).await;
+            assert_eq!(histories_begun(&site).await, times + 1, "{engine:?}: {instead} changes instead of two");
+            let there = Feed::start(app).await.unwrap().state();
+            assert_eq!(there.version().seq, past.version.seq + instead);
+            for feed in [&site.feed, &other] {
+                let state = feed.state();
+                assert_eq!((state.head(), state.hash()), (there.head(), there.hash()), "{engine:?}");
+            }
+        }
     }
 }

@@ -4,6 +4,8 @@ use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sluice_control_plane::leases::{self, Greeting, Proof, begin_history};
 use sluice_control_plane::publish::log::{self, Changed};
+use sluice_control_plane::publish::{Head, Stamp};
+use sluice_control_plane::settlement::Acknowledged;
 use sluice_domain::{GroupName, Record, RequestRecord};
 use sluice_snapshot::Version;
 
@@ -15,10 +17,18 @@ async fn execute(ground: &Ground, statement: &impl sea_orm::StatementBuilder) {
     tx.commit().await.unwrap();
 }
 
-async fn head(ground: &Ground) -> Version {
-    let select = Query::select().columns(["lineage", "seq"]).from("config_head").to_owned();
+async fn head(ground: &Ground) -> Head {
+    let select = Query::select().columns(["lineage", "seq", "stamp"]).from("config_head").to_owned();
     let row = ground.db.read().query_one(&select).await.unwrap().unwrap();
-    Version { lineage: row.try_get::<String>("", "lineage").unwrap().into(), seq: row.try_get("", "seq").unwrap() }
+    let version = Version { lineage: row.try_get::<String>("", "lineage").unwrap().into(), seq: row.try_get("", "seq").unwrap() };
+    Head { version, stamp: Stamp::from_row(row.try_get("", "stamp").unwrap()) }
+}
+
+async fn change_a_group(ground: &Ground) {
+    let tx = ground.db.begin().await.unwrap();
+    let group = GroupName::parse("vip").unwrap();
+    log::record(&tx, START, &[Changed::Group(group)]).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 /// Undoes the last grant as a restored backup does: neither the lease nor its move is there, and ids go on behind the backup.
@@ -56,7 +66,7 @@ async fn another_history_takes_every_lease_back_and_what_was_used_of_them_is_cha
         let begun = begin_history(&ground.db, None, START).await.unwrap().unwrap();
         assert_eq!((begun.leases, begun.quota), (1, 4_000));
         assert_ne!(begun.lineage, *ground.lineage);
-        assert_eq!(*head(&ground).await.lineage, begun.lineage);
+        assert_eq!(*head(&ground).await.version.lineage, begun.lineage);
         assert_eq!(ground.figures(customer.wallet).await, [10_000, 0, 0, 0]);
         // the relay lists nothing, and gets nothing of the old history
         assert_eq!(leases::greet(&ground.db, &relay, &[]).await.unwrap(), Greeting::default());
@@ -101,24 +111,83 @@ async fn of_several_replicas_that_find_the_database_behind_one_begins_another_hi
     for ground in grounds().await {
         let (relay, customer) = (ground.relay("relay-1", 1).await, ground.customer(10_000, 0).await);
         ground.grant(&relay, 1, customer.wallet, 4_000, 4_000).await;
-        let tx = ground.db.begin().await.unwrap();
-        let group = GroupName::parse("vip").unwrap();
-        log::record(&tx, START, &[Changed::Group(group)]).await.unwrap();
-        tx.commit().await.unwrap();
-        let at = head(&ground).await;
-        let known = Proof::Configuration(at.clone());
-        assert_eq!(begin_history(&ground.db, Some(&known), START).await.unwrap(), None, "it is where it was");
-        let other = Proof::Configuration(Version { lineage: "another".into(), seq: at.seq + 9 });
+        change_a_group(&ground).await;
+        let known = head(&ground).await;
+        let proof = Proof::Configuration(known.clone());
+        assert_eq!(begin_history(&ground.db, Some(&proof), START).await.unwrap(), None, "it is where it was");
+        let other = Version { lineage: "another".into(), seq: known.version.seq + 9 };
+        let other = Proof::Configuration(other.into());
         assert_eq!(begin_history(&ground.db, Some(&other), START).await.unwrap(), None, "another history proves nothing");
 
         execute(&ground, &Query::update().table("config_head").value("seq", Expr::col("seq").sub(1)).to_owned()).await;
         let (one, two) =
-            tokio::join!(begin_history(&ground.db, Some(&known), START), begin_history(&ground.db, Some(&known), START));
+            tokio::join!(begin_history(&ground.db, Some(&proof), START), begin_history(&ground.db, Some(&proof), START));
         let begun: Vec<_> = [one.unwrap(), two.unwrap()].into_iter().flatten().collect();
         let [begun] = begun.as_slice() else { panic!("{begun:?}") };
-        assert_eq!((begun.leases, head(&ground).await.seq), (1, at.seq - 1));
+        assert_eq!((begun.leases, head(&ground).await.version.seq), (1, known.version.seq - 1));
         assert_eq!(ground.figures(customer.wallet).await, [10_000, 0, 0, 0]);
         ground.assert_conservation().await;
+    }
+}
+
+/// What is known is one change ahead of the past, and so many come in its place.
+async fn begins_after(ground: &Ground, instead: i64, is_trimmed: bool) -> bool {
+    let past = head(ground).await;
+    change_a_group(ground).await;
+    let known = head(ground).await;
+    assert!(known.stamp.differs(past.stamp), "each number has its own");
+    let gone = Query::delete().from_table("config_log").and_where(Expr::col("seq").gt(past.version.seq)).to_owned();
+    execute(ground, &gone).await;
+    let back = Query::update().table("config_head").value("seq", past.version.seq).value("stamp", past.stamp.to_row()).to_owned();
+    execute(ground, &back).await;
+    for _ in 0..instead {
+        change_a_group(ground).await;
+    }
+    if is_trimmed {
+        let trimmed = Query::delete().from_table("config_log").and_where(Expr::col("seq").lte(known.version.seq)).to_owned();
+        execute(ground, &trimmed).await;
+    }
+    let proof = Proof::Configuration(known);
+    begin_history(&ground.db, Some(&proof), START).await.unwrap().is_some()
+}
+
+#[tokio::test]
+async fn a_number_that_another_transaction_has_now_proves_it_as_long_as_the_log_has_it() {
+    for ground in grounds().await {
+        let engine = ground.db.engine();
+        for instead in 0..4 {
+            assert!(begins_after(&ground, instead, false).await, "{engine:?}, with {instead} changes instead of one");
+        }
+        assert!(begins_after(&ground, 1, true).await, "{engine:?}: the head has its stamp, whatever is trimmed");
+        assert!(!begins_after(&ground, 2, true).await, "{engine:?}: what is trimmed proves nothing");
+        // another name for the history is no change of it
+        let known = head(&ground).await;
+        begin_history(&ground.db, None, START).await.unwrap().unwrap();
+        let renamed = head(&ground).await;
+        assert_eq!((renamed.version.seq, renamed.stamp), (known.version.seq, known.stamp));
+        change_a_group(&ground).await;
+        let proof = Proof::Configuration(renamed);
+        assert_eq!(begin_history(&ground.db, Some(&proof), START).await.unwrap(), None, "{engine:?}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_that_an_earlier_release_took_prove_nothing() {
+    for ground in grounds().await {
+        // it counts up, and knows nothing of stamps
+        let before = head(&ground).await;
+        execute(&ground, &Query::update().table("config_head").value("seq", Expr::col("seq").add(1)).to_owned()).await;
+        let seq = before.version.seq + 1;
+        let columns = ["seq", "ordinal", "kind", "name", "at"];
+        let values = [seq.into(), 0.into(), "group".into(), "vip".into(), START.0.into()];
+        execute(&ground, &Query::insert().into_table("config_log").columns(columns).values_panic(values).to_owned()).await;
+        let known = head(&ground).await;
+        assert_eq!((known.version.seq, known.stamp), (seq, before.stamp));
+        change_a_group(&ground).await;
+        for known in [before, known] {
+            let proof = Proof::Configuration(known);
+            assert_eq!(begin_history(&ground.db, Some(&proof), START).await.unwrap(), None, "{:?}", ground.db.engine());
+        }
     }
 }
 
@@ -128,20 +197,29 @@ async fn settlements_that_are_gone_prove_that_the_database_went_back_even_when_t
         let (relay, customer) = (ground.relay("relay-1", 1).await, ground.customer(10_000, 0).await);
         let granted = ground.grant(&relay, 1, customer.wallet, 4_000, 4_000).await;
         let settled = ground.report(&relay, 1, vec![ground.request("r1", customer, vec![])]).await;
-        assert_eq!(ground.settler.note_settled(&relay, settled.next_seq, None), None);
-        assert_eq!(ground.settler.note_settled(&relay, settled.next_seq, None), None, "said again");
+        assert_eq!(ground.settler.note_settled(&relay, &settled, None), None);
+        assert_eq!(ground.settler.note_settled(&relay, &settled, None), None, "said again");
         execute(&ground, &Query::update().table("usage_cursors").value("next_seq", 1_i64).to_owned()).await;
         let after = ground.report(&relay, 2, vec![closes(granted.lease)]).await;
         assert!(after.has_gap);
-        let proof = ground.settler.note_settled(&relay, after.next_seq, None).unwrap();
+        let proof = ground.settler.note_settled(&relay, &after, None).unwrap();
         let begun = begin_history(&ground.db, Some(&proof), START).await.unwrap().unwrap();
         assert_eq!(begun.leases, 1);
         assert_eq!(begin_history(&ground.db, Some(&proof), START).await.unwrap(), None, "another replica found it out as well");
+        assert!(ground.settler.note_settled(&relay, &after, None).is_some(), "what was settled before the new history began");
         ground.settler.enter_history(&begun.lineage.as_str().into());
-        assert_eq!(ground.settler.note_settled(&relay, after.next_seq, None), None, "in the new history it is the beginning");
+        let again = ground.report(&relay, 2, vec![closes(granted.lease)]).await;
+        assert_eq!(*again.lineage, *begun.lineage);
+        // the relay goes on to say how far it was settled in the old history until everything is told again
+        let told = |lineage: &str, below| Some(Acknowledged { below, lineage: lineage.into() });
+        assert_eq!(
+            ground.settler.note_settled(&relay, &again, told(&settled.lineage, 2)),
+            None,
+            "in the new one it is the beginning"
+        );
         // a replica that was not there before goes by the relay's word
-        let word = ground.settler.note_settled(&relay, after.next_seq, Some(after.next_seq + 1));
-        assert!(matches!(word, Some(Proof::Settled { below, .. }) if below == after.next_seq + 1));
+        let word = ground.settler.note_settled(&relay, &again, told(&begun.lineage, again.next_seq + 1));
+        assert!(matches!(word, Some(Proof::Settled { below, .. }) if below == again.next_seq + 1));
     }
 }
 

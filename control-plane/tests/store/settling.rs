@@ -1,7 +1,7 @@
 //! Settlement: exactly once, whatever happens.
 
+use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
-use sea_orm::{ConnectionTrait, TransactionTrait};
 use sluice_control_plane::db;
 use sluice_control_plane::leases::{Life, jobs};
 use sluice_control_plane::publish::log::{self, Changed, RateChange, RateKind};
@@ -252,7 +252,7 @@ async fn what_cannot_be_priced_is_set_aside_and_the_rest_goes_on() {
             Incoming::Unreadable { reason: "outcome: is a word of a later version".into(), body: "AAAA".into() },
             of(plain("good")),
         ];
-        let batch = Batch { first_seq: 1, records, epoch_ended: false, sent_at: START };
+        let batch = Batch { first_seq: 1, records, epoch_ended: false, is_damaged: false, sent_at: START };
         let settled = ground.settler.settle(&relay, &[batch], START).await.unwrap();
         assert_eq!((settled.next_seq, settled.counts.quarantined, settled.counts.requests), (7, 5, 1));
         assert_eq!(ground.figures(customer.wallet).await[3], 3_750);
@@ -329,6 +329,42 @@ async fn the_end_of_a_life_closes_its_leases_and_only_those() {
         let again = ground.report_at(&relay, 2, vec![], true, START).await;
         assert_eq!((again.next_seq, again.counts.closed), (2, 0));
         assert_eq!(ground.figures(customer.wallet).await, [95_250, 1_000, 0, 3_750]);
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_life_whose_disk_lost_records_leaves_its_leases_in_doubt() {
+    for ground in grounds().await {
+        let customer = ground.customer(100_000, 0).await;
+        let relay = ground.relay("relay-1", 1).await;
+        let granted = ground.grant(&relay, 1, customer.wallet, 10_000, 10_000).await;
+        let record = ground.request("end", customer, vec![pays(granted, 3_750)]);
+        let batch = Batch { is_damaged: true, ..batch(1, vec![record], true) };
+        let ended = ground.settler.settle(&relay, &[batch], START).await.unwrap();
+        assert_eq!((ended.counts.closed, ended.has_ended), (0, true));
+        assert_eq!(ground.figures(customer.wallet).await, [90_000, 0, 6_250, 3_750]);
+        ground.assert_conservation().await;
+    }
+}
+
+#[tokio::test]
+async fn an_orphan_whose_end_was_settled_before_the_disk_lost_it_is_paid_once() {
+    for ground in grounds().await {
+        let customer = ground.customer(100_000, 0).await;
+        let relay = ground.relay("relay-1", 1).await;
+        let orphan = |name: &str, began: i64| {
+            let plain = ground.plain(name, customer, vec![]);
+            let started_at = plain.started_at.plus_millis(began);
+            Record::Request(Box::new(RequestRecord { outcome: Outcome::Orphaned, started_at, ..plain }))
+        };
+        ground.report(&relay, 1, vec![ground.request("r1", customer, vec![])]).await;
+        // the record of its end is gone with the disk: the next life finds it open and ends it once more, beside others
+        let settled = ground.report(&relay, 2, vec![orphan("r1", 0), orphan("r2", 0), orphan("r1", 1)]).await;
+        assert_eq!((settled.next_seq, settled.counts.requests, settled.counts.duplicates), (5, 2, 1));
+        assert_eq!(ground.figures(customer.wallet).await, [100_000 - 3 * 3_750, 0, 0, 3 * 3_750]);
+        let only = ground.report(&relay, 5, vec![orphan("r2", 0)]).await;
+        assert_eq!((only.next_seq, only.counts.requests, only.counts.duplicates), (6, 0, 1));
+        ground.assert_conservation().await;
     }
 }
 
@@ -518,7 +554,6 @@ async fn sums_of_the_servers_are_whole_numbers() {
             .from("ledger")
             .and_where(Expr::col("account_id").eq(customer.wallet.get()))
             .to_owned();
-        let tx = ground.db.read().begin().await.unwrap();
-        assert_eq!(tx.query_one(&select).await.unwrap().unwrap().try_get::<i64>("", "total").unwrap(), 5);
+        assert_eq!(ground.db.read().query_one(&select).await.unwrap().unwrap().try_get::<i64>("", "total").unwrap(), 5);
     }
 }

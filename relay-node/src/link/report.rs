@@ -4,6 +4,8 @@
 //! that is kept is told again, oldest first; it drops what it has (ruling R7). Whether it went back is asked at the beginning of every
 //! session and now and then while there is nothing to report.
 
+mod ask;
+mod look;
 mod stream;
 
 use std::collections::VecDeque;
@@ -161,43 +163,8 @@ impl<'a> Reporter<'a> {
         self.follow(spool.current()).await
     }
 
-    /// Whether the control plane still has what was acknowledged last. What comes after it was committed later, so nothing older can be
-    /// missing when this is there.
-    async fn look_back(&mut self) -> Result<(), SessionError> {
-        let current = self.parts.spool.current();
-        let mut last = (current.epoch(), current.acked_below());
-        if last.1 <= 1 {
-            // what is not at its end is reported anyway
-            let Some(log) = self.parts.spool.retained().pop().filter(EarlierLog::has_ended) else { return Ok(()) };
-            last = (log.epoch(), log.end_seq());
-        }
-        let (epoch, place) = last;
-        if place <= 1 {
-            return Ok(());
-        }
-        self.stream.look(epoch, place).await?;
-        if let Verdict::Expect(seq) = self.stream.verdict(epoch).await? {
-            self.stream.begin_anew();
-            self.parts.starts_over = self.has_gone_back(epoch, seq, place);
-        }
-        Ok(())
-    }
-
-    /// Whether a record that is asked for was acknowledged: then the database went back to the past.
-    fn has_gone_back(&self, epoch: Epoch, seq: u64, acked_below: u64) -> bool {
-        if seq >= acked_below || self.parts.starts_over {
-            return false;
-        }
-        self.parts.metrics.rollbacks.increment();
-        error!(
-            node.epoch = epoch.0,
-            "the control plane asks for records of epoch {epoch} from {seq} on, everything below {acked_below} was settled: its database went \
-             back to the past; all usage that is kept is reported again"
-        );
-        true
-    }
-
     async fn report_earlier(&mut self, log: EarlierLog) -> Result<(), Trouble> {
+        let log = self.ask_first(log).await?;
         let start = log.acked_below();
         let mut log = self.go_to(log, start).await?;
         loop {
@@ -206,7 +173,7 @@ impl<'a> Reporter<'a> {
             if !has_greeted {
                 return Err(SessionError::Closed(Call::Leases).into());
             }
-            let Some(seq) = self.tell_end(log.epoch(), log.end_seq()).await? else {
+            let Some(seq) = self.tell_end(log.epoch(), log.end_seq(), log.is_damaged()).await? else {
                 log.ended();
                 return Ok(());
             };
@@ -221,8 +188,13 @@ impl<'a> Reporter<'a> {
             log = self.look(log).await?;
         }
         let mut last_sent = Instant::now();
+        let mut says_nothing_yet = start <= 1;
         loop {
             log = self.settle_all(log).await?;
+            if says_nothing_yet && log.acked_below() > 1 {
+                says_nothing_yet = false;
+                self.look_at_the_last_ended().await?;
+            }
             self.has_caught_up().await;
             if *self.parts.ending.borrow_and_update() && log.is_settled() {
                 log = self.end(log).await?;
@@ -248,23 +220,10 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// Says nothing, to hear where the control plane is.
-    async fn look(&mut self, log: CurrentLog) -> Result<CurrentLog, Trouble> {
-        let place = log.acked_below();
-        if place <= 1 {
-            return Ok(log);
-        }
-        self.stream.look(log.epoch(), place).await?;
-        match self.stream.verdict(log.epoch()).await? {
-            Verdict::Acked(..) => Ok(log),
-            Verdict::Expect(seq) => self.go_back(log, seq).await,
-        }
-    }
-
     /// Tells that nothing follows in this epoch; its leases can close.
     async fn end(&mut self, log: CurrentLog) -> Result<CurrentLog, Trouble> {
         let end = log.acked_below();
-        match self.tell_end(log.epoch(), end).await? {
+        match self.tell_end(log.epoch(), end, false).await? {
             None => {
                 log.ended();
                 // nothing is left to do; the connection is closed from outside
@@ -275,11 +234,11 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// Tells the end of an epoch. `Some`: there is a gap, go on from here.
-    async fn tell_end(&mut self, epoch: Epoch, end: u64) -> Result<Option<u64>, SessionError> {
+    /// Tells the end of an epoch, and whether records of it are lost. `Some`: there is a gap, go on from here.
+    async fn tell_end(&mut self, epoch: Epoch, end: u64, is_damaged: bool) -> Result<Option<u64>, SessionError> {
         let mut is_alone = false;
         loop {
-            self.stream.end(epoch, end).await?;
+            self.stream.end(epoch, end, is_damaged).await?;
             match self.stream.verdict(epoch).await? {
                 Verdict::Acked(_, true) => return Ok(None),
                 // an older control plane does not say so; nothing else can be answered here
@@ -314,6 +273,8 @@ impl<'a> Reporter<'a> {
                 Verdict::Acked(below, _) => {
                     while let Some(batch) = under_way.pop_front_if(|batch| batch.next_seq() <= below) {
                         log.acked(&batch);
+                        let gone = batch.records.iter().filter(|body| body.is_empty()).count();
+                        self.parts.metrics.records_gone.add(gone as u64);
                         self.parts.metrics.records_acked.add(batch.records.len() as u64);
                     }
                 }
@@ -357,7 +318,7 @@ impl<'a> Reporter<'a> {
         let mut next = from;
         while next < oldest {
             let records = usize::try_from(oldest - next).unwrap_or(usize::MAX).min(MAX_BATCH_RECORDS);
-            self.stream.say(epoch, next, vec![usage::gone(); records], false).await?;
+            self.stream.say(epoch, next, vec![usage::gone(); records]).await?;
             let there = match self.stream.verdict(epoch).await? {
                 Verdict::Acked(below, _) => below,
                 Verdict::Expect(seq) => seq,

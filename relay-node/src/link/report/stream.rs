@@ -49,36 +49,38 @@ impl<'a> Stream<'a> {
     /// Sends a batch.
     pub(super) async fn send(&mut self, epoch: Epoch, batch: &Batch) -> Result<(), SessionError> {
         // a record that cannot be read any more keeps its number: the control plane puts it aside instead of waiting for it
-        let message = |body: &Vec<u8>| usage::message_of(body).unwrap_or_default();
-        self.say(epoch, batch.first_seq, batch.records.iter().map(message).collect(), false).await
+        let message = |body: &Vec<u8>| {
+            if body.is_empty() { usage::gone() } else { usage::message_of(body).unwrap_or_default() }
+        };
+        self.say(epoch, batch.first_seq, batch.records.iter().map(message).collect()).await
     }
 
-    /// Tells that an epoch is over.
-    pub(super) async fn end(&mut self, epoch: Epoch, end: u64) -> Result<(), SessionError> {
-        self.say(epoch, end, Vec::new(), true).await
+    /// Tells that an epoch is over, and whether records of it are lost.
+    pub(super) async fn end(&mut self, epoch: Epoch, end: u64, is_damaged: bool) -> Result<(), SessionError> {
+        self.tell(pb::UsageBatch { epoch_ended: true, epoch_damaged: is_damaged, ..self.batch(epoch, end) }).await
     }
 
-    /// Says nothing about an epoch, from a place on.
-    pub(super) async fn look(&mut self, epoch: Epoch, place: u64) -> Result<(), SessionError> {
-        self.say(epoch, place, Vec::new(), false).await
+    /// Reports nothing: everything below a place was settled, in a history of the database.
+    pub(super) async fn look(&mut self, epoch: Epoch, place: u64, history: &str) -> Result<(), SessionError> {
+        self.tell(pb::UsageBatch { settled_in: history.to_owned(), ..self.batch(epoch, place) }).await
     }
 
     /// Sends records.
-    pub(super) async fn say(
-        &mut self,
-        epoch: Epoch,
-        first_seq: u64,
-        records: Vec<pb::UsageRecord>,
-        epoch_ended: bool,
-    ) -> Result<(), SessionError> {
-        let batch = pb::UsageBatch {
+    pub(super) async fn say(&mut self, epoch: Epoch, first_seq: u64, records: Vec<pb::UsageRecord>) -> Result<(), SessionError> {
+        self.tell(pb::UsageBatch { records, ..self.batch(epoch, first_seq) }).await
+    }
+
+    fn batch(&self, epoch: Epoch, first_seq: u64) -> pb::UsageBatch {
+        pb::UsageBatch {
             node_id: self.wire.node.id.to_string(),
             epoch: epoch.0,
             first_seq: i64::try_from(first_seq).unwrap_or(i64::MAX),
-            records,
-            epoch_ended,
             sent_at_ms: self.clock.wall().0,
-        };
+            ..pb::UsageBatch::default()
+        }
+    }
+
+    async fn tell(&mut self, batch: pb::UsageBatch) -> Result<(), SessionError> {
         if let Some(stream) = &self.open {
             return stream.outgoing.send(batch).await.map_err(|_| SessionError::Closed(Call::Usage));
         }

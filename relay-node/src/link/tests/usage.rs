@@ -71,6 +71,7 @@ async fn what_an_earlier_life_left_is_settled_first_and_its_end_is_told() {
     world.fake.usage.say(acked(1, 3)).await;
     let end = world.fake.usage.heard().await;
     assert_eq!((end.epoch, end.first_seq, end.records.len(), end.epoch_ended), (1, 3, 0, true));
+    assert!(!end.epoch_damaged);
     world.fake.usage.say(ended(1, 3)).await;
     let new = world.fake.usage.heard().await;
     assert_eq!((new.epoch, new.first_seq, requests(&new)), (2, 1, vec!["request-3".into()]));
@@ -172,10 +173,14 @@ async fn a_database_that_went_back_is_told_everything_that_is_kept_even_by_a_rel
     assert_eq!(requests(&world.fake.usage.heard().await), ["request-3"]);
     world.fake.usage.say(acked(2, 2)).await;
     world.until("everything is acknowledged", |world| world.spool.unacked_bytes() == 0).await;
+    let look = world.fake.usage.heard().await;
+    assert_eq!((look.epoch, look.first_seq, look.records.len()), (1, 3, 0), "from now on nobody asks about life 1");
+    world.fake.usage.say(acked(1, 3)).await;
     world.fake.leases.cut().await;
 
     let look = world.fake.usage.heard().await;
     assert_eq!((look.epoch, look.first_seq, look.records.len(), look.epoch_ended), (2, 2, 0, false));
+    assert_eq!(look.settled_in, "a");
     world.fake.usage.say(expected(2, 1)).await;
     assert_eq!(settle(&world, 1, 2).await, ["request-2"], "the first one was in the backup");
     let look = world.fake.usage.heard().await;
@@ -186,6 +191,22 @@ async fn a_database_that_went_back_is_told_everything_that_is_kept_even_by_a_rel
     finish(&world.spool, 4);
     assert_eq!(requests(&world.fake.usage.heard().await), ["request-4"], "and it goes on");
     assert!(world.registry.render().contains("sluice_relay_control_rollbacks_total 1\n"), "{}", world.registry.render());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_goes_back_before_a_life_is_first_acknowledged_is_noticed_by_the_life_before() {
+    let folder = tempfile::tempdir().unwrap();
+    life_of(folder.path(), 1, 2).await;
+    let world = World::start(folder.path(), 2);
+    assert_eq!(settle(&world, 1, 1).await, ["request-1", "request-2"]);
+    finish(&world.spool, 3);
+    assert_eq!(requests(&world.fake.usage.heard().await), ["request-3"]);
+    world.fake.usage.say(acked(2, 2)).await;
+    let look = world.fake.usage.heard().await;
+    assert_eq!((look.epoch, look.first_seq, look.settled_in.as_str()), (1, 3, "a"));
+    world.fake.usage.say(expected(1, 2)).await;
+    assert_eq!(settle(&world, 1, 2).await, ["request-2"]);
     world.stop().await;
 }
 
@@ -258,13 +279,17 @@ async fn what_is_not_kept_any_more_is_told_as_gone_and_the_rest_is_settled() {
         world.fake.usage.say(acked(1, next)).await;
     }
     world.until("everything is acknowledged", |world| world.spool.unacked_bytes() == 0).await;
-    let segment = folder.path().join("spool/epoch-00000000000000000001/0000000001.seg");
-    std::fs::remove_file(segment).unwrap();
+    let segment = |number| folder.path().join(format!("spool/epoch-00000000000000000001/{number:010}.seg"));
+    std::fs::remove_file(segment(1)).unwrap();
+    let header = std::fs::read(segment(2)).unwrap();
+    let oldest = i64::from_le_bytes(*header[24..].first_chunk().unwrap());
     world.fake.leases.cut().await;
 
     let mut settled: i64 = 1;
     let (mut gone, mut kept) = (0, 0);
+    let deadline = tokio::time::Instant::now() + DEADLINE;
     while settled <= RECORDS {
+        assert!(tokio::time::Instant::now() < deadline, "it goes in circles, {gone} are gone, {kept} are settled");
         let said = world.fake.usage.heard().await;
         if said.first_seq > settled {
             world.fake.usage.say(expected(1, settled)).await;
@@ -278,7 +303,60 @@ async fn what_is_not_kept_any_more_is_told_as_gone_and_the_rest_is_settled() {
         settled = said.first_seq + i64::try_from(said.records.len()).unwrap();
         world.fake.usage.say(acked(1, settled)).await;
     }
-    assert!(gone > 1_000 && gone + kept == RECORDS, "{gone} are gone, {kept} are settled");
+    assert!(gone > 1_000, "{gone} are gone");
+    assert_eq!((gone, kept), (oldest - 1, RECORDS - gone), "what is gone and what is settled");
+    assert!(world.registry.render().contains(&format!("sluice_relay_usage_records_gone_total {gone}\n")));
+    world.stop().await;
+}
+
+/// A life whose two requests were reported, and whose disk lost the end of the second one.
+async fn damaged_life(folder: &std::path::Path) {
+    let world = World::start(folder, 1);
+    (1..=2).for_each(|number| finish(&world.spool, number));
+    assert_eq!(requests(&world.fake.usage.heard().await).len(), 2);
+    world.stop().await;
+    let segment = folder.join("spool/epoch-00000000000000000001/0000000001.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    bytes[used - 10..].fill(0);
+    std::fs::write(segment, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn the_number_of_a_settled_record_that_is_lost_goes_to_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    damaged_life(folder.path()).await;
+    let world = World::start(folder.path(), 2);
+    let asks = world.fake.usage.heard().await;
+    assert_eq!((asks.epoch, asks.first_seq, asks.records.len(), asks.epoch_ended), (1, 1, 0, false));
+    assert_eq!(asks.settled_in, "", "nothing is said of what was settled");
+    // its database is away; then it knows both, and the answer had been lost
+    world.fake.usage.say(expected(1, 1)).await;
+    assert_eq!(world.fake.usage.heard().await.records.len(), 0);
+    world.fake.usage.say(acked(1, 3)).await;
+    let rest = world.fake.usage.heard().await;
+    // it is settled already, as 2: the control plane knows it
+    assert_eq!((rest.first_seq, requests(&rest)), (3, vec!["request-2".into()]));
+    world.fake.usage.say(acked(1, 4)).await;
+    let end = world.fake.usage.heard().await;
+    assert_eq!((end.epoch_ended, end.epoch_damaged), (true, true), "what its leases paid is not known");
+    world.stop().await;
+    // it was asked; now the end is told again
+    let world = World::start(folder.path(), 3);
+    let end = world.fake.usage.heard().await;
+    assert_eq!((end.epoch, end.first_seq, end.epoch_ended, end.epoch_damaged), (1, 4, true, true));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_whose_end_is_lost_and_was_not_settled_is_settled_at_its_progress() {
+    let folder = tempfile::tempdir().unwrap();
+    damaged_life(folder.path()).await;
+    let world = World::start(folder.path(), 2);
+    assert_eq!(world.fake.usage.heard().await.records.len(), 0);
+    world.fake.usage.say(acked(1, 2)).await;
+    let rest = world.fake.usage.heard().await;
+    assert_eq!((rest.first_seq, requests(&rest)), (2, vec!["request-2".into()]));
     world.stop().await;
 }
 

@@ -4,6 +4,7 @@
 //! of each engine and compares (ruling R18). What must not live here: connections, time, chance.
 
 mod config;
+mod history;
 mod money;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,7 @@ use sluice_control_plane::pure::{Cursor, Lease, OpenLease, decide_or_wait, trans
 use sluice_control_plane::wallet::moves::{LockedAccount, Shift};
 use sluice_domain::{AccountId, Epoch, LeaseId, NodeId, Quota, TokenId, UnixMillis, UserId};
 
-pub use self::config::{Configuration, GROUP, Logged, MODEL, Row, TokenRow, digest_of};
+pub use self::config::{Configuration, GROUP, Line, Logged, MODEL, Row, TokenRow, digest_of};
 pub use self::money::SettledRow;
 
 /// How long things last, in milliseconds.
@@ -177,7 +178,7 @@ impl Ledger {
         let of_ask = |kept: &&Kept| kept.lease.life == ask.life && kept.lease.grant_seq == ask.grant_seq;
         let known = &self.leases.values().find(of_ask)?.lease;
         Some(match known.state {
-            State::Open => Answer::Granted(granted(known, false)),
+            State::Open => Answer::Granted(granted(known, true)),
             State::InDoubt | State::Closed => Answer::Closed(known.id),
         })
     }
@@ -239,7 +240,7 @@ impl Ledger {
         }
         let missing =
             self.leases.values().map(|kept| &kept.lease).filter(|lease| lease.life == *life && lease.state == State::Open);
-        let resend = missing.filter(|lease| !held.contains(&lease.id)).map(|lease| granted(lease, false)).collect();
+        let resend = missing.filter(|lease| !held.contains(&lease.id)).map(|lease| granted(lease, true)).collect();
         Greeting { resend, void }
     }
 
@@ -314,16 +315,6 @@ impl Ledger {
     fn in_doubt_since(&self, since: UnixMillis) -> Vec<Lease> {
         let is_over = |kept: &&Kept| kept.lease.state == State::InDoubt && kept.doubted_at.is_some_and(|at| at <= since);
         self.leases.values().filter(is_over).map(|kept| kept.lease.clone()).collect()
-    }
-
-    /// The database was restored: another history begins, and every lease is void.
-    pub fn begin_history(&mut self, lineage: &str) {
-        self.lineage = lineage.into();
-        // ids that were handed out after the backup are in relays' books and spools: none may be handed out again
-        self.next_lease += 1 << 32;
-        let open = self.leases.values().map(|kept| kept.lease.clone()).filter(|lease| lease.state != State::Closed);
-        let open: Vec<Lease> = open.collect();
-        self.move_all(&open, State::Closed);
     }
 
     /// Moves leases, and their remainders, to a state.

@@ -101,6 +101,7 @@ impl World {
                 faults.away
             }
             Fault::Restore => return self.restore(),
+            Fault::GoesBack => return self.go_back(),
             Fault::Drain => {
                 self.drain(number);
                 faults.drain
@@ -128,9 +129,9 @@ impl World {
     fn restore(&mut self) {
         let Some(backup) = self.backup.take() else { return };
         self.tell(|| "the database is restored".into());
-        self.ledger = backup;
+        self.ledger = self.ledger.gone_back_to(&backup);
         if !self.has(Mutant::RestoreKeepsLineage) {
-            self.ledger.begin_history("second");
+            self.begin_history();
             self.truth.has_restored = true;
         }
         self.is_dirty = true;
@@ -138,6 +139,21 @@ impl World {
             self.fall(replica);
             let wait = self.dice.between(200, 1_500);
             self.after(wait, Event::Rise { replica });
+        }
+    }
+
+    /// A copy of the past takes the place of the database behind everybody's back, and goes on before anybody looks: another server took
+    /// over that had not received everything, and others had written to it already.
+    fn go_back(&mut self) {
+        // a copy from before another history began is told by its name
+        let Some(copy) = self.copy.take().filter(|copy| copy.lineage == self.ledger.lineage) else { return };
+        self.truth.went_back(&self.ledger.lineage, copy.handed_out_twice());
+        self.ledger = self.ledger.gone_back_to(&copy);
+        self.is_dirty = true;
+        self.counts.went_back += 1;
+        self.tell(|| "the database goes back".into());
+        for _ in 0..self.dice.between(0, 6) {
+            if self.dice.permille(500) { self.switch_something() } else { self.credit_someone() }
         }
     }
 
@@ -180,9 +196,12 @@ impl World {
             return;
         }
         self.again(self.plan.switches, Event::Switch);
-        if self.away_until > self.now {
-            return;
+        if self.away_until <= self.now {
+            self.switch_something();
         }
+    }
+
+    fn switch_something(&mut self) {
         let is_enabled = self.dice.permille(600);
         let logged = if self.dice.permille(500) {
             Logged::Channel(ChannelId::new(self.dice.amount(1, 3)), !is_enabled)
@@ -191,8 +210,7 @@ impl World {
             Logged::Token(tokens[self.dice.place(tokens.len())], !is_enabled)
         };
         if self.has(Mutant::SeqByAutoIncrement) {
-            self.ledger.config.seq += 1;
-            let seq = self.ledger.config.seq;
+            let seq = self.ledger.take_number();
             let wait = self.dice.between(1, 400);
             return self.after(wait, Event::CommitLate { seq, logged });
         }
@@ -219,7 +237,7 @@ impl World {
             }
             Logged::Credit(_) | Logged::Recall(_) => {}
         }
-        self.ledger.config.log.insert(seq, logged);
+        self.ledger.write_line(seq, logged);
         for replica in 0..self.replicas.len() {
             self.after(50, Event::Look { replica });
         }
@@ -230,9 +248,12 @@ impl World {
             return;
         }
         self.again(self.plan.credits, Event::Credit);
-        if self.away_until > self.now {
-            return;
+        if self.away_until <= self.now {
+            self.credit_someone();
         }
+    }
+
+    fn credit_someone(&mut self) {
         let limited =
             |id: &AccountId| id.get() < 100 || self.ledger.tokens.values().any(|token| token.cap == *id && token.is_capped);
         let accounts: Vec<AccountId> = self.ledger.accounts.keys().copied().filter(limited).collect();
@@ -275,7 +296,7 @@ impl World {
     }
 
     fn mutates_sums(&self) -> bool {
-        [Mutant::ForgetDebt, Mutant::ForgetRemainder, Mutant::ForgetLateCharge, Mutant::ChargeDoubtFromLeased]
+        [Mutant::ForgetRemainder, Mutant::ForgetLateCharge, Mutant::ChargeDoubtFromLeased]
             .into_iter()
             .any(|mutant| self.has(mutant))
     }
@@ -292,7 +313,6 @@ impl World {
             let (has_closed, remainder) = (old.state != State::Closed && new.state == State::Closed, new.remainder());
             let Some(account) = self.ledger.accounts.get_mut(&new.account) else { continue };
             match mutant {
-                Mutant::ForgetDebt if has_closed && remainder < 0 => account.balance -= remainder,
                 Mutant::ForgetRemainder if has_closed && remainder > 0 => account.balance -= remainder,
                 Mutant::ChargeDoubtFromLeased if old.state == State::InDoubt => {
                     let charged = new.settled - old.settled;

@@ -114,6 +114,10 @@ pub struct Counts {
     pub full: u64,
     /// Faults.
     pub faults: u64,
+    /// Times the database went back behind everybody's back.
+    pub went_back: u64,
+    /// Histories that began because somebody noticed.
+    pub noticed: u64,
     /// Lives of relays.
     pub lives: u64,
     /// How long it took to come to rest.
@@ -135,6 +139,8 @@ impl Counts {
             denied: self.denied + other.denied,
             full: self.full + other.full,
             faults: self.faults + other.faults,
+            went_back: self.went_back + other.went_back,
+            noticed: self.noticed + other.noticed,
             lives: self.lives + other.lives,
             rest_millis: self.rest_millis.max(other.rest_millis),
         }

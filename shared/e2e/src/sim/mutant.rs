@@ -22,8 +22,6 @@ pub enum Mutant {
     SeqByAutoIncrement,
     /// An earlier life of a relay still gets money.
     AcceptOldEpoch,
-    /// What was charged beyond a lease is forgotten when it closes.
-    ForgetDebt,
     /// What is left of a lease is forgotten when it closes.
     ForgetRemainder,
     /// A charge on a lease that is over is not taken from the balance.
@@ -46,6 +44,10 @@ pub enum Mutant {
     EndBeforeRecords,
     /// A restored database goes on in the old history.
     RestoreKeepsLineage,
+    /// A database that went back is noticed only while it is behind.
+    StampIgnored,
+    /// That reports were settled further proves nothing.
+    SettledFurtherIgnored,
     /// A database that is away is told as "exhausted".
     AwayIsExhausted,
     /// A relay keeps reserving from leases that are over.

@@ -40,8 +40,10 @@ pub struct Faults {
     pub replica_kill: u64,
     /// The database is away for a moment.
     pub away: u64,
-    /// The database goes back to the past.
+    /// The database goes back to the past, by the procedure.
     pub restore: u64,
+    /// The same behind everybody's back, and goes on.
+    pub goes_back: u64,
     /// A relay goes down in order and comes back.
     pub drain: u64,
     /// Transactions aborted, of a thousand.
@@ -129,7 +131,7 @@ impl Plan {
             slow_disk: if dice.permille(200) { 2_000 } else { 0 },
             links: links(&mut dice, is_calm),
             // what a database restored to the past asks for again must still be there
-            segments: if faults.restore == 0 && dice.permille(400) { 5 } else { 24 },
+            segments: if faults.restore == 0 && faults.goes_back == 0 && dice.permille(400) { 5 } else { 24 },
             faults,
         }
     }
@@ -144,7 +146,7 @@ fn links(dice: &mut Dice, is_calm: bool) -> Links {
 
 fn faults(dice: &mut Dice, busy: u64) -> Faults {
     let mut often = |permille: u64, times: u64| if dice.permille(permille) { busy / dice.between(1, times) } else { 0 };
-    Faults {
+    let faults = Faults {
         partition: often(300, 4),
         kill: often(350, 5),
         power: often(300, 4),
@@ -158,5 +160,8 @@ fn faults(dice: &mut Dice, busy: u64) -> Faults {
         drain: often(200, 3),
         abort: if dice.permille(250) { dice.between(5, 150) } else { 0 },
         unknown: if dice.permille(250) { dice.between(5, 150) } else { 0 },
-    }
+        goes_back: if dice.permille(150) { busy } else { 0 },
+    };
+    // two histories that begin from one past may hand out the same ids of leases
+    Faults { goes_back: if faults.restore == 0 { faults.goes_back } else { 0 }, ..faults }
 }

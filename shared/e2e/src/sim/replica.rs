@@ -1,12 +1,17 @@
 //! A simulated replica of the control plane: what `control-plane/src/rpc` and `publish` do between relays and the ledger.
 
+mod past;
+mod tail;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use sluice_billing::lease::{Grant, GrantRequest, Verdict};
-use sluice_control_plane::leases::{Answer, Ask, Granted, Life, Pending, Refused, Said};
+use sluice_control_plane::leases::{Answer, Ask, Granted, Life, Pending, Proof, Refused, Said};
+use sluice_control_plane::publish::{Stamp, is_behind};
 use sluice_control_plane::settlement::Batch;
-use sluice_domain::{AccountId, Quota, TokenId};
-use sluice_snapshot::{Delta, ResourceKey, Snapshot, Version};
+use sluice_domain::{AccountId, Quota};
+use sluice_snapshot::{Snapshot, Version};
 
 use super::ledger::{Ledger, Logged};
 use super::wire::{Down, Up};
@@ -26,6 +31,10 @@ pub(crate) struct Replica {
     pub(super) is_up: bool,
     /// What it has seen of the configuration.
     pub(super) state: Snapshot,
+    /// The stamp of its number.
+    stamp: Stamp,
+    /// How far the reports of each life were settled here.
+    acknowledged: BTreeMap<Life, i64>,
     /// Connections, by relay.
     pub(super) streams: BTreeMap<usize, Stream>,
     /// Asks that wait for a recall.
@@ -83,6 +92,7 @@ impl World {
             return;
         }
         *replica = Replica { is_up: true, ..Replica::default() };
+        self.truth.forget_heard(number);
         self.reload(number);
         self.tell(|| format!("replica {number} starts"));
         self.after(10, Event::Beat { replica: number });
@@ -128,9 +138,9 @@ impl World {
                 }
             }
             Up::Returns(returns, recalled) => self.take_returns(number, relay, &stream.life, &returns, recalled),
-            Up::Report { stream: usage, life, first_seq, records, has_ended, sent_at } => {
-                let batch = Batch { first_seq, records, epoch_ended: has_ended, sent_at };
-                self.settle(number, (relay, session), usage, &life, &batch);
+            Up::Report { stream: usage, life, first_seq, records, has_ended, sent_at, settled_in } => {
+                let batch = Batch { first_seq, records, epoch_ended: has_ended, is_damaged: false, sent_at };
+                self.settle(number, (relay, session), usage, &life, (&batch, settled_in));
             }
             Up::Resolve(token) => {
                 let as_of = self.ledger.config.seq;
@@ -172,10 +182,9 @@ impl World {
             self.reply(number, relay, session, Down::Superseded);
             return;
         }
-        let is_behind =
-            have.lineage == self.replicas[number].state.version().lineage && self.replicas[number].state.version().seq < have.seq;
-        if is_behind && !self.has(Mutant::SnapshotGoesBack) {
-            // it waits until it has seen what the relay knows
+        if is_behind(self.replicas[number].state.version(), &have) && !self.has(Mutant::SnapshotGoesBack) {
+            // it waits until it has seen what the relay knows, unless the database does not know it either
+            self.went_back(number, &Proof::Configuration(have.into()));
             return self.after(POLL, Event::Cut { relay, session });
         }
         let greeting = self.ledger.greet(&life, held);
@@ -388,13 +397,20 @@ impl World {
         }
     }
 
-    fn settle(&mut self, number: usize, (relay, session): (usize, u64), stream: u64, life: &Life, batch: &Batch) {
+    fn settle(
+        &mut self,
+        number: usize,
+        (relay, session): (usize, u64),
+        stream: u64,
+        life: &Life,
+        (batch, settled_in): (&Batch, Option<Arc<str>>),
+    ) {
         let fate = self.fate();
-        let first_seq = batch.first_seq;
+        let (first_seq, epoch) = (batch.first_seq, life.epoch);
         if fate == Fate::Aborted {
             let next = first_seq + i64::try_from(batch.records.len()).unwrap_or(0);
             let (below, goes_back) = if self.has(Mutant::AckBeforeCommit) { (next, false) } else { (first_seq, true) };
-            return self.reply(number, relay, session, Down::Settled { stream, below, goes_back, has_ended: false });
+            return self.reply(number, relay, session, Down::Settled { stream, epoch, below, goes_back, has_ended: false });
         }
         let settled = self.settle_or_mutate(life, batch);
         self.is_dirty = true;
@@ -409,167 +425,18 @@ impl World {
                 number,
                 relay,
                 session,
-                Down::Settled { stream, below: first_seq, goes_back: true, has_ended: false },
+                Down::Settled { stream, epoch, below: first_seq, goes_back: true, has_ended: false },
             );
         }
+        self.note_settled(number, life, settled.next_seq, settled_in.map(|lineage| (lineage, first_seq)));
         let has_ended = settled.has_ended;
         self.reply(
             number,
             relay,
             session,
-            Down::Settled { stream, below: settled.next_seq, goes_back: settled.has_gap, has_ended },
+            Down::Settled { stream, epoch, below: settled.next_seq, goes_back: settled.has_gap, has_ended },
         );
         self.got_richer(number, settled.richer.into_iter().collect());
-    }
-
-    /// The log is looked at.
-    pub(super) fn look(&mut self, number: usize) {
-        if !self.replicas[number].is_up {
-            return;
-        }
-        if self.away_until > self.now {
-            return;
-        }
-        let here = self.replicas[number].state.version().clone();
-        let head = self.ledger.version();
-        if here == head {
-            return;
-        }
-        if here.lineage != head.lineage || head.seq < here.seq {
-            self.reload(number);
-            let relays: Vec<usize> = self.replicas[number].streams.keys().copied().collect();
-            for relay in relays {
-                self.send_snapshot(number, relay);
-            }
-            return;
-        }
-        let lines: Vec<(i64, Logged)> =
-            self.ledger.config.log.range(here.seq + 1..).map(|(seq, logged)| (*seq, *logged)).collect();
-        if !self.has(Mutant::SeqByAutoIncrement) && i64::try_from(lines.len()).is_ok_and(|count| count != head.seq - here.seq) {
-            return self.reload(number);
-        }
-        let delta = self.delta(&here, &head, &lines);
-        if self.replicas[number].state.apply(delta.0.clone()).is_err() {
-            return self.reload(number);
-        }
-        let streams: Vec<(usize, Stream)> =
-            self.replicas[number].streams.iter().map(|(relay, stream)| (*relay, stream.clone())).collect();
-        for (relay, stream) in streams {
-            self.pass_on(number, relay, &stream, (&head, &lines), &delta);
-        }
-    }
-
-    fn delta(&self, here: &Version, head: &Version, lines: &[(i64, Logged)]) -> (Delta, Vec<TokenId>) {
-        let (mut channels, mut tokens) = (BTreeSet::new(), BTreeSet::new());
-        for (_, logged) in lines {
-            match logged {
-                Logged::Channel(id, _) => drop(channels.insert(*id)),
-                Logged::Token(id, _) => drop(tokens.insert(*id)),
-                Logged::Credit(_) | Logged::Recall(_) => {}
-            }
-        }
-        let upserts = channels.iter().filter_map(|id| self.ledger.channel(*id)).collect();
-        let delta = Delta { from: here.clone(), to: head.clone(), upserts, deletes: Vec::<ResourceKey>::new() };
-        (delta, tokens.into_iter().collect())
-    }
-
-    /// Revocations first, on their own lane; then the change, if the relay is where it starts.
-    fn pass_on(
-        &mut self,
-        number: usize,
-        relay: usize,
-        stream: &Stream,
-        (head, lines): (&Version, &[(i64, Logged)]),
-        (delta, tokens): &(Delta, Vec<TokenId>),
-    ) {
-        for (seq, logged) in lines {
-            let urgent = match logged {
-                Logged::Channel(id, true) => Down::DenyChannel(*id, head.seq),
-                Logged::Token(id, true) => Down::DenyToken(*id, self.ledger.tokens.get(id).map_or(0, |row| row.rev), head.seq),
-                Logged::Credit(account) => Down::Credit(*account),
-                Logged::Recall(account) => Down::Recall(*account, *seq),
-                Logged::Channel(_, false) | Logged::Token(_, false) => continue,
-            };
-            self.reply(number, relay, stream.session, urgent);
-        }
-        if stream.sent == delta.from {
-            let tokens = tokens.iter().filter_map(|id| self.ledger.identity(*id)).map(|(token, _)| token).collect();
-            self.set_sent(number, relay, head.clone());
-            self.reply(number, relay, stream.session, Down::Delta(delta.clone(), tokens));
-        } else if stream.sent.lineage != head.lineage || stream.sent.seq < head.seq {
-            self.send_snapshot(number, relay);
-        }
-    }
-
-    fn set_sent(&mut self, number: usize, relay: usize, version: Version) {
-        if let Some(stream) = self.replicas[number].streams.get_mut(&relay) {
-            stream.sent = version;
-        }
-    }
-
-    fn reload(&mut self, number: usize) {
-        let (version, resources) = (self.ledger.version(), self.ledger.resources());
-        self.replicas[number].state = Snapshot::new(version, resources).0;
-    }
-
-    fn send_snapshot(&mut self, number: usize, relay: usize) {
-        let Some(session) = self.replicas[number].streams.get(&relay).map(|stream| stream.session) else { return };
-        let state = &self.replicas[number].state;
-        let version = state.version().clone();
-        let upsert = |(key, entry): (&ResourceKey, &sluice_snapshot::Entry)| {
-            let resource = entry.resource.clone().ok_or_else(String::new);
-            sluice_snapshot::Upsert { key: key.clone(), hash: entry.hash, resource }
-        };
-        let upserts = state.entries().map(upsert).collect();
-        self.set_sent(number, relay, version.clone());
-        self.reply(number, relay, session, Down::Snapshot(version, upserts));
-        self.send_page(number, relay);
-    }
-
-    fn send_page(&mut self, number: usize, relay: usize) {
-        let Some(session) = self.replicas[number].streams.get(&relay).map(|stream| stream.session) else { return };
-        let ids: Vec<TokenId> = self.ledger.tokens.keys().copied().collect();
-        let identities = ids.iter().filter_map(|id| self.ledger.identity(*id)).collect();
-        let as_of = self.ledger.config.seq;
-        self.reply(number, relay, session, Down::Page(as_of, identities));
-    }
-
-    pub(super) fn beat(&mut self, number: usize) {
-        if !self.replicas[number].is_up {
-            return;
-        }
-        self.after(1_000, Event::Beat { replica: number });
-        self.after(1, Event::Look { replica: number });
-        let state = &self.replicas[number].state;
-        let (version, hash) = (state.version().clone(), state.hash());
-        let streams: Vec<_> = self.replicas[number].streams.iter().map(|(relay, stream)| (*relay, stream.clone())).collect();
-        for (relay, stream) in streams {
-            if self.ledger.is_fenced(&stream.life) && !self.has(Mutant::AcceptOldEpoch) {
-                self.replicas[number].streams.remove(&relay);
-                self.reply(number, relay, stream.session, Down::Superseded);
-                continue;
-            }
-            self.reply(number, relay, stream.session, Down::Heartbeat(version.clone(), hash));
-        }
-    }
-
-    /// Writes a line of the log, in a transaction of its own.
-    pub(super) fn write(&mut self, logged: Logged) -> i64 {
-        let seq = self.ledger.log(logged);
-        self.wrote();
-        seq
-    }
-
-    /// A line of the log was committed: what the configuration is there is remembered, and replicas see it soon.
-    pub(super) fn wrote(&mut self) {
-        let (version, resources) = (self.ledger.version(), self.ledger.resources());
-        let snapshot: (Snapshot, _) = Snapshot::new(version.clone(), resources);
-        self.truth.remember_hash(&version, snapshot.0.hash());
-        self.is_dirty = true;
-        for replica in 0..self.replicas.len() {
-            let wait = self.dice.between(1, POLL);
-            self.after(wait, Event::Look { replica });
-        }
     }
 }
 

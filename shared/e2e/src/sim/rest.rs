@@ -52,7 +52,8 @@ impl World {
                 return Some(format!("life {epoch} of relay {number} is settled to {next} of {end}"));
             }
             if *epoch < newest {
-                let is_open = |state: State| state != State::Closed;
+                // that a life ended is forgotten when the database goes back; where nobody notices that, what it left is in doubt in the end
+                let is_open = |state: State| state != State::Closed && !self.truth.went_back_in(&self.ledger.lineage);
                 let left = self.ledger.leases.values().find(|kept| kept.lease.life == life && is_open(kept.lease.state));
                 if let Some(kept) = left {
                     return Some(format!("life {epoch} of relay {number} is over and has lease {}", kept.lease.id));

@@ -1,7 +1,10 @@
 //! What really happened, noted where it happened: the oracle the checkers compare with. Nobody in the simulation decides by it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
 
+use sluice_control_plane::leases::Life;
 use sluice_domain::{AccountId, LeaseCharge, LeaseId};
 use sluice_snapshot::{StateHash, Version};
 
@@ -82,6 +85,10 @@ pub(crate) struct Truth {
     exhausted: BTreeSet<(usize, AccountId)>,
     rulings: BTreeMap<AccountId, u64>,
     unreserved: BTreeMap<AccountId, VecDeque<(u64, i64)>>,
+    /// The histories in which the database went back, and leases whose ids were handed out twice there.
+    gone: BTreeMap<Arc<str>, Range<LeaseId>>,
+    /// How far each replica heard that reports of a life were settled, in a history.
+    heard: BTreeMap<(usize, Life), (Arc<str>, i64)>,
     pub(super) has_restored: bool,
     pub(super) has_released: bool,
     pub(super) has_jumped: bool,
@@ -195,6 +202,38 @@ impl Truth {
 
     pub(super) fn was_exhausted(&self, relay: usize, account: AccountId) -> bool {
         self.exhausted.contains(&(relay, account))
+    }
+
+    /// The database went back in a history, behind everybody's back.
+    pub(super) fn went_back(&mut self, lineage: &Arc<str>, twice: Range<LeaseId>) {
+        self.has_restored = true;
+        let known = self.gone.entry(Arc::clone(lineage)).or_insert_with(|| twice.clone());
+        known.start = known.start.min(twice.start);
+    }
+
+    /// Whether the database ever went back in a history: two things may be true in it.
+    pub(super) fn went_back_in(&self, lineage: &str) -> bool {
+        self.gone.contains_key(lineage)
+    }
+
+    /// Whether the id of a lease may be that of two.
+    pub(super) fn is_two(&self, lease: LeaseId) -> bool {
+        self.gone.values().any(|twice| twice.contains(&lease))
+    }
+
+    /// A replica hears how far reports of a life were settled; answers the furthest it has heard of in this history.
+    pub(super) fn heard(&mut self, (replica, life): (usize, &Life), lineage: &Arc<str>, below: i64) -> i64 {
+        let heard = self.heard.entry((replica, life.clone())).or_insert_with(|| (Arc::clone(lineage), 0));
+        if heard.0 != *lineage {
+            *heard = (Arc::clone(lineage), 0);
+        }
+        heard.1 = below.max(heard.1);
+        heard.1
+    }
+
+    /// A replica starts, and knows nothing.
+    pub(super) fn forget_heard(&mut self, replica: usize) {
+        self.heard.retain(|(known, _), _| *known != replica);
     }
 
     /// The ledger ruled that an account cannot pay something.

@@ -44,6 +44,8 @@ pub(crate) enum Up {
         has_ended: bool,
         /// The relay's wall clock.
         sent_at: UnixMillis,
+        /// The history in which everything below the first number was settled, when nothing else is said.
+        settled_in: Option<std::sync::Arc<str>>,
     },
     /// Whose key is it?
     Resolve(TokenId),
@@ -90,6 +92,8 @@ pub(crate) enum Down {
     Settled {
         /// The stream of the batch.
         stream: u64,
+        /// The epoch of the life it is about.
+        epoch: sluice_domain::Epoch,
         /// The number.
         below: i64,
         /// Whether to go on from there instead of from what was sent last.

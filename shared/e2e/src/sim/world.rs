@@ -76,6 +76,8 @@ pub(crate) enum Event {
     Credit,
     /// The database is kept for later.
     Backup,
+    /// A copy of the database is made that nobody knows of.
+    Copy,
     /// Something goes wrong.
     Fault(Fault),
     /// A disk works again.
@@ -97,6 +99,7 @@ pub(crate) enum Fault {
     ReplicaKill,
     Away,
     Restore,
+    GoesBack,
     Drain,
 }
 
@@ -139,6 +142,8 @@ pub(crate) struct World {
     pub(super) is_quiet: bool,
     pub(super) ledger: Ledger,
     pub(super) backup: Option<Ledger>,
+    /// What the database goes back to behind everybody's back.
+    pub(super) copy: Option<Ledger>,
     /// Until when the database is away.
     pub(super) away_until: u64,
     pub(super) rates: Rates,
@@ -180,6 +185,7 @@ impl World {
             is_quiet: false,
             ledger,
             backup: None,
+            copy: None,
             away_until: 0,
             rates,
             relays,
@@ -268,6 +274,12 @@ impl World {
             self.after(backup, Event::Backup);
             self.after(back.min(self.plan.busy - 500), Event::Fault(Fault::Restore));
         }
+        if faults.goes_back > 0 {
+            let copy = self.dice.between(500, self.plan.busy / 2);
+            let back = copy + self.dice.between(200, 5_000);
+            self.after(copy, Event::Copy);
+            self.after(back.min(self.plan.busy - 500), Event::Fault(Fault::GoesBack));
+        }
     }
 
     /// Something happens a while from here.
@@ -346,6 +358,7 @@ impl World {
             Event::CommitLate { seq, logged } => self.commit_late(seq, logged),
             Event::Credit => self.credit(),
             Event::Backup => self.back_up(),
+            Event::Copy => self.copy = Some(self.ledger.clone()),
             Event::Fault(fault) => self.go_wrong(fault),
             Event::DiskWorks { relay } => self.relays[relay].disk.refuse(false),
             Event::Quiet => self.quiet(),

@@ -39,7 +39,7 @@ impl Pair {
         let terms = ledger::Terms {
             life: long(terms.life_millis),
             grace: long(terms.grace_millis),
-            hold: long(terms.in_doubt_hold_millis),
+            hold: long(terms.in_doubt_hold_millis.unwrap_or_default()),
         };
         let mut ledger = Ledger::new(&store.lineage, terms);
         let mut accounts = Vec::new();
@@ -223,7 +223,7 @@ impl Pair {
         let records: Vec<Incoming> = log.into_iter().skip(skipped).map(Incoming::Record).collect();
         let epoch_ended = dice.permille(60);
         let sent_at = self.now.plus_millis(if dice.permille(50) { 900_000 } else { 0 });
-        let batch = Batch { first_seq, records, epoch_ended, sent_at };
+        let batch = Batch { first_seq, records, epoch_ended, is_damaged: false, sent_at };
         let theirs = self.store.settler.settle(&life, std::slice::from_ref(&batch), self.now).await.unwrap();
         let ours = self.ledger.settle(&self.store.rates, &life, std::slice::from_ref(&batch), self.now);
         assert_eq!(figures(&theirs), figures(&ours), "{life:?} reports {batch:?}");

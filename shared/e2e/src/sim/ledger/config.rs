@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sluice_control_plane::publish::{Head, Stamp};
 use sluice_domain::{AccountId, ChannelId, GroupName, KeyDigest, ModelName, Role, Status, TokenId, UserId};
 use sluice_snapshot::{Channel, Group, Resource, ResourceKey, StateHash, Token, Upsert, User, Version};
 
@@ -24,6 +25,15 @@ pub enum Logged {
     Credit(AccountId),
     /// Remainders of leases are asked back.
     Recall(AccountId),
+}
+
+/// A row of the log: what changed, and the stamp of its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    /// What changed.
+    pub logged: Logged,
+    /// The stamp.
+    pub stamp: Stamp,
 }
 
 /// A channel as its row holds it.
@@ -61,8 +71,12 @@ pub struct Configuration {
     pub channels: BTreeMap<ChannelId, Row>,
     /// The number of the last change.
     pub seq: i64,
+    /// Its stamp.
+    pub stamp: Stamp,
+    /// What stamps are drawn from: a database that went back draws others.
+    pub draws: i64,
     /// The changes, by number.
-    pub log: BTreeMap<i64, Logged>,
+    pub log: BTreeMap<i64, Line>,
 }
 
 impl Ledger {
@@ -72,11 +86,34 @@ impl Ledger {
         Version { lineage: self.lineage.clone(), seq: self.config.seq }
     }
 
+    /// The same, with the stamp of its number.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head { version: self.version(), stamp: self.config.stamp }
+    }
+
     /// Writes a line of the log, in the transaction of the change; answers its number.
     pub fn log(&mut self, logged: Logged) -> i64 {
+        let seq = self.take_number();
+        self.write_line(seq, logged);
+        seq
+    }
+
+    /// Takes the next number, and stamps it.
+    pub fn take_number(&mut self) -> i64 {
         self.config.seq += 1;
-        self.config.log.insert(self.config.seq, logged);
+        self.config.stamp = self.draw(self.config.seq);
         self.config.seq
+    }
+
+    /// Writes down what a number was taken for.
+    pub fn write_line(&mut self, seq: i64, logged: Logged) {
+        let stamp = self.draw(seq);
+        self.config.log.insert(seq, Line { logged, stamp });
+    }
+
+    fn draw(&self, seq: i64) -> Stamp {
+        Stamp::from_row(self.config.draws << 32 | seq)
     }
 
     /// Switches a channel, and says so in the log.

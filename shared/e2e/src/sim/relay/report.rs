@@ -14,10 +14,12 @@ use super::super::world::{Event, World};
 use super::super::{Mutant, Property};
 
 const MAX_UNDER_WAY: usize = 2;
+/// How often a control plane that is told nothing is asked whether it went back, in milliseconds; leases live as many times faster.
+const LOOK_EVERY: u64 = 60_000;
 const LIMITS: BatchLimits = BatchLimits { records: 12, bytes: 64 * 1024 };
 
 enum Log {
-    Earlier(EarlierLog<SimDisk>),
+    Earlier(Box<EarlierLog<SimDisk>>),
     Current(CurrentLog<SimDisk>),
 }
 
@@ -58,6 +60,15 @@ impl Log {
     }
 }
 
+/// What is asked of the control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Whether it still has what was acknowledged last.
+    Back,
+    /// The same about the life before, because something of this one was acknowledged for the first time.
+    AtLastEnded,
+}
+
 /// What is reported, and how far.
 pub(crate) struct Reporter {
     earlier: VecDeque<EarlierLog<SimDisk>>,
@@ -68,13 +79,28 @@ pub(crate) struct Reporter {
     under_way: VecDeque<Batch>,
     /// The end of the log was told, and is not answered.
     told_end: bool,
+    /// What is to be asked before anything is told.
+    looks: Option<Look>,
+    /// It was asked whether it has everything of a life below a number, and has not answered.
+    looking: Option<(Epoch, u64)>,
+    /// When it was last told or asked something.
+    spoke_at: u64,
 }
 
 impl Reporter {
     /// From what is not settled on.
     pub(super) fn new(spool: &Spool<SimDisk>) -> Self {
-        let earlier = spool.earlier().into();
-        Self { earlier, log: None, starts_over: false, stream: 0, under_way: VecDeque::new(), told_end: false }
+        Self {
+            earlier: spool.earlier().into(),
+            log: None,
+            starts_over: false,
+            stream: 0,
+            under_way: VecDeque::new(),
+            told_end: false,
+            looks: Some(Look::Back),
+            looking: None,
+            spoke_at: 0,
+        }
     }
 
     /// The same over the next connection: whoever starts over and was cut off starts over again.
@@ -84,7 +110,7 @@ impl Reporter {
 
     /// From the oldest record there is on: the database went back to the past.
     pub(super) fn from_the_beginning(spool: &Spool<SimDisk>) -> Self {
-        Self { earlier: spool.retained().into(), starts_over: true, ..Self::new(spool) }
+        Self { earlier: spool.retained().into(), starts_over: true, looks: None, ..Self::new(spool) }
     }
 
     /// Over another stream; what was sent is not answered any more.
@@ -92,17 +118,25 @@ impl Reporter {
         self.stream = 0;
         self.under_way.clear();
         self.told_end = false;
+        self.looking = None;
     }
 
     fn open(&mut self, spool: &Spool<SimDisk>) -> Result<(), ReadError> {
         if self.log.is_none() {
-            let mut log = self.earlier.pop_front().map_or_else(|| Log::Current(spool.current()), Log::Earlier);
+            let mut log =
+                self.earlier.pop_front().map_or_else(|| Log::Current(spool.current()), |log| Log::Earlier(Box::new(log)));
             let from = if self.starts_over { 1 } else { log.acked_below() };
             seek_or_oldest(&mut log, from)?;
             self.log = Some(log);
         }
         Ok(())
     }
+}
+
+/// The newest earlier life that is kept, and its end. One that is not at its end is reported anyway.
+fn last_ended(spool: &Spool<SimDisk>) -> (Epoch, u64) {
+    let last = spool.retained().pop().filter(EarlierLog::has_ended);
+    last.map_or((Epoch(0), 0), |log| (log.epoch(), log.end_seq()))
 }
 
 fn seek_or_oldest(log: &mut Log, seq: u64) -> Result<(), ReadError> {
@@ -138,6 +172,9 @@ impl World {
         if let Err(error) = live.reporter.open(&live.spool) {
             return self.unreadable(number, &error);
         }
+        if self.looks_back(number, life) {
+            return;
+        }
         while let Some(live) = self.live(number, life) {
             let reporter = &mut live.reporter;
             if reporter.under_way.len() >= MAX_UNDER_WAY || reporter.told_end {
@@ -152,7 +189,52 @@ impl World {
             reporter.under_way.push_back(batch.clone());
             self.send_batch(number, life, &batch, false);
         }
+        self.look_now_and_then(number, life);
         self.report_end(number, life);
+    }
+
+    /// Asks whether the control plane still has what was acknowledged last, at the beginning of a session. `true`: the answer is awaited.
+    fn looks_back(&mut self, number: usize, life: u64) -> bool {
+        let Some(live) = self.live(number, life) else { return true };
+        if let Some(look) = live.reporter.looks.take() {
+            let current = live.spool.current();
+            let own = (current.epoch(), current.acked_below());
+            let last = if look == Look::Back && own.1 > 1 { own } else { last_ended(&live.spool) };
+            self.look_below(number, life, last);
+        }
+        self.live(number, life).is_none_or(|live| live.reporter.looking.is_some())
+    }
+
+    /// Asks again while there is nothing to tell.
+    fn look_now_and_then(&mut self, number: usize, life: u64) {
+        let (now, every) = (self.now, LOOK_EVERY / u64::from(self.plan.scale));
+        let Some(live) = self.live(number, life) else { return };
+        let reporter = &live.reporter;
+        let is_idle = reporter.under_way.is_empty() && !reporter.starts_over && now >= reporter.spoke_at + every;
+        if let Some(Log::Current(log)) = reporter.log.as_ref().filter(|_| is_idle) {
+            let own = (log.epoch(), log.acked_below());
+            let place = if own.1 > 1 { own } else { last_ended(&live.spool) };
+            self.look_below(number, life, place);
+        }
+    }
+
+    fn look_below(&mut self, number: usize, life: u64, (epoch, place): (Epoch, u64)) {
+        let (now, sent_at) = (self.now, self.relays[number].clock().wall());
+        let Some(live) = self.live(number, life).filter(|_| place > 1) else { return };
+        (live.reporter.looking, live.reporter.spoke_at) = (Some((epoch, place)), now);
+        let (stream, settled_in) = (live.reporter.stream, live.spool.history());
+        let life = Life { node: live.life.node.clone(), epoch };
+        self.tell(|| format!("relay {number} asks whether life {epoch} is settled to {place}"));
+        let (first_seq, records) = (place.cast_signed(), Vec::new());
+        self.send_up(number, Up::Report { stream, life, first_seq, records, has_ended: false, sent_at, settled_in });
+    }
+
+    /// Records were asked for that had been acknowledged: everything that is kept is told again.
+    fn starts_over(&mut self, number: usize, life: u64) {
+        self.tell(|| format!("relay {number} finds out that the database went back, and tells everything again"));
+        if let Some(live) = self.live(number, life) {
+            live.reporter = Reporter::from_the_beginning(&live.spool);
+        }
     }
 
     /// Tells the end of an earlier life, once everything of it is settled.
@@ -188,7 +270,9 @@ impl World {
 
     fn send_batch(&mut self, number: usize, life: u64, batch: &Batch, has_ended: bool) {
         let sent_at = self.relays[number].clock().wall();
+        let now = self.now;
         let Some(live) = self.live(number, life) else { return };
+        live.reporter.spoke_at = now;
         let (stream, Some(log)) = (live.reporter.stream, &live.reporter.log) else { return };
         let life = Life { node: live.life.node.clone(), epoch: log.epoch() };
         let incoming = |body: &Vec<u8>| match sluice_rpc::usage::decode(body) {
@@ -201,24 +285,37 @@ impl World {
         self.tell(|| {
             format!("relay {number} reports {} records of life {} from {first_seq}, ended {has_ended}", records.len(), life.epoch)
         });
-        self.send_up(number, Up::Report { stream, life, first_seq, records, has_ended, sent_at });
+        self.send_up(number, Up::Report { stream, life, first_seq, records, has_ended, sent_at, settled_in: None });
     }
 
     pub(super) fn take_settled(
         &mut self,
         number: usize,
         life: u64,
-        stream: u64,
+        (stream, epoch): (u64, Epoch),
         (below, goes_back, has_ended): (i64, bool, bool),
     ) {
         let drops_one = self.has(Mutant::ResendDropsOne);
         let Some(live) = self.live(number, life) else { return };
         let reporter = &mut live.reporter;
-        if reporter.stream != stream || stream == 0 {
+        let looking = reporter.looking.map(|(epoch, _)| epoch);
+        let of = looking.or_else(|| reporter.log.as_ref().map(Log::epoch));
+        if reporter.stream != stream || stream == 0 || of != Some(epoch) {
             return;
         }
-        let Some(log) = &mut reporter.log else { return };
         let below = below.max(1).cast_unsigned();
+        if let Some((_, place)) = reporter.looking.take() {
+            if goes_back && below < place {
+                self.starts_over(number, life);
+            } else if goes_back {
+                reporter.begin_anew();
+            }
+            return self.report(number, life);
+        }
+        let Some(log) = &mut reporter.log else { return };
+        if goes_back && below < log.acked_below() && !reporter.starts_over {
+            return self.starts_over(number, life);
+        }
         if goes_back || reporter.told_end && matches!(log, Log::Earlier(log) if below < log.end_seq()) {
             let to = below + u64::from(drops_one && goes_back && below > 1);
             reporter.begin_anew();
@@ -233,8 +330,13 @@ impl World {
             // a database that is away is left alone for a moment: the next look goes on
             return;
         }
+        let says_nothing_yet = log.acked_below() <= 1;
         while let Some(batch) = reporter.under_way.pop_front_if(|batch| batch.next_seq() <= below) {
             log.acked(&batch);
+        }
+        let is_first = says_nothing_yet && log.acked_below() > 1;
+        if is_first && matches!(log, Log::Current(_)) && !reporter.starts_over {
+            reporter.looks = Some(Look::AtLastEnded);
         }
         if let (true, Log::Earlier(earlier)) = (reporter.told_end && has_ended, &mut *log) {
             earlier.ended();

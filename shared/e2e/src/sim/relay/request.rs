@@ -45,7 +45,7 @@ impl World {
         let actual = if self.plan.is_fixed { held } else { self.dice.amount(0, held) };
         let takes = self.dice.wait(self.plan.takes).max(1);
         let (fails, choice) = (self.dice.permille(60), self.dice.draw());
-        let now = self.now;
+        let (now, is_one) = (self.now, self.has_one_history(number));
         let Some(live) = self.live(number, life) else { return };
         if live.is_draining {
             return;
@@ -63,7 +63,7 @@ impl World {
             return self.counts.denied += 1;
         }
         let heard = live.heard.get(&token).copied().unwrap_or(0);
-        if identity.token.rev < heard {
+        if identity.token.rev < heard && is_one {
             let rev = identity.token.rev;
             return self.fail(
                 Property::DenyDominates,
@@ -72,7 +72,7 @@ impl World {
         }
         let Some(channel) = choose(live, choice) else { return self.counts.denied += 1 };
         let version = live.table.version.clone();
-        if let Some(seq) = live.denied.get(&channel).copied().filter(|seq| version.seq < *seq) {
+        if let Some(seq) = live.denied.get(&channel).copied().filter(|seq| version.seq < *seq && is_one) {
             return self.fail(Property::DenyDominates, format!("relay {number} uses channel {channel}, revoked at {seq}"));
         }
         let mut claims = vec![Claim { account: identity.user.account_id, amount: Quota::clamped(held) }];
