@@ -509,10 +509,26 @@ async fn what_goes_back_is_on_the_disk_before_it_is_said() {
     let running = quotas.reserve(USER, WALLET_ONLY, units(30)).await.unwrap();
     quotas.recalled(WALLET, 5);
     assert_eq!(returns(&quotas.giving_back().await), [(1, 70)]);
+    assert!(world.spool.is_synced());
     let left = crate::spool::left_in(world.folder.path(), 0);
     assert_eq!((left[0].lease, left[0].owner, left[0].returned), (LeaseId::new(1), USER, units(70)));
+    world.spool.close_lease(LeaseId::new(2));
     assert_eq!(quotas.returned().await, [(LeaseId::new(1), units(70))]);
+    assert!(world.spool.is_synced(), "whatever was written before it is said again");
     drop(running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_suspend_nothing_is_reserved_from_a_lease_that_is_over_even_before_it_is_swept() {
+    let mut world = world();
+    leased(&mut world, 100).await;
+    let reserve = || world.quotas.reserve(USER, WALLET_ONLY, units(10));
+    tokio::time::advance(Duration::from_millis(LIFE_MILLIS - 1)).await;
+    drop(reserve().await.unwrap());
+    tokio::time::advance(Duration::from_millis(1)).await;
+    let waits = tokio::time::timeout(Duration::from_millis(10), reserve()).await;
+    assert!(waits.is_err(), "it is over");
+    assert!(world.demands.try_recv().is_ok(), "another one is asked for");
 }
 
 #[tokio::test(start_paused = true)]

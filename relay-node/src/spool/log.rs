@@ -8,11 +8,12 @@ use sluice_domain::{Epoch, Now, UnixMillis};
 use tracing::{info, warn};
 
 use super::disk::{Disk, SystemDisk};
+use super::frame::HEADER_BYTES;
 use super::leases::LeftLeases;
 use super::reader::{Batch, BatchLimits, ReadError, Reader};
 use super::recover::{self, Left};
 use super::shared::Shared;
-use super::{Spool, SpoolSettings, segment};
+use super::{Spool, SpoolSettings, mend, segment};
 
 /// The log of this epoch. It grows while it is read.
 #[derive(Debug)]
@@ -127,6 +128,36 @@ impl<D: Disk> EarlierLog<D> {
     #[must_use]
     pub const fn has_ended(&self) -> bool {
         self.left.cursor.ended_at.is_some()
+    }
+
+    /// Whether records of it are lost.
+    #[must_use]
+    pub const fn is_damaged(&self) -> bool {
+        self.left.mended.is_damaged
+    }
+
+    /// Whether the control plane has to be asked how far it settled this log before any of it is told: recovery added to it, or nothing
+    /// here knows what was settled.
+    #[must_use]
+    pub const fn must_ask(&self) -> bool {
+        self.left.mended.added.is_some() || self.left.is_start_unknown
+    }
+
+    /// The control plane settled everything below a number, which also answers [`Self::must_ask`]. What recovery added is numbered anew
+    /// when that number is among it: it settled records that are lost here. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the disk refuses, or the number is absurd.
+    pub fn settled_below(&mut self, below: u64) -> Result<(), ReadError> {
+        let shared = &self.spool.0.shared;
+        let most = shared.settings.max_bytes / HEADER_BYTES as u64;
+        let compared = mend::compare(&shared.disk, &mut self.left, below, most);
+        if compared.is_ok() {
+            self.left.is_start_unknown = false;
+            self.left.acked(below.min(self.left.end.seq), 0);
+        }
+        shared.acked_earlier(self.left.epoch, |left| left.clone_from(&self.left));
+        compared.map_err(|source| ReadError::Io { folder: self.left.folder.clone(), source })
     }
 
     /// The next records; `None` at the end. Blocks on the disk.

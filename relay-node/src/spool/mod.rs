@@ -14,6 +14,7 @@ mod frame;
 mod history;
 mod leases;
 mod log;
+mod mend;
 mod orphan;
 mod reader;
 mod recover;
@@ -454,6 +455,15 @@ fn lock(folder: &Path) -> Result<File, SpoolError> {
     }
 }
 
+#[cfg(test)]
+impl Spool {
+    /// Whether everything written so far is safe from a crash of the machine.
+    pub(crate) fn is_synced(&self) -> bool {
+        let written = self.0.shared.bench.lock().writer.mark();
+        self.0.shared.synced.borrow().position >= written.position
+    }
+}
+
 /// What the next life would find of leases at a moment of the wall clock, for tests of whatever notes them.
 #[cfg(test)]
 pub(crate) fn left_in(folder: &Path, wall_millis: u64) -> Vec<Inherited> {
@@ -466,6 +476,8 @@ pub(crate) fn sample_record(number: usize) -> RequestRecord {
     tests::record(number, sluice_domain::Outcome::Completed)
 }
 
+#[cfg(test)]
+mod damage_tests;
 #[cfg(test)]
 mod lease_tests;
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub struct BatchLimits {
 pub struct Batch {
     /// Sequence of the first one.
     pub first_seq: u64,
-    /// Their bodies, as `sluice_rpc::usage::encode` made them.
+    /// Their bodies, as `sluice_rpc::usage::encode` made them; empty: the record is gone.
     pub records: Vec<Vec<u8>>,
     /// Where the log goes on after them, counted in bytes over all segments.
     pub(super) end_position: u64,

@@ -9,8 +9,9 @@ use tracing::{error, warn};
 
 use super::cursor::{Cursor, CursorFile, FIRST_SEQ};
 use super::disk::{Disk, DiskFile};
-use super::frame::{Frame, HEADER_BYTES, Kind, decode_progress};
+use super::frame::{Frame, Kind, decode_progress};
 use super::leases::{Hold, LeftLeases};
+use super::mend::{self, End, Mended};
 use super::orphan::{self, CrashBilling, Known};
 use super::scan::{Scan, Step};
 use super::segment::{self, FIRST_RECORD, Header};
@@ -33,8 +34,16 @@ pub(super) struct Left {
     pub(super) bytes: u64,
     /// Requests ended here because nobody else did.
     pub(super) orphans: u64,
+    /// Requests that were open where the log broke off, by number; in order.
+    pub(super) ends: Vec<mend::End>,
     /// Bytes that could not be read.
     pub(super) lost_bytes: u64,
+    /// Numbers that are told as gone.
+    pub(super) lost_records: u64,
+    /// What is known of damage.
+    pub(super) mended: Mended,
+    /// The oldest record that is kept comes after what the cursor says is settled, and segments go only once they are: one of both is lost.
+    pub(super) is_start_unknown: bool,
 }
 
 impl Left {
@@ -47,6 +56,18 @@ impl Left {
     /// Bytes that are not acknowledged.
     pub(super) const fn unsettled_bytes(&self) -> u64 {
         if self.cursor.ended_at.is_some() { 0 } else { self.end.position.saturating_sub(self.acked_position) }
+    }
+
+    fn tell_damage(&self) {
+        let (epoch, bytes, records) = (self.epoch, self.lost_bytes, self.lost_records);
+        if bytes > 0 || records > 0 {
+            error!(
+                node.epoch = epoch.0,
+                lost.bytes = bytes,
+                lost.records = records,
+                "the spool of epoch {epoch} is damaged: {bytes} bytes could not be read, {records} records are gone; its leases stay in doubt"
+            );
+        }
     }
 }
 
@@ -108,40 +129,62 @@ pub(super) fn recover(
     let folder = segment::epoch_folder(spool, epoch);
     segment::remove_spares(disk, &folder)?;
     let cursor = CursorFile::open(disk, &folder)?.load();
+    let mut mended = mend::load(disk, &folder);
+    mend::take_away(disk, &folder, &mut mended, cursor)?;
     let numbers = segment::numbers(disk, &folder)?;
+    let is_start_unknown = oldest_seq(disk, &folder, &numbers)?.is_some_and(|oldest| oldest > cursor.acked_below);
     let mut walk = Walk { epoch, opens: BTreeMap::new(), seq: None, position: 0, leases };
-    let mut end = Mark { seq: cursor.acked_below.max(FIRST_SEQ), ..Mark::default() };
+    let mut end = Mark { seq: cursor.acked_below, ..Mark::default() };
     let (mut lost_bytes, mut acked_position) = (0, None);
     let first = first_needed(disk, &folder, &numbers, cursor)?;
     let needed = numbers.get(first..).unwrap_or_default();
     for (place, number) in needed.iter().enumerate() {
-        let later = needed.get(place + 1..).unwrap_or_default();
         let walked = walk_segment(disk, &folder, *number, epoch, &mut walk)?;
         acked_position = acked_position.or(walked.begins_at);
         if let Some(offset) = walked.offset {
             end = Mark { number: *number, offset, position: walk.position, seq: walk.seq.unwrap_or(FIRST_SEQ) };
         }
         if !walked.is_whole {
-            lost_bytes = set_aside(disk, &folder, *number, walked.offset, later)?;
+            let damaged = needed.get(place..).unwrap_or_default();
+            lost_bytes = note_damage(disk, &folder, &mut mended, walked.offset, damaged)?;
+            set_aside(disk, &folder, walked.offset, damaged)?;
             break;
         }
     }
-    if lost_bytes > 0 || walk.seq.is_some_and(|seq| seq < cursor.acked_below) {
+    mended.is_damaged |= end.seq < cursor.acked_below;
+    if mended.is_damaged {
         walk.leases.doubt();
     }
-    let orphans = end_opens(disk, &folder, &mut walk, &mut end, rule)?;
-    disk.sync_folder(&folder)?;
-    let length_of = |number: &u64| disk.open(&segment::path_of(&folder, *number)).and_then(|file| file.length()).ok();
-    let bytes = numbers.iter().filter_map(length_of).sum();
-    if lost_bytes > 0 {
-        error!(
-            node.epoch = epoch.0,
-            lost.bytes = lost_bytes,
-            "the spool of epoch {epoch} is damaged, {lost_bytes} bytes could not be read; leases of their requests stay in doubt"
-        );
-    }
+    let ends = ends_of(&mut walk, rule);
     let acked_position = acked_position.unwrap_or(0);
-    Ok(Left { epoch, folder, cursor, acked_position, end, bytes, orphans, lost_bytes })
+    let orphans = ends.len() as u64;
+    let (bytes, lost_records) = (0, 0);
+    let mut left = Left {
+        epoch,
+        folder,
+        cursor,
+        acked_position,
+        end,
+        bytes,
+        orphans,
+        ends,
+        lost_bytes,
+        lost_records,
+        mended,
+        is_start_unknown,
+    };
+    mend::add(disk, &mut left, numbers.last().copied().unwrap_or_default())?;
+    disk.sync_folder(&left.folder)?;
+    left.bytes = bytes_in(disk, &left.folder)?;
+    left.tell_damage();
+    Ok(left)
+}
+
+/// The number of the oldest record that is kept, when its segment can tell.
+fn oldest_seq(disk: &impl Disk, folder: &Path, numbers: &[u64]) -> io::Result<Option<u64>> {
+    let Some(first) = numbers.first() else { return Ok(None) };
+    let header = Header::of(&disk.open(&segment::path_of(folder, *first))?)?;
+    Ok(header.map(|header| header.first_seq))
 }
 
 /// The first segment with something that is not acknowledged. The last two are always needed: what is open is repeated at the
@@ -169,7 +212,8 @@ struct Walked {
 fn walk_segment(disk: &impl Disk, folder: &Path, number: u64, epoch: Epoch, walk: &mut Walk<'_>) -> io::Result<Walked> {
     let file = disk.open(&segment::path_of(folder, number))?;
     let header = Header::of(&file)?.filter(|header| header.epoch == epoch && header.number == number);
-    let Some(header) = header.filter(|header| walk.seq.is_none_or(|seq| seq == header.first_seq)) else {
+    let follows = |header: &Header| walk.seq.is_none_or(|seq| (seq, walk.position) == (header.first_seq, header.position));
+    let Some(header) = header.filter(follows) else {
         return Ok(Walked { begins_at: None, offset: None, is_whole: false });
     };
     (walk.seq, walk.position) = (Some(header.first_seq), header.position);
@@ -186,34 +230,47 @@ fn walk_segment(disk: &impl Disk, folder: &Path, number: u64, epoch: Epoch, walk
     }
 }
 
-/// Cuts a segment after its good part, and puts what cannot be used under another name. Returns how many bytes of records that is,
-/// as far as it can be told.
-fn set_aside(disk: &impl Disk, folder: &Path, number: u64, offset: Option<u64>, later: &[u64]) -> io::Result<u64> {
+/// Notes that records are lost, before what shows it is cut: how many bytes, as far as it can be told, and up to which number.
+fn note_damage(disk: &impl Disk, folder: &Path, mended: &mut Mended, offset: Option<u64>, damaged: &[u64]) -> io::Result<u64> {
     let mut lost = 0;
-    if let Some(offset) = offset {
-        let path = segment::path_of(folder, number);
+    let mut good = offset;
+    for number in damaged {
+        let file = disk.open(&segment::path_of(folder, *number))?;
+        lost += written_after(&file, good.take().unwrap_or(0))?;
+        let first_seq = Header::of(&file)?.map_or(0, |header| header.first_seq);
+        mended.lost_below = mended.lost_below.max(first_seq);
+    }
+    if lost > 0 {
+        mended.is_damaged = true;
+        mend::store(disk, folder, *mended)?;
+    }
+    Ok(lost)
+}
+
+/// Cuts the first of these segments after its good part, and puts what cannot be used under another name.
+fn set_aside(disk: &impl Disk, folder: &Path, offset: Option<u64>, damaged: &[u64]) -> io::Result<()> {
+    let mut unusable = damaged;
+    if let (Some(offset), Some((number, later))) = (offset, damaged.split_first()) {
+        let path = segment::path_of(folder, *number);
         let file = disk.open(&path)?;
         let written = written_after(&file, offset)?;
         if written > 0 {
             keep_tail(disk, &file, offset, written, &path.with_extension("tail.unreadable"))?;
         }
-        lost += written;
         file.set_length(offset)?;
         file.sync_everything()?;
+        unusable = later;
     }
-    let unusable = if offset.is_none() { Some(number) } else { None };
-    for number in unusable.iter().chain(later) {
+    for number in unusable {
         let path = segment::path_of(folder, *number);
-        let written = written_after(&disk.open(&path)?, 0)?;
-        if written == 0 {
+        if written_after(&disk.open(&path)?, 0)? == 0 {
             disk.remove(&path)?;
             continue;
         }
         warn!("keeping an unreadable part of the spool as {}.unreadable", path.display());
         disk.rename(&path, &path.with_extension("unreadable"))?;
-        lost += written;
     }
-    Ok(lost)
+    Ok(())
 }
 
 /// Copies what is cut off a segment into a file of its own, for people.
@@ -252,34 +309,24 @@ fn written_after(file: &impl DiskFile, mut offset: u64) -> io::Result<u64> {
     }
 }
 
-/// Writes a final record for every request that has none, behind the good part of the last segment.
+/// The final records of requests that have none.
 ///
 /// What such a request had set aside is taken out of its leases: only the control plane knows what it costs.
-fn end_opens(disk: &impl Disk, folder: &Path, walk: &mut Walk<'_>, end: &mut Mark, rule: CrashBilling) -> io::Result<u64> {
-    let opens = std::mem::take(&mut walk.opens);
-    let mut out = Vec::new();
-    let mut orphans = 0;
-    for (open, left) in opens {
+fn ends_of(walk: &mut Walk<'_>, rule: CrashBilling) -> Vec<End> {
+    let mut ends = Vec::new();
+    for (open, left) in std::mem::take(&mut walk.opens) {
         let Some(orphan) = orphan::end(left, rule) else {
             error!("the spool holds an intent that this build cannot read; its lease stays in doubt");
             walk.leases.doubt();
             continue;
         };
-        Frame { kind: Kind::Final, open, seq: end.seq, body: &orphan.body }.write(&mut out);
         walk.leases.charge(&orphan.parts);
-        end.seq += 1;
-        orphans += 1;
+        ends.push((open, orphan.body));
     }
-    if end.number == 0 {
-        return Ok(0);
-    }
-    let file = disk.open(&segment::path_of(folder, end.number))?;
-    // what lies behind the end was never part of the log; it must not look like it once something is written before it
-    file.set_length(end.offset)?;
-    file.write_all_at(&out, end.offset)?;
-    end.offset += out.len() as u64;
-    end.position += out.len() as u64;
-    file.set_length(end.offset + HEADER_BYTES as u64)?;
-    file.sync_everything()?;
-    Ok(orphans)
+    ends
+}
+
+fn bytes_in(disk: &impl Disk, folder: &Path) -> io::Result<u64> {
+    let length_of = |number: &u64| disk.open(&segment::path_of(folder, *number)).and_then(|file| file.length()).ok();
+    Ok(segment::numbers(disk, folder)?.iter().filter_map(length_of).sum())
 }

@@ -40,6 +40,11 @@ impl Header {
         bytes
     }
 
+    /// Writes it at the beginning of a file.
+    pub(super) fn write(self, file: &impl DiskFile) -> io::Result<()> {
+        file.write_all_at(&self.to_bytes(), 0)
+    }
+
     /// Reads a header; `None` when it is damaged or was never written.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk()?;
@@ -130,7 +135,7 @@ fn prepare(disk: &impl Disk, path: &Path, bytes: u64) -> io::Result<()> {
 pub(super) fn promote_spare<D: Disk>(disk: &D, folder: &Path, header: Header) -> io::Result<D::File> {
     let spare = folder.join(SPARE_NAME);
     let file = disk.open(&spare)?;
-    file.write_all_at(&header.to_bytes(), 0)?;
+    header.write(&file)?;
     disk.rename(&spare, &path_of(folder, header.number))?;
     Ok(file)
 }

@@ -76,7 +76,7 @@ async fn damaged_files_do_not_keep_a_relay_from_starting_and_cost_one_record_at_
     let relay = &mut fleet.relays[0];
     relay.start();
     let process = relay.process().expect("it runs");
-    process.wait_for_line("is damaged, ", LIMIT).await;
+    process.wait_for_line("its leases stay in doubt", LIMIT).await;
     process.wait_for_line("last-good.previous: ", LIMIT).await;
     process.wait_for_line("node.epoch is damaged", LIMIT).await;
     assert!(process.is_running());
