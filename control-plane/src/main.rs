@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use sluice_control_plane::config::{ControlOptions, ProcessOptions, Settings};
 use sluice_control_plane::leases::begin_history;
-use sluice_control_plane::start::{ControlPlane, Host, StartError};
+use sluice_control_plane::start::{ControlPlane, Host, StartError, Time};
 use sluice_domain::{Clock, Now, UnixMillis};
 use sluice_telemetry::listen::{self, ListenSettings};
 use sluice_telemetry::metrics::Registry;
@@ -158,7 +158,7 @@ fn failure(error: &anyhow::Error) -> Failure {
 
 fn host(step: Option<clock::Step>) -> Host {
     let clock = Clock::new(move || Now { wall: UnixMillis(clock::wall_millis_with(step)), boot_millis: clock::boot_millis() });
-    Host { clock, registry: Registry::new(), tasks: Tasks::new() }
+    Host { clock, time: Time::OfTheDatabase, registry: Registry::new(), tasks: Tasks::new() }
 }
 
 async fn migrate(settings: Settings) -> anyhow::Result<ExitCode> {
@@ -171,8 +171,8 @@ async fn migrate(settings: Settings) -> anyhow::Result<ExitCode> {
 
 async fn restored(settings: Settings) -> anyhow::Result<ExitCode> {
     let host = host(settings.wall_step);
-    let plane = ControlPlane::build(settings, host.clone()).await?;
-    let begun = begin_history(&plane.app().db, None, host.clock.wall()).await.context("cannot begin another history")?;
+    let plane = ControlPlane::build(settings, host).await?;
+    let begun = begin_history(&plane.app().db, None, plane.app().clock.wall()).await.context("cannot begin another history")?;
     plane.close(LAST_MOMENTS).await;
     if let Some(begun) = begun {
         PROGRAM.say(&format!(

@@ -166,6 +166,8 @@ impl QuotaMetrics {
 pub struct ViewMetrics {
     /// Sequence in force.
     pub config_seq: Gauge,
+    /// Hash over what is in force.
+    pub state_hash: Gauge,
     /// Since the last heartbeat whose head was applied.
     pub staleness_seconds: Gauge,
     /// Resources whose last form could not be used.
@@ -217,6 +219,10 @@ impl ViewMetrics {
     fn declare(registry: &Registry) -> Self {
         Self {
             config_seq: registry.gauge("sluice_relay_config_seq", "Sequence of the configuration in force."),
+            state_hash: registry.gauge(
+                "sluice_relay_config_state_hash",
+                "Low 48 bits of the hash over the configuration in force: the same on relays that have the same.",
+            ),
             staleness_seconds: registry.gauge(
                 "sluice_relay_config_staleness_seconds",
                 "Time since the last heartbeat whose configuration was in force here.",

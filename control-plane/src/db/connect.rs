@@ -20,6 +20,8 @@ use super::dsn::{Dsn, Server, SqliteFile, Tls};
 const SQLITE_READERS: u32 = 8;
 /// How long an operation waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a statement may take on a server.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 /// Connections beyond need are closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 /// Statements that are kept ready per connection. The widest have tens of thousands of places, so there are few.
@@ -32,11 +34,13 @@ pub struct PoolSettings {
     pub max_open: u32,
     /// A connection is replaced after this long.
     pub max_lifetime: Duration,
+    /// A statement that is not answered within this counts as if its connection had broken. Longer than any wait for a lock.
+    pub statement_limit: Duration,
 }
 
 impl Default for PoolSettings {
     fn default() -> Self {
-        Self { max_open: 50, max_lifetime: Duration::from_hours(1) }
+        Self { max_open: 50, max_lifetime: Duration::from_hours(1), statement_limit: STATEMENT_LIMIT }
     }
 }
 
@@ -106,6 +110,7 @@ async fn knock<O: ConnectOptions<Connection: Sized>>(options: &O) -> Result<(), 
 }
 
 async fn connect_mysql(server: &Server, pool: PoolSettings) -> Result<Db, sqlx::Error> {
+    let limit = pool.statement_limit;
     let mut options = MySqlConnectOptions::new()
         .host(&server.host)
         .port(server.port)
@@ -150,10 +155,11 @@ async fn connect_mysql(server: &Server, pool: PoolSettings) -> Result<Db, sqlx::
         })
         .connect_with(options)
         .await?;
-    Ok(Db::shared(SqlxMySqlConnector::from_sqlx_mysql_pool(pool)))
+    Ok(Db::shared(SqlxMySqlConnector::from_sqlx_mysql_pool(pool), limit))
 }
 
 async fn connect_postgres(server: &Server, pool: PoolSettings) -> Result<Db, sqlx::Error> {
+    let limit = pool.statement_limit;
     let mut options = PgConnectOptions::new_without_pgpass()
         .host(&server.host)
         .port(server.port)
@@ -195,7 +201,7 @@ async fn connect_postgres(server: &Server, pool: PoolSettings) -> Result<Db, sql
         })
         .connect_with(options)
         .await?;
-    Ok(Db::shared(SqlxPostgresConnector::from_sqlx_postgres_pool(pool)))
+    Ok(Db::shared(SqlxPostgresConnector::from_sqlx_postgres_pool(pool), limit))
 }
 
 /// The version a server says it has, and the oldest this build works with.

@@ -71,7 +71,7 @@ pub fn whole(engine: DatabaseBackend, expression: Expr) -> Expr {
     expression.cast_as(Alias::new(name))
 }
 
-/// The database's own clock, in milliseconds since 1970. Only for leases between processes, whose clocks may differ.
+/// The database's own clock, in milliseconds since 1970: the one clock that all replicas see.
 #[must_use]
 pub fn now_millis(engine: DatabaseBackend) -> Expr {
     Expr::cust(match engine {

@@ -56,6 +56,19 @@ pub fn is_away(error: &DbErr) -> bool {
     }
 }
 
+/// Whether it is what was to be written that the database will not have: a value it has no place for, or one that breaks a rule. Everything
+/// else is about the database: its disk, its memory, its schema. Asking again once that is mended will help.
+#[must_use]
+pub fn is_unacceptable(error: &DbErr) -> bool {
+    match driver(error) {
+        Some(sqlx::Error::Database(told)) => Told::of(&**told).is_unacceptable(),
+        Some(sqlx::Error::Encode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => true,
+        Some(_) => false,
+        // what is said of a value before or after the database saw it
+        None => !matches!(error, DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::Exec(_) | DbErr::Query(_)),
+    }
+}
+
 fn driver(error: &DbErr) -> Option<&sqlx::Error> {
     match error {
         DbErr::Exec(RuntimeErr::SqlxError(cause))
@@ -94,6 +107,20 @@ impl Told {
             Self::MySql { number, .. } => matches!(number, 1205 | 1213),
             // serialization_failure, deadlock_detected, lock_not_available
             Self::Postgres { state } => ["40001", "40P01", "55P03"].contains(&state.as_str()),
+        }
+    }
+
+    fn is_unacceptable(&self) -> bool {
+        match self {
+            // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_RANGE
+            Self::Sqlite { primary } => matches!(primary, 18 | 19 | 20 | 25),
+            // class 22: the value, class 23: a rule about it; and ER_TRUNCATED_WRONG_VALUE_FOR_FIELD, ER_WARN_DATA_OUT_OF_RANGE,
+            // CONSTRAINT_FAILED, which have no class of their own
+            Self::MySql { number, state } => {
+                state.starts_with("22") || state.starts_with("23") || matches!(number, 1264 | 1366 | 4025)
+            }
+            // the same classes, and 54: larger than anything may be
+            Self::Postgres { state } => ["22", "23", "54"].iter().any(|class| state.starts_with(class)),
         }
     }
 
@@ -153,6 +180,24 @@ mod tests {
         ] {
             assert_eq!((told.is_conflict(), told.is_away()), expected, "{told:?}");
         }
+    }
+
+    #[test]
+    fn only_what_is_wrong_with_a_value_is_unacceptable() {
+        let sqlite = |primary| Told::Sqlite { primary };
+        let full_disks_and_the_like =
+            [sqlite(13), sqlite(10), sqlite(8), sqlite(1), mysql(1114, "HY000"), mysql(1021, "HY000"), mysql(1969, "70100")];
+        let of_postgres = ["53100", "53200", "57014", "58030", "42703", "XX000"].map(postgres);
+        for told in full_disks_and_the_like.into_iter().chain(of_postgres) {
+            assert!(!told.is_unacceptable(), "{told:?}");
+        }
+        let of_values =
+            [sqlite(19), sqlite(18), mysql(1406, "22001"), mysql(1062, "23000"), mysql(1366, "HY000"), mysql(4025, "23000")];
+        for told in of_values.into_iter().chain(["22003", "23514", "22021", "54000"].map(postgres)) {
+            assert!(told.is_unacceptable(), "{told:?}");
+        }
+        assert!(is_unacceptable(&DbErr::Custom("the sum is out of range".into())));
+        assert!(!is_unacceptable(&DbErr::Query(RuntimeErr::SqlxError(sqlx::Error::PoolTimedOut.into()))));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! by key, and the head of the configuration last.
 
 mod connect;
+mod deadline;
 mod dialect;
 pub mod dsn;
 mod failure;
@@ -17,6 +18,7 @@ mod lock;
 mod migrate;
 mod search;
 mod sets;
+mod time;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -33,9 +35,11 @@ use tokio::sync::oneshot;
 use crate::publish::log::{self, Changed};
 
 pub use connect::{PoolSettings, ServerVersion, connect, is_refusal, read_only, server_version};
+pub use deadline::Timed;
+use deadline::within;
 pub use dialect::{insert_for_id, now_millis, skip_ids, sum, whole};
 pub use dsn::Dsn;
-pub use failure::{CommitError, is_away, is_conflict};
+pub use failure::{CommitError, is_away, is_conflict, is_unacceptable};
 pub use gate::Urgency;
 use gate::{Gate, Turn};
 pub use limits::{limits_text, read_limits};
@@ -43,6 +47,7 @@ pub use lock::{FileLock, FileLockError};
 pub use migrate::{Found, Schema, look, look_at, look_at_file, migrate, pending};
 pub use search::contains;
 pub use sets::{Insert, add_to_rows, rows_per_statement};
+pub use time::SiteTime;
 
 /// Attempts at a transaction that others keep getting in the way of.
 const ATTEMPTS: u32 = 6;
@@ -55,30 +60,34 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone)]
 pub struct Db {
     writer: DatabaseConnection,
-    reader: DatabaseConnection,
+    reader: Timed<DatabaseConnection>,
     gate: Option<Gate>,
+    /// How long a statement may take. `None`: the database is in this process.
+    limit: Option<Duration>,
 }
 
 /// A transaction that writes. Dropping it without [`Tx::commit`] undoes everything.
 #[derive(Debug)]
 pub struct Tx {
     // dropped in this order: the next writer's turn begins after this one has ended
-    inner: DatabaseTransaction,
+    inner: Timed<DatabaseTransaction>,
+    limit: Option<Duration>,
     last: Mutex<Option<(UnixMillis, BTreeSet<Changed>)>>,
     _turn: Option<Turn>,
 }
 
 impl Db {
-    /// One pool for reading and writing (MySQL, PostgreSQL).
+    /// One pool for reading and writing (MySQL, PostgreSQL). No statement takes longer than `limit`.
     #[must_use]
-    pub fn shared(pool: DatabaseConnection) -> Self {
-        Self { writer: pool.clone(), reader: pool, gate: None }
+    pub fn shared(pool: DatabaseConnection, limit: Duration) -> Self {
+        let limit = Some(limit);
+        Self { writer: pool.clone(), reader: Timed::new(pool, limit), gate: None, limit }
     }
 
     /// A pool of one connection that writes, and one that reads (SQLite).
     #[must_use]
     pub fn split(writer: DatabaseConnection, reader: DatabaseConnection) -> Self {
-        Self { writer, reader, gate: Some(Gate::default()) }
+        Self { writer, reader: Timed::new(reader, None), gate: Some(Gate::default()), limit: None }
     }
 
     /// Which engine it is.
@@ -89,7 +98,7 @@ impl Db {
 
     /// For reading outside a transaction.
     #[must_use]
-    pub fn read(&self) -> &DatabaseConnection {
+    pub fn read(&self) -> &Timed<DatabaseConnection> {
         &self.reader
     }
 
@@ -117,7 +126,7 @@ impl Db {
         };
         let sqlite_transaction_mode = (self.engine() == DatabaseBackend::Sqlite).then_some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode, ..TransactionOptions::default() };
-        Ok(Tx { inner: begin_whole(&self.writer, options).await?, last: Mutex::default(), _turn: turn })
+        self.begin_with(&self.writer, options, turn).await
     }
 
     /// Starts a transaction in which every read sees the same committed state.
@@ -127,7 +136,12 @@ impl Db {
     pub async fn begin_snapshot(&self) -> Result<Tx, DbErr> {
         let isolation_level = (self.engine() != DatabaseBackend::Sqlite).then_some(IsolationLevel::RepeatableRead);
         let options = TransactionOptions { isolation_level, ..TransactionOptions::default() };
-        Ok(Tx { inner: begin_whole(&self.reader, options).await?, last: Mutex::default(), _turn: None })
+        self.begin_with(self.reader.inner(), options, None).await
+    }
+
+    async fn begin_with(&self, pool: &DatabaseConnection, options: TransactionOptions, turn: Option<Turn>) -> Result<Tx, DbErr> {
+        let begun = within(self.limit, begin_whole(pool, options)).await?;
+        Ok(Tx { inner: Timed::new(begun, self.limit), limit: self.limit, last: Mutex::default(), _turn: turn })
     }
 
     /// Asks for a sign of life.
@@ -135,7 +149,7 @@ impl Db {
     /// # Errors
     /// When the database does not answer.
     pub async fn ping(&self) -> Result<(), DbErr> {
-        self.reader.ping().await
+        within(self.limit, self.reader.inner().ping()).await
     }
 
     /// How many connections are open, and how many of them are idle.
@@ -145,7 +159,8 @@ impl Db {
             DatabaseBackend::MySql => count(self.writer.get_mysql_connection_pool()),
             DatabaseBackend::Postgres => count(self.writer.get_postgres_connection_pool()),
             _ => {
-                let (writers, readers) = (self.writer.get_sqlite_connection_pool(), self.reader.get_sqlite_connection_pool());
+                let (writers, readers) =
+                    (self.writer.get_sqlite_connection_pool(), self.reader.inner().get_sqlite_connection_pool());
                 let ((open, idle), (more_open, more_idle)) = (count(writers), count(readers));
                 (open + more_open, idle + more_idle)
             }
@@ -155,7 +170,7 @@ impl Db {
     /// Closes the pools after what runs has ended.
     pub async fn close(self) {
         // an error here means it is closed already
-        let _ = self.reader.close().await;
+        let _ = self.reader.into_inner().close().await;
         let _ = self.writer.close().await;
     }
 }
@@ -219,7 +234,7 @@ impl Tx {
                 log::record(&self, now, chunk).await.map_err(CommitError::Undone)?;
             }
         }
-        self.inner.commit().await.map_err(CommitError::of)
+        within(self.limit, self.inner.into_inner().commit()).await.map_err(CommitError::of)
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use prost::Message;
+use sea_orm::DbErr;
 use sluice_domain::UnixMillis;
 use sluice_rpc::auth::{presented_node, presented_session};
 use sluice_rpc::identity::{digest_from_pb, token_to_pb, user_to_pb};
@@ -51,6 +52,8 @@ const MOST_SHOWN: usize = 20;
 const MOST_REASON: usize = 255;
 /// Chunks of a snapshot that are under way to one relay.
 const MOST_CHUNKS: usize = 4;
+/// Between two attempts at a page of identities.
+const PAGE_AGAIN: Duration = Duration::from_secs(1);
 
 type Down = Outbox<pb::ConfigDown>;
 /// Sends identities; `None` once they are sent.
@@ -121,7 +124,7 @@ impl Rpc {
             node.id = %life.node, config.seq = head.seq,
             "relay {} has configuration {} of this history, the database only {}", life.node, have.seq, head.seq
         );
-        let proof = Proof::Configuration(have.clone());
+        let proof = Proof::Configuration(have.clone().into());
         self.feed.went_back(&self.app, &proof).await.map_err(|error| unavailable("cannot begin another history", &error))?;
         Err(Status::unavailable("the database went back behind the relay: join again"))
     }
@@ -326,6 +329,7 @@ impl Writer {
             fleet_size: i32::try_from(self.rpc.presence.fleet_size()).unwrap_or(i32::MAX),
             server_time_ms: self.rpc.app.clock.wall().0,
             state_hash: state.hash().to_bytes().to_vec().into(),
+            head_age_ms: i64::try_from(self.rpc.feed.age(&self.rpc.app.clock).as_millis()).unwrap_or(i64::MAX),
         }))
         .await
     }
@@ -343,20 +347,25 @@ async fn next_page(ahead: &mut Ahead) -> Result<(), Gone> {
     sent
 }
 
+/// Reads something until the database answers. The relay meanwhile keeps the identities it has: it hears how long ago the database did.
+async fn again_and_again<T, F: Future<Output = Result<T, DbErr>>>(read: impl Fn() -> F) -> T {
+    loop {
+        match read().await {
+            Ok(read) => return read,
+            Err(error) => warn!(%error, "cannot send identities ahead yet"),
+        }
+        tokio::time::sleep(PAGE_AGAIN).await;
+    }
+}
+
 /// Sends the identities used lately ahead: all there are when that is not too many. What changes meanwhile comes as a delta, and revisions
 /// tell which is newer.
 async fn send_identities(rpc: Rpc, down: Down) -> Result<(), Gone> {
-    let all = publish::has_at_most(&rpc.app, MOST_AHEAD).await.unwrap_or(false);
+    let all = again_and_again(|| publish::has_at_most(&rpc.app, MOST_AHEAD)).await;
     let since = if all { UnixMillis(0) } else { rpc.app.clock.wall().plus_millis(-LATELY_MILLIS) };
     let (mut after, mut sent, mut is_whole) = (0, 0, true);
     loop {
-        let page = match publish::identities(&rpc.app, after, PAGE, since).await {
-            Ok(page) => page,
-            Err(error) => {
-                warn!(%error, "cannot send identities ahead, they are resolved on demand");
-                return Ok(());
-            }
-        };
+        let page = again_and_again(|| publish::identities(&rpc.app, after, PAGE, since)).await;
         sent += page.tokens.len() as u64;
         let next = page.next.filter(|_| sent < MOST_AHEAD);
         is_whole &= page.is_whole;

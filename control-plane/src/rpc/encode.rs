@@ -104,7 +104,7 @@ mod tests {
     #[tokio::test]
     async fn a_snapshot_is_encoded_once_for_all_who_ask_for_it_at_one_version() {
         let encodings = Encodings::default();
-        let at = |seq| Arc::new(State::new(Version { lineage: "l".into(), seq }, Vec::new()));
+        let at = |seq| Arc::new(State::new(Version { lineage: "l".into(), seq }.into(), Vec::new()));
         let (one, two) = (at(1), at(1));
         let (first, second) = tokio::join!(encodings.snapshot(&one), encodings.snapshot(&two));
         assert!(Arc::ptr_eq(&first, &second));

@@ -32,6 +32,8 @@ const MOST_WAITING: usize = 10_000;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Accounts known to be exhausted; beyond it all are forgotten, and asked back once more.
 const MOST_VERDICTS: usize = 10_000;
+/// How long one is known to be. Relays go on giving back what they were asked for, so this only bounds what nobody foresaw.
+const VERDICT_LIFE: Duration = Duration::from_mins(1);
 
 /// Where answers go: the lease stream the request came on.
 pub(super) type Replies = mpsc::Sender<Result<pb::LeaseDown, Status>>;
@@ -91,6 +93,7 @@ impl Entry {
 struct Exhausted {
     rev: i64,
     need: Quota,
+    since: Instant,
 }
 
 struct Desk {
@@ -193,15 +196,12 @@ impl Desk {
         for entry in &mut self.waiting {
             entry.pending.is_over |= entry.since.elapsed() >= wait;
         }
-        if self.decide_once().await {
-            // some are known to be in vain
-            self.decide_once().await;
-        }
+        self.decide_once().await;
         self.recall().await;
     }
 
-    /// `true`: some wait for what is known to be in vain, and are to be decided again.
-    async fn decide_once(&mut self) -> bool {
+    async fn decide_once(&mut self) {
+        let presumed = self.presume();
         let asks: Vec<Pending> = self.waiting.iter().map(|entry| entry.pending.clone()).collect();
         let begun = Instant::now();
         let decided = leases::grant(&self.app.db, &self.app.terms, &asks, self.app.clock.wall()).await;
@@ -216,15 +216,13 @@ impl Desk {
                 vec![Some(Answer::Unknown); asks.len()]
             }
         };
-        let (mut answers, mut in_vain) = (Answers::default(), false);
-        for (mut entry, answer) in std::mem::take(&mut self.waiting).into_iter().zip(decided) {
+        let mut answers = Answers::default();
+        for ((mut entry, answer), presumed) in std::mem::take(&mut self.waiting).into_iter().zip(decided).zip(presumed) {
             match answer {
-                Some(Answer::Waits { rev }) => {
-                    if entry.pending.recall_seq.is_none() && self.is_known_exhausted(&entry.pending.ask, rev) {
-                        // as if everybody had answered
-                        entry.pending.recall_seq = Some(0);
-                        in_vain = true;
-                    }
+                Some(Answer::Waits { .. }) => self.waiting.push(entry),
+                Some(Answer::Refused(Refused::Exhausted { rev, .. })) if presumed.is_some_and(|known| known != rev) => {
+                    // money moved since: relays are asked after all
+                    entry.pending.recall_seq = None;
                     self.waiting.push(entry);
                 }
                 Some(answer) => {
@@ -236,15 +234,29 @@ impl Desk {
             }
         }
         answers.send();
-        in_vain
     }
 
-    fn is_known_exhausted(&self, ask: &Ask, rev: i64) -> bool {
-        let goal = if ask.up_to_want { ask.want } else { ask.need };
-        self.verdicts.get(&ask.account).is_some_and(|known| known.rev == rev && goal >= known.need)
+    /// Those whose account is known to be exhausted wait for nobody: they are decided as if every relay had answered. Answers the revision at
+    /// which that was known, for each.
+    fn presume(&mut self) -> Vec<Option<i64>> {
+        let verdicts = &self.verdicts;
+        let presume = |entry: &mut Entry| {
+            let ask = &entry.pending.ask;
+            let goal = if ask.up_to_want { ask.want } else { ask.need };
+            let known = verdicts.get(&ask.account).filter(|known| known.since.elapsed() < VERDICT_LIFE && goal >= known.need)?;
+            entry.pending.recall_seq.is_none().then(|| {
+                entry.pending.recall_seq = Some(0);
+                known.rev
+            })
+        };
+        self.waiting.iter_mut().map(presume).collect()
     }
 
     fn remember(&mut self, account: AccountId, answer: Answer) {
+        if matches!(answer, Answer::Granted(granted) if !granted.low) {
+            // there is enough again, whatever was known before
+            self.verdicts.remove(&account);
+        }
         let Answer::Refused(Refused::Exhausted { need, rev }) = answer else { return };
         if need.is_zero() {
             return;
@@ -253,7 +265,7 @@ impl Desk {
             self.verdicts.clear();
         }
         let known = self.verdicts.get(&account).filter(|known| known.rev == rev && known.need < need).copied();
-        self.verdicts.insert(account, known.unwrap_or(Exhausted { rev, need }));
+        self.verdicts.insert(account, known.unwrap_or(Exhausted { rev, need, since: Instant::now() }));
     }
 
     /// Asks back what those need who wait for nothing yet. One recall within the time of a wait serves all who come meanwhile.

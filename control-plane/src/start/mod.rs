@@ -16,6 +16,7 @@ use sluice_sealed::Keyring;
 use sluice_telemetry::health::Ops;
 use sluice_telemetry::metrics::Registry;
 use sluice_telemetry::tasks::Tasks;
+use sluice_upstream::{Client, ClientSettings};
 use tonic::service::Routes;
 
 use crate::app::App;
@@ -23,10 +24,11 @@ use crate::auth::Passwords;
 use crate::auth::{FirstRunError, first_run};
 use crate::channels::withdraw_demo;
 use crate::config::{Limits, MigrateMode, Problems, Settings};
-use crate::db::{self, FileLock};
+use crate::db::{self, Dsn, FileLock, SiteTime};
 use crate::http::{Gate, GateSettings};
 use crate::jobs;
 use crate::metrics::Metrics;
+use crate::notifications::{self, Courier};
 use crate::publish::{Feed, Poke};
 use crate::rpc::Rpc;
 use crate::settlement::Settler;
@@ -37,10 +39,21 @@ use crate::settlement::rates::Rates;
 pub struct Host {
     /// The clocks.
     pub clock: Clock,
+    /// Whose time counts.
+    pub time: Time,
     /// Where metrics are declared.
     pub registry: Registry,
     /// Where tasks are started.
     pub tasks: Tasks,
+}
+
+/// Whose time is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Time {
+    /// The database server's, where there is one: replicas share it, and their machines' clocks may differ and step.
+    OfTheDatabase,
+    /// The given clock's.
+    OfTheClock,
 }
 
 /// Why the control plane did not start.
@@ -186,6 +199,7 @@ pub struct ControlPlane {
     setup_path: Option<String>,
     join_secret: Option<SecretString>,
     migrate: MigrateMode,
+    site_time: Option<SiteTime>,
     _file_lock: Option<FileLock>,
 }
 
@@ -194,12 +208,21 @@ impl ControlPlane {
     ///
     /// # Errors
     /// When the settings do not fit what is found, or the database cannot be reached.
-    pub async fn build(settings: Settings, host: Host) -> Result<Self, StartError> {
+    pub async fn build(settings: Settings, mut host: Host) -> Result<Self, StartError> {
         let opened = open::open(&settings, &host.clock).await?;
+        let is_shared = host.time == Time::OfTheDatabase && !matches!(settings.database, Dsn::Sqlite(_));
+        let site_time = if is_shared { Some(SiteTime::of(&opened.db, host.clock.clone()).await?) } else { None };
+        if let Some(time) = &site_time {
+            host.clock = time.clock();
+        }
         let catalog = Catalog::shipped().map_err(|error| StartError::Broken(error.to_string()))?;
         let broken = |error: &dyn std::error::Error| StartError::Broken(error.to_string());
         let Limits { api, user_api, web, critical } = settings.limits;
         let limits = GateSettings { trusted_proxies: settings.trusted_proxies.clone(), api, user_api, web, critical };
+        let courier = settings.webhook.map(|webhook| {
+            let client = Client::new(ClientSettings::default());
+            client.map(|client| Courier::new(client, webhook)).map_err(|error| broken(&error))
+        });
         let app = App {
             db: opened.db,
             clock: host.clock.clone(),
@@ -212,6 +235,7 @@ impl ControlPlane {
             passwords: Passwords::new().map_err(|error| broken(&error))?,
             metrics: Metrics::declare(&host.registry),
             drain: host.tasks.drain(),
+            courier: courier.transpose()?,
             relay_address: settings.relay_address.as_str().into(),
             started_at: host.clock.wall(),
         };
@@ -223,7 +247,7 @@ impl ControlPlane {
         // it leads to a process of an earlier start; whoever starts with --demo offers it anew
         withdraw_demo(&app).await.map_err(FirstRunError::Work)?;
         let (join_secret, migrate) = (settings.secrets.join, settings.migrate);
-        Ok(Self { app, feed, rpc, host, setup_path, join_secret, migrate, _file_lock: opened.file_lock })
+        Ok(Self { app, feed, rpc, host, setup_path, join_secret, migrate, site_time, _file_lock: opened.file_lock })
     }
 
     /// Closes the database after everything else has ended, within a time: SQLite then leaves nothing beside its file.
@@ -253,11 +277,18 @@ impl ControlPlane {
     pub fn start(&self) {
         let tasks = &self.host.tasks;
         tasks.spawn_essential("config tail", self.feed.clone().run(self.app.clone(), tasks.drain()));
+        if let Some(time) = &self.site_time {
+            tasks.spawn_essential("site time", time.clone().follow(self.app.db.clone(), tasks.drain()));
+        }
         self.rpc.start();
         self.app.metrics.watch_database(&self.host.registry, &self.app.db);
         let (metrics, feed) = (self.app.metrics.clone(), self.feed.clone());
         self.host.registry.before_render(move || metrics.config(feed.state().version().seq));
         let holder = hex::encode(sluice_sealed::random::bytes::<16>());
+        if let Some(courier) = self.app.courier.clone() {
+            let sending = notifications::jobs::keep_running(self.app.clone(), courier, holder.clone(), tasks.drain());
+            tasks.spawn("notifications", sending);
+        }
         tasks.spawn("jobs", jobs::run(self.app.clone(), self.feed.clone(), holder, tasks.drain()));
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::Method;
 use sea_orm::SqlxPostgresConnector;
 use serde_json::json;
-use sluice_control_plane::db::Db;
+use sluice_control_plane::db::{Db, PoolSettings};
 use sluice_control_plane::http::{GateSettings, description};
 use sluice_limits::Rate;
 use sluice_testkit::database::Engine;
@@ -59,7 +59,8 @@ async fn status_tells_soon_when_the_database_accepts_and_never_answers() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(silent.local_addr().unwrap().port());
     let pool = PgPoolOptions::new().acquire_timeout(Duration::from_mins(1)).connect_lazy_with(server);
-    let someone = world.anonymous_on(Db::shared(SqlxPostgresConnector::from_sqlx_postgres_pool(pool)));
+    let someone = world
+        .anonymous_on(Db::shared(SqlxPostgresConnector::from_sqlx_postgres_pool(pool), PoolSettings::default().statement_limit));
     let status = tokio::time::timeout(Duration::from_secs(5), someone.get("/api/status")).await.expect("an answer in time");
     assert_eq!((status.status, &status.body["message"]), (503, &json!("the database cannot be reached")));
 }

@@ -1,9 +1,14 @@
 //! What people are told when the database refuses, is in the way, goes away, or takes its answer with it.
 
+use std::time::Duration;
+
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{ConnectionTrait, DatabaseBackend, Statement};
-use sluice_control_plane::db::Tx;
+use sluice_control_plane::db::{self, CommitError, Dsn, PoolSettings, Tx};
 use sluice_control_plane::http::{ApiError, Code};
+
+use sluice_testkit::database::{Engine, TestDatabase, engines};
+use sluice_testkit::proxy::{Proxy, Way};
 
 use crate::ground::{Ground, grounds};
 
@@ -83,5 +88,38 @@ async fn a_commit_whose_answer_is_lost_may_have_been_done() {
         let error = ApiError::from(tx.commit().await.unwrap_err());
         assert_eq!((error.code, error.code.status().as_u16()), (Code::OutcomeUnknown, 503), "{engine:?}");
         assert!(error.detail.contains("may have been done") && error.retry_after_secs.is_some(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_swallows_everything_is_away_in_time_and_back_when_it_answers_again() {
+    for engine in engines() {
+        if engine == Engine::Sqlite {
+            // it is in this process
+            continue;
+        }
+        let database = TestDatabase::create(engine).await;
+        let place = database.dsn().rsplit_once('@').unwrap().1.split_once('/').unwrap().0;
+        let server: std::net::SocketAddr = place.parse().unwrap();
+        let proxy = Proxy::start(server);
+        let through = database.dsn().replace(&server.to_string(), &proxy.addr().to_string());
+        let dsn = Dsn::parse(&through, None, std::path::Path::new("unused")).unwrap();
+        let limit = Duration::from_secs(2);
+        let db =
+            db::connect(&dsn, PoolSettings { max_open: 2, statement_limit: limit, ..PoolSettings::default() }).await.unwrap();
+        let tx = db.begin().await.unwrap();
+        tx.execute_unprepared("SELECT 1").await.unwrap();
+        proxy.black_hole(Way::Both);
+        let read = db.read().execute_unprepared("SELECT 1").await;
+        assert!(db::is_away(&read.unwrap_err()));
+        let written = tx.execute_unprepared("SELECT 1").await;
+        assert!(db::is_away(&written.unwrap_err()));
+        assert!(matches!(tx.commit().await, Err(CommitError::Unknown(_))));
+        proxy.heal();
+        let deadline = std::time::Instant::now() + Duration::from_mins(1);
+        while let Err(error) = db.read().execute_unprepared("SELECT 1").await {
+            assert!(std::time::Instant::now() < deadline, "{engine}: {error}");
+        }
+        db.close().await;
     }
 }

@@ -11,7 +11,7 @@ use sea_orm::{ConnectionTrait, Statement};
 use secrecy::ExposeSecret;
 use sluice_control_plane::config::{ControlOptions, ProcessOptions, Settings};
 use sluice_control_plane::db::{self, Dsn, Found, PoolSettings};
-use sluice_control_plane::start::{ControlPlane, Host, StartError};
+use sluice_control_plane::start::{ControlPlane, Host, StartError, Time};
 use sluice_domain::{Clock, Now};
 use sluice_sealed::Place;
 use sluice_telemetry::metrics::Registry;
@@ -30,7 +30,7 @@ fn settings(data_dir: &Path, dsn: &str, change: impl FnOnce(&mut ControlOptions)
 
 async fn build(settings: Settings) -> Result<ControlPlane, StartError> {
     let clock = Clock::new(|| Now { wall: START, boot_millis: 1 });
-    ControlPlane::build(settings, Host { clock, registry: Registry::new(), tasks: Tasks::new() }).await
+    ControlPlane::build(settings, Host { clock, time: Time::OfTheClock, registry: Registry::new(), tasks: Tasks::new() }).await
 }
 
 fn refused(outcome: Result<ControlPlane, StartError>) -> (u8, String) {

@@ -8,7 +8,7 @@ use sluice_control_plane::config::{ControlOptions, ProcessOptions, Settings};
 use sluice_control_plane::db::Tx;
 use sluice_control_plane::nodes;
 use sluice_control_plane::publish::log::{self, Changed};
-use sluice_control_plane::start::{ControlPlane, Host};
+use sluice_control_plane::start::{ControlPlane, Host, Time};
 use sluice_domain::{Clock, NodeId, Now};
 use sluice_rpc::auth::JoinProof;
 use sluice_rpc::pb;
@@ -56,7 +56,7 @@ impl Site {
         let settings = Settings::read(&process, &ControlOptions::default()).unwrap();
         let tasks = Tasks::new();
         let clock = Clock::new(|| Now { wall: START, boot_millis: 1 });
-        let host = Host { clock, registry: Registry::new(), tasks: tasks.clone() };
+        let host = Host { clock, time: Time::OfTheClock, registry: Registry::new(), tasks: tasks.clone() };
         let plane = ControlPlane::build(settings, host).await.unwrap();
         plane.start();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

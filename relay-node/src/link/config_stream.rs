@@ -230,7 +230,7 @@ impl ConfigStream<'_> {
         let (here, hash, is_comparable) = self.configured.place();
         let is_same_history = head.lineage == here.lineage;
         if is_same_history && head.seq <= here.seq {
-            self.standing.fresh(now.boot_millis, 0);
+            self.standing.fresh(now.boot_millis, heartbeat.head_age_ms);
             self.standing.set_serves_last_good(false);
             if !self.view.is_usable() {
                 // what was on disk is the newest there is

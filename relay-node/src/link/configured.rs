@@ -90,6 +90,7 @@ impl Configured {
         let (table, mut rejected) = state.compile();
         self.tell(state.version().seq, &rejected);
         self.metrics.rejected_entities.set_count(rejected.len());
+        self.metrics.state_hash.set(low_bits(state.hash()));
         self.view.publish(Arc::new(table));
         self.is_unsaved.store(true, Ordering::Relaxed);
         rejected.truncate(MAX_REJECTED);
@@ -124,4 +125,9 @@ impl Configured {
         };
         Some(keep::encode(&version, &entries, &held, digest_key, now))
     }
+}
+
+/// As much of a hash as a metric holds exactly.
+fn low_bits(hash: StateHash) -> f64 {
+    hash.to_bytes().iter().take(6).rev().fold(0.0, |bits, byte| bits * 256.0 + f64::from(*byte))
 }

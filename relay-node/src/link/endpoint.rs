@@ -12,8 +12,9 @@ use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
-/// The longest a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest a connection may take to be made. One that was begun while the network was away is given up this late after its return; the
+/// pauses between attempts are bounded for the same reason.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a connection is asked for a sign of life, and how long it may take. Together they find a black hole well within 5 s.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);

@@ -34,6 +34,7 @@ use sluice_rpc::pb;
 use sluice_telemetry::build;
 use sluice_telemetry::chain::Chain;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tonic::transport::Channel;
 use tracing::{error, info, warn};
 
@@ -57,7 +58,8 @@ use crate::view::{LastGood, View};
 
 /// How long a start waits for a control plane before it serves from the disk.
 const LAST_GOOD_AFTER: Duration = Duration::from_secs(3);
-/// A connection that lived this long was a good one: the pauses begin anew, so that a relay is with another replica within 2 s.
+/// A session that lasted this long after the node was registered was a good one: the pauses begin anew. One that ends sooner counts as a
+/// failure, and so does an address that is silent: the relay goes on to another replica.
 const GOOD_LIFE: Duration = Duration::from_secs(1);
 /// Failed attempts at one address before the next is tried.
 const TRIES_PER_ADDRESS: usize = 2;
@@ -117,6 +119,8 @@ pub struct Link {
     renewals_due: mpsc::Sender<Vec<LeaseId>>,
     /// The history the leases held are of; `None` before the first registration.
     lineage: Option<String>,
+    /// When the session that runs, or ran last, was registered.
+    registered_at: Option<Instant>,
     ending: watch::Receiver<bool>,
     repair: Repair,
 }
@@ -164,6 +168,7 @@ impl Link {
             renewals,
             renewals_due,
             lineage: None,
+            registered_at: None,
             ending,
             repair: Repair::default(),
         };
@@ -215,20 +220,19 @@ impl Link {
         let (mut address, mut failures) = (0, 0);
         let mut pauses = pause::Pauses::new(self.parts.chance.clone());
         loop {
-            let began = tokio::time::Instant::now();
             let Err(ended) = self.session(address).await;
-            if matches!(ended, SessionError::Replaced) {
-                info!("the configuration was replaced, joining anew");
-                tokio::time::sleep(pauses.next()).await;
-                continue;
-            }
             if ended.is_fenced() {
                 error!("{ended}; this process ends");
                 return Fenced;
             }
-            if began.elapsed() >= GOOD_LIFE {
+            if self.registered_at.take().is_some_and(|at| at.elapsed() >= GOOD_LIFE) {
                 pauses.begin_anew();
                 failures = 0;
+            }
+            if matches!(ended, SessionError::Replaced) {
+                info!("the configuration was replaced, joining anew");
+                tokio::time::sleep(pauses.next()).await;
+                continue;
             }
             tell(&ended, failures);
             failures += 1;
@@ -247,6 +251,7 @@ impl Link {
         let money = parts.endpoint.connect(address).await?;
         parts.metrics.link.sessions.increment();
         let reply = register(money.clone(), proof.clone(), &parts.node, &parts.address).await?;
+        self.registered_at = Some(Instant::now());
         let key = reply.token_digest_key.as_ref().try_into();
         let digest_key: [u8; 32] = key.map_err(|_| SessionError::Registration("the digest key is not 32 bytes"))?;
         let starts_over = enter(parts, &mut self.lineage, &reply.lineage).await;

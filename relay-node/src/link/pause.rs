@@ -8,7 +8,9 @@ use rand::RngExt;
 use crate::chance::Chance;
 
 const FIRST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(10);
+/// A relay has everything again within 5 s of the network's coming back, however long it was away: the pause it may have just begun, and
+/// a second for the connection, the registration and what it missed.
+const LONGEST: Duration = Duration::from_secs(4);
 
 /// A series of pauses.
 pub(super) struct Pauses {
@@ -25,7 +27,7 @@ impl Pauses {
         self.longest = series();
     }
 
-    /// The next pause: somewhere between nothing and a bound that doubles from 100 ms to 10 s.
+    /// The next pause: somewhere between nothing and a bound that doubles from 100 ms to 4 s.
     pub(super) fn next(&mut self) -> Duration {
         let longest = self.longest.next().unwrap_or(LONGEST);
         longest.mul_f64(self.chance.rng().random::<f64>())
@@ -41,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_ten_seconds_and_are_spread() {
+    fn pauses_grow_to_four_seconds_and_are_spread() {
         let mut pauses = Pauses::new(Chance::new(1));
         let first: Vec<Duration> = (0..3).map(|_| pauses.next()).collect();
         assert!(first.iter().zip([100, 200, 400]).all(|(pause, most)| *pause <= Duration::from_millis(most)), "{first:?}");

@@ -15,7 +15,7 @@ use tonic::Status;
 
 use super::fake::{DEADLINE, Fake};
 use super::*;
-use crate::forward::{Evidence, Seen};
+use crate::forward::{Evidence, Fault, Seen};
 use crate::quota::{Chain, Due, ReserveError};
 use crate::spool::{SpoolError, SpoolSettings, sample_record};
 use crate::view::IdentifyError;
@@ -236,6 +236,7 @@ fn heartbeat(seq: i64, state_hash: Vec<u8>) -> pb::config_down::Message {
         fleet_size: 5,
         server_time_ms: machine::wall_millis(),
         state_hash: state_hash.into(),
+        head_age_ms: 0,
     };
     pb::config_down::Message::Heartbeat(heartbeat)
 }
@@ -793,6 +794,34 @@ async fn of_several_addresses_one_that_answers_is_found() {
     world.stop().await;
 }
 
+/// Takes connections, says nothing, and hangs up after more than a good session lasts: a host that is gone, behind something that is not.
+async fn keeps_silent(listener: tokio::net::TcpListener) {
+    while let Ok((connection, _)) = listener.accept().await {
+        tokio::time::sleep(GOOD_LIFE + Duration::from_millis(100)).await;
+        drop(connection);
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_silent_for_long_is_left_for_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let tasks = Tasks::new();
+    let fake = Fake::new(&tasks);
+    let [silent, answers] = [(); 2].map(|()| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        tokio::net::TcpListener::from_std(listener).unwrap()
+    });
+    let urls = [&silent, &answers].map(|listener| format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()).to_vec();
+    let mut silence = tokio::task::JoinSet::new();
+    silence.spawn(keeps_silent(silent));
+    tasks.spawn("fake", fake.clone().serve_tcp(answers));
+    let world = World::start_at(folder.path(), 1, ControlEndpoint::Urls { urls, authority: None }, fake, tasks);
+    world.hello().await;
+    world.until("it is connected", |world| world.standing.is_connected()).await;
+    world.stop().await;
+}
+
 #[tokio::test]
 async fn a_recall_is_answered_with_returns_in_the_same_message_and_they_are_said_again_after_a_reconnect() {
     let folder = tempfile::tempdir().unwrap();
@@ -842,8 +871,9 @@ async fn what_is_seen_of_channels_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::start(folder.path(), 1);
     let way = (ChannelId::new(3), sluice_domain::ChannelKeyId::new(4));
-    let said = Evidence { status: 401, kind: "t".into(), code: "invalid_api_key".into(), keyword: "no".into() };
+    let said = Evidence { status: 401, kind: "t".into(), code: "invalid_api_key".into(), keyword: "no".into(), fault: None };
     world.seen.failed(way, true, Some(said));
+    world.seen.failed(way, true, Some(Evidence { fault: Some(Fault::Address), ..Evidence::default() }));
     let told = async {
         loop {
             if let Some(told) = world.fake.observed.lock().pop() {
@@ -855,6 +885,7 @@ async fn what_is_seen_of_channels_is_told() {
     let told = tokio::time::timeout(Duration::from_secs(20), told).await.expect("it is told");
     let channel = &told.channels[0];
     assert_eq!((told.node_id.as_str(), channel.channel_id, channel.key_id), ("relay-1", 3, 4));
-    assert_eq!((channel.attempts, channel.successes, channel.evidence[0].code.as_str()), (1, 0, "invalid_api_key"));
+    assert_eq!((channel.attempts, channel.successes, channel.evidence[0].code.as_str()), (2, 0, "invalid_api_key"));
+    assert_eq!((channel.evidence[0].fault.as_str(), channel.evidence[1].fault.as_str()), ("", "channel:invalid_address"));
     world.stop().await;
 }

@@ -20,6 +20,8 @@ const TICK: Duration = Duration::from_secs(1);
 const SAVE_TICKS: u32 = 10;
 /// Renewals asked for in one message.
 const MAX_RENEWALS: usize = 1_000;
+/// A configuration that was the newest so short a time ago counts as fresh right now, in milliseconds.
+const CURRENT_MILLIS: u64 = 5_000;
 /// How often freshness is noted on disk, in ticks.
 const NOTE_TICKS: u32 = 5;
 
@@ -44,7 +46,6 @@ impl Ticker {
             ticks.tick().await;
             count = count.wrapping_add(1);
             self.sweep();
-            self.view.end_overdue_pages();
             self.judge_freshness();
             if count.is_multiple_of(NOTE_TICKS) && self.standing.is_connected() {
                 self.note().await;
@@ -68,6 +69,10 @@ impl Ticker {
 
     fn judge_freshness(&self) {
         let staleness = self.standing.staleness_millis(self.clock.read().boot_millis);
+        if staleness.is_none_or(|millis| millis <= CURRENT_MILLIS) {
+            // otherwise the database may be away, and nothing can confirm what is held
+            self.view.end_overdue_pages();
+        }
         let is_fresh = staleness.is_none_or(|millis| u128::from(millis) <= self.identity_max_stale.as_millis());
         self.view.set_fresh(is_fresh);
         if let Some(millis) = staleness {
@@ -78,7 +83,7 @@ impl Ticker {
     async fn note(&self) {
         let now = self.clock.read();
         // only what is fresh right now may count as confirmed at this moment
-        if self.standing.staleness_millis(now.boot_millis).is_none_or(|millis| millis > 5_000) {
+        if self.standing.staleness_millis(now.boot_millis).is_none_or(|millis| millis > CURRENT_MILLIS) {
             return;
         }
         let last_good = self.last_good.clone();

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use sluice_control_plane::config::{ControlOptions, ProcessOptions, Settings};
-use sluice_control_plane::start::{ControlPlane, Host, StartError};
+use sluice_control_plane::start::{ControlPlane, Host, StartError, Time};
 use sluice_domain::{Clock, Now, UnixMillis};
 use sluice_relay_node::Relay;
 use sluice_relay_node::app::Surroundings;
@@ -167,7 +167,7 @@ async fn serve(settings: Settings, requests: RequestSettings, demo: bool, logs: 
     let (database, drain_timeout) = (settings.database.place(), settings.drain_timeout);
     let relay_settings = relay_settings(&settings, requests);
 
-    let host = Host { clock: clock.clone(), registry: registry.clone(), tasks: control_tasks.clone() };
+    let host = Host { clock: clock.clone(), time: Time::OfTheDatabase, registry: registry.clone(), tasks: control_tasks.clone() };
     // before the database is touched: whoever cannot serve must not migrate either
     let public = sockets::bind(address, "PORT").await?;
     let ops = sockets::bind(ops_address, "SLUICE_OPS_PORT").await?;

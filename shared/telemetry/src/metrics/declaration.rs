@@ -55,6 +55,7 @@ impl Declaration {
             "quota" => "quota units",
             "ratio" => "ratio",
             "seq" => "sequence number",
+            "hash" => "hash",
             "connected" | "info" => "0 or 1",
             _ => "count",
         }
