@@ -3,6 +3,7 @@
 mod limits;
 mod options;
 mod reader;
+mod webhook;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,9 +20,11 @@ use sluice_telemetry::logs::LogSettings;
 
 pub use limits::{LimitOptions, Limits};
 pub use options::{ControlOptions, ProcessOptions};
+pub use webhook::WebhookOptions;
 
 use crate::channels::SuccessRate;
 use crate::db::{Dsn, PoolSettings};
+use crate::notifications::Webhook;
 
 /// The settings of a control plane, read and judged.
 #[derive(Debug, Clone)]
@@ -68,6 +71,8 @@ pub struct Settings {
     pub wall_step: Option<Step>,
     /// When a channel fails too often to be used; `None`: never.
     pub success_rate: Option<SuccessRate>,
+    /// Where notifications are sent; `None`: they are only listed.
+    pub webhook: Option<Webhook>,
     /// The Redis that relays keep the limits of the whole fleet in.
     pub redis: Option<RedisSettings>,
     /// What to tell at start about settings that were accepted without effect. One line each.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::LimitOptions;
+use super::{LimitOptions, WebhookOptions};
 
 /// What every process may be told.
 ///
@@ -132,6 +132,10 @@ pub struct ControlOptions {
     /// The least success rate, 0 to 1. Default 0.8
     #[arg(long, env = "METRIC_SUCCESS_RATE_THRESHOLD", value_name = "RATE")]
     pub metric_success_rate_threshold: Option<String>,
+    /// Seconds until money of a lost relay that is in doubt goes back by itself, 60 or more, longer than the longest stream; or never: then an
+    /// administrator decides. Default 3600
+    #[arg(long, env = "SLUICE_IN_DOUBT_HOLD", value_name = "SECONDS")]
+    pub in_doubt_hold: Option<String>,
     /// How many times faster leases live and end, for tests; the same for every process of an installation. Default 1
     #[arg(long, env = "SLUICE_TEST_LEASE_TIME_SCALE", value_name = "DIVISOR", hide = true)]
     pub lease_time_scale: Option<String>,
@@ -163,4 +167,7 @@ pub struct ControlOptions {
     /// How often one address may come.
     #[command(flatten)]
     pub limits: LimitOptions,
+    /// Where notifications are sent.
+    #[command(flatten)]
+    pub webhook: WebhookOptions,
 }

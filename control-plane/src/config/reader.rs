@@ -76,9 +76,10 @@ pub(super) fn read(process: &ProcessOptions, control: &ControlOptions, ports: Po
         log: reader.log(process),
         drain_timeout: Duration::from_secs(reader.number("DRAIN_TIMEOUT", process.drain_timeout.as_ref(), 0, 86_400, 600)),
         report_interval: reader.report_interval(control.batch_update_interval.as_ref()),
-        terms: reader.terms(control.lease_time_scale.as_ref()),
+        terms: reader.terms(control),
         wall_step: reader.wall_step(control.wall_step.as_ref()),
         success_rate: reader.success_rate(control),
+        webhook: control.webhook.read(&mut reader),
         redis: reader.redis(control, ports),
         notices: Vec::new(),
     };
@@ -90,7 +91,7 @@ pub(super) fn read(process: &ProcessOptions, control: &ControlOptions, ports: Po
 }
 
 /// The value, unless it is empty: compose files pass empty variables for unset ones.
-fn filled(value: Option<&String>) -> Option<&str> {
+pub(super) fn filled(value: Option<&String>) -> Option<&str> {
     value.map(|text| text.trim()).filter(|text| !text.is_empty())
 }
 
@@ -105,7 +106,7 @@ fn database_setting(control: &ControlOptions) -> &'static str {
 }
 
 impl Reader {
-    fn refuse(&mut self, setting: &'static str, rule: impl Into<String>) {
+    pub(super) fn refuse(&mut self, setting: &'static str, rule: impl Into<String>) {
         self.problems.push(Problem { setting, rule: rule.into() });
     }
 
@@ -191,7 +192,7 @@ impl Reader {
     }
 
     /// A secret given as text or in a file, not both.
-    fn secret(
+    pub(super) fn secret(
         &mut self,
         setting: &'static str,
         value: Option<&String>,
@@ -243,6 +244,7 @@ impl Reader {
         PoolSettings {
             max_open: u32::try_from(max_open).unwrap_or(defaults.max_open),
             max_lifetime: Duration::from_secs(if in_minutes { minutes * 60 } else { seconds }),
+            ..defaults
         }
     }
 
@@ -321,12 +323,16 @@ impl Reader {
     }
 
     /// Seconds, possibly with a fraction, as milliseconds.
-    fn terms(&mut self, value: Option<&String>) -> Terms {
-        let scale = self.number("SLUICE_TEST_LEASE_TIME_SCALE", value, 1, 1_000, 1);
+    fn terms(&mut self, control: &ControlOptions) -> Terms {
+        let in_doubt_hold_millis = match filled(control.in_doubt_hold.as_ref()) {
+            Some("never") => None,
+            _ => Some(self.number("SLUICE_IN_DOUBT_HOLD", control.in_doubt_hold.as_ref(), 60, 31_536_000, 3_600) * 1_000),
+        };
+        let scale = self.number("SLUICE_TEST_LEASE_TIME_SCALE", control.lease_time_scale.as_ref(), 1, 1_000, 1);
         if scale > 1 {
             self.notices.push(format!("SLUICE_TEST_LEASE_TIME_SCALE: leases live and end {scale} times faster, for tests only"));
         }
-        Terms::default().scaled(u32::try_from(scale).unwrap_or(1))
+        Terms { in_doubt_hold_millis, ..Terms::default() }.scaled(u32::try_from(scale).unwrap_or(1))
     }
 
     fn wall_step(&mut self, value: Option<&String>) -> Option<Step> {

@@ -33,8 +33,8 @@ struct View {
     expired_at: Moment,
     /// Since when it is in doubt.
     doubted_at: Moment,
-    /// When it goes back if nothing is heard until then.
-    released_at: Moment,
+    /// When it goes back if nothing is heard until then; `null`: when somebody says so.
+    released_at: Option<Moment>,
 }
 
 impl From<Doubted> for View {
@@ -49,7 +49,7 @@ impl From<Doubted> for View {
             granted_at: Moment(doubted.granted_at),
             expired_at: Moment(doubted.expired_at),
             doubted_at: Moment(doubted.doubted_at),
-            released_at: Moment(doubted.released_at),
+            released_at: doubted.released_at.map(Moment),
         }
     }
 }

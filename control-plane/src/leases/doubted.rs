@@ -33,8 +33,8 @@ pub struct Doubted {
     pub expired_at: UnixMillis,
     /// When its relay was given up.
     pub doubted_at: UnixMillis,
-    /// When its remainder goes back if nothing is heard until then.
-    pub released_at: UnixMillis,
+    /// When its remainder goes back if nothing is heard until then. `None`: when somebody says so.
+    pub released_at: Option<UnixMillis>,
 }
 
 /// How much is in doubt.
@@ -51,7 +51,7 @@ pub struct InDoubt {
 /// # Errors
 /// When the database is away.
 pub async fn in_doubt(db: &Db, terms: &Terms, after: LeaseId, limit: u64) -> Result<Vec<Doubted>, DbErr> {
-    let hold = i64::try_from(terms.in_doubt_hold_millis).unwrap_or(i64::MAX);
+    let hold = terms.in_doubt_hold_millis.map(|hold| i64::try_from(hold).unwrap_or(i64::MAX));
     let doubted = store::doubted(db.read(), after, limit).await?;
     let shown = |(lease, moments): (store::Lease, store::Moments)| Doubted {
         lease: lease.id,
@@ -62,7 +62,7 @@ pub async fn in_doubt(db: &Db, terms: &Terms, after: LeaseId, limit: u64) -> Res
         granted_at: moments.granted,
         expired_at: moments.expired,
         doubted_at: moments.doubted,
-        released_at: moments.doubted.plus_millis(hold),
+        released_at: hold.map(|hold| moments.doubted.plus_millis(hold)),
     };
     Ok(doubted.into_iter().map(shown).collect())
 }

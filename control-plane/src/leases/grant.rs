@@ -30,7 +30,8 @@ async fn try_grant(db: &Db, terms: &Terms, asks: &[Pending], now: UnixMillis) ->
     let fenced = nodes::lock_fenced(&tx, &lives).await?;
     let in_force: Vec<&Pending> = asks.iter().filter(|pending| !fenced.contains(&pending.ask.life)).collect();
     let plain: Vec<&Ask> = in_force.iter().map(|pending| &pending.ask).collect();
-    let mut answers = answers_of(store::by_asks(&tx, &plain).await?, &BTreeSet::new());
+    // how the balance stood then is not written down: as if it were low, until the next grant says
+    let mut answers = answers_of(store::by_asks(&tx, &plain).await?, |_| true);
     let unanswered: Vec<&Pending> = in_force.into_iter().filter(|pending| !answers.contains_key(&number(&pending.ask))).collect();
     answers.append(&mut grant_new(&tx, terms, &unanswered, now).await?);
     tx.commit().await?;
@@ -78,7 +79,7 @@ async fn grant_new(tx: &Tx, terms: &Terms, asks: &[&Pending], now: UnixMillis) -
     moves::write(tx, &shifts).await?;
     store::insert(tx, &made, now, now.plus_millis(super::life_millis(terms))).await?;
     let made: Vec<&Ask> = made.into_iter().map(|(ask, _)| ask).collect();
-    let mut granted = answers_of(store::by_asks(tx, &made).await?, &lows);
+    let mut granted = answers_of(store::by_asks(tx, &made).await?, |number| lows.contains(number));
     if granted.len() != made.len() {
         return Err(DbErr::RecordNotInserted);
     }
@@ -92,7 +93,7 @@ fn number(ask: &Ask) -> Number {
     (ask.life.clone(), ask.grant_seq)
 }
 
-fn answers_of(leases: Vec<Lease>, lows: &BTreeSet<Number>) -> BTreeMap<Number, Answer> {
+fn answers_of(leases: Vec<Lease>, is_low: impl Fn(&Number) -> bool) -> BTreeMap<Number, Answer> {
     let answer = |lease: Lease| {
         let number = (lease.life, lease.grant_seq);
         let answer = match lease.state {
@@ -101,7 +102,7 @@ fn answers_of(leases: Vec<Lease>, lows: &BTreeSet<Number>) -> BTreeMap<Number, A
                 lease: lease.id,
                 account: lease.account,
                 amount: Quota::clamped(lease.granted),
-                low: lows.contains(&number),
+                low: is_low(&number),
             }),
             State::InDoubt | State::Closed => Answer::Closed(lease.id),
         };

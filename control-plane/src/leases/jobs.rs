@@ -34,7 +34,9 @@ pub struct Report {
 pub async fn run(work: &Work, terms: &Terms, now: UnixMillis) -> Result<Report, DbErr> {
     let mut report = Report::default();
     doubt(work, now.plus_millis(-millis(terms.grace_millis)), now, &mut report).await?;
-    release(work, now.plus_millis(-millis(terms.in_doubt_hold_millis)), now, &mut report).await?;
+    if let Some(hold) = terms.in_doubt_hold_millis {
+        release(work, now.plus_millis(-millis(hold)), now, &mut report).await?;
+    }
     Ok(report)
 }
 

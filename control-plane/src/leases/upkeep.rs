@@ -54,7 +54,8 @@ fn resent(lease: &Lease) -> Granted {
         lease: lease.id,
         account: lease.account,
         amount: Quota::clamped(lease.granted),
-        low: false,
+        // how the balance stood when it was granted is not written down: as if it were low, until the next grant says
+        low: true,
     }
 }
 

@@ -67,12 +67,12 @@ impl Lease {
         self.reserved.is_zero() && (self.free.is_zero() || !self.is_usable(now))
     }
 
-    /// Whether to ask for more life: half of it is over and it is in use.
+    /// Whether to ask for more life: a tenth of it is over and it is in use. So nine tenths are left when nobody can be asked any more.
     const fn is_renewal_due(&self, terms: &Terms, idle_millis: u64, now: u64) -> bool {
         let is_used = !self.reserved.is_zero() || now.saturating_sub(self.used_at) < idle_millis;
-        let is_half_over = self.expires_at.saturating_sub(now) <= self.life_millis / 2;
+        let has_begun = self.expires_at.saturating_sub(now) <= self.life_millis - self.life_millis / 10;
         let is_asked = matches!(self.renewal_asked, Some(asked) if now.saturating_sub(asked.last) < terms.renew_again_millis);
-        self.is_usable(now) && is_used && is_half_over && !is_asked
+        self.is_usable(now) && is_used && has_begun && !is_asked
     }
 }
 
@@ -91,7 +91,7 @@ pub(super) struct Account {
     /// Needs of those who wait for that request, beyond its own.
     pub(super) waiting: Quota,
     pub(super) seen_at: u64,
-    /// The last recall, and until when what becomes free is given back.
+    /// The last recall, and until when it counts for leases that are still on their way.
     recall: Option<(i64, u64)>,
 }
 
@@ -141,6 +141,7 @@ impl Account {
         });
         self.is_low = grant.low;
         self.judged_at = Some(asked_at);
+        self.outlive_recall(grant.low, asked_at);
         self.verdict = None;
         self.waiting = self.waiting.saturating_minus(grant.amount).max(Quota::ZERO);
         self.seen_at = self.seen_at.max(asked_at);
@@ -280,9 +281,19 @@ impl Account {
         });
     }
 
-    /// What was asked back last, while what becomes free still goes back for it.
+    /// What was asked back last, while what becomes free still goes back for it: as long as there is a lease, and a moment longer for one
+    /// that was on its way. Requests that run may free something long after whoever was short of it was refused.
     pub(super) fn recall_at(&self, now: u64) -> Option<i64> {
-        self.recall.filter(|(_, until)| now < *until).map(|(seq, _)| seq)
+        self.recall.filter(|(_, until)| now < *until || !self.leases.is_empty()).map(|(seq, _)| seq)
+    }
+
+    /// A lease came that was asked for after a recall: nobody is short any more when there is enough, and a new lease is not what was
+    /// asked back.
+    fn outlive_recall(&mut self, is_low: bool, asked_at: u64) {
+        let is_first = self.leases.len() <= 1;
+        if self.recall.is_some_and(|(_, until)| asked_at >= until) && (is_first || !is_low) {
+            self.recall = None;
+        }
     }
 
     pub(super) fn recall(&mut self, seq: i64, until: u64) {

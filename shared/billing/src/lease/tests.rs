@@ -262,14 +262,14 @@ fn a_grant_nobody_waits_for_is_closed_and_a_repeated_one_is_ignored() {
 fn a_lease_in_use_is_renewed_from_when_that_was_first_asked() {
     let mut book = LeaseBook::default();
     lease(&mut book, WALLET, 1, 100, 0);
-    assert!(book.renewals(LIFE / 2 - 1).is_empty());
-    assert_eq!(book.renewals(LIFE / 2), [LeaseId::new(1)]);
-    assert!(book.renewals(LIFE / 2 + 1).is_empty());
-    assert_eq!(book.renewals(LIFE / 2 + RENEW_AGAIN_MILLIS), [LeaseId::new(1)]);
+    assert!(book.renewals(LIFE / 10 - 1).is_empty());
+    assert_eq!(book.renewals(LIFE / 10), [LeaseId::new(1)]);
+    assert!(book.renewals(LIFE / 10 + 1).is_empty());
+    assert_eq!(book.renewals(LIFE / 10 + RENEW_AGAIN_MILLIS), [LeaseId::new(1)]);
     book.renewed(LeaseId::new(1), LIFE);
-    assert_eq!(held(&book, 1).expires_at, LIFE / 2 + LIFE);
+    assert_eq!(held(&book, 1).expires_at, LIFE / 10 + LIFE);
     book.renewed(LeaseId::new(1), 9 * LIFE);
-    assert_eq!(held(&book, 1).expires_at, LIFE / 2 + LIFE, "an answer nobody asked for changes nothing");
+    assert_eq!(held(&book, 1).expires_at, LIFE / 10 + LIFE, "an answer nobody asked for changes nothing");
 }
 
 #[test]
@@ -344,7 +344,37 @@ fn a_recall_gives_back_what_nobody_uses_and_names_every_lease_it_speaks_for() {
     let settlement = book.settle(reservation, &[claim(WALLET, 10)], 2);
     assert_eq!(charges(&settlement), [(1, 10, 0)]);
     assert_eq!(given(&book.give_back(WALLET, 3)), [(1, 90)], "totals of its whole life, as long as the recall is remembered");
-    assert!(!book.is_recalled(WALLET, 2_001));
+    assert!(!book.is_recalled(WALLET, 2_001), "nothing is left that could be given back");
+}
+
+#[test]
+fn what_a_long_request_frees_goes_back_for_a_recall_of_long_ago() {
+    let mut book = LeaseBook::default();
+    lease(&mut book, WALLET, 1, 100, 0);
+    let reservation = book.reserve(&[claim(WALLET, 100)], 0).unwrap();
+    book.recall(WALLET, 7, 1);
+    assert_eq!(given(&book.give_back(WALLET, 1)), []);
+    let late = 100_000;
+    let settlement = book.settle(reservation, &[claim(WALLET, 10)], late);
+    assert_eq!(charges(&settlement), [(1, 10, 0)]);
+    assert!(book.is_recalled(WALLET, late));
+    assert_eq!(given(&book.give_back(WALLET, late)), [(1, 90)]);
+    assert!(!book.is_recalled(WALLET, late));
+}
+
+#[test]
+fn a_recall_ends_with_a_lease_that_was_asked_for_later_when_there_is_enough_again() {
+    let recalled = |low: bool| {
+        let mut book = LeaseBook::default();
+        lease(&mut book, WALLET, 1, 100, 0);
+        let _running = book.reserve(&[claim(WALLET, 100)], 0).unwrap();
+        book.recall(WALLET, 7, 1);
+        let grant_seq = book.want(WALLET, quota(5), 5_000).unwrap().grant_seq;
+        let grant = Grant { grant_seq, lease: LeaseId::new(2), account: WALLET, amount: quota(50), life_millis: LIFE, low };
+        assert_eq!(book.granted(grant, 5_001), None);
+        book.is_recalled(WALLET, 5_001)
+    };
+    assert_eq!((recalled(true), recalled(false)), (true, false));
 }
 
 #[test]

@@ -7,8 +7,8 @@ pub struct Terms {
     pub life_millis: u64,
     /// What the control plane waits beyond that before it doubts a lease, for clocks and messages under way.
     pub grace_millis: u64,
-    /// How long a lease stays in doubt before its remainder goes back.
-    pub in_doubt_hold_millis: u64,
+    /// How long a lease stays in doubt before its remainder goes back. `None`: until somebody says so.
+    pub in_doubt_hold_millis: Option<u64>,
     /// A lease is sized for the spending of this long.
     pub horizon_millis: u64,
     /// The same when the balance is low; also the step in which spending is measured.
@@ -27,7 +27,7 @@ pub struct Terms {
     pub renew_again_millis: u64,
     /// A request waits this long for what other relays give back.
     pub recall_wait_millis: u64,
-    /// A relay gives back what becomes free this long after a recall.
+    /// A recall counts this long for leases that are still on their way to a relay. For those it has it counts until they end.
     pub recall_memory_millis: u64,
 }
 
@@ -37,7 +37,7 @@ impl Default for Terms {
         Self {
             life_millis: 600_000,
             grace_millis: 30_000,
-            in_doubt_hold_millis: 3_600_000,
+            in_doubt_hold_millis: Some(3_600_000),
             horizon_millis: 600_000,
             low_horizon_millis: 60_000,
             idle_millis: 600_000,
@@ -61,7 +61,7 @@ impl Terms {
         Self {
             life_millis: self.life_millis / divisor,
             grace_millis: self.grace_millis / divisor,
-            in_doubt_hold_millis: self.in_doubt_hold_millis / divisor,
+            in_doubt_hold_millis: self.in_doubt_hold_millis.map(|hold| hold / divisor),
             horizon_millis: self.horizon_millis / divisor,
             low_horizon_millis: (self.low_horizon_millis / divisor).max(1),
             idle_millis: self.idle_millis / divisor,
