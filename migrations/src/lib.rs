@@ -16,6 +16,10 @@ mod m0004_money;
 mod m0005_usage;
 mod m0006_fleet;
 mod m0007_hardening;
+mod m0008_stamps;
+mod m0009_notifications;
+mod m0010_watch;
+mod m0011_ledger_notes;
 
 use sea_orm::DatabaseBackend;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -54,6 +58,10 @@ fn scripts() -> Vec<Scripted> {
         Scripted::new("m0005_usage", m0005_usage::changes()),
         Scripted::new("m0006_fleet", m0006_fleet::changes()),
         Scripted::new("m0007_hardening", m0007_hardening::changes()),
+        Scripted::new("m0008_stamps", m0008_stamps::changes()),
+        Scripted::new("m0009_notifications", m0009_notifications::changes()),
+        Scripted::new("m0010_watch", m0010_watch::changes()),
+        Scripted::new("m0011_ledger_notes", m0011_ledger_notes::changes()),
     ]
 }
 

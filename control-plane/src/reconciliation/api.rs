@@ -52,6 +52,10 @@ struct OffView {
     in_doubt: i64,
     /// The same by its leases.
     in_doubt_by_leases: i64,
+    /// What was spent, by its own count.
+    spent: i64,
+    /// The same by the charges in its ledger.
+    spent_by_ledger: i64,
 }
 
 impl From<Off> for OffView {
@@ -64,6 +68,8 @@ impl From<Off> for OffView {
             leased_by_leases: off.leased.1,
             in_doubt: off.in_doubt.0,
             in_doubt_by_leases: off.in_doubt.1,
+            spent: off.spent.0,
+            spent_by_ledger: off.spent.1,
         }
     }
 }

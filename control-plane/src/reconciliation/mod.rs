@@ -58,12 +58,14 @@ pub struct Off {
     pub leased: (i64, i64),
     /// What is in doubt by its own count, and by its leases.
     pub in_doubt: (i64, i64),
+    /// What was spent by its own count, and by the charges in its ledger.
+    pub spent: (i64, i64),
 }
 
 impl From<Imbalance> for Off {
     fn from(found: Imbalance) -> Self {
-        let Imbalance { account, ledger, total, leased, in_doubt } = found;
-        Self { account: AccountId::get(account), ledger, total, leased, in_doubt }
+        let Imbalance { account, ledger, total, leased, in_doubt, spent } = found;
+        Self { account: AccountId::get(account), ledger, total, leased, in_doubt, spent }
     }
 }
 

@@ -88,12 +88,13 @@ impl Reconciler {
 }
 
 fn tell(off: &Imbalance) {
-    let Imbalance { account, ledger, total, leased, in_doubt } = off;
+    let Imbalance { account, ledger, total, leased, in_doubt, spent } = off;
     error!(
         account.id = %account,
         ledger, total, leased = leased.0, leased.by_leases = leased.1, in_doubt = in_doubt.0, in_doubt.by_leases = in_doubt.1,
+        spent = spent.0, spent.by_ledger = spent.1,
         "account {account} does not add up: its ledger says {ledger}, it holds {total}; leased {} and {} by its leases; \
-         in doubt {} and {} by its leases",
-        leased.0, leased.1, in_doubt.0, in_doubt.1
+         in doubt {} and {} by its leases; spent {} and {} by its ledger",
+        leased.0, leased.1, in_doubt.0, in_doubt.1, spent.0, spent.1
     );
 }

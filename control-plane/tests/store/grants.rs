@@ -347,7 +347,7 @@ async fn leases_in_doubt_are_listed_with_their_release_and_do_not_count_as_held(
         assert_eq!((only.lease, only.account, only.remainder.get()), (granted.lease, customer.wallet, 4_000));
         assert_eq!((&only.life, only.granted_at), (&relay, START));
         assert_eq!((only.expired_at, only.doubted_at), (START.plus_millis(LIFE_MILLIS), expired));
-        assert_eq!(only.released_at, expired.plus_millis(IN_DOUBT_HOLD_MILLIS));
+        assert_eq!(only.released_at, Some(expired.plus_millis(IN_DOUBT_HOLD_MILLIS)));
         assert_eq!(leases::count_in_doubt(&ground.db).await.unwrap(), leases::InDoubt { leases: 1, quota: 4_000 });
         assert_eq!(leases::in_doubt(&ground.db, &terms(), granted.lease, 10).await.unwrap(), [], "pages go on after an id");
         let more = Pending::new(ask(&relay, 2, customer.wallet, 6_001, 6_001));

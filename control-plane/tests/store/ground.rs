@@ -286,7 +286,7 @@ pub(crate) fn ask(life: &Life, grant_seq: i64, account: AccountId, need: i64, wa
 
 pub(crate) fn batch(first_seq: i64, records: Vec<Record>, epoch_ended: bool) -> Batch {
     let records = records.into_iter().map(Incoming::Record).collect();
-    Batch { first_seq, records, epoch_ended, sent_at: START }
+    Batch { first_seq, records, epoch_ended, is_damaged: false, sent_at: START }
 }
 
 pub(crate) fn pays(granted: Granted, amount: i64) -> LeaseCharge {

@@ -10,6 +10,7 @@ mod changes;
 mod failing;
 mod grants;
 mod ground;
+mod notifying;
 mod opening;
 mod publishing;
 mod reconciling;

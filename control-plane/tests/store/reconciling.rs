@@ -53,7 +53,11 @@ async fn a_pass_finds_every_account_that_does_not_add_up_and_by_how_much() {
         assert_eq!(bad.off[1].leased, (-5, 0));
         corrupt(&ground, customer.wallet, "balance", -7).await;
         corrupt(&ground, customer.cap, "leased", 5).await;
-        assert_eq!(pass(&ground, &mut reconciler, START.plus_millis(120_000)).await.imbalance, 0);
+        corrupt(&ground, customer.wallet, "spent", 3).await;
+        let bad = pass(&ground, &mut reconciler, START.plus_millis(120_000)).await;
+        assert_eq!((bad.accounts_off, bad.imbalance, bad.off[0].spent), (1, 3, (3_753, 3_750)));
+        corrupt(&ground, customer.wallet, "spent", -3).await;
+        assert_eq!(pass(&ground, &mut reconciler, START.plus_millis(180_000)).await.imbalance, 0);
     }
 }
 

@@ -6,7 +6,7 @@ use sluice_domain::{AccountId, UnixMillis};
 
 use super::Imbalance;
 use crate::db::{Tx, sum, whole};
-use crate::wallet::moves;
+use crate::wallet::{EntryKind, moves};
 
 /// Rows of an account's ledger beyond the last note that are worth another.
 const WORTH_A_NOTE: i64 = 1_000;
@@ -35,7 +35,9 @@ pub async fn imbalances(
     limit: u64,
 ) -> Result<(Vec<Imbalance>, Option<AccountId>), DbErr> {
     let since_start = Query::select().expr(Expr::val(0_i64)).to_owned();
-    let slice = look(db, after, limit, &scalar(since_start.clone()), &scalar(since_start)).await?;
+    let since_start = scalar(since_start);
+    let slice =
+        look(db, after, limit, &Noted { row: since_start.clone(), total: since_start.clone(), spent: since_start }).await?;
     Ok((slice.off, slice.last))
 }
 
@@ -44,25 +46,36 @@ pub async fn imbalances(
 /// # Errors
 /// When the database is away.
 pub async fn checked(db: &impl ConnectionTrait, after: AccountId, limit: u64) -> Result<Slice, DbErr> {
-    let noted = |column: &'static str| Expr::from(Func::coalesce([Expr::col(("ledger_checks", column)), Expr::val(0_i64)]));
-    look(db, after, limit, &noted("ledger_id"), &noted("total")).await
+    let noted = |column: &'static str| Expr::from(Func::coalesce([Expr::col(("ledger_notes", column)), Expr::val(0_i64)]));
+    look(db, after, limit, &Noted { row: noted("ledger_id"), total: noted("total"), spent: noted("spent") }).await
 }
 
-/// Adds the ledger from row `noted` on to `total`, and compares.
-async fn look(db: &impl ConnectionTrait, after: AccountId, limit: u64, noted: &Expr, total: &Expr) -> Result<Slice, DbErr> {
+/// What was added up before: up to a row, its sum, and how much of it was spent.
+struct Noted {
+    row: Expr,
+    total: Expr,
+    spent: Expr,
+}
+
+/// Adds what came after the noted row to the noted sums, and compares.
+async fn look(db: &impl ConnectionTrait, after: AccountId, limit: u64, noted: &Noted) -> Result<Slice, DbErr> {
     let engine = db.get_database_backend();
-    let rows = || of_account("ledger").and_where(Expr::col(("ledger", "id")).gt(noted.clone())).to_owned();
+    let rows = || of_account("ledger").and_where(Expr::col(("ledger", "id")).gt(noted.row.clone())).to_owned();
     let since = rows().expr(sum(engine, Expr::col(("ledger", "amount")))).to_owned();
+    let charges = rows().and_where(Expr::col(("ledger", "kind")).eq(EntryKind::Charge.as_str())).to_owned();
+    let charged = charges.clone().expr(sum(engine, Expr::col(("ledger", "amount")))).to_owned();
     let count = rows().expr(whole(engine, Expr::col(("ledger", "id")).count())).to_owned();
     let select = Query::select()
-        .columns(["id", "balance", "leased", "in_doubt"].map(|column| ("accounts", column)))
-        .expr_as(whole(engine, total.clone()), "noted_sum")
+        .columns(["id", "balance", "leased", "in_doubt", "spent"].map(|column| ("accounts", column)))
+        .expr_as(whole(engine, noted.total.clone()), "noted_sum")
+        .expr_as(whole(engine, noted.spent.clone()), "noted_spent")
         .expr_as(scalar(since), "since_sum")
+        .expr_as(scalar(charged), "since_charged")
         .expr_as(scalar(count), "since_rows")
         .expr_as(scalar(remainders(engine, "open")), "open_sum")
         .expr_as(scalar(remainders(engine, "in_doubt")), "in_doubt_sum")
         .from("accounts")
-        .left_join("ledger_checks", Expr::col(("ledger_checks", "account_id")).equals(("accounts", "id")))
+        .left_join("ledger_notes", Expr::col(("ledger_notes", "account_id")).equals(("accounts", "id")))
         .and_where(Expr::col(("accounts", "id")).gt(after.get()))
         .order_by(("accounts", "id"), Order::Asc)
         .limit(limit)
@@ -90,6 +103,7 @@ fn imbalance_of(row: &QueryResult) -> Result<Imbalance, DbErr> {
         total: long("balance")?.saturating_add(leased).saturating_add(in_doubt),
         leased: (leased, long("open_sum")?),
         in_doubt: (in_doubt, long("in_doubt_sum")?),
+        spent: (long("spent")?, long("noted_spent")?.saturating_sub(long("since_charged")?)),
     })
 }
 
@@ -109,11 +123,13 @@ pub async fn note(tx: &Tx, account: AccountId, now: UnixMillis) -> Result<(), Db
     let after = AccountId::new(account.get() - 1);
     let is_good = checked(tx, after, 1).await?.off.is_empty();
     let (Some(newest), true) = (newest, is_good) else { return Ok(()) };
+    let spent = Query::select().column("spent").from("accounts").and_where(Expr::col("id").eq(account.get())).to_owned();
+    let spent: i64 = tx.query_one(&spent).await?.map_or(Ok(0), |row| row.try_get("", "spent"))?;
     let insert = Query::insert()
-        .into_table("ledger_checks")
-        .columns(["account_id", "ledger_id", "total", "at"])
-        .values_panic([account.get().into(), newest.into(), locked.total().into(), now.0.into()])
-        .on_conflict(OnConflict::column("account_id").update_columns(["ledger_id", "total", "at"]).to_owned())
+        .into_table("ledger_notes")
+        .columns(["account_id", "ledger_id", "total", "spent", "at"])
+        .values_panic([account.get().into(), newest.into(), locked.total().into(), spent.into(), now.0.into()])
+        .on_conflict(OnConflict::column("account_id").update_columns(["ledger_id", "total", "spent", "at"]).to_owned())
         .to_owned();
     tx.execute(&insert).await.map(drop)
 }
