@@ -9,7 +9,7 @@
 //! `settlement` and `live` measure what is not a slice; `verdict` holds the figures against the goals, `report` writes the tables.
 
 mod answer;
-mod cost;
+pub(crate) mod cost;
 mod crew;
 mod crowd;
 mod database;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use sluice_e2e::faults::figure::{RowReport, table};
+use sluice_e2e::faults::figure::{RowReport, Standing, table};
 use sluice_e2e::faults::{Options, ROWS, Row, Stage, Totals, play, write};
 use sluice_testkit::database::Engine;
 
@@ -92,14 +92,14 @@ fn run(flags: &Flags) -> Result<bool> {
         "\nThe money over all rows: {} audits of {} accounts, {} answers compared with the provider's log × price: {} differences.",
         totals.audits, totals.accounts, totals.compared, totals.wrong
     );
-    let failed = reports.iter().filter(|report| !report.has_passed()).count();
-    println!("{} rows passed, {failed} failed. Written to {}", reports.len() - failed, folder.display());
+    let count = |standing| reports.iter().filter(|report| report.standing() == standing).count();
+    let (passed, failed, absent) = (count(Standing::Pass), count(Standing::Fail), count(Standing::NotApplicable));
+    println!("{passed} rows passed, {failed} failed, {absent} do not apply. Written to {}", folder.display());
     Ok(failed == 0 && totals.wrong == 0)
 }
 
 fn tell(report: &RowReport) {
-    let word = if report.has_passed() { "PASS" } else { "FAIL" };
-    eprintln!("{word} {} on {}, {:.0} s: {}", report.row, report.engine, report.lasted_secs, report.fault);
+    eprintln!("{} {} on {}, {:.0} s: {}", report.standing().word(), report.row, report.engine, report.lasted_secs, report.fault);
     for figure in &report.figures {
         eprintln!("     {} · {} · {} {}", figure.what, figure.expected, figure.measured, figure.standing.word());
     }

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+/// What two runs of the same load differ by on a machine of two cores that does other things. Every bar it is added to says so.
+pub const JITTER: Duration = Duration::from_millis(5);
+
 /// How a figure stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -15,6 +18,8 @@ pub enum Standing {
     Fail,
     /// Said for people; nothing is expected of it.
     Note,
+    /// There is nothing that could be tried.
+    NotApplicable,
 }
 
 impl Standing {
@@ -25,6 +30,7 @@ impl Standing {
             Self::Pass => "PASS",
             Self::Fail => "**FAIL**",
             Self::Note => "",
+            Self::NotApplicable => "n/a",
         }
     }
 }
@@ -90,6 +96,13 @@ impl Figure {
         Self { times_expected, ..Self::judged(what, format!("≤ {}", seconds(most)), text, is_good) }
     }
 
+    /// A time that may be longer than another one by this much, and by what small machines are off by.
+    pub fn beside(what: impl Into<String>, (alone, added): (Duration, Duration), measured: Duration) -> Self {
+        let most = alone + added + JITTER;
+        let parts = format!("{} alone + {} + {} of jitter", seconds(alone), seconds(added), seconds(JITTER));
+        Self { expected: format!("≤ {}: {parts}", seconds(most)), ..Self::within(what, most, Some(measured)) }
+    }
+
     /// A share of all, in percent, with the numbers behind it. Of nothing there is no good share.
     #[expect(clippy::cast_precision_loss, reason = "a share for people")]
     pub fn share(what: impl Into<String>, least_percent: f64, (good, all): (usize, usize)) -> Self {
@@ -105,20 +118,21 @@ impl Figure {
 
     /// Something for people.
     pub fn note(what: impl Into<String>, measured: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            expected: String::new(),
-            measured: measured.into(),
-            standing: Standing::Note,
-            times_expected: None,
-        }
+        let judged = Self::judged(what, String::new(), measured.into(), true);
+        Self { standing: Standing::Note, ..judged }
+    }
+
+    /// Something that cannot be tried, and why.
+    pub fn not_applicable(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { standing: Standing::NotApplicable, ..Self::note(what, why) }
     }
 }
 
 /// Seconds for people.
 #[must_use]
 pub fn seconds(time: Duration) -> String {
-    format!("{:.2} s", time.as_secs_f64())
+    let secs = time.as_secs_f64();
+    if secs < 1.0 { format!("{secs:.3} s") } else { format!("{secs:.2} s") }
 }
 
 /// What a row found.
@@ -137,11 +151,25 @@ pub struct RowReport {
 }
 
 impl RowReport {
+    /// As expected when every figure is, and there is one. A row that was not tried says so and nothing else.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let has = |standing| self.figures.iter().any(|figure| figure.standing == standing);
+        if has(Standing::Fail) {
+            Standing::Fail
+        } else if has(Standing::Pass) {
+            Standing::Pass
+        } else if has(Standing::NotApplicable) {
+            Standing::NotApplicable
+        } else {
+            Standing::Fail
+        }
+    }
+
     /// Whether every figure is as expected, and there is one.
     #[must_use]
     pub fn has_passed(&self) -> bool {
-        let mut judged = self.figures.iter().filter(|figure| figure.standing != Standing::Note).peekable();
-        judged.peek().is_some() && judged.all(|figure| figure.standing == Standing::Pass)
+        self.standing() == Standing::Pass
     }
 }
 
@@ -200,6 +228,25 @@ mod tests {
         assert!(slow.stands_with_patience(3.0) && !slow.stands_with_patience(2.9));
         assert!(!Figure::within("a", Duration::from_secs(1), None).stands_with_patience(1e9), "it never happened");
         assert!(!Figure::at_most("a", 1, 2).stands_with_patience(1e9), "a count is a count");
+    }
+
+    #[test]
+    fn a_bar_beside_another_figure_says_what_it_is_made_of() {
+        let millis = Duration::from_millis;
+        let good = Figure::beside("a", (millis(70), millis(1)), millis(76));
+        assert_eq!(
+            (good.standing, good.expected.as_str()),
+            (Standing::Pass, "≤ 0.076 s: 0.070 s alone + 0.001 s + 0.005 s of jitter")
+        );
+        assert_eq!(Figure::beside("a", (millis(70), millis(1)), millis(77)).standing, Standing::Fail);
+    }
+
+    #[test]
+    fn a_row_that_was_not_tried_has_neither_passed_nor_failed() {
+        let absent = Figure::not_applicable("a", "b");
+        assert_eq!(report(vec![absent.clone()]).standing(), Standing::NotApplicable);
+        assert_eq!(report(vec![absent, Figure::exactly("a", 1, 2)]).standing(), Standing::Fail);
+        assert_eq!(report(Vec::new()).standing(), Standing::Fail);
     }
 
     #[test]

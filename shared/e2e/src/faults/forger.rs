@@ -28,6 +28,8 @@ use tokio::task::JoinSet;
 const SUBSCRIBE: &str = "/sluice.relay.v1.Config/Subscribe";
 /// A message's flag and length.
 const PREFIX_BYTES: usize = 5;
+/// What may be on its way to us unread: a control plane notices soon that nobody takes its messages.
+const WINDOW_BYTES: u32 = 64 << 10;
 /// The largest message that is taken apart.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
@@ -37,10 +39,10 @@ type Body = UnsyncBoxBody<Bytes, Failure>;
 /// What is done to the next message it fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Poison {
-    /// A delta brings a channel that does not decode.
-    BadEntity,
-    /// A delta brings a channel in a state nobody knows.
-    UnknownEnum,
+    /// A delta brings this channel in a form that does not decode.
+    BadEntity(i64),
+    /// A delta brings this channel in a state nobody knows.
+    UnknownEnum(i64),
     /// A delta begins where the relay is not: it asks for a snapshot.
     WrongStart,
     /// A snapshot whose checksum is another one.
@@ -49,11 +51,6 @@ pub(super) enum Poison {
     CutChunk,
     /// A snapshot whose chunk is a hundred times as large as any may be.
     Huge,
-}
-
-impl Poison {
-    /// The key of the channel that the forged deltas bring.
-    pub(super) const KEY: &'static str = "987654321";
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +76,10 @@ impl Forger {
         let middle = Middle {
             control,
             orders: Arc::clone(&orders),
-            client: Client::builder(TokioExecutor::new()).http2_only(true).build_http(),
+            client: Client::builder(TokioExecutor::new())
+                .http2_only(true)
+                .http2_initial_stream_window_size(WINDOW_BYTES)
+                .build_http(),
         };
         let mut serving = JoinSet::new();
         serving.spawn(middle.serve(listener));
@@ -203,12 +203,15 @@ fn forge(bytes: Bytes, orders: &Mutex<Orders>) -> Bytes {
 
 /// Whether it fits this message, which is poisoned then.
 fn apply(poison: Poison, message: &mut pb::ConfigDown) -> bool {
-    let channel = |body: Bytes| pb::Resource { kind: pb::Kind::Channel.into(), key: Poison::KEY.to_owned(), rev: 1, body };
     match (poison, message.message.as_mut()) {
-        (Poison::BadEntity, Some(Down::Delta(delta))) => delta.upserts.push(channel(Bytes::from_static(b"\xff\xff\xff garbage"))),
-        (Poison::UnknownEnum, Some(Down::Delta(delta))) => {
-            let strange = pb::Channel { id: 987_654_321, name: "strange".to_owned(), status: 77, ..pb::Channel::default() };
-            delta.upserts.push(channel(strange.encode_to_vec().into()));
+        (Poison::BadEntity(channel), Some(Down::Delta(delta))) => {
+            let Some(resource) = channel_in(delta, channel) else { return false };
+            resource.body = Bytes::from_static(b"\xff\xff\xff garbage");
+        }
+        (Poison::UnknownEnum(channel), Some(Down::Delta(delta))) => {
+            let Some(resource) = channel_in(delta, channel) else { return false };
+            let Ok(strange) = pb::Channel::decode(resource.body.clone()) else { return false };
+            resource.body = pb::Channel { status: 77, ..strange }.encode_to_vec().into();
         }
         (Poison::WrongStart, Some(Down::Delta(delta))) => {
             if let Some(from) = &mut delta.from {
@@ -223,6 +226,12 @@ fn apply(poison: Poison, message: &mut pb::ConfigDown) -> bool {
         _ => return false,
     }
     true
+}
+
+/// The channel that a delta brings, if it does.
+fn channel_in(delta: &mut pb::Delta, channel: i64) -> Option<&mut pb::Resource> {
+    let key = channel.to_string();
+    delta.upserts.iter_mut().find(|resource| resource.kind() == pb::Kind::Channel && resource.key == key)
 }
 
 #[cfg(test)]
@@ -251,5 +260,21 @@ mod tests {
         assert_eq!(forge(beat.clone(), &orders), beat);
         assert_ne!(forge(chunk.clone(), &orders), chunk);
         assert_eq!(forge(chunk.clone(), &orders), chunk, "used up");
+    }
+
+    #[test]
+    fn a_bad_entity_waits_for_the_delta_that_brings_it_and_leaves_the_others_alone() {
+        let channel = |key: &str| pb::Resource { kind: pb::Kind::Channel.into(), key: key.to_owned(), ..pb::Resource::default() };
+        let delta = |keys: &[&str]| {
+            let upserts = keys.iter().map(|key| channel(key)).collect();
+            pb::ConfigDown { message: Some(Down::Delta(pb::Delta { upserts, ..pb::Delta::default() })) }
+        };
+        let mut other = delta(&["4"]);
+        assert!(!apply(Poison::BadEntity(7), &mut other));
+        assert_eq!(other, delta(&["4"]));
+        let mut both = delta(&["4", "7"]);
+        assert!(apply(Poison::BadEntity(7), &mut both));
+        let Some(Down::Delta(forged)) = both.message else { panic!("it is a delta still") };
+        assert_eq!((forged.upserts[0].body.len(), forged.upserts[1].body.is_empty()), (0, false));
     }
 }

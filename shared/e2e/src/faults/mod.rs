@@ -11,6 +11,7 @@ pub mod figure;
 mod forger;
 mod rows;
 mod site;
+mod small_disk;
 pub mod store;
 pub mod traffic;
 mod watch;

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,6 +20,7 @@ use tokio::time::Instant;
 
 use super::audit::{Audit, Ledger, Truth};
 use super::forger::Forger;
+use super::small_disk::SmallDisk;
 use super::store::Books;
 use super::traffic::{Doors, Mix, Traffic};
 use super::{Stage, Totals};
@@ -342,10 +342,19 @@ impl Site {
         Outage { relay, from_millis, to_millis: traffic.elapsed_millis(), ready_after: begun.elapsed() }
     }
 
-    /// The command line of a relay inside the driver's process.
-    pub(super) fn arguments_of_a_relay(&self, place: usize) -> Vec<String> {
-        let urls: Vec<String> = self.doors.iter().map(|door| format!("http://{door}")).collect();
+    /// The command line of a relay inside the driver's process, which finds control planes at these doors.
+    pub(super) fn arguments_of_a_relay(&self, place: usize, doors: &[SocketAddr]) -> Vec<String> {
+        let urls: Vec<String> = doors.iter().map(|door| format!("http://{door}")).collect();
         arguments_of_a_relay(self.folder.path(), &urls.join(","), place)
+    }
+
+    /// What the control planes call the first relay. One process makes a name up for itself.
+    pub(super) async fn first_relay(&self) -> String {
+        if !self.controls.is_empty() {
+            return "relay-0".to_owned();
+        }
+        let leases = self.books.leases().await.expect("the database answers");
+        leases.into_iter().next().expect("it holds leases").node
     }
 
     /// The folder of a relay, for its disk to be lost.
@@ -379,6 +388,20 @@ impl Site {
     /// A metric of a relay. `None` while it does not answer.
     pub(super) async fn figure(&self, relay: usize, name: &str) -> Option<f64> {
         figure_of(&self.relays[relay].ops_url(), name).await
+    }
+
+    /// Whether all streams between a relay and a replica are up. One that does not answer says nothing else.
+    pub(super) async fn is_connected(&self, relay: usize) -> bool {
+        self.figure(relay, "sluice_relay_control_connected").await.is_none_or(|value| value > 0.5)
+    }
+
+    /// Whether every relay has the same configuration, by the hash over all of it.
+    pub(super) async fn is_agreed(&self) -> bool {
+        let mut hashes = HashSet::new();
+        for relay in 0..self.relays.len() {
+            hashes.insert(self.figure(relay, "sluice_relay_config_state_hash").await.map(f64::to_bits));
+        }
+        hashes.len() == 1 && !hashes.contains(&None)
     }
 
     /// A metric, summed over the replicas that answer.
@@ -438,26 +461,4 @@ pub(super) fn address_in(url: &str) -> SocketAddr {
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     let host = rest.split('/').next().unwrap_or_default();
     host.parse().unwrap_or_else(|_| panic!("{url} names no address"))
-}
-
-/// A small disk mounted at a folder. Dropping it takes it away.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(folder: &Path, megabytes: u32) -> Result<Self, String> {
-        std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
-        let size = format!("size={megabytes}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "sluice-faults"]).arg(folder).output();
-        match mounted {
-            Ok(output) if output.status.success() => Ok(Self(folder.to_owned())),
-            Ok(output) => Err(format!("needs root: {}", String::from_utf8_lossy(&output.stderr).trim())),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(&self.0).status().ok();
-    }
 }

@@ -1,5 +1,7 @@
 //! The database, read from outside: past every proxy, and without any code of the programs under test.
 
+mod failover;
+
 use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context, Result};
@@ -34,14 +36,20 @@ pub struct Account {
 /// A lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
+    /// Its id.
+    pub id: i64,
     /// Its account.
     pub account: i64,
     /// Who holds it.
     pub node: String,
     /// In which life.
     pub epoch: i64,
+    /// What was charged to it.
+    pub settled: i64,
     /// What is neither settled nor returned.
     pub remainder: i64,
+    /// When it is over, in milliseconds since 1970.
+    pub expires_at: i64,
     /// `open`, `in_doubt` or `closed`.
     pub state: String,
 }
@@ -65,7 +73,9 @@ pub struct Row {
     pub input: i64,
     /// Tokens of output charged.
     pub output: i64,
-    /// When it ended, in milliseconds since 1970.
+    /// When it came in, in milliseconds since 1970.
+    pub started_at: i64,
+    /// When it ended.
     pub finished_at: i64,
     /// Whether the provider's own figures were of no use.
     pub is_estimated: bool,
@@ -149,9 +159,26 @@ impl Books {
     /// # Errors
     /// When the database is away.
     pub async fn leases(&self) -> Result<Vec<Lease>> {
-        let sql = "SELECT account_id, node_id, epoch, granted - settled - returned, state FROM leases WHERE state <> 'closed'";
-        let rows = rows!(self, sql, (i64, String, i64, i64, String));
-        let lease = |(account, node, epoch, remainder, state)| Lease { account, node, epoch, remainder, state };
+        Ok(self.leases_ever().await?.into_iter().filter(|lease| lease.state != "closed").collect())
+    }
+
+    /// Every lease, closed ones too.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn leases_ever(&self) -> Result<Vec<Lease>> {
+        let sql = "SELECT id, account_id, node_id, epoch, settled, granted - settled - returned, expires_at, state FROM leases";
+        let rows = rows!(self, sql, (i64, i64, String, i64, i64, i64, i64, String));
+        let lease = |(id, account, node, epoch, settled, remainder, expires_at, state)| Lease {
+            id,
+            account,
+            node,
+            epoch,
+            settled,
+            remainder,
+            expires_at,
+            state,
+        };
         Ok(rows.into_iter().map(lease).collect())
     }
 
@@ -160,10 +187,10 @@ impl Books {
     /// # Errors
     /// When the database is away.
     pub async fn rows(&self) -> Result<Vec<Row>> {
-        let sql = "SELECT request_id, node_id, epoch, user_id, outcome, quota, input, output, finished_at, usage_estimated \
+        let sql = "SELECT request_id, node_id, epoch, user_id, outcome, quota, input, output, started_at, finished_at, usage_estimated \
                    FROM requests";
-        let rows = rows!(self, sql, (String, String, i64, i64, String, i64, i64, i64, i64, bool));
-        let row = |(request_id, node, epoch, user, outcome, quota, input, output, finished_at, is_estimated)| Row {
+        let rows = rows!(self, sql, (String, String, i64, i64, String, i64, i64, i64, i64, i64, bool));
+        let row = |(request_id, node, epoch, user, outcome, quota, input, output, started_at, finished_at, is_estimated)| Row {
             request_id,
             node,
             epoch,
@@ -172,6 +199,7 @@ impl Books {
             quota,
             input,
             output,
+            started_at,
             finished_at,
             is_estimated,
         };

@@ -11,7 +11,7 @@ use crate::api::Api;
 use crate::faults::Stage;
 use crate::faults::figure::{Figure, seconds};
 use crate::faults::site::{Plan, SETTLE_LIMIT, Site};
-use crate::faults::traffic::{failures, refused_with, success};
+use crate::faults::traffic::{Traffic, failures, refused_with, success};
 use crate::fleet::{Node, settle_config};
 use crate::load::Seen;
 
@@ -19,6 +19,8 @@ use crate::load::Seen;
 const CAUGHT_UP: Duration = Duration::from_secs(30);
 /// What up to date means, in milliseconds.
 const LAG: i64 = 1_000;
+/// Counts up at the replica that finds out.
+const ROLLBACKS: &str = "sluice_control_database_rollbacks_total";
 /// What a failover loses.
 const LOST: Duration = Duration::from_secs(5);
 
@@ -64,8 +66,26 @@ fn pids(site: &mut Site) -> Vec<Option<u32>> {
     nodes.map(|node| node.process().and_then(|process| process.is_running().then(|| process.pid()))).collect()
 }
 
-/// Row 6: a failover to a copy of the database that misses the last seconds.
+/// What the replicas do while the database is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Replicas {
+    /// They are killed and start anew.
+    Restart,
+    /// They run on and find another database behind the same address.
+    RunOn,
+}
+
+/// Row 6: a failover to a copy of the database that misses the last seconds; the replicas start anew.
 pub(super) async fn restored(stage: &Stage) -> Vec<Figure> {
+    failover(stage, Replicas::Restart).await
+}
+
+/// The same under replicas that run on.
+pub(super) async fn replaced(stage: &Stage) -> Vec<Figure> {
+    failover(stage, Replicas::RunOn).await
+}
+
+async fn failover(stage: &Stage, replicas: Replicas) -> Vec<Figure> {
     let mut site = Site::start(stage, &Plan::new(stage)).await;
     let traffic = site.traffic();
     site.warm(&traffic).await;
@@ -78,19 +98,15 @@ pub(super) async fn restored(stage: &Stage) -> Vec<Figure> {
     site.apis[0].patch(&format!("/api/channels/{}", site.channel), &json!({"weight": 7})).await;
     sleep(LOST / 2).await;
 
-    let lost_at = traffic.elapsed_millis();
-    let nodes = if stage.is_single() { &mut site.relays } else { &mut site.controls };
-    nodes.iter_mut().for_each(Node::kill_9);
-    load(stage, &site, &file);
-    let nodes = if stage.is_single() { &mut site.relays } else { &mut site.controls };
-    nodes.iter_mut().for_each(Node::start);
-    for node in nodes.iter() {
-        node.wait_ready().await;
-    }
+    let lost_at = match replicas {
+        Replicas::Restart => restart_on(stage, &mut site, &traffic, &file).await,
+        Replicas::RunOn => replace_under(stage, &site, &traffic, &file).await,
+    };
     let back = Instant::now();
     let changed = async || site.books.lineage().await.is_ok_and(|lineage| lineage != before);
     let caught_up = owes_nothing_old(&site, back).await;
     let noticed = site.until(Duration::from_secs(30), changed).await.map(|_| back.elapsed());
+    let alarms = site.control_figure(ROLLBACKS).await;
     // every relay follows the restored database again
     let api = Api::new(
         if stage.is_single() { &site.relays[0] } else { &site.controls[0] }.base_url().as_str(),
@@ -105,6 +121,7 @@ pub(super) async fn restored(stage: &Stage) -> Vec<Figure> {
     let relayed: Vec<&Seen> = seen.iter().filter(|one| !stage.is_single() || one.ended_millis < lost_at).collect();
     let mut figures = vec![
         Figure::within("the restored history has a name of its own after", Duration::from_secs(30), noticed),
+        Figure::at_least("replicas that sounded the alarm", 1.0, alarms),
         Figure::note("requests served before, during and after", format!("{:?} of all", success(relayed.iter().copied()))),
         Figure::note("how the others were refused: leases of the old history are void", first(&failures(relayed))),
         Figure::none("refused with 401, 402 or 403", &refused_with(&seen, &[401, 402, 403])),
@@ -118,6 +135,29 @@ pub(super) async fn restored(stage: &Stage) -> Vec<Figure> {
     ];
     figures.extend(audit.figures());
     figures
+}
+
+/// Kills who speaks to the database, puts the copy in its place and starts them again. Answers when that began.
+async fn restart_on(stage: &Stage, site: &mut Site, traffic: &Traffic, file: &Path) -> u64 {
+    let lost_at = traffic.elapsed_millis();
+    let nodes = if stage.is_single() { &mut site.relays } else { &mut site.controls };
+    nodes.iter_mut().for_each(Node::kill_9);
+    load(stage, site, file);
+    let nodes = if stage.is_single() { &mut site.relays } else { &mut site.controls };
+    nodes.iter_mut().for_each(Node::start);
+    for node in nodes.iter() {
+        node.wait_ready().await;
+    }
+    lost_at
+}
+
+/// Puts the copy in the place of the database under replicas that run on. Answers when.
+async fn replace_under(stage: &Stage, site: &Site, traffic: &Traffic, file: &Path) -> u64 {
+    let copy = format!("{}_copy", name_of(site.database.dsn()));
+    stage.services().load(stage.database_service(), &copy, file);
+    let lost_at = traffic.elapsed_millis();
+    site.books.replace_by(&copy).await.expect("the copy can be put in place");
+    lost_at
 }
 
 fn first(failures: &[String]) -> String {

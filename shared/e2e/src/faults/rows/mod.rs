@@ -1,18 +1,23 @@
 //! The rows: one function each, with the expected figure beside the measured one.
 
+mod aborted;
 mod clock;
 mod config;
 mod control;
 mod crowd;
 mod database;
 mod disk;
+mod flood;
 mod kills;
 mod partition;
 mod redis;
 mod relay;
 mod rolling;
+mod slow;
+mod torn;
 mod upstream;
 
+use super::figure::Figure;
 use super::{Playing, Stage};
 
 /// A row of the matrix.
@@ -70,10 +75,17 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "6",
-        fault: "failover to a copy of the database that misses the last 5 s",
+        fault: "failover to a copy of the database that misses the last 5 s; replicas start anew",
         on_a_fleet: true,
         on_one_process: true,
         play: |stage| Box::pin(database::restored(stage)),
+    },
+    Row {
+        name: "6-live",
+        fault: "the same failover under replicas that run on",
+        on_a_fleet: true,
+        on_one_process: false,
+        play: |stage| Box::pin(database::replaced(stage)),
     },
     Row {
         name: "7",
@@ -122,7 +134,7 @@ pub const ROWS: &[Row] = &[
         fault: "the end of a spool is damaged at every offset",
         on_a_fleet: true,
         on_one_process: true,
-        play: |stage| Box::pin(disk::torn(stage)),
+        play: |stage| Box::pin(torn::row(stage)),
     },
     Row {
         name: "15",
@@ -143,7 +155,7 @@ pub const ROWS: &[Row] = &[
         fault: "a flood of keys that nobody has",
         on_a_fleet: true,
         on_one_process: true,
-        play: |stage| Box::pin(crowd::unknown_keys(stage)),
+        play: |stage| Box::pin(flood::row(stage)),
     },
     Row {
         name: "19",
@@ -164,7 +176,14 @@ pub const ROWS: &[Row] = &[
         fault: "callers hang up at random points",
         on_a_fleet: true,
         on_one_process: true,
-        play: |stage| Box::pin(upstream::aborted(stage)),
+        play: |stage| Box::pin(aborted::row(stage)),
+    },
+    Row {
+        name: "22",
+        fault: "payments told twice, late, out of order, by a forger",
+        on_a_fleet: true,
+        on_one_process: true,
+        play: |_| Box::pin(std::future::ready(vec![Figure::not_applicable("webhooks of payments", "takes no payments yet")])),
     },
     Row {
         name: "23",
@@ -178,7 +197,7 @@ pub const ROWS: &[Row] = &[
         fault: "a relay that takes its configuration at a trickle",
         on_a_fleet: true,
         on_one_process: false,
-        play: |stage| Box::pin(config::slow_consumer(stage)),
+        play: |stage| Box::pin(slow::row(stage)),
     },
     Row {
         name: KILLS,

@@ -30,9 +30,13 @@ pub(super) async fn killed(stage: &Stage) -> Vec<Figure> {
     let traffic = site.traffic();
     site.warm(&traffic).await;
     sleep(stage.lasting() / 3).await;
+    let node = site.first_relay().await;
+    let killed = newest_epoch(&site, &node).await;
     let outage = site.kill_relay(0, &traffic).await;
-    let closed =
-        site.until(CLOSED * 3, async || earlier_lives(&site, "relay-0").await.is_ok_and(|leases| leases.is_empty())).await;
+    // what the next life took over belongs to that one
+    let is_of_it = |lease: &Lease| lease.node == node && lease.epoch == killed;
+    let is_closed = async || site.books.leases().await.is_ok_and(|leases| !leases.iter().any(is_of_it));
+    let closed = site.until(CLOSED * 3, is_closed).await;
     sleep(stage.lasting() / 3).await;
     let seen = traffic.stop().await;
     let (settled, ledger, audit) = site.settle().await;
@@ -42,20 +46,11 @@ pub(super) async fn killed(stage: &Stage) -> Vec<Figure> {
         let others: Vec<&Seen> = seen.iter().filter(|one| one.relay != outage.relay).collect();
         figures.push(Figure::share("success through the other relays", 100.0, success(others)));
     }
-    figures.push(Figure::within("leases of the killed life closed", CLOSED, closed));
+    figures.push(Figure::within(format!("leases of the killed life, number {killed}, closed or taken over"), CLOSED, closed));
     figures.push(Figure::within("everything settled after the load", Duration::from_secs(10), settled));
     figures.extend(shortfall(&ledger.rows, &site.simulator.log()));
     figures.extend(audit.figures());
     figures
-}
-
-/// The leases of lives a node has left behind.
-async fn earlier_lives(site: &Site, node: &str) -> anyhow::Result<Vec<Lease>> {
-    let leases = site.books.leases().await?;
-    let newest = leases.iter().filter(|lease| lease.node == node).map(|lease| lease.epoch).max();
-    let rows = site.books.rows().await?;
-    let newest = rows.iter().filter(|row| row.node == node).map(|row| row.epoch).max().max(newest);
-    Ok(leases.into_iter().filter(|lease| lease.node == node && Some(lease.epoch) != newest).collect())
 }
 
 /// How far before their end cut streams were charged.
@@ -74,7 +69,7 @@ fn shortfall(rows: &[Row], log: &[LogEntry]) -> Vec<Figure> {
     let overcharged =
         orphans.iter().filter(|(row, entry)| row.quota > PRICE.of(entry.prompt_tokens * 2, entry.sent_tokens * 2)).count();
     vec![
-        Figure::note("streams cut by the kill", orphans.len().to_string()),
+        Figure::at_least("streams cut by the kill, and settled", 1, orphans.len()),
         Figure::within("charged short of what was sent, at most", SHORT + ON_THE_WAY, Some(longest.unwrap_or_default())),
         Figure::exactly("cut streams charged twice what was sent or more", 0, overcharged),
     ]
