@@ -202,6 +202,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what people were told in the last 30 days, newest first. Administrators only. */
+        get: operations["list_notifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/openapi.json": {
         parameters: {
             query?: never;
@@ -992,8 +1009,7 @@ export interface components {
             expired_at: components["schemas"]["Moment"];
             /** @description Since when it is in doubt. */
             doubted_at: components["schemas"]["Moment"];
-            /** @description When it goes back if nothing is heard until then. */
-            released_at: components["schemas"]["Moment"];
+            released_at: components["schemas"]["Moment"] | null;
         };
         /**
          * @description Where a setting takes effect.
@@ -1343,6 +1359,46 @@ export interface components {
             /** @description How much may be used with all their tokens together. Left out: any amount. */
             limits?: components["schemas"]["Limit"][] | null;
         };
+        /** @description Something that people are told. */
+        Notification: {
+            /**
+             * Format: int64
+             * @description Also the `id` of the message to the webhook.
+             */
+            id: number;
+            /**
+             * @description What it is about: `channel_update`, a channel or a key of it was switched off by itself.
+             * @example channel_update
+             */
+            kind: string;
+            /**
+             * @description The object.
+             * @example channel:12
+             */
+            subject: string;
+            /** @description One line, in English. */
+            title: string;
+            /** @description The whole of it, in English. */
+            content: string;
+            /** @description What both are made of. Of `channel_update`: `channel_id`, `channel_name`, the channel's `status`, `key_id` or `null`, `reason`. */
+            values: Record<string, never>;
+            created_at: components["schemas"]["Moment"];
+            delivery: components["schemas"]["NotificationDelivery"];
+            /**
+             * Format: int64
+             * @description Times it was sent to the webhook.
+             */
+            attempts: number;
+            next_attempt_at: components["schemas"]["Moment"] | null;
+            delivered_at: components["schemas"]["Moment"] | null;
+            /** @description Why the last attempt failed. */
+            failure: string | null;
+        };
+        /**
+         * @description How far the telling got.
+         * @enum {string}
+         */
+        NotificationDelivery: "listed" | "pending" | "delivered" | "failed";
         /**
          * @description How a request ended.
          * @enum {string}
@@ -1486,8 +1542,7 @@ export interface components {
                 expired_at: components["schemas"]["Moment"];
                 /** @description Since when it is in doubt. */
                 doubted_at: components["schemas"]["Moment"];
-                /** @description When it goes back if nothing is heard until then. */
-                released_at: components["schemas"]["Moment"];
+                released_at: components["schemas"]["Moment"] | null;
             }[];
             /** @description Where the next page begins; `null` on the last page. */
             next_cursor: string | null;
@@ -1613,6 +1668,51 @@ export interface components {
                  * @description How many channels in use serve it in these groups; for administrators only.
                  */
                 channels?: number;
+            }[];
+            /** @description Where the next page begins; `null` on the last page. */
+            next_cursor: string | null;
+            /**
+             * Format: int64
+             * @description How many there are on all pages; only with `count`.
+             */
+            total?: number;
+        };
+        /** @description One page of a list. */
+        Page_Notification: {
+            /** @description The objects. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description Also the `id` of the message to the webhook.
+                 */
+                id: number;
+                /**
+                 * @description What it is about: `channel_update`, a channel or a key of it was switched off by itself.
+                 * @example channel_update
+                 */
+                kind: string;
+                /**
+                 * @description The object.
+                 * @example channel:12
+                 */
+                subject: string;
+                /** @description One line, in English. */
+                title: string;
+                /** @description The whole of it, in English. */
+                content: string;
+                /** @description What both are made of. Of `channel_update`: `channel_id`, `channel_name`, the channel's `status`, `key_id` or `null`, `reason`. */
+                values: Record<string, never>;
+                created_at: components["schemas"]["Moment"];
+                delivery: components["schemas"]["NotificationDelivery"];
+                /**
+                 * Format: int64
+                 * @description Times it was sent to the webhook.
+                 */
+                attempts: number;
+                next_attempt_at: components["schemas"]["Moment"] | null;
+                delivered_at: components["schemas"]["Moment"] | null;
+                /** @description Why the last attempt failed. */
+                failure: string | null;
             }[];
             /** @description Where the next page begins; `null` on the last page. */
             next_cursor: string | null;
@@ -2894,6 +2994,16 @@ export interface components {
              * @description The same by its leases.
              */
             in_doubt_by_leases: number;
+            /**
+             * Format: int64
+             * @description What was spent, by its own count.
+             */
+            spent: number;
+            /**
+             * Format: int64
+             * @description The same by the charges in its ledger.
+             */
+            spent_by_ledger: number;
         };
         /** @description Usage of a request in classes that do not overlap, in tokens. */
         Usage: {
@@ -3679,6 +3789,51 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Model"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_notifications: {
+        parameters: {
+            query?: {
+                /** @description At most so many items, 1 to 100; 20 by default. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description `created_at` or `-created_at` (default). */
+                sort?: string;
+                /** @description Also count what is on all pages. */
+                count?: components["schemas"]["Count"];
+                /** @description Only of this kind. */
+                kind?: string;
+                /** @description Only about this object. */
+                subject?: string;
+                /** @description Only those made then or later. */
+                "created_at.gte"?: components["schemas"]["Moment"];
+                /** @description Only those made before. */
+                "created_at.lt"?: components["schemas"]["Moment"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Notification"];
                 };
             };
             /** @description Refused, or not possible: `code` says why. */
