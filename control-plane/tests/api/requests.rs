@@ -72,7 +72,7 @@ pub(crate) async fn settle(world: &World, records: Vec<RequestRecord>) {
     };
     sluice_control_plane::nodes::register(&world.app.db, &registration, UnixMillis(START)).await.unwrap();
     let records = records.into_iter().map(|record| Incoming::Record(Record::Request(Box::new(record)))).collect();
-    let batch = Batch { first_seq: 1, records, epoch_ended: false, sent_at: UnixMillis(START) };
+    let batch = Batch { first_seq: 1, records, epoch_ended: false, is_damaged: false, sent_at: UnixMillis(START) };
     settler.settle(&life, &[batch], UnixMillis(START)).await.unwrap();
 }
 
