@@ -12,7 +12,7 @@ use tonic::Status;
 use super::QUEUE;
 
 /// Bytes that wait for one relay; beyond it its stream waits.
-pub(super) const MOST_BYTES: u32 = 512 * 1024;
+pub(super) const MOST_BYTES: u32 = 320 * 1024;
 
 /// The relay is gone; its next stream starts over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_reader_has_no_more_than_half_a_megabyte_waiting() {
+    async fn a_slow_reader_has_no_more_than_its_room_waiting() {
         let (outbox, mut taken) = Outbox::new();
         let third = usize::try_from(MOST_BYTES).unwrap() / 3;
         for _ in 0..2 {

@@ -61,6 +61,8 @@ const LAST_GOOD_AFTER: Duration = Duration::from_secs(3);
 /// A session that lasted this long after the node was registered was a good one: the pauses begin anew. One that ends sooner counts as a
 /// failure, and so does an address that is silent: the relay goes on to another replica.
 const GOOD_LIFE: Duration = Duration::from_secs(1);
+/// The longest pause after a session, however short: whoever registered this node a moment ago, or another replica, will do so again.
+const AFTER_SESSION: Duration = Duration::from_millis(500);
 /// Failed attempts at one address before the next is tried.
 const TRIES_PER_ADDRESS: usize = 2;
 /// The longest a registration may take.
@@ -225,13 +227,16 @@ impl Link {
                 error!("{ended}; this process ends");
                 return Fenced;
             }
-            if self.registered_at.take().is_some_and(|at| at.elapsed() >= GOOD_LIFE) {
+            let registered_at = self.registered_at.take();
+            if registered_at.is_some_and(|at| at.elapsed() >= GOOD_LIFE) {
                 pauses.begin_anew();
                 failures = 0;
             }
+            let longest = if registered_at.is_some() { AFTER_SESSION } else { Duration::MAX };
+            let pause = pauses.next().min(longest);
             if matches!(ended, SessionError::Replaced) {
                 info!("the configuration was replaced, joining anew");
-                tokio::time::sleep(pauses.next()).await;
+                tokio::time::sleep(pause).await;
                 continue;
             }
             tell(&ended, failures);
@@ -239,7 +244,7 @@ impl Link {
             if failures.is_multiple_of(TRIES_PER_ADDRESS) {
                 address += 1;
             }
-            tokio::time::sleep(pauses.next()).await;
+            tokio::time::sleep(pause).await;
         }
     }
 

@@ -89,7 +89,7 @@ impl Quotas {
     }
 
     pub(super) fn freed_of(&self, shard: &Shard, number: usize, account: AccountId, now: u64) {
-        if shard.book.is_recalled(account, now) {
+        if shard.book.owes_answer(account, now) {
             self.0.pile.put(account, number);
         }
     }

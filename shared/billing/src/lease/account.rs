@@ -91,8 +91,18 @@ pub(super) struct Account {
     /// Needs of those who wait for that request, beyond its own.
     pub(super) waiting: Quota,
     pub(super) seen_at: u64,
-    /// The last recall, and until when it counts for leases that are still on their way.
-    recall: Option<(i64, u64)>,
+    /// The last recall.
+    recall: Option<Recall>,
+}
+
+/// Money of an account that was asked back.
+#[derive(Debug, Clone, Copy)]
+struct Recall {
+    seq: i64,
+    /// Until when it counts for leases that are still on their way.
+    until: u64,
+    /// It was said of every lease what it gives back.
+    is_answered: bool,
 }
 
 impl Account {
@@ -284,21 +294,40 @@ impl Account {
     /// What was asked back last, while what becomes free still goes back for it: as long as there is a lease, and a moment longer for one
     /// that was on its way. Requests that run may free something long after whoever was short of it was refused.
     pub(super) fn recall_at(&self, now: u64) -> Option<i64> {
-        self.recall.filter(|(_, until)| now < *until || !self.leases.is_empty()).map(|(seq, _)| seq)
+        self.recall_in_force(now).map(|recall| recall.seq)
+    }
+
+    fn recall_in_force(&self, now: u64) -> Option<Recall> {
+        self.recall.filter(|recall| now < recall.until || !self.leases.is_empty())
+    }
+
+    /// Whether something is to be said to a recall: it was not answered yet, or there is something more to give back.
+    pub(super) fn owes_answer(&self, now: u64) -> bool {
+        self.recall_in_force(now).is_some_and(|recall| !recall.is_answered || self.free(now).is_positive())
+    }
+
+    /// Everything was said to the recall for now.
+    pub(super) const fn answered(&mut self) {
+        if let Some(recall) = &mut self.recall {
+            recall.is_answered = true;
+        }
     }
 
     /// A lease came that was asked for after a recall: nobody is short any more when there is enough, and a new lease is not what was
     /// asked back.
     fn outlive_recall(&mut self, is_low: bool, asked_at: u64) {
         let is_first = self.leases.len() <= 1;
-        if self.recall.is_some_and(|(_, until)| asked_at >= until) && (is_first || !is_low) {
+        let Some(recall) = &mut self.recall else { return };
+        // it speaks for this one, too
+        recall.is_answered = false;
+        if asked_at >= recall.until && (is_first || !is_low) {
             self.recall = None;
         }
     }
 
     pub(super) fn recall(&mut self, seq: i64, until: u64) {
-        let newest = self.recall.map_or(seq, |(known, _)| known.max(seq));
-        self.recall = Some((newest, until));
+        let seq = self.recall.map_or(seq, |known| known.seq.max(seq));
+        self.recall = Some(Recall { seq, until, is_answered: false });
     }
 
     /// Gives back everything that is free, but for so much of what can be reserved. Says how much that was.

@@ -39,7 +39,7 @@ impl LeaseBook {
     }
 
     /// Money of an account is asked back. Send what [`LeaseBook::give_back`] says, and say it again whenever something of the account
-    /// changes while [`LeaseBook::is_recalled`].
+    /// changed and [`LeaseBook::owes_answer`].
     pub fn recall(&mut self, account: AccountId, recall_seq: i64, now: u64) {
         if let Some(known) = self.accounts.get_mut(&account) {
             known.recall(recall_seq, now.saturating_add(self.terms.recall_memory_millis));
@@ -52,6 +52,12 @@ impl LeaseBook {
         self.accounts.get(&account).is_some_and(|known| known.recall_at(now).is_some())
     }
 
+    /// Whether there is something to say to a recall.
+    #[must_use]
+    pub fn owes_answer(&self, account: AccountId, now: u64) -> bool {
+        self.accounts.get(&account).is_some_and(|known| known.owes_answer(now))
+    }
+
     /// Gives back what was asked back and nobody here waits for. Without a recall, only says again what was given back.
     pub fn give_back(&mut self, account: AccountId, now: u64) -> GivenBack {
         let claimed = self.claimed(account, now);
@@ -62,6 +68,7 @@ impl LeaseBook {
         let recalled = recall_seq.map(|recall_seq| Recalled { account, recall_seq, leases: known.ids().collect() });
         let mut closings: SmallVec<[Closing; 2]> = SmallVec::new();
         known.close_finished(account, now, |closing| closings.push(closing));
+        known.answered();
         self.forget_homes(&closings);
         let again = if given.is_positive() { self.ask_anew(account, now) } else { None };
         GivenBack { returns, recalled, closings, again }

@@ -219,13 +219,13 @@ fn a_lease_is_refilled_when_half_of_what_the_horizon_takes_is_gone() {
         let reservation = book.reserve(&[claim(WALLET, 10)], 0).unwrap();
         let _ = book.settle(reservation, &[claim(WALLET, 10)], 0);
     }
-    assert_eq!(book.want(WALLET, Quota::ZERO, 0), None, "950 are more than half of 500");
+    assert_eq!(book.want(WALLET, Quota::ZERO, 0), None, "950 are more than half of 1,000");
     for _ in 0..20 {
         let reservation = book.reserve(&[claim(WALLET, 10)], 0).unwrap();
         let _ = book.settle(reservation, &[claim(WALLET, 10)], 0);
     }
     let refill = book.want(WALLET, Quota::ZERO, 0).unwrap();
-    assert_eq!((refill.need, refill.want), (Quota::ZERO, quota(2_500 - 750)));
+    assert_eq!((refill.need, refill.want), (Quota::ZERO, quota(5_000 - 750)));
     assert_eq!(book.want(WALLET, Quota::ZERO, 0), None, "one refill at a time");
 }
 
@@ -353,11 +353,13 @@ fn what_a_long_request_frees_goes_back_for_a_recall_of_long_ago() {
     lease(&mut book, WALLET, 1, 100, 0);
     let reservation = book.reserve(&[claim(WALLET, 100)], 0).unwrap();
     book.recall(WALLET, 7, 1);
+    assert!(book.owes_answer(WALLET, 1));
     assert_eq!(given(&book.give_back(WALLET, 1)), []);
+    assert!(!book.owes_answer(WALLET, 2), "it is answered, and nothing is free");
     let late = 100_000;
     let settlement = book.settle(reservation, &[claim(WALLET, 10)], late);
     assert_eq!(charges(&settlement), [(1, 10, 0)]);
-    assert!(book.is_recalled(WALLET, late));
+    assert!(book.is_recalled(WALLET, late) && book.owes_answer(WALLET, late));
     assert_eq!(given(&book.give_back(WALLET, late)), [(1, 90)]);
     assert!(!book.is_recalled(WALLET, late));
 }

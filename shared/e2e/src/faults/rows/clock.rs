@@ -10,7 +10,7 @@ use crate::faults::Stage;
 use crate::faults::figure::Figure;
 use crate::faults::site::{Plan, SETTLE_LIMIT, Site};
 use crate::faults::store::{Lease, Row};
-use crate::faults::traffic::{failures, refused_with, success};
+use crate::faults::traffic::{Traffic, failures, refused_with, success};
 use crate::load::{End, Seen};
 
 const HOUR_MILLIS: i64 = 3_600_000;
@@ -20,6 +20,8 @@ const BESIDE_MILLIS: i64 = 300_000;
 const UNTIL_STEP: Duration = Duration::from_secs(25);
 /// What a paused relay had handed over is settled after this.
 const A_REPORT: Duration = Duration::from_secs(1);
+/// Callers that may wait for a process that is suspended.
+const WAITING: u32 = 2_000;
 const STEP: &str = "SLUICE_TEST_WALL_STEP";
 
 pub(super) async fn row(stage: &Stage) -> Vec<Figure> {
@@ -36,7 +38,12 @@ pub(super) async fn row(stage: &Stage) -> Vec<Figure> {
         plan.own_setting(1, STEP, &ahead).own_setting(2, STEP, behind).own_setting(control, STEP, &ahead)
     };
     let mut site = Site::start(stage, &plan).await;
-    let traffic = site.traffic();
+    let mut mix = site.mix();
+    if stage.is_single() {
+        // whoever asks the suspended process waits, and there is no other
+        mix.rate = mix.rate.min(WAITING / u32::try_from(stage.lasting().as_secs()).unwrap_or(u32::MAX).max(1)).max(1);
+    }
+    let traffic = Traffic::start(site.doors(&site.payers), mix);
     site.warm(&traffic).await;
     let begun_at = wall_millis();
     while boot_millis() < at {

@@ -106,7 +106,7 @@ impl World {
         for account in accounts {
             let keeps = self.has(Mutant::KeepsWhatItReturned);
             let Some(live) = self.live(number, life) else { return };
-            if !live.book.is_recalled(*account, now) {
+            if !live.book.owes_answer(*account, now) {
                 continue;
             }
             if keeps {
