@@ -147,7 +147,8 @@ async fn a_channel_that_fails_too_often_over_all_relays_is_switched_off_for_its_
 
         let path = format!("/api/channels/{}", channel["id"]);
         assert_eq!(root.patch(&path, json!({"status": "enabled"})).await.body["health"], "ok", "{engine}");
-        other.observe(&world.app, results(&channel, 9, 0)).await;
+        // of the two that counted at once the second one's results, two at the most, may be in the new window
+        other.observe(&world.app, results(&channel, 7, 0)).await;
         other.count(&world.app).await;
         assert_eq!(status(&root, &channel).await.0, "enabled", "{engine}: it begins anew");
     }

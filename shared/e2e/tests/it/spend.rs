@@ -73,7 +73,9 @@ async fn by_tokens_no_more_is_settled_than_there_was_and_nobody_is_refused_while
 
         let statuses = crowd(&fleet, &token.key, 300).await;
         let (served, refused) = (count(&statuses, 200), count(&statuses, 403));
-        assert_eq!(served + refused, 300, "{engine:?}: {statuses:?}");
+        // what a busy machine cannot find out in time is not known now, which is no refusal
+        let unknown = count(&statuses, 503);
+        assert_eq!(served + refused + unknown, 300, "{engine:?}: {statuses:?}");
         assert!(served >= 20, "{engine:?}: {served} served, and twenty could be held at once");
 
         // one after the other: as long as there is enough for one more, it is served
