@@ -7,6 +7,7 @@
 //! [`LeaseBook::recall`], see `recall.rs`. Rules: protocol.md B3 and rulings R1–R4, R17.
 
 mod account;
+mod ended;
 mod grant;
 mod recall;
 mod spend;

@@ -3,6 +3,7 @@
 use sluice_domain::{AccountId, LeaseId, Quota};
 use smallvec::SmallVec;
 
+use super::ended::Ended;
 use super::spend::SpendRate;
 use super::terms::{Closing, Grant, HeldLease, Hold, Inherited, Returned, Settlement, Verdict};
 use super::times::Terms;
@@ -63,6 +64,11 @@ impl Lease {
         part
     }
 
+    /// What there is to say about what it gave back.
+    const fn said(&self) -> Returned {
+        Returned { lease: self.id, total: self.returned }
+    }
+
     const fn is_finished(&self, now: u64) -> bool {
         self.reserved.is_zero() && (self.free.is_zero() || !self.is_usable(now))
     }
@@ -80,6 +86,7 @@ impl Lease {
 pub(super) struct Account {
     /// Oldest first: they are used in this order, so that old ones end and can close.
     leases: Vec<Lease>,
+    ended: Ended,
     spend: SpendRate,
     is_low: bool,
     /// When a grant said last whether the balance is low.
@@ -282,13 +289,15 @@ impl Account {
 
     /// Takes out the leases that are used up, over or to be closed, and have nothing set aside.
     pub(super) fn close_finished(&mut self, id: AccountId, now: u64, mut close: impl FnMut(Closing)) {
-        self.leases.retain(|lease| {
-            let is_finished = lease.is_finished(now);
-            if is_finished {
-                close(Closing { account: id, lease: lease.id });
+        self.ended.forget_old(now);
+        for mut lease in self.leases.extract_if(.., |lease| lease.is_finished(now)) {
+            let left = lease.give_back(Quota::MAX);
+            self.ended.add(lease.said(), now);
+            if let Some(recall) = self.recall.as_mut().filter(|_| left.is_positive()) {
+                recall.is_answered = false;
             }
-            !is_finished
-        });
+            close(Closing { account: id, lease: lease.id });
+        }
     }
 
     /// What was asked back last, while what becomes free still goes back for it: as long as there is a lease, and a moment longer for one
@@ -351,16 +360,21 @@ impl Account {
 
     /// The totals of what was given back.
     pub(super) fn returns(&self) -> impl Iterator<Item = Returned> {
-        let returned = |lease: &&Lease| lease.returned.is_positive();
-        self.leases.iter().filter(returned).map(|lease| Returned { lease: lease.id, total: lease.returned })
+        self.spoken_for().filter(|returned| returned.total.is_positive())
     }
 
+    /// The leases that an answer to a recall speaks for: those held, and those that closed lately.
     pub(super) fn ids(&self) -> impl Iterator<Item = LeaseId> {
-        self.leases.iter().map(|lease| lease.id)
+        self.spoken_for().map(|returned| returned.lease)
+    }
+
+    fn spoken_for(&self) -> impl Iterator<Item = Returned> {
+        self.leases.iter().map(Lease::said).chain(self.ended.iter())
     }
 
     pub(super) fn forget_leases(&mut self) {
         self.leases.clear();
+        self.ended.clear();
     }
 
     pub(super) fn mark_idle(&mut self, terms: &Terms, now: u64) {
@@ -405,7 +419,7 @@ impl Account {
     pub(super) fn is_blank(&self, terms: &Terms, now: u64) -> bool {
         let is_quiet = now.saturating_sub(self.seen_at) >= terms.idle_millis;
         let is_answered = self.verdict_at(now).is_none() && self.recall_at(now).is_none();
-        self.leases.is_empty() && self.asked.is_none() && is_answered && is_quiet
+        self.leases.is_empty() && self.ended.is_empty() && self.asked.is_none() && is_answered && is_quiet
     }
 
     pub(super) fn held(&self, account: AccountId) -> impl Iterator<Item = HeldLease> {

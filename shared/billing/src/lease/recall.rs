@@ -64,10 +64,10 @@ impl LeaseBook {
         let Some(known) = self.accounts.get_mut(&account) else { return GivenBack::default() };
         let recall_seq = known.recall_at(now);
         let given = if recall_seq.is_some() { known.give_back(claimed, now) } else { Quota::ZERO };
-        let returns = known.returns().collect();
-        let recalled = recall_seq.map(|recall_seq| Recalled { account, recall_seq, leases: known.ids().collect() });
         let mut closings: SmallVec<[Closing; 2]> = SmallVec::new();
         known.close_finished(account, now, |closing| closings.push(closing));
+        let returns = known.returns().collect();
+        let recalled = recall_seq.map(|recall_seq| Recalled { account, recall_seq, leases: known.ids().collect() });
         known.answered();
         self.forget_homes(&closings);
         let again = if given.is_positive() { self.ask_anew(account, now) } else { None };

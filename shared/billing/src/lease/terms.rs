@@ -184,7 +184,7 @@ pub struct Returned {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use = "money that was given back here has to be said"]
 pub struct GivenBack {
-    /// Totals of every lease of the account of which something was given back.
+    /// Totals of every lease of the account, held or closed lately, of which something was given back.
     pub returns: Vec<Returned>,
     /// The recall it answers.
     pub recalled: Option<Recalled>,
@@ -201,7 +201,7 @@ pub struct Recalled {
     pub account: AccountId,
     /// The recall that is answered.
     pub recall_seq: i64,
-    /// Every lease of the account held here.
+    /// Every lease of the account held here, and those that closed here lately.
     pub leases: Vec<LeaseId>,
 }
 

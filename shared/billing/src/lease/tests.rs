@@ -343,8 +343,43 @@ fn a_recall_gives_back_what_nobody_uses_and_names_every_lease_it_speaks_for() {
     assert_eq!((held(&book, 1).free, held(&book, 1).reserved, held(&book, 1).returned), (Quota::ZERO, quota(30), quota(70)));
     let settlement = book.settle(reservation, &[claim(WALLET, 10)], 2);
     assert_eq!(charges(&settlement), [(1, 10, 0)]);
-    assert_eq!(given(&book.give_back(WALLET, 3)), [(1, 90)], "totals of its whole life, as long as the recall is remembered");
+    assert_eq!(
+        given(&book.give_back(WALLET, 3)),
+        [(2, 50), (1, 90)],
+        "totals of whole lives, as long as the recall is remembered"
+    );
     assert!(!book.is_recalled(WALLET, 2_001), "nothing is left that could be given back");
+}
+
+#[test]
+fn what_a_lease_had_left_when_it_closed_is_said_before_its_end_is_settled() {
+    let mut book = LeaseBook::default();
+    let grant_seq = book.want(WALLET, quota(100), 0).unwrap().grant_seq;
+    let low = Grant { grant_seq, lease: LeaseId::new(1), account: WALLET, amount: quota(100), life_millis: LIFE, low: true };
+    assert_eq!(book.granted(low, 0), None);
+    let reservation = book.reserve(&[claim(WALLET, 100)], 0).unwrap();
+    let settlement = book.settle(reservation, &[claim(WALLET, 10)], 5);
+    assert_eq!(closed(&settlement.closings), [1], "of a low balance nothing is kept");
+    assert!(!book.owes_answer(WALLET, 6), "nobody asked");
+    book.recall(WALLET, 7, 6);
+    let answer = book.give_back(WALLET, 6);
+    assert_eq!(given(&answer), [(1, 90)]);
+    assert_eq!(answer.recalled, Some(Recalled { account: WALLET, recall_seq: 7, leases: vec![LeaseId::new(1)] }));
+    assert!(answer.closings.is_empty() && !book.owes_answer(WALLET, 7), "it closed once, and was said once");
+    book.recall(WALLET, 8, 40_000);
+    assert_eq!(given(&book.give_back(WALLET, 40_000)), [], "it was settled long ago");
+}
+
+#[test]
+fn of_many_closed_leases_the_last_ones_are_remembered() {
+    let mut book = LeaseBook::default();
+    for id in 1..=70 {
+        lease(&mut book, WALLET, id, 100, 0);
+    }
+    book.recall(WALLET, 7, 0);
+    let closings = book.give_back(WALLET, 0).closings;
+    assert_eq!(closings.len(), 70);
+    assert_eq!(book.give_back(WALLET, 1).returns.len(), 64);
 }
 
 #[test]
