@@ -6,12 +6,13 @@ use std::sync::Arc;
 use sluice_billing::{Beyond, Cover, HoldCost, HoldRules, Rate, Surcharge, Wanted, Window, standing_surcharge};
 use sluice_domain::{ModelName, Quota, UserId};
 use sluice_snapshot::{RelaySettings, Token};
+use tokio::time::{Instant, timeout_at};
 
 use crate::admit::Admitted;
 use crate::error::{Kind, Refusal};
 use crate::ingress::request::Asked;
 use crate::plan::unpriced;
-use crate::quota::{Chain, Quotas, Reservation, ReserveError};
+use crate::quota::{Chain, GRANT_WAIT, Quotas, Reservation, ReserveError};
 
 /// Money set aside for a request, and what it goes for.
 #[derive(Debug)]
@@ -81,14 +82,29 @@ pub async fn reserve(
         let reservation = payer.take_up_to(needs.price(cover.least)?, needs.price(cover.most)?).await?;
         return Ok(needs.held(reservation, &cover, payer.token));
     }
-    match quotas.reserve(payer.user, payer.chain, needs.price(cover.most)?).await {
-        Ok(reservation) => needs.enlarged(&payer, reservation, cover).await,
-        Err(ReserveError::Exhausted { account }) if payer.chain.uses != Some(account) && makes_do.least < cover.most => {
-            let reservation = payer.take_up_to(needs.price(makes_do.least)?, needs.price(makes_do.most)?).await?;
-            Ok(needs.held(reservation, &makes_do, payer.token))
-        }
-        Err(error) => Err(refusal(error, payer.token)),
+    let deadline = Instant::now() + GRANT_WAIT;
+    let reserved = quotas.reserve(payer.user, payer.chain, needs.price(cover.most)?).await;
+    let error = match reserved {
+        Ok(reservation) => return needs.enlarged(&payer, reservation, cover).await,
+        Err(error) => error,
+    };
+    if makes_do.least >= cover.most {
+        return Err(refusal(error, payer.token));
     }
+    let (least, most) = (needs.price(makes_do.least)?, needs.price(makes_do.most)?);
+    let reservation = match error {
+        ReserveError::Exhausted { account } if payer.chain.uses != Some(account) => {
+            // one wait for a request, however often it asks
+            let waited = timeout_at(deadline, payer.take_up_to(least, most)).await;
+            waited.unwrap_or_else(|_| Err(refusal(ReserveError::Unavailable, payer.token)))?
+        }
+        // nobody says what there is: what is here may do for a shorter answer
+        ReserveError::Unavailable => {
+            quotas.reserve_here(payer.user, payer.chain, least, most).map_err(|error| refusal(error, payer.token))?
+        }
+        error => return Err(refusal(error, payer.token)),
+    };
+    Ok(needs.held(reservation, &makes_do, payer.token))
 }
 
 impl<'a> Payer<'a> {

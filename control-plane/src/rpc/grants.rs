@@ -30,6 +30,10 @@ const QUEUE: usize = 256;
 const MOST_WAITING: usize = 10_000;
 /// How often those who wait are looked at: relays of other replicas give back, too.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Who waits for what relays give back waits at least for so many decisions: a recall takes the database about half as many turns.
+const TURNS: u32 = 8;
+/// But no longer than this: relays give up after 5 s.
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
 /// Accounts known to be exhausted; beyond it all are forgotten, and asked back once more.
 const MOST_VERDICTS: usize = 10_000;
 /// How long one is known to be. Relays go on giving back what they were asked for, so this only bounds what nobody foresaw.
@@ -56,7 +60,13 @@ impl Granter {
         let (jobs, receiver) = mpsc::channel(QUEUE);
         let look = Arc::new(Notify::new());
         let (_, news) = feed.listen();
-        let desk = Desk { app: app.clone(), waiting: Vec::new(), verdicts: HashMap::new(), recalls: HashMap::new() };
+        let desk = Desk {
+            app: app.clone(),
+            waiting: Vec::new(),
+            verdicts: HashMap::new(),
+            recalls: HashMap::new(),
+            pace: Duration::ZERO,
+        };
         tasks.spawn("grants", desk.run(receiver, news, Arc::clone(&look), tasks.drain()));
         Self { jobs, look }
     }
@@ -102,6 +112,8 @@ struct Desk {
     verdicts: HashMap<AccountId, Exhausted>,
     /// The newest recall of each account, and when it went out.
     recalls: HashMap<AccountId, (i64, Instant)>,
+    /// How long the database takes for a decision, as of late.
+    pace: Duration,
 }
 
 impl Desk {
@@ -190,9 +202,15 @@ impl Desk {
         answers.send();
     }
 
+    /// How long somebody waits for what relays give back: a database that is slow is no reason to know nothing for ever.
+    fn recall_wait(&self) -> Duration {
+        let usual = Duration::from_millis(self.app.terms.recall_wait_millis);
+        usual.max((self.pace * TURNS).min(LONGEST_WAIT))
+    }
+
     /// Decides everybody who waits; those who still do after it are asked back for.
     async fn decide(&mut self) {
-        let wait = Duration::from_millis(self.app.terms.recall_wait_millis);
+        let wait = self.recall_wait();
         for entry in &mut self.waiting {
             entry.pending.is_over |= entry.since.elapsed() >= wait;
         }
@@ -205,6 +223,7 @@ impl Desk {
         let asks: Vec<Pending> = self.waiting.iter().map(|entry| entry.pending.clone()).collect();
         let begun = Instant::now();
         let decided = leases::grant(&self.app.db, &self.app.terms, &asks, self.app.clock.wall()).await;
+        self.pace = (self.pace * 3 + begun.elapsed()) / 4;
         let decided = match decided {
             Ok(decided) => {
                 self.app.metrics.granted(&decided, begun.elapsed());
@@ -270,7 +289,7 @@ impl Desk {
 
     /// Asks back what those need who wait for nothing yet. One recall within the time of a wait serves all who come meanwhile.
     async fn recall(&mut self) {
-        let wait = Duration::from_millis(self.app.terms.recall_wait_millis);
+        let wait = self.recall_wait();
         self.recalls.retain(|_, (_, at)| at.elapsed() < wait);
         let fresh = self.waiting.iter().filter(|entry| entry.pending.recall_seq.is_none());
         let wanted: BTreeSet<AccountId> = fresh.map(|entry| entry.pending.ask.account).collect();

@@ -3,7 +3,7 @@
 use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sluice_control_plane::db;
-use sluice_control_plane::leases::{Life, jobs};
+use sluice_control_plane::leases::{self, Life, Said, jobs};
 use sluice_control_plane::publish::log::{self, Changed, RateChange, RateKind};
 use sluice_control_plane::settlement::explain::{Explanation, Priced, formula};
 use sluice_control_plane::settlement::rates::Rates;
@@ -79,6 +79,33 @@ async fn s4_more_than_was_held_becomes_debt_when_the_lease_closes() {
         ground.report(&relay, 2, vec![closes(wallet.lease)]).await;
         assert_eq!(ground.figures(customer.wallet).await, [-2_750, 0, 0, 3_750]);
         ground.assert_conservation().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_closed_lease_gives_back_beforehand_does_not_come_back_again_with_its_end() {
+    for ground in grounds().await {
+        let (relay, customer) = (ground.relay("relay-1", 1).await, ground.customer(1_000_000, 0).await);
+        // before its request is settled, between that and its end, and after it
+        for (round, place) in (0_i64..).zip([0, 1, 2]) {
+            let wallet = ground.grant(&relay, 1 + round, customer.wallet, 10_000, 10_000).await;
+            let said = Said { returns: vec![(wallet.lease, Quota::clamped(6_250))], ..Said::default() };
+            let (first, spent) = (1 + 2 * round, 3_750 * (round + 1));
+            for step in 0..3 {
+                if step == place {
+                    let gave = leases::take_back(&ground.db, &relay, &said).await.unwrap();
+                    assert_eq!(gave.len(), usize::from(step < 2), "round {round}: what is closed has nothing to give");
+                }
+                if step == 0 {
+                    let paid = ground.request(&format!("round-{round}"), customer, vec![pays(wallet, 3_750)]);
+                    ground.report(&relay, first, vec![paid]).await;
+                } else if step == 1 {
+                    ground.report(&relay, first + 1, vec![closes(wallet.lease)]).await;
+                }
+                ground.assert_conservation().await;
+            }
+            assert_eq!(ground.figures(customer.wallet).await, [1_000_000 - spent, 0, 0, spent], "round {round}");
+        }
     }
 }
 

@@ -296,6 +296,7 @@ impl Link {
         let reporter = Reporter::new(ReporterParts {
             wire: &wire,
             spool: &parts.spool,
+            quotas: &parts.quotas,
             clock: &parts.clock,
             metrics: &parts.metrics.link,
             ending: self.ending.clone(),

@@ -13,7 +13,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluice_domain::{Clock, Epoch};
+use sluice_domain::{Clock, Epoch, LeaseId};
+use sluice_rpc::usage::LeaseEffect;
 use sluice_rpc::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, usage};
 use sluice_telemetry::chain::Chain;
 use tokio::sync::watch;
@@ -23,6 +24,7 @@ use tracing::{error, info};
 use self::stream::{Stream, Verdict};
 use super::session::{Call, SessionError, Wire};
 use crate::metrics::LinkMetrics;
+use crate::quota::Quotas;
 use crate::spool::{Batch, BatchLimits, CurrentLog, EarlierLog, ReadError, Spool};
 
 /// Batches that were sent and not answered.
@@ -85,6 +87,7 @@ impl Log for EarlierLog {
 pub(super) struct ReporterParts<'a> {
     pub(super) wire: &'a Wire,
     pub(super) spool: &'a Spool,
+    pub(super) quotas: &'a Quotas,
     pub(super) clock: &'a Clock,
     pub(super) metrics: &'a LinkMetrics,
     /// Says that nothing will be written any more: end the epoch once everything is settled.
@@ -273,6 +276,7 @@ impl<'a> Reporter<'a> {
                 Verdict::Acked(below, _) => {
                     while let Some(batch) = under_way.pop_front_if(|batch| batch.next_seq() <= below) {
                         log.acked(&batch);
+                        self.parts.quotas.ends_are_settled(closed_in(&batch));
                         let gone = batch.records.iter().filter(|body| body.is_empty()).count();
                         self.parts.metrics.records_gone.add(gone as u64);
                         self.parts.metrics.records_acked.add(batch.records.len() as u64);
@@ -332,6 +336,14 @@ impl<'a> Reporter<'a> {
         self.stream.begin_anew();
         Ok(next)
     }
+}
+
+/// The leases that a batch closes.
+fn closed_in(batch: &Batch) -> impl Iterator<Item = LeaseId> {
+    batch.records.iter().filter_map(|body| match usage::lease_effect(body) {
+        Ok(LeaseEffect::Closes(lease)) => Some(lease),
+        _ => None,
+    })
 }
 
 /// Notes in which history everything is settled. When the disk refuses, all is told once more after the next start.

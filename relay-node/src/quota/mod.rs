@@ -13,13 +13,14 @@ mod reservation;
 mod shard;
 mod wire;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use sluice_billing::lease::{self, LeaseBook, Missing, Shortage, Terms, Verdict};
-use sluice_domain::{AccountId, Clock, Quota, UserId};
+use sluice_domain::{AccountId, Clock, LeaseId, Quota, UserId};
 use smallvec::SmallVec;
 use tokio::sync::mpsc;
 
@@ -74,6 +75,8 @@ struct Inner {
     metrics: QuotaMetrics,
     demands: mpsc::Sender<Demand>,
     pile: Pile,
+    /// Leases whose ends were settled since the last sweep.
+    settled: Mutex<HashSet<LeaseId>>,
     terms: Terms,
     /// Since when nobody can be asked, on the clock of leases; 0 while somebody can.
     away_since: AtomicU64,
@@ -99,6 +102,7 @@ impl Quotas {
                 metrics,
                 demands,
                 pile: Pile::default(),
+                settled: Mutex::default(),
                 terms,
                 away_since: AtomicU64::new(0),
             })),
@@ -151,6 +155,19 @@ impl Quotas {
     ) -> Result<Reservation, ReserveError> {
         let mut reservation = Reservation::nothing(self.clone(), user, chain);
         let amount = self.take_up_to(&mut reservation, chain, least, most).await?;
+        reservation.holds(amount);
+        Ok(reservation)
+    }
+
+    /// The same from what is here, asking nobody.
+    ///
+    /// # Errors
+    /// When it does not cover `least`.
+    pub fn reserve_here(&self, user: UserId, chain: Chain, least: Quota, most: Quota) -> Result<Reservation, ReserveError> {
+        let amount = self.available(user, chain).min(most).max(least);
+        let mut reservation = Reservation::nothing(self.clone(), user, chain);
+        self.try_take(&mut reservation, &chain.claims(amount)).map_err(|_| ReserveError::Unavailable)?;
+        self.count(ByReservation::Local);
         reservation.holds(amount);
         Ok(reservation)
     }

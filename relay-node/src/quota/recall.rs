@@ -16,8 +16,8 @@ use super::shard::{Shard, close};
 use super::wire::Demand;
 use super::{Quotas, SHARDS, shard_of};
 
-/// Accounts said in one message.
-const AT_ONCE: usize = 256;
+/// Leases said in one message, but for those of its last account: less than half of what a control plane takes at once.
+const AT_ONCE: usize = 4_096;
 
 /// Accounts of which something is to be said, with their shards.
 #[derive(Debug, Default)]
@@ -32,17 +32,15 @@ impl Pile {
         self.grown.notify_one();
     }
 
-    fn take(&self) -> Vec<(AccountId, usize)> {
-        let mut accounts = self.accounts.lock();
-        let mut taken = Vec::new();
-        while taken.len() < AT_ONCE {
-            let Some(first) = accounts.pop_first() else { break };
-            taken.push(first);
-        }
-        if !accounts.is_empty() {
+    fn take(&self) -> Option<(AccountId, usize)> {
+        self.accounts.lock().pop_first()
+    }
+
+    /// Some are left for the next message.
+    fn leave(&self) {
+        if !self.accounts.lock().is_empty() {
             self.grown.notify_one();
         }
-        taken
     }
 }
 
@@ -122,8 +120,9 @@ impl Quotas {
     }
 
     fn give_back_now(&self) -> GiveBack {
-        let mut said = GiveBack::default();
-        for (account, number) in self.0.pile.take() {
+        let (mut said, mut leases) = (GiveBack::default(), 0);
+        while leases < AT_ONCE {
+            let Some((account, number)) = self.0.pile.take() else { break };
             let now = self.now();
             let Some(shard) = self.0.shards.get(number) else { continue };
             let mut shard = shard.lock();
@@ -133,10 +132,12 @@ impl Quotas {
             }
             close(&closings, &self.0.spool);
             self.0.metrics.recalls.add(u64::from(recalled.is_some()));
+            leases += 1 + returns.len().max(recalled.as_ref().map_or(0, |recalled| recalled.leases.len()));
             said.returns.extend(returns.into_iter().map(|one| (one.lease, one.total)));
             said.recalled.extend(recalled);
             said.demands.extend(again.map(|request| Demand::new(number, request)));
         }
+        self.0.pile.leave();
         said
     }
 

@@ -114,13 +114,22 @@ impl Quotas {
         }
     }
 
+    /// The ends of these leases are settled.
+    pub fn ends_are_settled(&self, leases: impl Iterator<Item = LeaseId>) {
+        self.0.settled.lock().extend(leases);
+    }
+
     /// Closes what is over or idle, and returns the leases to renew. Once a second.
     pub fn sweep(&self) -> Vec<LeaseId> {
         let now = self.0.clock.read().boot_millis;
+        let settled = std::mem::take(&mut *self.0.settled.lock());
         let mut renewals = Vec::new();
         let mut holdings = Holdings::default();
         for (number, shard) in self.0.shards.iter().enumerate() {
             let mut shard = shard.lock();
+            if !settled.is_empty() {
+                shard.book.ends_are_settled(&settled);
+            }
             let closings = shard.book.sweep(now);
             close(&closings, &self.0.spool);
             self.give_up_stranded(&mut shard, number, now);

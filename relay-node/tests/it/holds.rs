@@ -167,6 +167,25 @@ async fn with_less_than_the_floor_or_where_a_site_wants_no_other_limit_the_reque
 }
 
 #[tokio::test]
+async fn while_nobody_can_be_asked_what_is_here_does_for_a_shorter_answer() {
+    let upstream = Recorder::start("application/json", &[ANSWER]).await;
+    let mut world = world(&upstream.base_url(), 100_000_000, &[]);
+    world.channels[0].model_mapping.clear();
+    let ledger = world.ledger.clone();
+    let relay = world.start().await;
+    let hold = prompt() + 3 * 2_000;
+    assert_eq!(relay.caller().post(CHAT, &asked(false, None)).await.status, 200);
+    let paid = relay.record().await.quota.get();
+    ledger.go_away();
+    // the lease is of one hold, and something was paid of it
+    let answer = relay.caller().post(CHAT, &asked(false, None)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let limit = (hold - paid - prompt()) / 3;
+    assert_eq!(answer.header(LIMIT_HEADER), Some(limit.to_string().as_str()));
+    assert_eq!(relay.wait_for_records(2).await[1].output_limit, u32::try_from(limit).ok());
+}
+
+#[tokio::test]
 async fn a_model_that_is_known_to_end_by_itself_is_not_told_where_to() {
     let upstream = Recorder::start("application/json", &[ANSWER]).await;
     let mut world = world(&upstream.base_url(), prompt() + 300, &[]);

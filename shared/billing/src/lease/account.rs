@@ -1,5 +1,7 @@
 //! One account's leases on this node.
 
+use std::collections::HashSet;
+
 use sluice_domain::{AccountId, LeaseId, Quota};
 use smallvec::SmallVec;
 
@@ -358,18 +360,18 @@ impl Account {
         self.leases.iter_mut().filter(stranded).map(|lease| lease.give_back(Quota::MAX)).sum()
     }
 
-    /// The totals of what was given back.
-    pub(super) fn returns(&self) -> impl Iterator<Item = Returned> {
-        self.spoken_for().filter(|returned| returned.total.is_positive())
+    /// The totals of what was given back of the leases held.
+    pub(super) fn returned(&self) -> impl Iterator<Item = Returned> {
+        self.leases.iter().map(Lease::said).filter(|returned| returned.total.is_positive())
     }
 
-    /// The leases that an answer to a recall speaks for: those held, and those that closed lately.
-    pub(super) fn ids(&self) -> impl Iterator<Item = LeaseId> {
-        self.spoken_for().map(|returned| returned.lease)
-    }
-
-    fn spoken_for(&self) -> impl Iterator<Item = Returned> {
+    /// The leases that an answer to a recall speaks for, with what was given back of each: those held, and those that closed lately.
+    pub(super) fn spoken_for(&self) -> impl Iterator<Item = Returned> {
         self.leases.iter().map(Lease::said).chain(self.ended.iter())
+    }
+
+    pub(super) fn ends_are_settled(&mut self, leases: &HashSet<LeaseId>) {
+        self.ended.settled(leases);
     }
 
     pub(super) fn forget_leases(&mut self) {

@@ -1,16 +1,19 @@
 //! Leases of one account that closed lately.
 //!
 //! Their records wait in the spool until they are settled, which may take longer than somebody elsewhere waits for the money. So an answer
-//! to a recall names them, too, and says what they had left: then nothing has to be settled before it is known what there is.
+//! to a recall names them, too, and says what they had left: then nothing has to be settled before it is known what there is. Whatever is
+//! forgotten here, or never said, goes back when the lease's end is settled.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+
+use sluice_domain::LeaseId;
 
 use super::terms::Returned;
 
-/// Until then a closed lease was settled, or grants cannot be had either.
-const MEMORY_MILLIS: u64 = 30_000;
+/// Usually the end of a lease is settled within a second, and then it is forgotten here; after an outage that takes a while.
+const MEMORY_MILLIS: u64 = 600_000;
 /// Of more than these the oldest are forgotten: whoever is short waits until they are settled.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 1_024;
 
 #[derive(Debug, Default)]
 pub(super) struct Ended(VecDeque<(u64, Returned)>);
@@ -29,6 +32,11 @@ impl Ended {
         while self.0.front().is_some_and(|(at, _)| now.saturating_sub(*at) >= MEMORY_MILLIS) {
             self.0.pop_front();
         }
+    }
+
+    /// These ends are settled: there is nothing left to say about them.
+    pub(super) fn settled(&mut self, leases: &HashSet<LeaseId>) {
+        self.0.retain(|(_, returned)| !leases.contains(&returned.lease));
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Returned> {

@@ -5,7 +5,9 @@
 //! waits holds the accounts of the chain in order, up to the first that is short, and nothing behind it. So of two that wait for the
 //! same two accounts one always gets both.
 
-use sluice_domain::{AccountId, Quota};
+use std::collections::HashSet;
+
+use sluice_domain::{AccountId, LeaseId, Quota};
 use smallvec::SmallVec;
 
 use super::terms::{Claim, Closing, GivenBack, GrantRequest, Inherited, Recalled, Returned, Waiter};
@@ -66,8 +68,10 @@ impl LeaseBook {
         let given = if recall_seq.is_some() { known.give_back(claimed, now) } else { Quota::ZERO };
         let mut closings: SmallVec<[Closing; 2]> = SmallVec::new();
         known.close_finished(account, now, |closing| closings.push(closing));
-        let returns = known.returns().collect();
-        let recalled = recall_seq.map(|recall_seq| Recalled { account, recall_seq, leases: known.ids().collect() });
+        let mut returns: Vec<Returned> = known.spoken_for().collect();
+        let leases = || returns.iter().map(|one| one.lease).collect();
+        let recalled = recall_seq.map(|recall_seq| Recalled { account, recall_seq, leases: leases() });
+        returns.retain(|one| one.total.is_positive());
         known.answered();
         self.forget_homes(&closings);
         let again = if given.is_positive() { self.ask_anew(account, now) } else { None };
@@ -85,7 +89,14 @@ impl LeaseBook {
 
     /// Everything that was given back of the leases held: to be said again after a reconnect.
     pub fn returned(&self) -> impl Iterator<Item = Returned> {
-        self.accounts.values().flat_map(super::account::Account::returns)
+        self.accounts.values().flat_map(super::account::Account::returned)
+    }
+
+    /// The ends of these leases are settled. Until then an answer to a recall names them, too.
+    pub fn ends_are_settled(&mut self, leases: &HashSet<LeaseId>) {
+        for account in self.accounts.values_mut() {
+            account.ends_are_settled(leases);
+        }
     }
 
     /// Takes over what an earlier life of this relay left (ruling R17). What is over or used up closes at the next sweep.

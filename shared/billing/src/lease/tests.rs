@@ -366,20 +366,27 @@ fn what_a_lease_had_left_when_it_closed_is_said_before_its_end_is_settled() {
     assert_eq!(given(&answer), [(1, 90)]);
     assert_eq!(answer.recalled, Some(Recalled { account: WALLET, recall_seq: 7, leases: vec![LeaseId::new(1)] }));
     assert!(answer.closings.is_empty() && !book.owes_answer(WALLET, 7), "it closed once, and was said once");
-    book.recall(WALLET, 8, 40_000);
-    assert_eq!(given(&book.give_back(WALLET, 40_000)), [], "it was settled long ago");
+    assert_eq!(book.returned().count(), 0, "after a reconnect its end is enough");
+    book.ends_are_settled(&[LeaseId::new(1)].into());
+    book.recall(WALLET, 8, 8);
+    let answer = book.give_back(WALLET, 8);
+    assert_eq!((given(&answer), answer.recalled.unwrap().leases), (vec![], vec![]), "the ledger has it");
 }
 
 #[test]
-fn of_many_closed_leases_the_last_ones_are_remembered() {
+fn of_many_closed_leases_the_last_ones_are_remembered_for_a_while() {
     let mut book = LeaseBook::default();
-    for id in 1..=70 {
+    let most = i64::try_from(super::ended::MOST).unwrap();
+    for id in 0..most + 5 {
         lease(&mut book, WALLET, id, 100, 0);
     }
     book.recall(WALLET, 7, 0);
-    let closings = book.give_back(WALLET, 0).closings;
-    assert_eq!(closings.len(), 70);
-    assert_eq!(book.give_back(WALLET, 1).returns.len(), 64);
+    assert_eq!(book.give_back(WALLET, 0).closings.len(), super::ended::MOST + 5);
+    let remembered = given(&book.give_back(WALLET, 1));
+    assert_eq!((remembered.len(), remembered[0]), (super::ended::MOST, (5, 100)));
+    let _ = book.sweep(IDLE_MILLIS);
+    book.recall(WALLET, 8, IDLE_MILLIS);
+    assert_eq!(given(&book.give_back(WALLET, IDLE_MILLIS)), []);
 }
 
 #[test]
