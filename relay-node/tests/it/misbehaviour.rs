@@ -158,8 +158,8 @@ const ROWS: &[Row] = &[
     Row {
         name: "429 with Retry-After",
         scenario: "429 retry_after=9",
-        stream: saved("429 rate_limit_exceeded"),
-        plain: saved("429 rate_limit_exceeded"),
+        stream: saved("429 rate_limit_exceeded, come back in 9"),
+        plain: saved("429 rate_limit_exceeded, come back in 9"),
     },
     Row { name: "500", scenario: "500", stream: saved("500 server_error"), plain: saved("500 server_error") },
     Row { name: "503", scenario: "503", stream: saved("503 server_error"), plain: saved("503 server_error") },
@@ -216,15 +216,19 @@ async fn relay(bad: &str, other: Option<&str>, retries: &'static str) -> TestRel
     world.start().await
 }
 
-async fn outcome(relay: &TestRelay, is_stream: bool, paid: Paid) -> (String, RequestRecord) {
+/// Sends the question, and looks at the answer and at its record, which is the relay's `nth`.
+async fn outcome(relay: &TestRelay, is_stream: bool, paid: Paid, nth: usize) -> (String, RequestRecord) {
     let body = json!({"model": MODEL, "stream": is_stream, "messages": [{"role": "user", "content": QUESTION}]});
     let answer = relay.caller().post(CHAT, &body).await;
     let (seen, said) = match answer.status.as_u16() {
         200 if is_stream => (ending(&answer.text()), said_in(&answer.text())),
         200 => ("200 done".to_owned(), text_of(&answer.json()["choices"][0]["message"]["content"])),
-        status => (format!("{status} {}", word(&answer.json()["error"])), String::new()),
+        status => {
+            let when = answer.header("retry-after").map(|secs| format!(", come back in {secs}")).unwrap_or_default();
+            (format!("{status} {}{when}", word(&answer.json()["error"])), String::new())
+        }
     };
-    let record = relay.record().await;
+    let record = relay.wait_for_records(nth).await.remove(nth - 1);
     let (usage, is_estimated) = expected(paid, &said);
     assert_eq!((record.usage, record.usage_estimated), (usage, is_estimated), "{seen}, {paid:?}: {said:?}");
     assert_eq!(record.quota, price(&rate(), &usage, &[]).unwrap(), "the price of what is paid for");
@@ -292,7 +296,7 @@ async fn play((row, is_stream): (&Row, bool)) -> Vec<String> {
     let bad_url = bad.as_ref().map_or_else(nobody, Simulator::base_url);
     let well = simulator(WELL);
 
-    let (seen, record) = outcome(&relay(&bad_url, None, "0").await, is_stream, expected.paid).await;
+    let (seen, record) = outcome(&relay(&bad_url, None, "0").await, is_stream, expected.paid, 1).await;
     if seen != expected.alone {
         failures.push(format!("{label}: {seen:?}, not {:?}", expected.alone));
     }
@@ -301,11 +305,11 @@ async fn play((row, is_stream): (&Row, bool)) -> Vec<String> {
     assert_eq!(record.outcome == Outcome::Completed, is_good, "{label}: {seen}");
 
     // alone, retries change nothing: the last candidate is asked, and not twice in one request
-    let (again, record) = outcome(&relay(&bad_url, None, "2").await, is_stream, expected.paid).await;
+    let (again, record) = outcome(&relay(&bad_url, None, "2").await, is_stream, expected.paid, 1).await;
     assert_eq!((again, record.attempts.len()), (seen.clone(), 1), "{label}");
 
     let (wanted, paid, attempts) = if expected.saved { (FINE.alone, FINE.paid, 2) } else { (&seen[..], expected.paid, 1) };
-    let (helped, record) = outcome(&relay(&bad_url, Some(&well.base_url()), "2").await, is_stream, paid).await;
+    let (helped, record) = outcome(&relay(&bad_url, Some(&well.base_url()), "2").await, is_stream, paid, 1).await;
     if helped != wanted || record.attempts.len() != attempts {
         failures.push(format!("{label}, with another channel: {helped:?} after {}, not {wanted:?}", record.attempts.len()));
     }
@@ -317,4 +321,24 @@ async fn every_misbehaviour_has_its_outcome_and_its_charge() {
     let plays = ROWS.iter().flat_map(|row| [(row, true), (row, false)]);
     let failures: Vec<String> = stream::iter(plays).map(play).buffer_unordered(8).concat().await;
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_5xx_costs_nothing_and_is_over_when_it_is_over() {
+    for is_stream in [true, false] {
+        let upstream = Simulator::start(SimulatorConfig::default());
+        for status in [500, 502, 503, 500, 502, 503] {
+            upstream.queue(QueuedScenario::from(Scenario::status(status)));
+        }
+        upstream.queue(QueuedScenario::from(WELL.parse::<Scenario>().unwrap()).times(2));
+        let relay = relay(&upstream.base_url(), None, "0").await;
+        let mut seen = Vec::new();
+        for nth in 1..=8 {
+            let paid = if nth <= 6 { Paid::Nothing } else { Paid::Reported };
+            seen.push(outcome(&relay, is_stream, paid, nth).await.0);
+        }
+        let expected = ["500", "502", "503", "500", "502", "503"].map(|status| format!("{status} server_error"));
+        assert_eq!(seen[..6], expected, "stream: {is_stream}");
+        assert_eq!(seen[6..], ["200 done", "200 done"], "the last channel is never left out; stream: {is_stream}");
+    }
 }
