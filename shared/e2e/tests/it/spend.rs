@@ -19,8 +19,8 @@ async fn fleet_with_channel(engine: Engine, relays: usize) -> Fleet {
     fleet
 }
 
-/// So many requests at once, spread over the relays. Answers their statuses. Who is told that nobody knows has waited for as long as
-/// requests wait: that may happen to those at the end of a long line for little money, on a slow machine.
+/// So many requests at once, spread over the relays. Answers their statuses. Who is told after the longest wait that nobody knows asks
+/// again, as SDKs do: that may happen at the end of a long line for little money, on a slow machine.
 async fn crowd(fleet: &Fleet, key: &str, requests: usize) -> Vec<u16> {
     let mut callers = JoinSet::new();
     for place in 0..requests {
@@ -28,10 +28,15 @@ async fn crowd(fleet: &Fleet, key: &str, requests: usize) -> Vec<u16> {
         let message = json!({"role": "user", "content": "hi"});
         let body = json!({"model": "sim-fast", "max_tokens": 100, "messages": [message], "user": format!("call-{place}")});
         callers.spawn(async move {
-            let asked = Instant::now();
-            let status = caller.post("/v1/chat/completions", &body).await.status.as_u16();
-            assert!(status != 503 || asked.elapsed() >= GRANT_WAIT, "not known after {:?}", asked.elapsed());
-            status
+            for _ in 0..12 {
+                let asked = Instant::now();
+                let status = caller.post("/v1/chat/completions", &body).await.status.as_u16();
+                if status != 503 {
+                    return status;
+                }
+                assert!(asked.elapsed() >= GRANT_WAIT, "not known after {:?}", asked.elapsed());
+            }
+            503
         });
     }
     callers.join_all().await
@@ -82,8 +87,7 @@ async fn by_tokens_no_more_is_settled_than_there_was_and_nobody_is_refused_while
 
         let statuses = crowd(&fleet, &token.key, 300).await;
         let (served, refused) = (count(&statuses, 200), count(&statuses, 403));
-        let in_line_for_too_long = count(&statuses, 503);
-        assert_eq!(served + refused + in_line_for_too_long, 300, "{engine:?}: {statuses:?}");
+        assert_eq!(served + refused, 300, "{engine:?}: {statuses:?}");
         assert!(served >= 20, "{engine:?}: {served} served, and twenty could be held at once");
 
         // one after the other: as long as there is enough for one more, it is served
@@ -94,15 +98,7 @@ async fn by_tokens_no_more_is_settled_than_there_was_and_nobody_is_refused_while
             if total < HOLD {
                 break;
             }
-            wait_for("one more is served, because there is enough", async || {
-                let status = crowd(&fleet, &token.key, 1).await[0];
-                assert!(
-                    matches!(status, 200 | 503),
-                    "{engine:?}: {status} while there are {total}: not known now, but never unpaid"
-                );
-                status == 200
-            })
-            .await;
+            assert_eq!(crowd(&fleet, &token.key, 1).await, [200], "{engine:?}: there are {total}");
             assert_eq!(fleet.simulator.stats().completed, before + 1);
             wait_for("it is settled", async || fleet.api.total(user).await < total).await;
         }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bench::cost::{CpuReading, Watched};
 use crate::faults::Stage;
-use crate::faults::figure::{Figure, seconds};
+use crate::faults::figure::Figure;
 use crate::faults::site::{Plan, Site, until};
 use crate::fleet::Node;
 use crate::inside::{Inside, Payer};
@@ -231,7 +231,7 @@ pub(super) async fn exact(stage: &Stage) -> Vec<Figure> {
         Figure::none("refused without being sure", &unknown),
         Figure::note("refused for certain before the tenth was admitted", format!("{} in all", early.len())),
         Figure::within("and before that by, at the most", ON_THE_WAY, Some(longest)),
-        Figure::note("5,000 answers in", seconds(took)),
+        Figure::within("the last of 5,000 answers", Duration::from_secs(1), Some(took)),
         Figure::within("the money is whole after", Duration::from_secs(10), whole),
     ];
     figures.extend(audit.balances());
