@@ -9,7 +9,7 @@ use sluice_domain::{NodeId, Record, UnixMillis};
 use sluice_rpc::auth::{presented_node, presented_session};
 use sluice_rpc::pb::usage_reply::Reply;
 use sluice_rpc::pb::usage_server::Usage;
-use sluice_rpc::{MAX_BATCH_RECORDS, pb};
+use sluice_rpc::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, pb};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -28,8 +28,8 @@ const MAX_LINEAGE: usize = 100;
 const READ_AHEAD: usize = MAX_RECORDS / MAX_BATCH_RECORDS;
 /// A full batch is followed by others: they are waited for so long, to be settled in the same transaction.
 const GATHER: Duration = Duration::from_millis(3);
-/// A relay that reports so many requests at once is busy, and one that reports more is asked for no more at once.
-const BUSY: std::ops::Range<u64> = 100..1_500;
+/// A relay that reports so many requests at once, and has no more, is busy.
+const BUSY: u64 = 100;
 /// How long a busy relay waits beyond its own interval, so that its requests take fewer transactions.
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
 /// How long a relay waits before it sends again when the database is away.
@@ -57,6 +57,8 @@ impl Usage for Rpc {
 struct Report {
     life: Life,
     batch: Batch,
+    /// It ends with a batch that could hold no more: the relay has a pile to get rid of.
+    is_full: bool,
     /// What of this life the relay knows to be settled.
     acknowledged: Option<Acknowledged>,
 }
@@ -86,6 +88,7 @@ fn report(caller: &NodeId, message: pb::UsageBatch) -> Result<Report, Status> {
     if message.records.len() > MAX_BATCH_RECORDS {
         return Err(Status::invalid_argument(format!("a batch holds at most {MAX_BATCH_RECORDS} records")));
     }
+    let is_full = message.records.len() == MAX_BATCH_RECORDS || message.encoded_len() >= MAX_BATCH_BYTES / 2;
     let batch = Batch {
         first_seq: message.first_seq,
         records: message.records.into_iter().map(incoming).collect(),
@@ -95,7 +98,7 @@ fn report(caller: &NodeId, message: pb::UsageBatch) -> Result<Report, Status> {
     };
     let is_told = message.settled_in.len() <= MAX_LINEAGE && !message.settled_in.is_empty() && batch.records.is_empty();
     let acknowledged = is_told.then(|| Acknowledged { below: message.first_seq, lineage: message.settled_in.into() });
-    Ok(Report { life, batch, acknowledged })
+    Ok(Report { life, batch, is_full, acknowledged })
 }
 
 fn incoming(record: pb::UsageRecord) -> Incoming {
@@ -139,7 +142,7 @@ impl Rpc {
     }
 
     /// `has_more`: other reports of this relay are here already.
-    async fn settle_one(&self, Report { life, batch, acknowledged }: Report, has_more: bool) -> pb::UsageReply {
+    async fn settle_one(&self, Report { life, batch, is_full, acknowledged }: Report, has_more: bool) -> pb::UsageReply {
         let (epoch, first_seq) = (life.epoch.0, batch.first_seq);
         let (begun, oldest) = (Instant::now(), oldest_end(&batch));
         self.settler.enter_history(&self.feed.state().version().lineage);
@@ -155,8 +158,8 @@ impl Rpc {
                 self.app.metrics.settled(&settled, begun.elapsed(), lag);
                 let next = settled.next_seq;
                 let reply = if settled.has_gap { Reply::Expect(next) } else { Reply::AckedBelow(next) };
-                let is_busy = BUSY.contains(&settled.counts.requests) && !settled.has_gap && !has_more;
-                let pause_ms = if is_busy { self.report_pause_ms.max(millis(BUSY_PAUSE)) } else { self.report_pause_ms };
+                let comes_again = has_more || is_full || settled.has_gap;
+                let pause_ms = pause_millis(self.report_pause_ms, settled.counts.requests, comes_again);
                 self.feed.tell(settled.richer.into_iter().map(|account| Revoked::Credit(account, 0)).collect());
                 pb::UsageReply { epoch, reply: Some(reply), pause_ms, ended: settled.has_ended }
             }
@@ -169,6 +172,11 @@ impl Rpc {
     }
 }
 
+/// How long a relay is to wait. One that is busy and has caught up waits longer; one with a pile does not.
+fn pause_millis(usual: i64, requests: u64, comes_again: bool) -> i64 {
+    if requests >= BUSY && !comes_again { usual.max(millis(BUSY_PAUSE)) } else { usual }
+}
+
 fn millis(pause: Duration) -> i64 {
     i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)
 }
@@ -178,8 +186,7 @@ async fn next(report: &Report, reports: &mut mpsc::Receiver<Report>) -> Option<R
     if let Ok(more) = reports.try_recv() {
         return Some(more);
     }
-    let is_full = report.batch.records.len().is_multiple_of(MAX_BATCH_RECORDS) && !report.batch.records.is_empty();
-    if !is_full {
+    if !report.is_full {
         return None;
     }
     tokio::time::timeout(GATHER, reports.recv()).await.ok().flatten()
@@ -212,7 +219,8 @@ fn join(report: &mut Report, more: Report) -> Result<(), Report> {
     if !is_next || report.acknowledged.is_some() || more.acknowledged.is_some() {
         return Err(more);
     }
-    let more = more.batch;
+    let Report { batch: more, is_full, .. } = more;
+    report.is_full = is_full;
     batch.records.extend(more.records);
     batch.is_damaged |= more.is_damaged;
     (batch.epoch_ended, batch.sent_at) = (more.epoch_ended, more.sent_at);
@@ -246,6 +254,17 @@ mod tests {
         join(&mut first, read_one(pb::UsageBatch { epoch_ended: true, ..message(4, 2) }).unwrap()).unwrap();
         assert_eq!((first.batch.records.len(), first.batch.epoch_ended), (5, true));
         assert!(join(&mut first, read_one(message(6, 1)).unwrap()).is_err(), "nothing follows the end of a life");
+    }
+
+    #[test]
+    fn only_a_busy_relay_without_a_pile_is_asked_to_wait() {
+        let is_full = |records| read_one(message(1, records)).unwrap().is_full;
+        assert_eq!((is_full(MAX_BATCH_RECORDS), is_full(3)), (true, false));
+        let mut two = read_one(message(1, MAX_BATCH_RECORDS)).unwrap();
+        join(&mut two, read_one(message(501, 7)).unwrap()).unwrap();
+        assert!(!two.is_full, "it ends with a batch that had room");
+        assert_eq!((pause_millis(0, 99, false), pause_millis(0, 100, false), pause_millis(0, 4_000, true)), (0, 250, 0));
+        assert_eq!(pause_millis(400, 100, false), 400);
     }
 
     #[tokio::test]

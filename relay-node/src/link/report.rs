@@ -1,4 +1,4 @@
-//! Reports usage: earlier epochs to their end, then this one for as long as it lives. At most two batches are under way.
+//! Reports usage: earlier epochs to their end, then this one for as long as it lives. Few batches are under way.
 //!
 //! A control plane whose database went back to the past asks for records that were acknowledged, or is in another history. Then everything
 //! that is kept is told again, oldest first; it drops what it has (ruling R7). Whether it went back is asked at the beginning of every
@@ -27,8 +27,8 @@ use crate::metrics::LinkMetrics;
 use crate::quota::Quotas;
 use crate::spool::{Batch, BatchLimits, CurrentLog, EarlierLog, ReadError, Spool};
 
-/// Batches that were sent and not answered.
-const MAX_UNDER_WAY: usize = 2;
+/// Batches that were sent and not answered: as many as the control plane settles in one transaction.
+const MAX_UNDER_WAY: usize = 8;
 /// Records of half a batch and more wait this long for company.
 const BATCH_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a log that cannot be read is left alone.

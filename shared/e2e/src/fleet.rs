@@ -155,6 +155,7 @@ impl Node {
             ("CRYPTO_SECRET", CRYPTO_SECRET.to_owned()),
             ("INITIAL_ROOT_ACCESS_TOKEN", ROOT_TOKEN.to_owned()),
             ("GLOBAL_API_RATE_LIMIT_ENABLE", "false".to_owned()),
+            ("USER_API_RATE_LIMIT_ENABLE", "false".to_owned()),
         ];
         Self::new("sluice-control", settings, folder, http, ops)
     }
@@ -169,6 +170,7 @@ impl Node {
             ("CRYPTO_SECRET", CRYPTO_SECRET.to_owned()),
             ("INITIAL_ROOT_ACCESS_TOKEN", ROOT_TOKEN.to_owned()),
             ("GLOBAL_API_RATE_LIMIT_ENABLE", "false".to_owned()),
+            ("USER_API_RATE_LIMIT_ENABLE", "false".to_owned()),
         ];
         Self::new("sluice", settings, folder.join("sluice"), http, ops)
     }

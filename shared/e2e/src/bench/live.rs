@@ -70,6 +70,7 @@ pub(crate) async fn measure(
     let all = json!([FAST_MODEL, PLAYED_MODEL, LONG_MODEL]);
     let others = json!([PLAYED_MODEL]);
     let token = install.api.token(install.user, "changed").await;
+    in_force(&watch.callers(&token.key), StatusCode::UNAUTHORIZED, StatusCode::OK).await?;
     let toggles = [
         Toggle {
             what: "channel (its models)",
