@@ -3,9 +3,20 @@
 //! What a request or an answer *says* is read here; nothing here opens a socket, reads a clock or knows a provider. Bytes that need
 //! not change are never re-encoded: readers borrow from the body, and edits copy every value they do not replace.
 //!
+//! Where caller and upstream speak the same dialect, bytes pass through and a side parser reads what has to be known. Everything else goes
+//! through the [`ir`], in one hop, by the codecs.
+//!
 //! Start with [`openai::Request`] (a caller's body), then [`openai::StreamMeter`] and [`openai::Answer`] (what came back).
 
+pub mod call_id;
+pub mod codec;
 pub mod error;
+pub mod ir;
 pub mod json;
+pub mod loss;
+pub mod node;
 pub mod openai;
+pub mod signature;
 pub mod sse;
+pub mod target;
+pub mod tool_name;
