@@ -9,13 +9,21 @@
 //! Start with [`openai::Request`] (a caller's body), then [`openai::StreamMeter`] and [`openai::Answer`] (what came back).
 
 pub mod call_id;
+pub mod capabilities;
+pub mod chat;
 pub mod codec;
 pub mod error;
+pub mod gemini;
 pub mod ir;
 pub mod json;
 pub mod loss;
+pub mod media;
+pub mod messages;
 pub mod node;
 pub mod openai;
+pub mod reasoning;
+pub mod responses;
+pub mod schema;
 pub mod signature;
 pub mod sse;
 pub mod target;

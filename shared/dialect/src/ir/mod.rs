@@ -10,6 +10,10 @@ mod answer;
 mod blocks;
 mod content;
 mod event;
+pub mod fold;
+pub mod normalise;
+pub mod order;
+pub mod replay;
 mod request;
 
 pub use answer::{Choice, Finish, Response, TokenLogprob};

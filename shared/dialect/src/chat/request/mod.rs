@@ -1,0 +1,10 @@
+//! Requests.
+
+mod read;
+mod write;
+
+pub use read::read;
+pub use write::write;
+
+#[cfg(test)]
+mod tests;

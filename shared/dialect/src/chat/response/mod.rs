@@ -1,0 +1,10 @@
+//! Whole answers.
+
+mod read;
+mod write;
+
+pub use read::read;
+pub use write::write;
+
+#[cfg(test)]
+mod tests;

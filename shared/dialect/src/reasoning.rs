@@ -1,0 +1,225 @@
+//! How much is thought, as a level and as a number of tokens, and what the end of a model's name says about it.
+
+use crate::ir::{Effort, Family};
+use crate::target::{Capabilities, Options};
+
+/// The level that a number of tokens stands for; `None`: zero, which is none.
+#[must_use]
+pub const fn effort_of_budget(budget: u32) -> Option<Effort> {
+    match budget {
+        0 => None,
+        1..=1_023 => Some(Effort::Minimal),
+        1_024..=2_047 => Some(Effort::Low),
+        2_048..=8_191 => Some(Effort::Medium),
+        8_192..=24_576 => Some(Effort::High),
+        _ => Some(Effort::Xhigh),
+    }
+}
+
+/// The number of tokens that a level stands for, by the site's table.
+#[must_use]
+pub const fn budget_of(effort: Effort, options: &Options) -> u32 {
+    let [minimal, low, medium, high, xhigh, max] = options.effort_budgets;
+    match effort {
+        Effort::Minimal => minimal,
+        Effort::Low => low,
+        Effort::Medium => medium,
+        Effort::High => high,
+        Effort::Xhigh => xhigh,
+        Effort::Max => max,
+    }
+}
+
+/// The largest budget of Gemini models that say none, in tokens.
+const GEMINI_MAX_BUDGET: u32 = 24_576;
+
+/// The number of tokens that a level stands for at a Gemini model that takes budgets: high is 80 % of the most it takes, and what is above is
+/// all of it. Within the model's bounds.
+#[must_use]
+pub fn gemini_budget(effort: Effort, capabilities: &Capabilities) -> u32 {
+    let most = capabilities.max_budget.unwrap_or(GEMINI_MAX_BUDGET);
+    let budget = match effort {
+        Effort::Minimal => 512,
+        Effort::Low => 1_024,
+        Effort::Medium => (most / 4).clamp(2_048, 8_192),
+        Effort::High => most / 5 * 4,
+        Effort::Xhigh | Effort::Max => most,
+    };
+    within_bounds(budget, capabilities)
+}
+
+/// A number of tokens as near as the model takes. Zero stays zero where the model can stop thinking.
+#[must_use]
+pub fn within_bounds(budget: u32, capabilities: &Capabilities) -> u32 {
+    if budget == 0 && capabilities.can_stop_thinking {
+        return 0;
+    }
+    budget.max(capabilities.min_budget).min(capabilities.max_budget.unwrap_or(u32::MAX))
+}
+
+/// The level nearest to another one among those a model knows; none known means all are. Of two as near, the higher one up to high (medium
+/// becomes high rather than low), and the lower one above it (xhigh becomes high rather than max).
+#[must_use]
+pub fn nearest(effort: Effort, known: &[Effort]) -> Effort {
+    let place = |level: Effort| Effort::ALL.iter().position(|one| *one == level).unwrap_or_default();
+    let wanted = place(effort);
+    let prefers_higher = effort <= Effort::High;
+    let distance = |level: &Effort| (place(*level).abs_diff(wanted), (*level > effort) != prefers_higher);
+    known.iter().copied().min_by_key(distance).unwrap_or(effort)
+}
+
+/// What the end of a model's name asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suffix {
+    /// `-max`, `-xhigh`, `-high`, `-medium`, `-low`, `-minimal`: so much.
+    Effort(Effort),
+    /// `-none`: no thinking, unless the request says otherwise.
+    None,
+    /// `-thinking`: thinking, as much as is usual.
+    Thinking,
+    /// `-thinking-<n>`: so many tokens of it.
+    Budget(u32),
+    /// `-nothinking`: no thinking, whatever the request says.
+    NoThinking,
+    /// `-search`: a search of the web.
+    Search,
+}
+
+impl Suffix {
+    /// Whether models of a family are asked this way. Others keep the name as it is.
+    ///
+    /// | suffix | OpenAI | Claude | Gemini | compatible (Qwen, GLM, …) |
+    /// |---|---|---|---|---|
+    /// | a level, `-none` | yes | yes | yes | no |
+    /// | `-thinking` | no | yes | yes | where the model can be switched |
+    /// | `-thinking-<n>` | no | yes | yes | no |
+    /// | `-nothinking` | no | yes | yes | where the model can be switched |
+    /// | `-search` | no | no | yes | no |
+    #[must_use]
+    pub const fn is_for(self, family: Family, capabilities: &Capabilities) -> bool {
+        use Family::{Anthropic, Compatible, Google, OpenAi};
+        match self {
+            Self::Effort(_) | Self::None => matches!(family, OpenAi | Anthropic | Google),
+            Self::Thinking | Self::NoThinking => match family {
+                OpenAi => false,
+                Anthropic | Google => true,
+                Compatible => capabilities.can_stop_thinking,
+            },
+            Self::Budget(_) => matches!(family, Anthropic | Google),
+            Self::Search => matches!(family, Google),
+        }
+    }
+}
+
+/// A model's name without its suffix, and the suffix. Only for names that no channel lists as they are (`kimi-k2-thinking`), and only where
+/// [`Suffix::is_for`] the model's family; what the request says explicitly wins over all but `-nothinking`.
+#[must_use]
+pub fn suffix(name: &str) -> Option<(&str, Suffix)> {
+    let (bare, last) = name.rsplit_once('-').filter(|(bare, _)| !bare.is_empty())?;
+    let suffix = match last {
+        "none" => Suffix::None,
+        "thinking" => Suffix::Thinking,
+        "nothinking" => Suffix::NoThinking,
+        "search" => Suffix::Search,
+        last => match Effort::parse(last) {
+            Some(effort) => Suffix::Effort(effort),
+            None => return budget(bare, last),
+        },
+    };
+    Some((bare, suffix))
+}
+
+fn budget<'n>(bare: &'n str, last: &str) -> Option<(&'n str, Suffix)> {
+    let bare = bare.strip_suffix("-thinking").filter(|bare| !bare.is_empty())?;
+    let is_number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| Some((bare, Suffix::Budget(last.parse().ok()?))))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Effort::{High, Low, Max, Medium, Minimal, Xhigh};
+
+    #[test]
+    fn thresholds_between_levels() {
+        for (budget, effort) in [
+            (0, None),
+            (1, Some(Minimal)),
+            (1_023, Some(Minimal)),
+            (1_024, Some(Low)),
+            (2_047, Some(Low)),
+            (2_048, Some(Medium)),
+            (8_191, Some(Medium)),
+            (8_192, Some(High)),
+            (24_576, Some(High)),
+            (24_577, Some(Xhigh)),
+            (u32::MAX, Some(Xhigh)),
+        ] {
+            assert_eq!(effort_of_budget(budget), effort, "{budget}");
+        }
+        let budgets = Effort::ALL.map(|effort| budget_of(effort, &Options::default()));
+        assert_eq!(budgets, [1_024, 1_024, 2_048, 4_096, 8_192, 16_384]);
+    }
+
+    #[test]
+    fn budgets_of_gemini_models() {
+        let pro = Capabilities { min_budget: 128, max_budget: Some(32_768), can_stop_thinking: false, ..Capabilities::default() };
+        let flash = Capabilities { max_budget: Some(24_576), ..Capabilities::default() };
+        let lite = Capabilities { min_budget: 512, max_budget: Some(24_576), ..Capabilities::default() };
+        assert_eq!(Effort::ALL.map(|effort| gemini_budget(effort, &pro)), [512, 1_024, 8_192, 26_212, 32_768, 32_768]);
+        assert_eq!(Effort::ALL.map(|effort| gemini_budget(effort, &flash)), [512, 1_024, 6_144, 19_660, 24_576, 24_576]);
+        assert_eq!([0, 1, 200, 40_000].map(|budget| within_bounds(budget, &pro)), [128, 128, 200, 32_768]);
+        assert_eq!([0, 1, 600, 40_000].map(|budget| within_bounds(budget, &lite)), [0, 512, 600, 24_576]);
+    }
+
+    #[test]
+    fn the_nearest_level_a_model_knows() {
+        for (effort, known, nearby) in [
+            (Xhigh, &[][..], Xhigh),
+            (Minimal, &[Low, High][..], Low),
+            (Medium, &[Low, High], High),
+            (Xhigh, &[Low, Medium, High], High),
+            (Xhigh, &[Low, High, Max], High),
+            (Max, &[Minimal, Low, Medium, High, Xhigh], Xhigh),
+            (High, &[Low], Low),
+            (Low, &[Minimal, Low], Low),
+        ] {
+            assert_eq!(nearest(effort, known), nearby, "{effort:?} of {known:?}");
+        }
+    }
+
+    #[test]
+    fn names_with_suffixes() {
+        for (name, parts) in [
+            ("gpt-5-high", Some(("gpt-5", Suffix::Effort(High)))),
+            ("o3-none", Some(("o3", Suffix::None))),
+            ("claude-opus-4-6-max", Some(("claude-opus-4-6", Suffix::Effort(Max)))),
+            ("claude-3-7-sonnet-thinking", Some(("claude-3-7-sonnet", Suffix::Thinking))),
+            ("gemini-2.5-flash-thinking-2048", Some(("gemini-2.5-flash", Suffix::Budget(2_048)))),
+            ("gemini-2.5-flash-nothinking", Some(("gemini-2.5-flash", Suffix::NoThinking))),
+            ("gemini-2.5-pro-search", Some(("gemini-2.5-pro", Suffix::Search))),
+            ("gemini-thinking-99999999999", None),
+            ("gemini-thinking-+5", None),
+            ("gpt-4-0613", None),
+            ("thinking-5", None),
+            ("-high", None),
+            ("high", None),
+            ("", None),
+        ] {
+            assert_eq!(suffix(name), parts, "{name}");
+        }
+    }
+
+    #[test]
+    fn families_that_are_asked_by_suffix() {
+        let switchable = Capabilities::default();
+        let fixed = Capabilities { can_stop_thinking: false, ..Capabilities::default() };
+        assert!(
+            Suffix::Effort(High).is_for(Family::OpenAi, &switchable)
+                && !Suffix::Effort(Max).is_for(Family::Compatible, &switchable)
+        );
+        assert!(Suffix::Thinking.is_for(Family::Compatible, &switchable) && !Suffix::Thinking.is_for(Family::Compatible, &fixed));
+        assert!(Suffix::Search.is_for(Family::Google, &fixed) && !Suffix::Search.is_for(Family::Anthropic, &fixed));
+        assert!(!Suffix::Budget(1).is_for(Family::OpenAi, &switchable));
+    }
+}

@@ -1,0 +1,4 @@
+//! The codecs together, through their public face.
+
+#[cfg(test)]
+mod goldens;
