@@ -28,5 +28,3 @@ mod usage;
 
 #[cfg(test)]
 mod arbitrary;
-#[cfg(test)]
-mod goldens;

@@ -16,8 +16,6 @@
 
 mod arguments;
 mod finish;
-#[cfg(test)]
-mod golden;
 mod item;
 pub mod request;
 pub mod response;

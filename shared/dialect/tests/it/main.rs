@@ -1,4 +1,8 @@
 //! The codecs together, through their public face.
 
 #[cfg(test)]
+mod gemini;
+#[cfg(test)]
 mod goldens;
+#[cfg(test)]
+mod responses;

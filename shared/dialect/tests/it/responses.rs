@@ -3,12 +3,12 @@
 use serde_json::Value;
 use sluice_domain::Dialect;
 
-use super::{request, response, stream};
-use crate::call_id::IdMaker;
-use crate::codec::{AnswerError, Reading};
-use crate::ir::{Event, Family};
-use crate::signature::Sealer;
-use crate::tool_name::ToolNames;
+use sluice_dialect::call_id::IdMaker;
+use sluice_dialect::codec::{AnswerError, Reading};
+use sluice_dialect::ir::{Event, Family};
+use sluice_dialect::responses::{request, response, stream};
+use sluice_dialect::signature::Sealer;
+use sluice_dialect::tool_name::ToolNames;
 
 fn reading() -> Reading {
     Reading {
