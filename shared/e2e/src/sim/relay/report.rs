@@ -1,5 +1,5 @@
-//! Reporting from the spool, as `relay-node/src/link/report.rs` does it: earlier lives to their end, then this one; two batches at most
-//! are under way.
+//! Reporting from the spool, as `relay-node/src/link/report.rs` does it: earlier lives to their end, then this one. Batches are small here,
+//! and two of them under way are as many as it takes for answers to cross.
 
 use std::collections::VecDeque;
 
