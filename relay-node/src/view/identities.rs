@@ -97,9 +97,14 @@ impl Identities {
         }
     }
 
-    /// Whether a key that is not held is known not to exist.
-    pub(super) fn is_known_missing(&self, digest: &KeyDigest, now: u64) -> bool {
-        self.is_complete.load(Ordering::Relaxed) || self.book.lock().unknown.get(digest).is_some_and(|until| now < *until)
+    /// Whether the control plane said lately that there is no such key.
+    pub(super) fn was_unknown(&self, digest: &KeyDigest, now: u64) -> bool {
+        self.book.lock().unknown.get(digest).is_some_and(|until| now < *until)
+    }
+
+    /// Whether every key there is should be held.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete.load(Ordering::Relaxed)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -112,7 +112,8 @@ impl View {
         self.0.digest_key.load().as_ref().map(|key| key.digest(secret))
     }
 
-    /// Whose key it is. Without waiting when it was seen before; otherwise the control plane is asked, once for all who wait.
+    /// Whose key it is. Without waiting when it is held; otherwise the control plane is asked, once for all who wait. A key that is not
+    /// held although every key there is should be is called unknown without asking when too many such keys come.
     ///
     /// # Errors
     /// When there is no such key, or when that cannot be said now.
@@ -131,7 +132,7 @@ impl View {
             Lookup::Half => None,
             Lookup::Missing => {
                 let now = self.0.clock.read().boot_millis;
-                let is_unknown = is_fresh && self.0.identities.is_known_missing(digest, now);
+                let is_unknown = is_fresh && self.0.identities.was_unknown(digest, now);
                 is_unknown.then_some(Err(IdentifyError::Unknown))
             }
         }
@@ -139,8 +140,12 @@ impl View {
 
     async fn ask(&self, digest: &KeyDigest) -> Result<Identity, IdentifyError> {
         let now = self.0.clock.read().boot_millis;
-        let wait = self.0.resolver.ask(*digest, now);
-        let Wait::For(mut answered) = wait else {
+        // even where every key there is should be held: the news of one that was made this moment may be on its way
+        let is_complete = self.0.identities.is_complete();
+        let Wait::For(mut answered) = self.0.resolver.ask(*digest, !is_complete, now) else {
+            if is_complete && self.0.is_fresh.load(Ordering::Relaxed) {
+                return Err(IdentifyError::Unknown);
+            }
             self.0.metrics.resolves.of(&ByAnswer::Limited).increment();
             return Err(IdentifyError::NotKnown);
         };

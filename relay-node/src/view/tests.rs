@@ -76,6 +76,17 @@ fn known(view: &View, number: u8) -> Option<Result<i64, IdentifyError>> {
     view.look_up(&digest(number)).map(|verdict| verdict.map(|identity| identity.token.rev))
 }
 
+/// What a key that is not held is called once no more questions may be asked.
+fn beyond_the_questions(view: &View, number: u8) -> IdentifyError {
+    for flooding in 0..=u8::MAX {
+        // the first of them are asked for, and nobody answers
+        let mut invented = [flooding; 32];
+        invented[0] = !flooding;
+        let _ = view.identify(&KeyDigest(invented)).now_or_never();
+    }
+    view.identify(&digest(number)).now_or_never().expect("too many were asked for to ask again").unwrap_err()
+}
+
 #[test]
 fn a_known_key_is_identified_without_waiting() {
     let World { view, .. } = world();
@@ -182,15 +193,33 @@ fn a_token_with_a_new_key_is_not_found_by_its_old_one() {
     assert_eq!(view.identity_count(), 1);
 }
 
-#[test]
-fn a_complete_prewarm_knows_who_does_not_exist_and_follows_changes() {
-    let World { view, .. } = world();
+#[tokio::test(start_paused = true)]
+async fn a_complete_prewarm_knows_who_does_not_exist_and_follows_changes() {
+    let World { view, questions: _questions, .. } = world();
     view.take_page(page(vec![token(1, 5)], true));
-    assert_eq!(known(&view, 2), Some(Err(IdentifyError::Unknown)));
+    assert_eq!(beyond_the_questions(&view, 2), IdentifyError::Unknown);
     view.take_changes(20, vec![Taken::Is(token(2, 1))], vec![]);
     assert_eq!(known(&view, 2), Some(Ok(1)));
     view.begin_pages();
     assert_eq!(known(&view, 3), None, "after a snapshot nobody knows until the pages came");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_made_this_moment_is_asked_for_even_after_a_complete_prewarm() {
+    let World { view, mut questions, .. } = world();
+    view.take_page(page(vec![token(1, 5)], true));
+    let (new, invented) = (digest(2), digest(3));
+    let answers = async {
+        let asked = questions.recv().await.unwrap();
+        assert!(view.answered(&asked, found(token(2, 1), 11)));
+        let asked = questions.recv().await.unwrap();
+        assert!(view.answered(&asked, Answer::Unknown));
+    };
+    let callers = async {
+        assert_eq!(view.identify(&new).await.unwrap().token.rev, 1);
+        assert_eq!(view.identify(&invented).await.unwrap_err(), IdentifyError::Unknown);
+    };
+    tokio::join!(callers, answers);
 }
 
 #[test]
@@ -312,21 +341,21 @@ fn nobody_is_unknown_while_keys_that_are_made_are_not_told_here() {
     assert_eq!(known(&view, 1), Some(Ok(5)));
 }
 
-#[test]
-fn what_changes_while_pages_come_is_kept_although_no_page_brings_it() {
-    let World { view, .. } = world();
+#[tokio::test(start_paused = true)]
+async fn what_changes_while_pages_come_is_kept_although_no_page_brings_it() {
+    let World { view, questions: _questions, .. } = world();
     view.begin_pages();
     view.take_changes(20, vec![Taken::Is(token(1, 6)), Taken::Is(token(2, 1))], vec![]);
     view.take_page(page(vec![token(1, 5)], true));
     assert_eq!(known(&view, 1), Some(Ok(6)), "the page was read before the change");
     assert_eq!(known(&view, 2), Some(Ok(1)), "it was made after the pages were read");
-    assert_eq!(known(&view, 3), Some(Err(IdentifyError::Unknown)));
+    assert_eq!(beyond_the_questions(&view, 3), IdentifyError::Unknown);
 }
 
-#[test]
-fn pages_with_a_hole_tell_nothing_about_keys_that_are_not_held() {
+#[tokio::test(start_paused = true)]
+async fn pages_with_a_hole_tell_nothing_about_keys_that_are_not_held() {
     let first = || Page { is_last: false, ..page(vec![token(1, 5)], false) };
-    let World { view, .. } = world();
+    let World { view, questions: _questions, .. } = world();
     view.begin_pages();
     view.take_page(first());
     view.forget_identities();
@@ -336,11 +365,15 @@ fn pages_with_a_hole_tell_nothing_about_keys_that_are_not_held() {
     view.take_page(first());
     view.is_missing_some();
     view.take_page(page(vec![token(2, 5)], true));
-    assert_eq!(known(&view, 3), None, "something cannot be read here");
+    assert_eq!(beyond_the_questions(&view, 3), IdentifyError::NotKnown, "something cannot be read here");
     view.begin_pages();
     view.forget_identities();
     view.take_page(page(vec![token(2, 5)], true));
-    assert_eq!(known(&view, 3), Some(Err(IdentifyError::Unknown)), "what was forgotten before the first page comes with them");
+    assert_eq!(
+        beyond_the_questions(&view, 3),
+        IdentifyError::Unknown,
+        "what was forgotten before the first page comes with them"
+    );
 }
 
 #[test]
