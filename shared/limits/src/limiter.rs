@@ -156,12 +156,13 @@ impl Limiter {
             match (callers, sites) {
                 ((true, mut callers), (true, sites)) => {
                     callers.extend(sites);
+                    self.learn(&callers);
                     (true, callers)
                 }
                 ((is_taken, mut callers), (are_taken, sites)) => {
                     let untaken = [(is_taken, &callers), (are_taken, &sites)];
-                    for (_, entries) in untaken.into_iter().filter(|(is_taken, _)| *is_taken) {
-                        self.put_back(entries, lease);
+                    for (is_taken, entries) in untaken {
+                        if is_taken { self.put_back(entries, lease) } else { self.learn_levels(entries) }
                     }
                     callers.extend(sites);
                     (false, callers)
@@ -199,34 +200,45 @@ impl Limiter {
             return self.take_here(asks);
         };
         self.answered();
-        self.learn(&asks, &answers, is_admitted);
         (is_admitted, entries(asks, &answers, Place::Shared))
     }
 
-    /// The level a shared counter must have, as far as it is known here. Requests are never given back, so a counter below it lost
-    /// something. Of the others nobody can tell.
+    /// The level a shared counter must have, as far as it is known here: a counter below it lost something. What an admitted request
+    /// took is never given back, so this holds for requests; of the others nobody can tell.
     fn floor(&self, key: &Key, now: u64) -> u64 {
         if key.of == Counted::Requests { self.0.local.remembered(key, now) } else { 0 }
     }
 
-    fn learn(&self, asks: &[Ask], answers: &Answers, is_admitted: bool) {
+    /// Remembers what shared counters said to a request that was admitted.
+    fn learn(&self, entries: &Entries) {
+        self.learn_levels(entries);
         let now = self.now();
-        for (ask, said) in asks.iter().zip(answers) {
-            if ask.key.of.has_window() {
-                self.0.local.remember(&ask.key, said.level, now);
-            } else if is_admitted && said.fits && said.level < self.0.local.begin(&ask.key, now) {
+        let counted = |entry: &&Entry| entry.place == Place::Shared && !entry.ask.key.of.has_window() && entry.said.fits;
+        for Entry { ask, said, .. } in entries.iter().filter(counted) {
+            if said.level < self.0.local.begin(&ask.key, now) {
                 self.0.forgotten.notify_one();
             }
         }
     }
 
-    /// Takes back what one slot gave while another refused.
+    /// Remembers the levels of shared counters. Not those that are put back: others would be charged for it.
+    fn learn_levels(&self, entries: &Entries) {
+        let now = self.now();
+        let paced = |entry: &&Entry| entry.place == Place::Shared && entry.ask.key.of.has_window();
+        for Entry { ask, said, .. } in entries.iter().filter(paced) {
+            self.0.local.remember(&ask.key, said.level, now);
+        }
+    }
+
+    /// Takes back what one slot gave while another refused. What shared counters gave was not learned here yet.
     fn put_back(&self, entries: &Entries, lease: Lease) {
         for entry in entries.iter().filter(|entry| entry.said.fits) {
-            let key = &entry.ask.key;
-            match entry.ask.pace() {
-                Some(_) => self.give_back(key, entry.cost(entry.ask.cells), entry.place),
-                None => self.end(key, lease),
+            let (key, cost) = (&entry.ask.key, entry.cost(entry.ask.cells));
+            match (entry.ask.pace(), entry.place) {
+                (Some(_), Place::Shared) if cost > 0 => self.later(Change::GiveBack(key.clone(), cost)),
+                (Some(_), place) => self.give_back(key, cost, place),
+                (None, Place::Shared) => self.later(Change::End(key.clone(), lease)),
+                (None, Place::Here(_)) => self.end(key, lease),
             }
         }
     }

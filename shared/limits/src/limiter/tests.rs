@@ -346,6 +346,23 @@ async fn what_one_slot_gave_is_put_back_when_the_other_refuses() {
 }
 
 #[tokio::test]
+async fn refusals_by_one_slot_on_several_relays_cost_the_other_nothing() {
+    let relays = Relays::start(2).await;
+    let group = Ask::new(Subject::Group(GroupName::parse("g").unwrap()), &limit(Counted::Requests, 1), 0);
+    let own = ask(1, Counted::Requests, 4);
+    let asks = [own.clone(), group];
+    assert_eq!(relays.passing(&asks, 1).await.iter().sum::<usize>(), 1);
+    relays.pass(0).await;
+    for _ in 0..20 {
+        // both are under way at once: each sees what the other took and will put back
+        let (one, two) = tokio::join!(relays.limiters[0].admit(asks.to_vec()), relays.limiters[1].admit(asks.to_vec()));
+        assert!(one.is_err() && two.is_err());
+        relays.pass(0).await;
+    }
+    assert_eq!(relays.passing(&[own], 9).await.iter().sum::<usize>(), 3, "the forty refusals cost the caller nothing");
+}
+
+#[tokio::test]
 async fn a_shadow_is_told_and_refuses_nobody() {
     let relays = Relays::start(1).await;
     let mut shadow = ask(1, Counted::Requests, 1);
