@@ -219,14 +219,15 @@ fn a_lease_is_refilled_when_half_of_what_the_horizon_takes_is_gone() {
         let reservation = book.reserve(&[claim(WALLET, 10)], 0).unwrap();
         let _ = book.settle(reservation, &[claim(WALLET, 10)], 0);
     }
-    assert_eq!(book.want(WALLET, Quota::ZERO, 0), None, "950 are more than half of 1,000");
+    let minute = 60_000 - 1;
+    assert_eq!(book.want(WALLET, Quota::ZERO, minute), None, "950 are more than half of the 1,000 that 50 a minute make");
     for _ in 0..20 {
-        let reservation = book.reserve(&[claim(WALLET, 10)], 0).unwrap();
-        let _ = book.settle(reservation, &[claim(WALLET, 10)], 0);
+        let reservation = book.reserve(&[claim(WALLET, 10)], minute).unwrap();
+        let _ = book.settle(reservation, &[claim(WALLET, 10)], minute);
     }
-    let refill = book.want(WALLET, Quota::ZERO, 0).unwrap();
+    let refill = book.want(WALLET, Quota::ZERO, minute).unwrap();
     assert_eq!((refill.need, refill.want), (Quota::ZERO, quota(5_000 - 750)));
-    assert_eq!(book.want(WALLET, Quota::ZERO, 0), None, "one refill at a time");
+    assert_eq!(book.want(WALLET, Quota::ZERO, minute), None, "one refill at a time");
 }
 
 #[test]
