@@ -58,10 +58,11 @@ use crate::view::{LastGood, View};
 
 /// How long a start waits for a control plane before it serves from the disk.
 const LAST_GOOD_AFTER: Duration = Duration::from_secs(3);
-/// A session that lasted this long after the node was registered was a good one: the pauses begin anew. One that ends sooner counts as a
-/// failure, and so does an address that is silent: the relay goes on to another replica.
+/// A session that lasted this long after the node was registered was a good one. One that ends sooner counts as a failure, and so does an
+/// address that is silent: the relay goes on to another replica.
 const GOOD_LIFE: Duration = Duration::from_secs(1);
-/// The longest pause after a session, however short: whoever registered this node a moment ago, or another replica, will do so again.
+/// The longest pause after a session that was none: whoever registered this node a moment ago, or another replica, will do so again, but
+/// not to a fleet that comes back all at once.
 const AFTER_SESSION: Duration = Duration::from_millis(500);
 /// Failed attempts at one address before the next is tried.
 const TRIES_PER_ADDRESS: usize = 2;
@@ -227,13 +228,17 @@ impl Link {
                 error!("{ended}; this process ends");
                 return Fenced;
             }
-            let registered_at = self.registered_at.take();
-            if registered_at.is_some_and(|at| at.elapsed() >= GOOD_LIFE) {
+            let lasted = self.registered_at.take().map(|at| at.elapsed());
+            if lasted.is_some() {
                 pauses.begin_anew();
+            }
+            if lasted.is_some_and(|lasted| lasted >= GOOD_LIFE) {
                 failures = 0;
             }
-            let longest = if registered_at.is_some() { AFTER_SESSION } else { Duration::MAX };
-            let pause = pauses.next().min(longest);
+            let pause = match lasted {
+                Some(lasted) if lasted < GOOD_LIFE => pauses.within(AFTER_SESSION),
+                _ => pauses.next(),
+            };
             if matches!(ended, SessionError::Replaced) {
                 info!("the configuration was replaced, joining anew");
                 tokio::time::sleep(pause).await;

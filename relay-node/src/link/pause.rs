@@ -30,6 +30,11 @@ impl Pauses {
     /// The next pause: somewhere between nothing and a bound that doubles from 100 ms to 4 s.
     pub(super) fn next(&mut self) -> Duration {
         let longest = self.longest.next().unwrap_or(LONGEST);
+        self.within(longest)
+    }
+
+    /// A pause up to this bound.
+    pub(super) fn within(&self, longest: Duration) -> Duration {
         longest.mul_f64(self.chance.rng().random::<f64>())
     }
 }
