@@ -12,9 +12,9 @@ const MAGIC: [u8; 8] = *b"SLSPOOL1";
 pub(super) const HEADER_BYTES: usize = 44;
 /// Where the first record stands.
 pub(super) const FIRST_RECORD: u64 = HEADER_BYTES as u64;
-const SPARE_NAME: &str = "spare";
+pub(super) const SPARE_NAME: &str = "spare";
 /// A spare in the making. It has its own name, because the writer may have to make one at the same time.
-const DRAFT_NAME: &str = "spare.draft";
+pub(super) const DRAFT_NAME: &str = "spare.draft";
 
 /// What a segment says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

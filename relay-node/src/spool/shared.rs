@@ -135,13 +135,23 @@ impl<D: Disk> Shared<D> {
         let room = Room { shared: Arc::clone(self), bytes: ROOM_BYTES };
         let high_water = self.settings.max_bytes / 5 * 4;
         let fits = reserved <= self.settings.segment_bytes / 2
-            && reserved + MARGIN_BYTES.min(self.settings.segment_bytes / 8) <= self.room.load(Ordering::Relaxed)
+            && self.has_room_beyond(reserved)
             && reserved + self.unacked_bytes() <= high_water;
         if fits && self.is_writable() {
             return Ok(room);
         }
         self.metrics.full.increment();
         Err(SpoolFull)
+    }
+
+    /// Whether there is room beside so many bytes that are spoken for.
+    fn has_room_beyond(&self, reserved: u64) -> bool {
+        reserved + MARGIN_BYTES.min(self.settings.segment_bytes / 8) <= self.room.load(Ordering::Relaxed)
+    }
+
+    /// Whether a note may be written that the next segment can tell as well: never in the room of what must be written.
+    fn may_note(&self) -> bool {
+        self.has_room_beyond(self.reserved.load(Ordering::Relaxed))
     }
 
     pub(super) fn is_writable(&self) -> bool {
@@ -159,12 +169,14 @@ impl<D: Disk> Shared<D> {
 
     pub(super) fn progress(&self, open: u64, usage: &Usage) {
         // a failed one is repeated by the next, and told by the log line of the outage
-        let _ = self.with_writer(|writer| writer.progress(open, usage, &self.clock));
+        let may_note = self.may_note();
+        let _ = self.with_writer(|writer| writer.progress(open, usage, may_note, &self.clock));
     }
 
     pub(super) fn hold(&self, open: u64, hold: Hold) {
         // one that is lost is repeated at the beginning of the next segment, and told by the log line of the outage
-        let _ = self.with_writer(|writer| writer.hold(open, hold, &self.clock));
+        let may_note = self.may_note();
+        let _ = self.with_writer(|writer| writer.hold(open, hold, may_note, &self.clock));
     }
 
     pub(super) fn finish(&self, open: u64, body: Vec<u8>, charges: Charges) {

@@ -386,6 +386,38 @@ async fn a_disk_that_refuses_closes_the_door_and_loses_nothing() {
     assert_eq!(told.into_iter().map(|(request, ..)| request).collect::<Vec<_>>(), expected);
 }
 
+#[tokio::test]
+async fn on_a_full_disk_notes_leave_the_room_of_final_records_alone() {
+    let world = World::new();
+    let spool = world.open(1);
+    let folder = segment::epoch_folder(world.folder.path(), Epoch(1));
+    until("there is a spare", || spool.0.shared.bench.lock().writer.has_spare()).await;
+    // no further segment can be made: folders stand where their files would be
+    let blocks = [segment::DRAFT_NAME, segment::SPARE_NAME].map(|name| folder.join(name));
+    fs::create_dir(&blocks[0]).unwrap();
+    let mut number = 10;
+    while spool.0.shared.bench.lock().writer.has_spare() {
+        spool.0.shared.finish(0, encode(Cow::Owned(record(number, Outcome::Completed))), writer::Charges::new());
+        number += 1;
+    }
+    fs::create_dir(&blocks[1]).unwrap();
+    let mut open: Vec<_> = (0..10).map(|number| begin(&spool, number)).collect();
+    for output in 0..1_000 {
+        for open in &mut open {
+            open.progress(&Usage { output, ..Usage::default() });
+        }
+    }
+    for (done, open) in open.into_iter().enumerate() {
+        open.finish(record(done, Outcome::Completed));
+    }
+    assert!(spool.is_writable(), "every final record found its room");
+    for block in &blocks {
+        fs::remove_dir(block).unwrap();
+    }
+    let told = read_current(&spool).await;
+    assert_eq!(told.len(), number, "{told:?}");
+}
+
 #[test]
 fn a_folder_has_one_spool_and_a_bad_folder_is_named() {
     let world = World::new();

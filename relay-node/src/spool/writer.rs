@@ -169,12 +169,12 @@ impl<D: Disk> Writer<D> {
         Ok(open)
     }
 
-    /// Notes that a request has set more aside. When the disk refuses, the beginning of the next segment tells it.
-    pub(super) fn hold(&mut self, open: u64, hold: Hold, clock: &Clock) -> io::Result<()> {
+    /// Notes that a request has set more aside. When the disk refuses or has no room for notes, the beginning of the next segment tells it.
+    pub(super) fn hold(&mut self, open: u64, hold: Hold, may_note: bool, clock: &Clock) -> io::Result<()> {
         let Some(known) = self.opens.get_mut(&open) else { return Ok(()) };
         let body = hold.encode();
         known.hold = Some(hold);
-        self.write(Kind::Hold, open, &body, clock)
+        if may_note { self.write(Kind::Hold, open, &body, clock) } else { Ok(()) }
     }
 
     /// Notes how a lease stands. What the disk refuses waits here for it.
@@ -195,11 +195,12 @@ impl<D: Disk> Writer<D> {
         }
     }
 
-    /// Notes what a request consumed so far. When the disk refuses, the next progress or the final record tells it again.
-    pub(super) fn progress(&mut self, open: u64, usage: &Usage, clock: &Clock) -> io::Result<()> {
+    /// Notes what a request consumed so far. When the disk refuses or has no room for notes, the next progress, the next segment or the
+    /// final record tells it.
+    pub(super) fn progress(&mut self, open: u64, usage: &Usage, may_note: bool, clock: &Clock) -> io::Result<()> {
         let Some(known) = self.opens.get_mut(&open) else { return Ok(()) };
         known.progress = Some(*usage);
-        self.write(Kind::Progress, open, &frame::encode_progress(usage), clock)
+        if may_note { self.write(Kind::Progress, open, &frame::encode_progress(usage), clock) } else { Ok(()) }
     }
 
     /// Ends a request that charges these parts of leases. `open` is 0 when there was no intent. What the disk refuses waits here for it.
