@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use sluice_snapshot::{StateHash, Version};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout_at};
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{error, info, warn};
 
@@ -43,6 +43,8 @@ const MOST_AHEAD: u64 = 200_000;
 const LATELY_MILLIS: i64 = 24 * 3_600_000;
 /// How long a relay that knows more than this replica waits for it to catch up.
 const CATCH_UP: Duration = Duration::from_secs(2);
+/// How long a relay that is sent a snapshot may keep others from being sent theirs.
+const LONGEST_PUSH: Duration = Duration::from_secs(5);
 /// Between two snapshots a relay asks for: one that it can never use must not be sent without end.
 const NACK_PAUSE: Duration = Duration::from_secs(1);
 /// Rejected resources of a relay that are remembered as told.
@@ -293,20 +295,30 @@ impl Writer {
         self.ahead = Some(send_identities(self.rpc.clone(), self.down.clone()).boxed());
     }
 
-    /// Sends every chunk, a few ahead of what has arrived. Only some relays are sent snapshots at the same time.
+    /// Sends every chunk, a few ahead of what has arrived. Only some relays are sent snapshots at the same time; one that takes its
+    /// time with it makes way for the others.
     async fn send_snapshot(&mut self, state: &Arc<State>) -> Result<(), Gone> {
         let pushes = Arc::clone(&self.rpc.pushes);
-        let _push = self.beating(pushes.acquire_owned()).await?;
+        let mut push = Some(self.beating(pushes.acquire_owned()).await?);
+        let makes_way_at = Instant::now() + LONGEST_PUSH;
         let encodings = self.rpc.encodings.clone();
         let chunks = self.beating(encodings.snapshot(state)).await?;
         for chunk in chunks.iter() {
             if let Some(credits) = self.credits.clone() {
-                let credit = self.beating(credits.acquire_owned()).await?;
+                let mut coming = pin!(credits.acquire_owned());
+                let in_time = self.beating(timeout_at(makes_way_at, coming.as_mut())).await?;
+                let credit = if let Ok(credit) = in_time {
+                    credit
+                } else {
+                    push = None;
+                    self.beating(coming).await?
+                };
                 // it comes back when the chunk has arrived
                 credit.map_err(|_| Gone)?.forget();
             }
             self.send(pb::config_down::Message::Snapshot(chunk.clone())).await?;
         }
+        drop(push);
         self.sent = state.version().clone();
         Ok(())
     }
