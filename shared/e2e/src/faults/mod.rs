@@ -93,11 +93,18 @@ impl Totals {
         self.audits += 1;
         self.accounts += audit.accounts;
         self.compared += audit.compared;
-        self.wrong +=
-            [&audit.doubled, &audit.mispriced, &audit.invented, &audit.unbalanced, &audit.unexplained, &audit.overdrawn]
-                .iter()
-                .map(|offenders| offenders.len())
-                .sum::<usize>();
+        self.wrong += [
+            &audit.lost,
+            &audit.doubled,
+            &audit.mispriced,
+            &audit.invented,
+            &audit.unbalanced,
+            &audit.unexplained,
+            &audit.overdrawn,
+        ]
+        .iter()
+        .map(|offenders| offenders.len())
+        .sum::<usize>();
     }
 }
 

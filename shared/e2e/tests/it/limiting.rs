@@ -114,7 +114,8 @@ async fn with_redis_a_limit_is_exact_and_its_death_costs_no_answer_and_no_money(
     site.each_is_in_mode(1.0).await;
     let last: usize = site.served_by_both(&key, 100).await.iter().sum();
     let all = first + during + alone + last;
-    assert!((100..=200).contains(&all), "{first}, {during}, {alone} and {last}: the limit, and half of it on each relay");
+    // what was admitted while Redis went away may be counted by nobody else: that is in `during`, and at most its 40 requests
+    assert!((100..=140).contains(&all), "{first}, {during}, {alone} and {last}: the limit, once");
     served += all;
 
     wait_for("everything is settled", async || {

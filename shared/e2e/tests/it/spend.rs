@@ -48,8 +48,10 @@ fn count(statuses: &[u16], status: u16) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_requests_on_a_balance_of_ten_prices_are_served_exactly_ten_times() {
-    for engine in engines() {
-        for relays in [1, 3] {
+    for (place, engine) in engines().into_iter().enumerate() {
+        // twenty relays are much for one machine, and the same whatever the database
+        let sizes: &[usize] = if place == 0 { &[1, 3, 20] } else { &[1, 3] };
+        for &relays in sizes {
             let fleet = fleet_with_channel(engine, relays).await;
             fleet.api.create("/api/prices", &json!({"model": "sim-fast", "per_call_usd": "0.002"})).await;
             let user = fleet.api.user("ana", 10 * PRICE).await;
