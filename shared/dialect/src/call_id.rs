@@ -30,6 +30,13 @@ impl IdMaker {
         Self { seed, made: 0 }
     }
 
+    /// A maker whose ids are not those of this one.
+    #[must_use]
+    pub const fn apart(mut self) -> Self {
+        self.seed[0] ^= 0x80;
+        self
+    }
+
     /// An id with a prefix: `call_`, `msg_`, `resp_`, …
     pub fn make(&mut self, prefix: &str) -> String {
         self.made += 1;

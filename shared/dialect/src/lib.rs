@@ -6,13 +6,14 @@
 //! Where caller and upstream speak the same dialect, bytes pass through and a side parser reads what has to be known. Everything else goes
 //! through the [`ir`], in one hop, by the codecs.
 //!
-//! Start with [`openai::Request`] (a caller's body), then [`openai::StreamMeter`] and [`openai::Answer`] (what came back).
+//! Start with [`exchange::Request`] (what a caller sent), then [`exchange::Answer`] and [`exchange::StreamMeter`] (what came back).
 
 pub mod call_id;
 pub mod capabilities;
 pub mod chat;
 pub mod codec;
 pub mod error;
+pub mod exchange;
 pub mod gemini;
 pub mod ir;
 pub mod json;
@@ -26,5 +27,8 @@ pub mod responses;
 pub mod schema;
 pub mod signature;
 pub mod sse;
+mod surface;
 pub mod target;
 pub mod tool_name;
+
+pub use surface::Surface;

@@ -11,6 +11,12 @@ use sha2::Sha256;
 use crate::ir::{Family, Signature};
 
 const PREFIX: &str = "slc1.";
+/// Whether a body may hold an envelope of ours.
+#[must_use]
+pub fn has_envelope(body: &[u8]) -> bool {
+    memchr::memmem::find(body, PREFIX.as_bytes()).is_some()
+}
+
 /// Bytes of the tag.
 const TAG_BYTES: usize = 16;
 

@@ -139,6 +139,12 @@ impl DigestKey {
         self.0.expose()
     }
 
+    /// The key of the envelopes that a site's relays put into the hands of callers. No digest of a client key shows it.
+    #[must_use]
+    pub fn envelope_key(&self) -> [u8; 32] {
+        DerivedKey(Zeroizing::new(self.0.sign(b"sluice envelopes"))).sign(b"of state that callers keep")
+    }
+
     /// The digest of the secret part of a client key ([`sluice_domain::PresentedKey::secret`]).
     #[must_use]
     pub fn digest(&self, secret: &str) -> KeyDigest {

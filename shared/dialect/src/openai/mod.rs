@@ -18,10 +18,11 @@ pub use models::{ModelCard, parse_model_list, render_model, render_model_list};
 pub use output::{Finish, OutputCounts};
 pub use prompt::PromptCounts;
 pub use request::{Facts, MAX_CHOICES, MAX_OUTPUT_TOKENS, Request, RequestError, StreamOptions};
+pub(crate) use stream::renamed_frame;
 pub use stream::{StreamMeter, StreamSettings, Summary, Verdict};
 pub use usage::{Fault, Problem, Reported, normalise};
 
-/// The text endpoints of the dialect that take a body.
+/// The interfaces of this family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Surface {
     /// `POST /v1/chat/completions`
@@ -33,29 +34,6 @@ pub enum Surface {
 }
 
 impl Surface {
-    /// Every surface, for metrics that start at zero.
-    pub const ALL: [Self; 3] = [Self::ChatCompletions, Self::Completions, Self::Embeddings];
-
-    /// The path callers use.
-    #[must_use]
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::ChatCompletions => "/v1/chat/completions",
-            Self::Completions => "/v1/completions",
-            Self::Embeddings => "/v1/embeddings",
-        }
-    }
-
-    /// The word used in logs and as metric label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ChatCompletions => "chat_completions",
-            Self::Completions => "completions",
-            Self::Embeddings => "embeddings",
-        }
-    }
-
     /// Whether the answer is generated text: it can be streamed, and its length has a limit.
     #[must_use]
     pub const fn generates(self) -> bool {

@@ -35,6 +35,8 @@ pub enum Verdict {
     Withhold,
     /// The terminal event: the caller gets the frame's own bytes, and nothing after it.
     Done,
+    /// The terminal event: the caller gets these bytes instead, and nothing after them.
+    DoneWith(Bytes),
     /// The frame was several events run together. Each of these is to be observed in its place.
     Several(Vec<Frame>),
     /// The upstream reports an error with this data ([`UpstreamError::read`]). The caller gets it in our own words.
@@ -166,7 +168,7 @@ impl StreamMeter {
         }
         let model = found.model.and_then(|model| span_in(json.as_bytes(), model.get().as_bytes()));
         match (&self.rename, model) {
-            (Some(name), Some(model)) => renamed(frame, event.name, &data, model, name),
+            (Some(name), Some(model)) => renamed_frame(frame, event.name, &data, model, name),
             _ => Verdict::Forward,
         }
     }
@@ -288,7 +290,7 @@ impl StreamMeter {
 }
 
 /// The frame with another model name. One line of data keeps every other byte; several are written anew.
-fn renamed(frame: &Frame, name: Option<&[u8]>, data: &[u8], model: Range<usize>, new: &str) -> Verdict {
+pub(crate) fn renamed_frame(frame: &Frame, name: Option<&[u8]>, data: &[u8], model: Range<usize>, new: &str) -> Verdict {
     let (front, back) = (data.get(..model.start).unwrap_or_default(), data.get(model.end..).unwrap_or_default());
     let mut out = BytesMut::with_capacity(frame.bytes().len() + new.len());
     if let Some(at) = span_in(frame.bytes(), data) {

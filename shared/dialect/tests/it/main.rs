@@ -1,6 +1,8 @@
 //! The codecs together, through their public face.
 
 #[cfg(test)]
+mod exchange;
+#[cfg(test)]
 mod gemini;
 #[cfg(test)]
 mod goldens;

@@ -19,7 +19,7 @@ use crate::json;
 const MAX_CHOICES: usize = 128;
 
 /// Turns chunks into events.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Reader {
     reading: Reading,
     blocks: Blocks,

@@ -16,7 +16,7 @@ use crate::error::UpstreamError;
 use crate::ir::{Arguments, Block, BlockStart, Event, Finish, Signature, StreamError, TokenLogprob};
 
 /// Turns events into bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Writer {
     asked: Asked,
     id: String,
@@ -30,14 +30,14 @@ pub struct Writer {
 }
 
 /// A block that is not over.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Open {
     Text,
     Thinking,
     Call(Box<Call>),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Call {
     id: String,
     name: String,

@@ -19,7 +19,7 @@ use crate::messages::{SILENT, citation, finish};
 const MAX_OPEN: usize = 1_024;
 
 /// Reads one stream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Reader {
     reading: Reading,
     blocks: Blocks,
@@ -29,7 +29,7 @@ pub struct Reader {
 }
 
 /// What has to be known of an open block until it ends.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Open {
     /// `chars`: how long it is so far.
     Text {

@@ -25,7 +25,7 @@ pub(super) enum Kind {
 }
 
 /// One block.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Slot {
     /// Its number in the IR.
     pub(super) block: u32,

@@ -22,7 +22,7 @@ const ERRORS: [&str; 4] = ["overloaded_error", "rate_limit_error", "timeout_erro
 const PRIVATE: [&str; 3] = ["authentication_error", "permission_error", "billing_error"];
 
 /// Writes one stream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Writer {
     asked: Asked,
     stage: Stage,

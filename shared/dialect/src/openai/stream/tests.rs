@@ -24,7 +24,7 @@ fn run(settings: &StreamSettings, chunks: &[&[u8]]) -> (String, String, Vec<Stri
     while let Some(frame) = frames.pop_front() {
         match meter.observe(&frame, &mut |text| counted.push_str(text)) {
             Verdict::Forward | Verdict::Done => seen.extend_from_slice(frame.bytes()),
-            Verdict::Rewritten(bytes) => seen.extend_from_slice(&bytes),
+            Verdict::Rewritten(bytes) | Verdict::DoneWith(bytes) => seen.extend_from_slice(&bytes),
             Verdict::Withhold => {}
             Verdict::Several(events) => events.into_iter().rev().for_each(|event| frames.push_front(event)),
             Verdict::Error(data) => errors.push(UpstreamError::read(200, &data, &[]).message),

@@ -1,0 +1,155 @@
+//! A whole answer, not streamed.
+
+use bytes::Bytes;
+
+use super::passage::{Kind as Way, Other, Passage};
+use super::{
+    codecs::{Bystander, Codec},
+    output, rename,
+};
+use crate::call_id::IdMaker;
+use crate::codec::{AnswerError, Reading};
+use crate::error::UpstreamError;
+use crate::ir::{Family, Response};
+use crate::json::{self, JsonError, mended};
+use crate::openai::{self, Content, Finish, OutputCounts, Reported};
+
+/// An upstream's answer with status 200, read.
+#[derive(Debug, Clone)]
+pub struct Answer(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Plain { answer: openai::Answer, rename: Option<Box<str>> },
+    Read(Box<Read>),
+}
+
+/// An answer that was read as a whole.
+#[derive(Debug, Clone)]
+struct Read {
+    /// What the caller gets.
+    body: Bytes,
+    content: Content,
+    response: Response,
+}
+
+impl Answer {
+    /// Reads a body. `known` are keys that must not show in an error it holds.
+    ///
+    /// # Errors
+    /// When it is not JSON.
+    pub fn read(body: Bytes, passage: Passage, known: &[&str]) -> Result<Self, JsonError> {
+        match passage.0 {
+            Way::Same { beside: Bystander::Parser(surface), rename } => {
+                Ok(Self(Kind::Plain { answer: openai::Answer::read(body, surface, known)?, rename }))
+            }
+            Way::Same { beside: Bystander::Codec(codec), rename } => Self::passing(&body, codec, rename.as_deref(), known),
+            Way::Other(way) => Self::anew(&body, *way, known),
+        }
+    }
+
+    /// Looks at a body that passes as it is.
+    fn passing(body: &Bytes, codec: Codec, rename: Option<&str>, known: &[&str]) -> Result<Self, JsonError> {
+        let (response, content) = understood(body, codec, &mut bystander(codec), known)?;
+        let body = rename.map_or_else(|| body.clone(), |name| rename::renamed(body, name));
+        Ok(Self(Kind::Read(Box::new(Read { body, content, response }))))
+    }
+
+    /// Writes it as the caller's dialect has it.
+    fn anew(body: &Bytes, way: Other, known: &[&str]) -> Result<Self, JsonError> {
+        let Other { from, to, mut reading, mut asked } = way;
+        let (response, content) = understood(body, from, &mut reading, known)?;
+        let body = to.write_response(&response, &mut asked);
+        Ok(Self(Kind::Read(Box::new(Read { body, content, response }))))
+    }
+
+    /// The usage it reports.
+    #[must_use]
+    pub fn usage(&self) -> Reported {
+        match &self.0 {
+            Kind::Plain { answer, .. } => answer.usage(),
+            Kind::Read(read) => read.response.usage.map_or(Reported::Missing, Reported::Counted),
+        }
+    }
+
+    /// Why it ended, if the provider said. Of several answers, the last one's reason.
+    #[must_use]
+    pub fn finish(&self) -> Option<Finish> {
+        match &self.0 {
+            Kind::Plain { answer, .. } => answer.finish(),
+            Kind::Read(read) => read.response.choices.iter().rev().find_map(|choice| choice.finish.as_ref()).map(output::finish),
+        }
+    }
+
+    /// What it is worth.
+    #[must_use]
+    pub fn content(&self) -> &Content {
+        match &self.0 {
+            Kind::Plain { answer, .. } => answer.content(),
+            Kind::Read(read) => &read.content,
+        }
+    }
+
+    /// The length of its body, in bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        match &self.0 {
+            Kind::Plain { answer, .. } => answer.size_bytes(),
+            Kind::Read(read) => read.body.len(),
+        }
+    }
+
+    /// Shows every generated text, piece by piece, for an estimate where usage is missing.
+    pub fn visit_output(&self, text: &mut dyn FnMut(&str)) -> OutputCounts {
+        match &self.0 {
+            Kind::Plain { answer, .. } => answer.visit_output(text),
+            Kind::Read(read) => output::visit(&read.response, text),
+        }
+    }
+
+    /// Whether the body is not the upstream's own, so that its headers do not describe it.
+    #[must_use]
+    pub const fn is_written(&self) -> bool {
+        matches!(self.0, Kind::Read(_))
+    }
+
+    /// The body for the caller.
+    #[must_use]
+    pub fn into_body(self) -> Bytes {
+        match self.0 {
+            Kind::Plain { answer, rename } => answer.into_body(rename.as_deref()),
+            Kind::Read(read) => read.body,
+        }
+    }
+}
+
+fn understood(body: &Bytes, codec: Codec, reading: &mut Reading, known: &[&str]) -> Result<(Response, Content), JsonError> {
+    json::check(mended(body).as_bytes())?;
+    match codec.read_response(body, reading) {
+        Ok(response) => {
+            let has_reasoning = response.usage.is_some_and(|usage| usage.reasoning > 0);
+            let content = if output::is_useful(&response) || has_reasoning { Content::Output } else { Content::Empty };
+            Ok((response, content))
+        }
+        Err(AnswerError::Reported) => Ok((Response::default(), Content::Error(Box::new(UpstreamError::read(200, body, known))))),
+        // JSON of another form holds no answer
+        Err(AnswerError::NotJson | AnswerError::Without(_)) => Ok((Response::default(), Content::Empty)),
+    }
+}
+
+/// How an answer is read whose bytes pass: nothing of it is written.
+pub(super) fn bystander(codec: Codec) -> Reading {
+    let family = match codec {
+        Codec::Messages => Family::Anthropic,
+        Codec::Gemini => Family::Google,
+        Codec::Chat | Codec::Responses => Family::OpenAi,
+    };
+    Reading {
+        family,
+        account: None,
+        client: codec.surface().dialect(),
+        names: crate::tool_name::ToolNames::default(),
+        answers_by_tool: false,
+        ids: IdMaker::new([0; 16]),
+    }
+}

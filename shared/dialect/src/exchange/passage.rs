@@ -1,0 +1,155 @@
+//! The way to one upstream and back.
+
+use bytes::Bytes;
+
+use super::codecs::{Bystander, Codec};
+use super::request::{Form, Request};
+use crate::call_id::IdMaker;
+use crate::codec::{Asked, Reading, Written};
+use crate::ir::{self, Family, ReasoningMode, Show};
+use crate::loss::{LossPolicy, Unsupported};
+use crate::node::BodyError;
+use crate::openai::StreamOptions;
+use crate::signature::Sealer;
+use crate::surface::Surface;
+use crate::target::Options;
+
+/// Where a request goes, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Way<'a> {
+    /// What the upstream is asked at.
+    pub surface: Surface,
+    /// The model, as the upstream calls it.
+    pub model: &'a str,
+    /// Whose state and files it understands.
+    pub family: Family,
+    /// What the channel wants of writers.
+    pub options: &'a Options,
+    /// The longest answer that may be asked for, in tokens, in place of a longer one or none.
+    pub output_limit: Option<u32>,
+    /// The provider account, as a digest: state bound to another one is not sent.
+    pub account: Option<u64>,
+    /// What its Chat endpoint does with `stream_options`.
+    pub stream_options: StreamOptions,
+    /// What the channel does otherwise than usual with what has no counterpart.
+    pub losses: &'a LossPolicy,
+}
+
+/// What writing needs to know beside the request.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Makes and opens envelopes.
+    pub sealer: Sealer,
+    /// Makes ids: its seed is random for each request.
+    pub ids: IdMaker,
+    /// Now, in seconds since 1970.
+    pub now: i64,
+    /// Every stream tells its usage, asked or not.
+    pub shows_usage: bool,
+}
+
+/// What one upstream is sent.
+#[derive(Debug)]
+pub struct Sent {
+    /// The body.
+    pub body: Bytes,
+    /// What had to be left out, as the caller calls it: `x-sluice-dropped-fields`.
+    pub dropped: Vec<&'static str>,
+    /// `anthropic-beta` features that the body needs.
+    pub betas: Vec<&'static str>,
+    /// How its answer is to be understood.
+    pub passage: Passage,
+}
+
+/// Why an upstream cannot be sent a request.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Unwritable {
+    /// Nothing leads from the caller's surface to the upstream's.
+    #[error("the channel's provider does not serve this interface")]
+    NoWay,
+    /// Something has no counterpart there: the caller is to be told.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    /// Something is not what the caller's own dialect allows.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+}
+
+/// What of an answer is to be undone on its way back.
+#[derive(Debug, Clone)]
+pub struct Passage(pub(super) Kind);
+
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    /// The bytes pass.
+    Same {
+        beside: Bystander,
+        /// The caller's name of the model, where the upstream has another.
+        rename: Option<Box<str>>,
+    },
+    /// Read, and written anew.
+    Other(Box<Other>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Other {
+    pub(super) from: Codec,
+    pub(super) to: Codec,
+    pub(super) reading: Reading,
+    pub(super) asked: Asked,
+}
+
+impl Passage {
+    /// Both sides speak the same.
+    pub(super) const fn same(surface: Surface, rename: Option<Box<str>>) -> Self {
+        Self(Kind::Same { beside: Bystander::of(surface), rename })
+    }
+
+    /// The way back from `to` to `from`: an answer is read as the upstream's and written as the caller's.
+    pub(super) fn other(
+        (from, to): (Codec, Codec),
+        request: &Request,
+        meaning: &ir::Request,
+        written: Written,
+        way: &Way<'_>,
+        site: &Site,
+    ) -> Self {
+        let reading = Reading {
+            family: way.family,
+            account: way.account,
+            client: from.surface().dialect(),
+            names: written.names,
+            answers_by_tool: written.answers_by_tool,
+            ids: site.ids.clone(),
+        };
+        let asked = Asked {
+            model: request.facts().model.as_str().to_owned(),
+            created: site.now,
+            include_usage: request.facts().include_usage || site.shows_usage,
+            shows_reasoning: shows_reasoning(from, &meaning.reasoning),
+            wants_encrypted: meaning.reasoning.encrypted,
+            thinking_to_content: false,
+            media_to_markdown: true,
+            is_sse: request.form() != Some(Form::Array),
+            echo: (from == Codec::Responses).then(|| request.fields()),
+            ids: site.ids.clone().apart(),
+            sealer: site.sealer.clone(),
+        };
+        Self(Kind::Other(Box::new(Other { from: to, to: from, reading, asked })))
+    }
+
+    /// Whether the answer is written anew.
+    #[must_use]
+    pub const fn is_written(&self) -> bool {
+        matches!(self.0, Kind::Other(_))
+    }
+}
+
+/// Whether a caller gets to see reasoning: Chat and Responses show what there is, the others what was asked for.
+fn shows_reasoning(caller: Codec, reasoning: &ir::Reasoning) -> bool {
+    match caller {
+        Codec::Chat | Codec::Responses => reasoning.show != Some(Show::Nothing),
+        Codec::Messages => reasoning.mode == ReasoningMode::On,
+        Codec::Gemini => matches!(reasoning.show, Some(Show::Concise | Show::Full)),
+    }
+}

@@ -1,0 +1,231 @@
+//! Watching a stream go by, in whichever dialect: what each frame means, and what the caller gets of it.
+
+use bytes::{Bytes, BytesMut};
+use sluice_domain::Usage;
+
+use super::answer::bystander;
+use super::codecs::{Bystander, Reader, Writer};
+use super::passage::{Kind as Way, Passage};
+use super::{output, rename};
+use crate::ir::Event;
+use crate::json;
+use crate::openai::{self, Finish, OutputCounts, Reported, StreamSettings, Summary, Verdict};
+use crate::sse::Frame;
+
+/// Watches one stream of one upstream answer.
+#[derive(Debug, Clone)]
+pub struct StreamMeter(Kind);
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Plain(Box<openai::StreamMeter>),
+    Read(Box<Watch>),
+}
+
+/// A stream that is read event by event.
+#[derive(Debug, Clone)]
+struct Watch {
+    reader: Reader,
+    /// `None`: the frames pass as they are.
+    writer: Option<Writer>,
+    /// The caller's name of the model as JSON, where frames pass and the upstream has another.
+    rename: Option<String>,
+    usage: Reported,
+    /// It is of all that came.
+    is_usage_final: bool,
+    finish: Option<Finish>,
+    counts: OutputCounts,
+    saw_output: bool,
+    is_complete: bool,
+}
+
+/// A stream that failed: in the provider's own words, if it has any.
+struct Failed(Option<Bytes>);
+
+impl StreamMeter {
+    /// A meter at the start of a stream. `ends_after` is for providers of the Chat family that are known to send no `[DONE]`: how many
+    /// answers were asked for, whose ends are the stream's.
+    #[must_use]
+    pub fn new(passage: Passage, show_usage: bool, ends_after: Option<u32>) -> Self {
+        match passage.0 {
+            Way::Same { beside: Bystander::Parser(surface), rename } => {
+                let settings = StreamSettings { show_usage, rename, ends_after };
+                Self(Kind::Plain(Box::new(openai::StreamMeter::new(surface, &settings))))
+            }
+            Way::Same { beside: Bystander::Codec(codec), rename } => {
+                Self::read(Reader::new(codec, bystander(codec)), None, rename.as_deref().map(json::quoted))
+            }
+            Way::Other(way) => {
+                let (reader, writer) = (Reader::new(way.from, way.reading), Writer::new(way.to, way.asked));
+                Self::read(reader, Some(writer), None)
+            }
+        }
+    }
+
+    fn read(reader: Reader, writer: Option<Writer>, rename: Option<String>) -> Self {
+        Self(Kind::Read(Box::new(Watch {
+            reader,
+            writer,
+            rename,
+            usage: Reported::Missing,
+            is_usage_final: false,
+            finish: None,
+            counts: OutputCounts::default(),
+            saw_output: false,
+            is_complete: false,
+        })))
+    }
+
+    /// Looks at a frame. Generated text goes to `text`, piece by piece.
+    pub fn observe(&mut self, frame: &Frame, text: &mut dyn FnMut(&str)) -> Verdict {
+        match &mut self.0 {
+            Kind::Plain(meter) => meter.observe(frame, text),
+            Kind::Read(watch) => watch.observe(frame, text),
+        }
+    }
+
+    /// The upstream has closed the stream: what the caller still gets, if that is a good end. `None`: nothing is left to say, or the
+    /// stream broke off; the summary tells.
+    pub fn close(&mut self, text: &mut dyn FnMut(&str)) -> Option<Bytes> {
+        match &mut self.0 {
+            Kind::Plain(_) => None,
+            Kind::Read(watch) => watch.close(text),
+        }
+    }
+
+    /// Whether any text, tool call, reasoning or media came so far.
+    #[must_use]
+    pub fn saw_output(&self) -> bool {
+        match &self.0 {
+            Kind::Plain(meter) => meter.saw_output(),
+            Kind::Read(watch) => watch.saw_output,
+        }
+    }
+
+    /// The last usage reported so far.
+    #[must_use]
+    pub fn usage(&self) -> Reported {
+        match &self.0 {
+            Kind::Plain(meter) => meter.usage(),
+            Kind::Read(watch) => watch.usage,
+        }
+    }
+
+    /// Whether that usage is of all that came: nothing was left to come when it was sent, and nothing came after it.
+    #[must_use]
+    pub fn is_usage_final(&self) -> bool {
+        match &self.0 {
+            Kind::Plain(meter) => meter.is_usage_final(),
+            Kind::Read(watch) => watch.is_usage_final,
+        }
+    }
+
+    /// What the output held so far beside its text.
+    #[must_use]
+    pub fn counts(&self) -> OutputCounts {
+        match &self.0 {
+            Kind::Plain(meter) => meter.counts(),
+            Kind::Read(watch) => watch.counts,
+        }
+    }
+
+    /// The usage frame for a caller who asked for one when the upstream sent none; nothing where the dialect has none.
+    #[must_use]
+    pub fn usage_frame(&self, usage: &Usage) -> Bytes {
+        match &self.0 {
+            Kind::Plain(meter) => meter.usage_frame(usage),
+            Kind::Read(_) => Bytes::new(),
+        }
+    }
+
+    /// What the stream was.
+    #[must_use]
+    pub fn finish(&self) -> Summary {
+        match &self.0 {
+            Kind::Plain(meter) => meter.finish(),
+            Kind::Read(watch) => Summary {
+                usage: watch.usage,
+                fault: None,
+                finish: watch.finish,
+                saw_output: watch.saw_output,
+                is_complete: watch.is_complete,
+                saw_done: false,
+                crowded: 0,
+                counts: watch.counts,
+            },
+        }
+    }
+}
+
+impl Watch {
+    fn observe(&mut self, frame: &Frame, text: &mut dyn FnMut(&str)) -> Verdict {
+        let event = frame.event();
+        let Some(data) = event.data else {
+            // comments of the upstream are kept from callers whose stream is written anew
+            return if self.writer.is_none() && frame.is_terminated() { Verdict::Forward } else { Verdict::Withhold };
+        };
+        if !frame.is_terminated() && serde_json::from_slice::<serde::de::IgnoredAny>(&data).is_err() {
+            return Verdict::Withhold;
+        }
+        let mut heard = Vec::new();
+        self.reader.push(event.name, &data, &mut heard);
+        let mut out = BytesMut::new();
+        if let Err(Failed(raw)) = self.hear(&heard, &mut out, text) {
+            return raw.map_or(Verdict::Malformed, Verdict::Error);
+        }
+        match (&self.writer, self.is_complete) {
+            (None, is_complete) => match (self.passed(frame, event.name, &data), is_complete) {
+                (Verdict::Rewritten(last), true) => Verdict::DoneWith(last),
+                (_, true) => Verdict::Done,
+                (passed, false) => passed,
+            },
+            (Some(_), true) => Verdict::DoneWith(out.freeze()),
+            (Some(_), false) if out.is_empty() => Verdict::Withhold,
+            (Some(_), false) => Verdict::Rewritten(out.freeze()),
+        }
+    }
+
+    fn close(&mut self, text: &mut dyn FnMut(&str)) -> Option<Bytes> {
+        if self.is_complete {
+            return None;
+        }
+        let mut heard = Vec::new();
+        self.reader.finish(&mut heard);
+        let mut out = BytesMut::new();
+        let heard = self.hear(&heard, &mut out, text);
+        (heard.is_ok() && !out.is_empty()).then(|| out.freeze())
+    }
+
+    /// Takes in what was read, and writes it for the caller.
+    fn hear(&mut self, heard: &[Event], out: &mut BytesMut, text: &mut dyn FnMut(&str)) -> Result<(), Failed> {
+        for event in heard {
+            match event {
+                Event::Error(error) => return Err(Failed(error.raw.clone())),
+                Event::Usage(usage) if !usage.is_empty() => {
+                    self.saw_output |= usage.reasoning > 0;
+                    (self.usage, self.is_usage_final) = (Reported::Counted(*usage), true);
+                }
+                Event::Finish { finish, .. } => self.finish = Some(output::finish(finish)),
+                Event::End => self.is_complete = true,
+                event => {
+                    if output::hear(event, &mut self.counts, text) {
+                        (self.saw_output, self.is_usage_final) = (true, false);
+                    }
+                }
+            }
+            if let Some(writer) = &mut self.writer {
+                writer.push(event, out);
+            }
+        }
+        Ok(())
+    }
+
+    /// A frame that passes: with the caller's name of the model, where it names one.
+    fn passed(&self, frame: &Frame, name: Option<&[u8]>, data: &[u8]) -> Verdict {
+        let Some(rename) = &self.rename else { return Verdict::Forward };
+        match rename::place(data) {
+            Some(place) => openai::renamed_frame(frame, name, data, place, rename),
+            None => Verdict::Forward,
+        }
+    }
+}
