@@ -342,7 +342,7 @@ fn part<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> imp
 fn engine(settings: &Settings, clock: Clock) -> Result<Engine, StartError> {
     let client =
         sluice_upstream::Client::new(sluice_upstream::ClientSettings::default()).map_err(part("the way to providers"))?;
-    let catalog = Arc::new(sluice_providers::Catalog::shipped().map_err(part("the provider catalogue"))?);
+    let catalog = Arc::new(sluice_providers::Catalog::served().map_err(part("the provider catalogue"))?);
     let RequestSettings { answer_timeout, stream_idle, max_line_bytes, .. } = settings.requests;
     let timing = Timing { answer: answer_timeout, stream_idle, ..Timing::default() };
     Engine::new(client, catalog, timing, max_line_bytes, clock).map_err(part("the engine"))

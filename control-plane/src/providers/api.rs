@@ -72,20 +72,6 @@ struct FieldView {
 
 impl View {
     fn of(provider: &Provider) -> Self {
-        let known = [
-            Capability::Chat,
-            Capability::Completions,
-            Capability::Embeddings,
-            Capability::Models,
-            Capability::Moderations,
-            Capability::Rerank,
-            Capability::Responses,
-            Capability::Images,
-            Capability::ImageEdits,
-            Capability::Speech,
-            Capability::Transcriptions,
-            Capability::Translations,
-        ];
         let field = |field: &FormField| FieldView {
             name: field.name,
             label: field.label.clone(),
@@ -99,7 +85,7 @@ impl View {
             new_api_id: provider.new_api_id,
             docs: provider.docs.clone(),
             keys_page: provider.keys_page.clone(),
-            capabilities: known.into_iter().filter(|capability| provider.serves(*capability)).collect(),
+            capabilities: Capability::ALL.into_iter().filter(|capability| provider.serves(*capability)).collect(),
             models: provider.models.clone(),
             base_url: BaseUrlView {
                 is_full_url: provider.base_url.meaning == BaseUrlMeaning::FullUrl,

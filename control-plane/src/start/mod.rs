@@ -215,7 +215,7 @@ impl ControlPlane {
         if let Some(time) = &site_time {
             host.clock = time.clock();
         }
-        let catalog = Catalog::shipped().map_err(|error| StartError::Broken(error.to_string()))?;
+        let catalog = Catalog::served().map_err(|error| StartError::Broken(error.to_string()))?;
         let broken = |error: &dyn std::error::Error| StartError::Broken(error.to_string());
         let Limits { api, user_api, web, critical } = settings.limits;
         let limits = GateSettings { trusted_proxies: settings.trusted_proxies.clone(), api, user_api, web, critical };

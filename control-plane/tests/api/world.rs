@@ -80,7 +80,7 @@ impl World {
             db,
             terms: sluice_billing::lease::Terms::default(),
             keyring: Arc::new(Keyring::from_secret(&"a secret of this test".into()).unwrap()),
-            catalog: Arc::new(Catalog::shipped().unwrap()),
+            catalog: Arc::new(Catalog::served().unwrap()),
             poke: Poke::default(),
             rates: Rates::new(),
             gate: Arc::new(Gate::new(limits, &clock).unwrap()),

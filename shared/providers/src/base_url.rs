@@ -5,10 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::endpoint::MODEL;
+
 /// The longest base URL, in bytes.
 const MAX_BYTES: usize = 2048;
-/// Stands for the model's name in a whole address.
-pub(crate) const MODEL: &str = "{model}";
 
 /// What a base URL is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -55,7 +55,8 @@ pub enum BaseUrlError {
     },
 }
 
-/// A base URL that was judged: http or https, a host, no credentials, no fragment, no trailing slash.
+/// A base URL that was judged: http or https, a host, no credentials, no fragment, no trailing slash. Or the word for a subscription, which
+/// stands for addresses that its provider knows.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct BaseUrl {
     /// Without trailing slash; in a whole address `{model}` is still in it.
@@ -103,6 +104,24 @@ impl BaseUrl {
     #[must_use]
     pub fn path(&self) -> &str {
         self.text.get(self.path_at..).unwrap_or_default()
+    }
+
+    /// The host, without port; empty for a word.
+    pub(crate) fn host(&self) -> &str {
+        let origin = self.text.get(..self.path_at).unwrap_or_default();
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        let without_port = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+        without_port.map_or(host, |(host, _)| host)
+    }
+
+    /// The word for a subscription. The caller knows that there is one of that name.
+    pub(crate) fn word(name: &str) -> Self {
+        Self { text: name.to_owned(), path_at: name.len() }
+    }
+
+    /// Whether it is a word rather than an address.
+    pub(crate) fn is_word(&self) -> bool {
+        !self.text.contains("://")
     }
 
     fn prefix(text: &str, url: &Url) -> Result<Self, BaseUrlError> {
@@ -178,6 +197,20 @@ mod tests {
             assert_eq!(prefix(text), Err(error), "{text}");
         }
         assert_eq!(prefix(&format!("https://x/{}", "a".repeat(2048))), Err(BaseUrlError::TooLong));
+    }
+
+    #[test]
+    fn the_host_is_known_without_its_port() {
+        for (text, host) in [
+            ("https://a.example/b", "a.example"),
+            ("http://10.0.0.1:8000", "10.0.0.1"),
+            ("http://[::1]:8000/v1", "[::1]"),
+            ("http://[::1]", "[::1]"),
+        ] {
+            assert_eq!(BaseUrl::parse(text, BaseUrlMeaning::Prefix).unwrap().host(), host, "{text}");
+        }
+        let word = BaseUrl::word("glm-coding-plan");
+        assert!(word.is_word() && word.host().is_empty() && word.path().is_empty());
     }
 
     #[test]

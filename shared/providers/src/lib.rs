@@ -1,15 +1,30 @@
 //! The provider catalogue: addresses, authentication, hooks: pure.
 //!
 //! A provider is a file in `catalog/`; [`Catalog::shipped`] holds them all. [`Provider::call`] turns a channel's settings and a request
-//! into a [`Target`]: where to send it, and with which headers. What differs between providers is data or a named [`Hook`], never an
-//! `if` on a slug.
+//! into a [`Target`]: where to send it, and with which headers. [`Provider::speaks`] says which interface the upstream is asked at,
+//! [`Provider::adjust`] edits the body on the way there, [`Provider::amend`] the answer on the way back. What differs between providers is
+//! data or a named [`Hook`], never an `if` on a slug.
+//!
+//! [`sign`] holds the ways to prove a key that are more than a header, [`event_stream`] the frames of AWS.
 
+mod auth;
 mod base_url;
+mod capability;
 mod catalog;
+mod endpoint;
+pub mod event_stream;
+mod hooks;
+mod prove;
 mod provider;
+pub mod sign;
+mod speaks;
 mod target;
 
+pub use auth::{Auth, AuthScheme};
 pub use base_url::{BaseUrl, BaseUrlError, BaseUrlMeaning};
+pub use capability::Capability;
 pub use catalog::{Catalog, CatalogError};
-pub use provider::{Auth, AuthScheme, BaseUrlRule, Capability, FieldName, FormField, Hook, Provider, Versions};
+pub use endpoint::{Gap, Plan, SpecialEndpoint, When};
+pub use hooks::{BedrockIds, BodyError, Hook, ModelSuffix, RegionGroup, RerankUsage};
+pub use provider::{BaseUrlRule, FieldName, FormField, Framing, HeaderRule, Provider, ProviderStatus, Versions};
 pub use target::{CallError, ChannelAddress, ClientHints, Target};

@@ -3,25 +3,44 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use sluice_dialect::openai::{StreamOptions, Surface};
+use sluice_dialect::ir::Family;
+use sluice_dialect::openai::StreamOptions;
+use sluice_dialect::target::{Host, Options};
 
-use crate::base_url::MODEL;
-use crate::{BaseUrl, BaseUrlError, BaseUrlMeaning};
+use crate::endpoint::{Gap, Plan, SpecialEndpoint};
+use crate::{Auth, BaseUrl, BaseUrlError, BaseUrlMeaning, Capability, Hook};
+
+mod form;
+mod words;
+
+pub use form::{FieldName, FormField, HeaderRule};
 
 /// One provider: a catalogue file, read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// The stable name kept in the database, for instance `azure-openai`.
     pub slug: String,
     /// The name people read.
     pub name: String,
-    /// The number in the family's catalogue (`providers.json`).
+    /// The number in the catalogue of One API's family: New API's type, 1000 + One API's, or 2000 and more.
     pub id: u32,
     /// New API's channel type, for imports and for its clients.
     pub new_api_id: Option<u32>,
     /// One API's channel type, for imports.
     pub one_api_id: Option<u32>,
+    /// Whether the vendor still offers it.
+    #[serde(default)]
+    pub status: ProviderStatus,
+    /// Whose state and files it understands.
+    #[serde(default = "words::compatible", with = "words::FamilyWord")]
+    pub family: Family,
+    /// Where its models are served: the same dialect differs in its envelope.
+    #[serde(default, with = "words::HostWord")]
+    pub host: Host,
+    /// What its streams are cut into.
+    #[serde(default)]
+    pub framing: Framing,
     /// The vendor's API reference.
     pub docs: Option<String>,
     /// Where the vendor hands out keys.
@@ -31,7 +50,8 @@ pub struct Provider {
     /// Whether its streams end with `data: [DONE]`. Those of a provider without it end with the last answer asked for.
     #[serde(default = "yes")]
     pub sends_done: bool,
-    /// Named behaviours beyond data.
+    /// Named behaviours beyond data, in the order they are applied.
+    #[serde(default)]
     pub hooks: Vec<Hook>,
     /// Models offered when a channel is made; any other may be added.
     pub models: Vec<String>,
@@ -39,11 +59,31 @@ pub struct Provider {
     pub base_url: BaseUrlRule,
     /// How the key is sent.
     pub auth: Auth,
-    /// The path of each capability, after the base URL. `{model}` stands for the model.
+    /// The path of each capability, after the base URL. `{model}` stands for the model, `{model_id}` for it with every letter escaped that
+    /// may be, `{model_path}` for one whose slashes are the path's, `{version}` for the version, `{account_id}` for the channel's setting of
+    /// that name, `{region}` for its setting or its key's, `{project_id}` for its key's.
     #[serde(default)]
     pub endpoints: BTreeMap<Capability, String>,
+    /// Paths for answers that are streamed, where they are others.
+    #[serde(default)]
+    pub stream_endpoints: BTreeMap<Capability, String>,
+    /// Endpoints that only some models or addresses have.
+    #[serde(default)]
+    pub special_endpoints: Vec<SpecialEndpoint>,
+    /// Endpoints that some models do not have.
+    #[serde(default)]
+    pub gaps: Vec<Gap>,
     /// For providers whose addresses carry a version.
     pub versions: Option<Versions>,
+    /// Words that may stand in place of a base URL.
+    #[serde(default)]
+    pub plans: Vec<Plan>,
+    /// Headers beyond those of every request.
+    #[serde(default)]
+    pub headers: Vec<HeaderRule>,
+    /// What writers of bodies are to do; what is not said is as everywhere.
+    #[serde(default)]
+    pub writer: Options,
     /// Settings of a channel beyond key, base URL and models.
     #[serde(default)]
     pub fields: Vec<FormField>,
@@ -51,6 +91,30 @@ pub struct Provider {
 
 const fn yes() -> bool {
     true
+}
+
+/// What streams are cut into.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Framing {
+    /// Server-sent events.
+    #[default]
+    Events,
+    /// Frames of [`crate::event_stream`], each with one event of the dialect.
+    AwsEventStream,
+}
+
+/// Whether a vendor still offers what a provider describes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderStatus {
+    /// Yes.
+    #[default]
+    Active,
+    /// It runs, and the vendor offers something else to newcomers.
+    Legacy,
+    /// No: it is kept for channels that were imported.
+    Dead,
 }
 
 /// What a channel's base URL means, and what it is when a channel has none.
@@ -61,6 +125,11 @@ pub struct BaseUrlRule {
     pub meaning: BaseUrlMeaning,
     /// Used when the channel has none; without it a channel must have one.
     pub default: Option<String>,
+    /// Used in place of the default in a region that is not `global`; `{region}` stands for it.
+    pub regional: Option<String>,
+    /// Other addresses of the same service, for other regions.
+    #[serde(default)]
+    pub alternatives: Vec<String>,
     /// What can be asked for at a whole address.
     #[serde(default)]
     pub serves: Vec<Capability>,
@@ -68,158 +137,39 @@ pub struct BaseUrlRule {
     pub help: String,
 }
 
-/// How the key is sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Auth {
-    /// Where it goes.
-    pub scheme: AuthScheme,
-    /// The header's name, when the scheme is [`AuthScheme::Header`].
-    pub header: Option<String>,
-    /// What a key looks like, for the form.
-    pub key_example: String,
-    /// Whether an empty key is accepted: nothing is sent then.
-    #[serde(default)]
-    pub key_optional: bool,
-}
-
-/// Where the key goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuthScheme {
-    /// `Authorization: Bearer <key>`
-    Bearer,
-    /// The bare key in a header of its own.
-    Header,
-}
-
-/// Addresses that carry a version in the query.
+/// Addresses that carry a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Versions {
-    /// The query parameter.
-    pub query: String,
+    /// The query parameter; without it the version stands in the path, as `{version}`. Callers may name a version in a query alone.
+    pub query: Option<String>,
     /// The version when neither the caller nor the channel names one.
     pub default: String,
     /// The version that selects `endpoints` below, without a query.
-    pub unversioned: String,
+    pub unversioned: Option<String>,
     /// Paths of the addresses without version.
+    #[serde(default)]
     pub endpoints: BTreeMap<Capability, String>,
 }
 
-/// What a provider can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Capability {
-    /// Chat completions.
-    Chat,
-    /// Legacy completions.
-    Completions,
-    /// Embeddings.
-    Embeddings,
-    /// The list of models.
-    Models,
-    /// Moderations.
-    Moderations,
-    /// Reranking.
-    Rerank,
-    /// OpenAI Responses.
-    Responses,
-    /// Image generation.
-    Images,
-    /// Image editing.
-    ImageEdits,
-    /// Text to speech.
-    Speech,
-    /// Speech to text.
-    Transcriptions,
-    /// Speech to English text.
-    Translations,
-}
-
-impl Capability {
-    /// The method of its requests.
-    #[must_use]
-    pub fn method(self) -> http::Method {
-        match self {
-            Self::Models => http::Method::GET,
-            _ => http::Method::POST,
-        }
-    }
-
-    /// The word used in catalogue files, in JSON and in error messages.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Chat => "chat",
-            Self::Completions => "completions",
-            Self::Embeddings => "embeddings",
-            Self::Models => "models",
-            Self::Moderations => "moderations",
-            Self::Rerank => "rerank",
-            Self::Responses => "responses",
-            Self::Images => "images",
-            Self::ImageEdits => "image_edits",
-            Self::Speech => "speech",
-            Self::Transcriptions => "transcriptions",
-            Self::Translations => "translations",
-        }
-    }
-}
-
-impl From<Surface> for Capability {
-    fn from(surface: Surface) -> Self {
-        match surface {
-            Surface::ChatCompletions => Self::Chat,
-            Surface::Completions => Self::Completions,
-            Surface::Embeddings => Self::Embeddings,
-        }
-    }
-}
-
-/// A named behaviour that any provider may have (providers.md §5.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Hook {
-    /// Behind Cloudflare's AI Gateway the path loses `/v1` or `/openai/deployments`.
-    CfAiGatewayPrefix,
-}
-
-/// One setting of a channel, as the form shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FormField {
-    /// Which setting.
-    pub name: FieldName,
-    /// The label beside it.
-    pub label: String,
-    /// What it does and when it is needed.
-    pub help: String,
-    /// What a value looks like.
-    pub example: String,
-    /// Whether a channel must have it.
-    #[serde(default)]
-    pub required: bool,
-}
-
-/// The settings a channel can have; each is a field of [`crate::ChannelAddress`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FieldName {
-    /// `api_version`
-    ApiVersion,
-    /// `organization`
-    Organization,
-    /// `strip_dots`
-    StripDots,
-}
-
 impl Provider {
-    /// Whether it can be asked for something at all.
+    /// Whether it can be asked for something at all: by some model, at some address.
     #[must_use]
     pub fn serves(&self, capability: Capability) -> bool {
         let unversioned = self.versions.as_ref().is_some_and(|versions| versions.endpoints.contains_key(&capability));
-        self.endpoints.contains_key(&capability) || unversioned || self.base_url.serves.contains(&capability)
+        let special = self.special_endpoints.iter().any(|special| special.capability == capability);
+        let planned = self.plans.iter().any(|plan| plan.endpoints.contains_key(&capability));
+        self.endpoints.contains_key(&capability)
+            || unversioned
+            || special
+            || planned
+            || self.base_url.serves.contains(&capability)
+    }
+
+    /// Whether a relay can serve it: keys that are proven anew on each request, and settings that channels do not have, are not served yet.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        !self.needs_proof() && self.fields.iter().all(|field| !field.required || field.name == FieldName::ApiVersion)
     }
 
     /// Whether a channel of it must have a base URL.
@@ -234,23 +184,35 @@ impl Provider {
     /// When it cannot be one, or when it is empty and the provider has none.
     pub fn parse_base_url(&self, text: &str) -> Result<BaseUrl, BaseUrlError> {
         let text = text.trim();
+        if let Some(plan) = self.plans.iter().find(|plan| plan.name == text) {
+            return Ok(BaseUrl::word(&plan.name));
+        }
         let text = if text.is_empty() { self.base_url.default.as_deref().ok_or(BaseUrlError::Missing)? } else { text };
         let base = BaseUrl::parse(text, self.base_url.meaning)?;
-        let versioned = self.versions.iter().flat_map(|versions| versions.endpoints.values());
-        match self.endpoints.values().chain(versioned).find_map(|path| end_of(base.path(), path)) {
+        match self.paths().find_map(|path| end_of(base.path(), path)) {
             Some(path) => Err(BaseUrlError::HasEndpoint { path }),
             None => Ok(base),
         }
     }
+
+    /// Every path that is added to a base URL.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        let versioned = self.versions.iter().flat_map(|versions| versions.endpoints.values());
+        let special =
+            self.special_endpoints.iter().flat_map(|special| std::iter::once(&special.path).chain(&special.stream_path));
+        let all = self.endpoints.values().chain(self.stream_endpoints.values()).chain(special).chain(versioned);
+        all.map(String::as_str)
+    }
 }
 
 /// The endpoint's path, or the beginning of it, that a base URL's path ends with: at least two steps unless it is the whole, because
-/// one alone (`/v1`) may stand in both. `{model}` is any step.
+/// one alone (`/v1`) may stand in both. A step with a place to fill is any step.
 fn end_of(base: &str, endpoint: &str) -> Option<String> {
+    let endpoint = endpoint.split_once('?').map_or(endpoint, |(path, _)| path);
     let steps: Vec<&str> = endpoint.split('/').filter(|step| !step.is_empty()).collect();
     let typed: Vec<&str> = base.split('/').filter(|step| !step.is_empty()).collect();
     let is_end = |steps: &[&str]| {
-        let fits = |(typed, step): (&&str, &&str)| *step == MODEL || typed == step;
+        let fits = |(typed, step): (&&str, &&str)| step.contains('{') || typed == step;
         typed.len() >= steps.len() && typed.iter().rev().zip(steps.iter().rev()).all(fits)
     };
     let beginnings = (1..=steps.len()).rev().filter(|count| *count >= 2 || *count == steps.len());

@@ -1,7 +1,8 @@
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use rstest::rstest;
 
 use super::*;
-use crate::Catalog;
+use crate::{AuthScheme, Catalog};
 
 struct Given {
     slug: &'static str,
@@ -9,10 +10,11 @@ struct Given {
     secret: SecretString,
     api_version: Option<&'static str>,
     strip_dots: bool,
+    extra: &'static [(FieldName, &'static str)],
 }
 
 fn given(slug: &'static str, base: &'static str) -> Given {
-    Given { slug, base, secret: "topsecret".into(), api_version: None, strip_dots: false }
+    Given { slug, base, secret: "topsecret".into(), api_version: None, strip_dots: false, extra: &[] }
 }
 
 impl Given {
@@ -32,8 +34,13 @@ impl Given {
             api_version: self.api_version,
             organization: None,
             strip_dots: self.strip_dots,
+            extra: self.extra,
         };
         provider.call(&channel, capability, model, is_streamed, client)
+    }
+
+    fn stream_url(&self, capability: Capability, model: &str) -> Result<String, CallError> {
+        self.call(capability, model, true, &ClientHints::default()).map(|target| target.url.to_string())
     }
 
     fn url(&self, capability: Capability, model: &str, query: Option<&str>) -> Result<String, CallError> {
@@ -55,6 +62,29 @@ impl Given {
 )]
 #[case("openai-compatible", "http://127.0.0.1:8000/v1", Capability::Chat, "http://127.0.0.1:8000/v1/chat/completions")]
 #[case("openai-compatible", "https://x.example/api/v3", Capability::Embeddings, "https://x.example/api/v3/embeddings")]
+#[case("anthropic", "", Capability::Messages, "https://api.anthropic.com/v1/messages")]
+#[case("anthropic", "https://x.example/v1/", Capability::CountTokens, "https://x.example/v1/messages/count_tokens")]
+#[case("deepseek", "", Capability::Messages, "https://api.deepseek.com/anthropic/v1/messages")]
+#[case("deepseek", "", Capability::Completions, "https://api.deepseek.com/beta/completions")]
+#[case("deepseek", "https://api.deepseek.com/beta", Capability::Completions, "https://api.deepseek.com/beta/completions")]
+#[case("baidu-qianfan-v2", "https://x.example/v2", Capability::Chat, "https://x.example/v2/chat/completions")]
+#[case("novita", "", Capability::Chat, "https://api.novita.ai/v3/openai/chat/completions")]
+#[case("google-gemini", "", Capability::Models, "https://generativelanguage.googleapis.com/v1beta/models")]
+#[case("google-gemini", "https://x.example/v1beta", Capability::Models, "https://x.example/v1beta/models")]
+#[case("zhipu-v4", "glm-coding-plan", Capability::Chat, "https://open.bigmodel.cn/api/coding/paas/v4/chat/completions")]
+#[case("volcengine-ark", "doubao-coding-plan", Capability::Messages, "https://ark.cn-beijing.volces.com/api/coding/v1/messages")]
+#[case(
+    "cloudflare-workers-ai",
+    "https://gateway.ai.cloudflare.com/v1/acc/gw/workers-ai",
+    Capability::Chat,
+    "https://gateway.ai.cloudflare.com/v1/acc/gw/workers-ai/v1/chat/completions"
+)]
+#[case(
+    "cloudflare-workers-ai",
+    "https://gateway.ai.cloudflare.com/v1/acc/gw/workers-ai",
+    Capability::Completions,
+    "https://gateway.ai.cloudflare.com/v1/acc/gw/workers-ai/m/n"
+)]
 #[case("custom", "https://x.example/any/{model}?v=1", Capability::Chat, "https://x.example/any/m%2Fn?v=1")]
 #[case("custom", "https://x.example/chat", Capability::Embeddings, "https://x.example/chat")]
 fn addresses_are_base_and_path(
@@ -186,10 +216,241 @@ fn the_organization_is_sent_when_there_is_one() {
         api_version: None,
         organization: Some("org-1"),
         strip_dots: false,
+        extra: &[],
     };
     let target = provider.call(&channel, Capability::Chat, "m", false, &ClientHints::default()).unwrap();
     assert_eq!(target.headers.get("openai-organization").unwrap(), "org-1");
     let broken = ChannelAddress { organization: Some("a\r\nb"), ..channel };
     let error = provider.call(&broken, Capability::Chat, "m", false, &ClientHints::default()).unwrap_err();
     assert_eq!(error, CallError::Organization);
+}
+
+#[test]
+fn every_path_of_every_provider_makes_an_address() {
+    let catalog = Catalog::shipped().unwrap();
+    for provider in catalog.iter() {
+        let secret = SecretString::from(match provider.auth.scheme {
+            AuthScheme::OauthJson => r#"{"access_token":"t"}"#,
+            AuthScheme::GoogleServiceAccount => r#"{"client_email":"a@b","project_id":"p","private_key":"k"}"#,
+            AuthScheme::Bearer | AuthScheme::Header | AuthScheme::Aws => "a|b-1",
+        });
+        let typed = match provider.base_url.meaning {
+            BaseUrlMeaning::Prefix if provider.needs_base_url() => "https://x.example",
+            BaseUrlMeaning::Prefix => "",
+            BaseUrlMeaning::FullUrl => "https://x.example/{model}",
+        };
+        let versions = [None, provider.versions.as_ref().and_then(|versions| versions.unversioned.as_deref())];
+        let mut bases = vec![provider.parse_base_url(typed).unwrap()];
+        bases.extend(provider.plans.iter().map(|plan| provider.parse_base_url(&plan.name).unwrap()));
+        for capability in Capability::ALL {
+            let mut made = 0;
+            // names that meet the conditions of special endpoints
+            let tries = ["qwen-plus", "bot-1", "@cf/a/b", "claude-opus-4-6", "meta/llama-maas"]
+                .into_iter()
+                .flat_map(|model| versions.map(|version| (model, version)));
+            for ((model, api_version), base_url) in tries.flat_map(|one| bases.iter().map(move |base| (one, base))) {
+                let extra = &[(FieldName::AccountId, "acc")];
+                let channel =
+                    ChannelAddress { base_url, secret: &secret, api_version, organization: None, strip_dots: false, extra };
+                for is_streamed in [false, true] {
+                    match provider.call(&channel, capability, model, is_streamed, &ClientHints::default()) {
+                        Ok(target) => {
+                            let url = target.url.as_str();
+                            assert!(url.starts_with("https://") || url.starts_with("http://"), "{url}");
+                            assert!(!url.contains(['{', '}']) && !target.url.path().contains("//"), "{url}");
+                            made += 1;
+                        }
+                        Err(error) => assert!(matches!(error, CallError::NotServed { .. }), "{} {error}", provider.slug),
+                    }
+                }
+            }
+            assert_eq!(made > 0, provider.serves(capability), "{} {}", provider.slug, capability.as_str());
+        }
+    }
+}
+
+#[test]
+fn gemini_names_model_verb_and_version_in_the_address() {
+    let gemini = given("google-gemini", "");
+    let front = "https://generativelanguage.googleapis.com";
+    let model = "gemini-2.5-flash";
+    assert_eq!(
+        gemini.url(Capability::GenerateContent, model, Some("alt=sse&key=callers")).unwrap(),
+        format!("{front}/v1beta/models/{model}:generateContent")
+    );
+    assert_eq!(
+        gemini.stream_url(Capability::GenerateContent, model).unwrap(),
+        format!("{front}/v1beta/models/{model}:streamGenerateContent?alt=sse")
+    );
+    let older = Given { api_version: Some("v1"), ..given("google-gemini", "") };
+    assert_eq!(
+        older.stream_url(Capability::GeminiBatchEmbeddings, "gemini-embedding-001").unwrap(),
+        format!("{front}/v1/models/gemini-embedding-001:batchEmbedContents")
+    );
+    assert_eq!(gemini.url(Capability::GenerateContent, "..", None), Err(CallError::Model));
+    let climbing = Given { api_version: Some(".."), ..given("google-gemini", "") };
+    assert_eq!(climbing.url(Capability::Models, "", None), Err(CallError::Version));
+}
+
+#[test]
+fn azures_responses_name_their_own_version_except_on_older_resources() {
+    let url = |base| given("azure-openai", base).url(Capability::Responses, "gpt-5", None).unwrap();
+    assert_eq!(url(AZURE), format!("{AZURE}/openai/v1/responses?api-version=preview"));
+    let older = "https://res.cognitiveservices.azure.com";
+    assert_eq!(url(older), format!("{older}/openai/responses?api-version=2025-04-01-preview"));
+}
+
+#[test]
+fn endpoints_of_some_models_are_used_for_those() {
+    let ark = given("volcengine-ark", "");
+    assert!(ark.url(Capability::Chat, "bot-2024", None).unwrap().ends_with("/api/v3/bots/chat/completions"));
+    assert!(ark.url(Capability::Chat, "ep-2024", None).unwrap().ends_with("/api/v3/chat/completions"));
+    assert!(ark.url(Capability::Messages, "ep-2024", None).is_err());
+    let ali = given("ali-dashscope", "");
+    assert!(ali.url(Capability::Messages, "qwen3-max", None).unwrap().ends_with("/apps/anthropic/v1/messages"));
+    assert!(ali.url(Capability::Messages, "deepseek-v3", None).is_err());
+    assert!(given("openai", "").url(Capability::Chat, "o3-pro-2025-06-10", None).is_err());
+    assert!(given("openai", "https://proxy.example").url(Capability::Chat, "o3-pro", None).is_ok());
+}
+
+#[test]
+fn an_account_stands_in_the_address_as_one_step() {
+    let cloudflare = Given { extra: &[(FieldName::AccountId, " a/c ")], ..given("cloudflare-workers-ai", "") };
+    let front = "https://api.cloudflare.com/client/v4/accounts/a%2Fc/ai";
+    assert_eq!(cloudflare.url(Capability::Chat, "@cf/m", None).unwrap(), format!("{front}/v1/chat/completions"));
+    assert_eq!(cloudflare.url(Capability::Completions, "@cf/meta/m", None).unwrap(), format!("{front}/run/@cf/meta/m"));
+    assert_eq!(cloudflare.url(Capability::Completions, "@cf/../m", None), Err(CallError::Model));
+    let missing = given("cloudflare-workers-ai", "").url(Capability::Chat, "m", None).unwrap_err();
+    assert_eq!(missing.to_string(), "the channel's account_id is missing or cannot be sent");
+}
+
+#[test]
+fn endings_that_hooks_read_are_not_in_the_address() {
+    let azure = given("azure-openai", AZURE);
+    assert!(azure.url(Capability::Chat, "gpt-5-mini-high", None).unwrap().contains("/deployments/gpt-5-mini/"));
+    assert!(azure.url(Capability::Chat, "my-model-high", None).unwrap().contains("/deployments/my-model-high/"));
+}
+
+#[test]
+fn messages_carry_version_and_features_once() {
+    let header = |target: &Target, name: &str| target.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    let anthropic = given("anthropic", "");
+    let plain = anthropic.call(Capability::Messages, "m", false, &ClientHints::default()).unwrap();
+    assert_eq!(header(&plain, "anthropic-version").as_deref(), Some("2023-06-01"));
+    assert_eq!(header(&plain, "anthropic-beta"), None);
+    assert_eq!(header(&plain, "x-api-key").as_deref(), Some("topsecret"));
+    let (version, beta) = (HeaderValue::from_static("2024-01-01"), HeaderValue::from_static("a-1, b-2 ,a-1"));
+    let hints = ClientHints {
+        anthropic_version: Some(&version),
+        anthropic_beta: Some(&beta),
+        openai_beta: Some(&beta),
+        betas: &["b-2", "c-3"],
+        query: Some("x=1&beta=true"),
+        ..ClientHints::default()
+    };
+    let asked = anthropic.call(Capability::CountTokens, "m", false, &hints).unwrap();
+    assert_eq!(header(&asked, "anthropic-version").as_deref(), Some("2024-01-01"));
+    assert_eq!(header(&asked, "anthropic-beta").as_deref(), Some("a-1,b-2,c-3"));
+    assert_eq!(header(&asked, "openai-beta"), None);
+    assert_eq!(asked.url.as_str(), "https://api.anthropic.com/v1/messages/count_tokens?beta=true");
+    let listed = anthropic.call(Capability::Models, "", false, &hints).unwrap();
+    assert_eq!(header(&listed, "anthropic-version").as_deref(), Some("2024-01-01"));
+    assert_eq!(listed.url.query(), None);
+
+    for (slug, capability) in [("deepseek", Capability::Chat), ("google-gemini", Capability::GenerateContent)] {
+        let elsewhere = given(slug, "").call(capability, "m", false, &hints).unwrap();
+        assert_eq!((header(&elsewhere, "anthropic-version"), header(&elsewhere, "anthropic-beta")), (None, None), "{slug}");
+        assert_eq!(elsewhere.url.query(), None, "{slug}");
+    }
+    let native = given("deepseek", "").call(Capability::Messages, "m", false, &hints).unwrap();
+    assert_eq!(header(&native, "anthropic-beta").as_deref(), Some("a-1,b-2,c-3"));
+    let forced = Given { extra: &[(FieldName::BetaQuery, "true")], ..given("anthropic", "") };
+    assert!(forced.url(Capability::Messages, "m", None).unwrap().ends_with("/v1/messages?beta=true"));
+}
+
+#[test]
+fn a_key_of_two_parts_goes_to_two_headers() {
+    type Sent = Result<(Option<String>, Option<String>), CallError>;
+    let sent = |secret: &'static str| -> Sent {
+        let given = Given { secret: secret.into(), ..given("baidu-qianfan-v2", "") };
+        let target = given.call(Capability::Chat, "m", false, &ClientHints::default())?;
+        let header = |name: &str| target.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        assert!(target.headers.get("appid").is_none_or(HeaderValue::is_sensitive));
+        Ok((header("authorization"), header("appid")))
+    };
+    assert_eq!(sent("key | app-1"), Ok((Some("Bearer key".into()), Some("app-1".into()))));
+    assert_eq!(sent("key"), Ok((Some("Bearer key".into()), None)));
+    assert_eq!(sent("|app-1"), Err(CallError::Secret));
+    assert_eq!(sent("key|"), Err(CallError::Secret));
+}
+
+#[test]
+fn headers_of_the_catalogue_are_sent_when_they_have_a_value() {
+    let names = |given: &Given, is_streamed| {
+        let target = given.call(Capability::Chat, "m", is_streamed, &ClientHints::default()).unwrap();
+        let own = target.headers.iter().filter(|(name, _)| name.as_str().starts_with("x-") || *name == "http-referer");
+        own.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect::<Vec<_>>()
+    };
+    let ali = given("ali-dashscope", "");
+    assert_eq!(names(&ali, false), Vec::<String>::new());
+    assert_eq!(names(&ali, true), ["x-dashscope-sse: enable"]);
+    let router =
+        Given { extra: &[(FieldName::Title, "Sluice"), (FieldName::Referer, "https://a.example")], ..given("openrouter", "") };
+    assert_eq!(names(&router, false), ["http-referer: https://a.example", "x-title: Sluice"]);
+    let broken = Given { extra: &[(FieldName::Title, "a\r\nb")], ..given("openrouter", "") };
+    let error = broken.url(Capability::Chat, "m", None).unwrap_err();
+    assert_eq!(error, CallError::Setting { field: FieldName::Title });
+}
+
+#[test]
+fn vertex_has_an_address_for_each_maker_and_region() {
+    let account = r#"{"client_email":"a@b","project_id":"p-1","private_key":"k"}"#;
+    let at = |region: &'static [(FieldName, &'static str)]| Given {
+        secret: account.into(),
+        extra: region,
+        ..given("google-vertex", "")
+    };
+    let url = |given: &Given, capability, model| given.stream_url(capability, model).unwrap();
+    let global = at(&[]);
+    let front = "https://aiplatform.googleapis.com/v1/projects/p-1/locations/global/publishers";
+    assert_eq!(
+        url(&global, Capability::GenerateContent, "gemini-2.5-pro"),
+        format!("{front}/google/models/gemini-2.5-pro:streamGenerateContent?alt=sse")
+    );
+    assert_eq!(
+        url(&global, Capability::Messages, "claude-sonnet-4-5-20250929-thinking"),
+        format!("{front}/anthropic/models/claude-sonnet-4-5@20250929:streamRawPredict")
+    );
+    let regional = at(&[(FieldName::Region, "us-central1")]);
+    assert_eq!(
+        url(&regional, Capability::Chat, "meta/llama-3.3-70b-instruct-maas"),
+        "https://us-central1-aiplatform.googleapis.com/v1beta1/projects/p-1/locations/us-central1/endpoints/openapi/chat/completions"
+    );
+    let each = at(&[(FieldName::Region, r#"{"claude-opus-4-6":"us-east5","default":"europe-west1"}"#)]);
+    assert!(url(&each, Capability::Messages, "claude-opus-4-6").starts_with("https://us-east5-aiplatform.googleapis.com/"));
+    assert!(url(&each, Capability::GenerateContent, "gemini-x").contains("/locations/europe-west1/"));
+    let hostile = at(&[(FieldName::Region, "evil.example/")]);
+    let error = hostile.stream_url(Capability::GenerateContent, "gemini-x").unwrap_err();
+    assert_eq!(error, CallError::Setting { field: FieldName::Region });
+    for (capability, model) in [(Capability::GenerateContent, "claude-opus-4-6"), (Capability::Messages, "gemini-x")] {
+        assert!(matches!(global.stream_url(capability, model), Err(CallError::NotServed { .. })), "{model}");
+    }
+}
+
+#[test]
+fn clouds_have_version_and_features_in_the_body() {
+    let bedrock = Given { secret: "ak|sk|us-east-1".into(), ..given("aws-bedrock", "") };
+    let beta = HeaderValue::from_static("a-1,b-2");
+    let hints = ClientHints { anthropic_beta: Some(&beta), betas: &["c-3"], ..ClientHints::default() };
+    let target = bedrock.call(Capability::Messages, "claude-opus-4-6", false, &hints).unwrap();
+    assert!(target.headers.keys().all(|name| !name.as_str().starts_with("anthropic")), "{target:?}");
+    let catalog = Catalog::shipped().unwrap();
+    let put = |slug: &str, hints: &ClientHints<'_>, mut body: serde_json::Value| {
+        catalog.get(slug).unwrap().put_betas(hints, body.as_object_mut().unwrap());
+        body
+    };
+    let own = serde_json::json!({"anthropic_beta": ["b-2"]});
+    assert_eq!(put("aws-bedrock", &hints, own.clone()), serde_json::json!({"anthropic_beta": ["b-2", "a-1", "c-3"]}));
+    assert_eq!(put("aws-bedrock", &ClientHints::default(), serde_json::json!({})), serde_json::json!({}));
+    assert_eq!(put("anthropic", &hints, own.clone()), own);
 }

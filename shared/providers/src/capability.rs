@@ -1,0 +1,131 @@
+//! What a provider can be asked for.
+
+use serde::{Deserialize, Serialize};
+use sluice_dialect::Surface;
+
+/// What a provider can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Capability {
+    /// Chat completions.
+    Chat,
+    /// Legacy completions.
+    Completions,
+    /// Embeddings.
+    Embeddings,
+    /// The list of models.
+    Models,
+    /// Moderations.
+    Moderations,
+    /// Reranking.
+    Rerank,
+    /// OpenAI Responses.
+    Responses,
+    /// OpenAI Responses: a conversation made shorter.
+    ResponsesCompact,
+    /// Image generation.
+    Images,
+    /// Image editing.
+    ImageEdits,
+    /// Text to speech.
+    Speech,
+    /// Speech to text.
+    Transcriptions,
+    /// Speech to English text.
+    Translations,
+    /// Anthropic Messages.
+    Messages,
+    /// The tokens of a request for Messages.
+    CountTokens,
+    /// Gemini's `generateContent`, and `streamGenerateContent`.
+    GenerateContent,
+    /// Gemini's `countTokens`.
+    GeminiCountTokens,
+    /// Gemini's `embedContent`: one text.
+    GeminiEmbeddings,
+    /// Gemini's `batchEmbedContents`: several texts.
+    GeminiBatchEmbeddings,
+}
+
+impl Capability {
+    /// Every capability, in the order they are listed to people.
+    pub const ALL: [Self; 19] = [
+        Self::Chat,
+        Self::Responses,
+        Self::Messages,
+        Self::GenerateContent,
+        Self::Completions,
+        Self::Embeddings,
+        Self::Models,
+        Self::Moderations,
+        Self::Rerank,
+        Self::Images,
+        Self::ImageEdits,
+        Self::Speech,
+        Self::Transcriptions,
+        Self::Translations,
+        Self::ResponsesCompact,
+        Self::CountTokens,
+        Self::GeminiCountTokens,
+        Self::GeminiEmbeddings,
+        Self::GeminiBatchEmbeddings,
+    ];
+
+    /// The method of its requests.
+    #[must_use]
+    pub fn method(self) -> http::Method {
+        match self {
+            Self::Models => http::Method::GET,
+            _ => http::Method::POST,
+        }
+    }
+
+    /// The word used in catalogue files, in JSON and in error messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completions => "completions",
+            Self::Embeddings => "embeddings",
+            Self::Models => "models",
+            Self::Moderations => "moderations",
+            Self::Rerank => "rerank",
+            Self::Responses => "responses",
+            Self::ResponsesCompact => "responses_compact",
+            Self::Images => "images",
+            Self::ImageEdits => "image_edits",
+            Self::Speech => "speech",
+            Self::Transcriptions => "transcriptions",
+            Self::Translations => "translations",
+            Self::Messages => "messages",
+            Self::CountTokens => "count_tokens",
+            Self::GenerateContent => "generate_content",
+            Self::GeminiCountTokens => "gemini_count_tokens",
+            Self::GeminiEmbeddings => "gemini_embeddings",
+            Self::GeminiBatchEmbeddings => "gemini_batch_embeddings",
+        }
+    }
+
+    /// Whether Anthropic's headers belong to its requests.
+    pub(crate) const fn is_anthropic(self) -> bool {
+        matches!(self, Self::Messages | Self::CountTokens)
+    }
+
+    /// Whether it is one of Gemini's own verbs.
+    pub(crate) const fn is_gemini(self) -> bool {
+        matches!(self, Self::GenerateContent | Self::GeminiCountTokens | Self::GeminiEmbeddings | Self::GeminiBatchEmbeddings)
+    }
+}
+
+impl From<Surface> for Capability {
+    fn from(surface: Surface) -> Self {
+        match surface {
+            Surface::ChatCompletions => Self::Chat,
+            Surface::Completions => Self::Completions,
+            Surface::Embeddings => Self::Embeddings,
+            Surface::Responses => Self::Responses,
+            Surface::Messages => Self::Messages,
+            Surface::GenerateContent => Self::GenerateContent,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Proving keys that are more than a header: what [`Provider::call`] leaves out of a request.
+
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::sign::aws::AwsKey;
+use crate::sign::google::{ServiceAccount, TokenRequest};
+use crate::sign::{AccessToken, SignError};
+use crate::{AuthScheme, Provider, Target};
+
+const BEDROCK: &str = "bedrock";
+const USER_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
+
+impl Provider {
+    /// The request for a token that a key has to be exchanged for, and what tells that token from others'. `None` where keys are used as
+    /// they are.
+    ///
+    /// # Errors
+    /// When the key cannot be used.
+    pub fn token_request(&self, secret: &SecretString, now_secs: i64) -> Result<Option<(String, TokenRequest)>, SignError> {
+        if self.auth.scheme != AuthScheme::GoogleServiceAccount {
+            return Ok(None);
+        }
+        let account = ServiceAccount::parse(secret.expose_secret())?;
+        Ok(Some((account.digest(), account.token_request(now_secs)?)))
+    }
+
+    /// Whether [`Provider::prove`] has anything to do: where it has not, [`Provider::call`] has put the key.
+    #[must_use]
+    pub const fn needs_proof(&self) -> bool {
+        matches!(self.auth.scheme, AuthScheme::Aws | AuthScheme::GoogleServiceAccount)
+    }
+
+    /// Proves the key on a request that is ready to be sent, with the token where one had to be fetched. Address, headers and body are sent
+    /// as they are then.
+    ///
+    /// # Errors
+    /// When the key cannot be used, or its token is missing.
+    pub fn prove(
+        &self,
+        target: &mut Target,
+        secret: &SecretString,
+        token: Option<&AccessToken>,
+        body: &[u8],
+        now_secs: i64,
+    ) -> Result<(), SignError> {
+        match self.auth.scheme {
+            AuthScheme::Bearer | AuthScheme::Header | AuthScheme::OauthJson => Ok(()),
+            AuthScheme::Aws => {
+                let key = AwsKey::parse(secret.expose_secret())?;
+                key.sign((&target.method, &target.url), &mut target.headers, body, BEDROCK, now_secs)
+            }
+            AuthScheme::GoogleServiceAccount => {
+                let token = token.ok_or(SignError::Request)?;
+                let account = ServiceAccount::parse(secret.expose_secret())?;
+                let value = format!("Bearer {}", token.secret.expose_secret());
+                let mut value = HeaderValue::try_from(value).map_err(|_| SignError::Request)?;
+                value.set_sensitive(true);
+                target.headers.insert(AUTHORIZATION, value);
+                if let Some(project) = &account.project_id {
+                    let project = HeaderValue::from_str(project).map_err(|_| SignError::Request)?;
+                    target.headers.insert(USER_PROJECT, project);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Capability, Catalog, ChannelAddress, ClientHints};
+
+    const NOW: i64 = 1_700_000_000;
+
+    fn target(provider: &Provider, secret: &SecretString, capability: Capability, model: &str) -> Target {
+        let base_url = provider.parse_base_url("").unwrap();
+        let channel =
+            ChannelAddress { base_url: &base_url, secret, api_version: None, organization: None, strip_dots: false, extra: &[] };
+        provider.call(&channel, capability, model, true, &ClientHints::default()).unwrap()
+    }
+
+    #[test]
+    fn bedrock_is_signed_over_the_bytes_that_are_sent() {
+        let catalog = Catalog::shipped().unwrap();
+        let bedrock = catalog.get("aws-bedrock").unwrap();
+        let secret = SecretString::from("AKID|secret|eu-west-1");
+        let mut target = target(bedrock, &secret, Capability::Messages, "claude-sonnet-4-20250514");
+        assert_eq!(
+            target.url.as_str(),
+            "https://bedrock-runtime.eu-west-1.amazonaws.com/model/eu.anthropic.claude-sonnet-4-20250514-v1%3A0/\
+             invoke-with-response-stream"
+        );
+        assert!(bedrock.needs_proof() && target.headers.get(AUTHORIZATION).is_none());
+        assert!(bedrock.token_request(&secret, NOW).unwrap().is_none());
+        let mut signatures = Vec::new();
+        for body in [&b"{}"[..], b"{} "] {
+            bedrock.prove(&mut target, &secret, None, body, NOW).unwrap();
+            signatures.push(target.headers[AUTHORIZATION].to_str().unwrap().to_owned());
+        }
+        assert!(signatures[0].starts_with("AWS4-HMAC-SHA256 Credential=AKID/20231114/eu-west-1/bedrock/aws4_request, "));
+        assert_ne!(signatures[0], signatures[1]);
+        assert!(!format!("{target:?}").contains("Signature="));
+    }
+
+    #[test]
+    fn vertex_needs_a_token_first() {
+        let catalog = Catalog::shipped().unwrap();
+        let vertex = catalog.get("google-vertex").unwrap();
+        let account = json!({
+            "client_email": "a@p.iam.gserviceaccount.com",
+            "project_id": "p-1",
+            "private_key": include_str!("../tests/service_account.pem"),
+        });
+        let secret = SecretString::from(account.to_string());
+        let (digest, request) = vertex.token_request(&secret, NOW).unwrap().unwrap();
+        assert_eq!((digest.len(), request.url.as_str()), (64, "https://oauth2.googleapis.com/token"));
+        let mut target = target(vertex, &secret, Capability::GenerateContent, "gemini-2.5-pro");
+        assert_eq!(vertex.prove(&mut target, &secret, None, b"", NOW), Err(SignError::Request));
+        let token = AccessToken::read(br#"{"access_token":"ya29.t","expires_in":3599}"#).unwrap();
+        vertex.prove(&mut target, &secret, Some(&token), b"", NOW).unwrap();
+        assert_eq!(target.headers[AUTHORIZATION], "Bearer ya29.t");
+        assert_eq!(target.headers["x-goog-user-project"], "p-1");
+        assert!(!format!("{target:?}").contains("ya29"));
+    }
+
+    #[test]
+    fn codex_has_token_and_account_in_its_key() {
+        let catalog = Catalog::shipped().unwrap();
+        let codex = catalog.get("openai-codex").unwrap();
+        let secret = SecretString::from(r#"{"access_token":"t","account_id":"acc","refresh_token":"r"}"#);
+        let target = target(codex, &secret, Capability::Responses, "gpt-5-codex");
+        assert_eq!(target.url.as_str(), "https://chatgpt.com/backend-api/codex/responses");
+        assert_eq!(target.headers[AUTHORIZATION], "Bearer t");
+        assert_eq!(target.headers["chatgpt-account-id"], "acc");
+        assert_eq!(target.headers["originator"], "codex_cli_rs");
+        assert!(!codex.needs_proof() && target.headers[AUTHORIZATION].is_sensitive());
+    }
+}

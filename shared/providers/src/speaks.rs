@@ -1,0 +1,124 @@
+//! Which interface a provider is asked at for a caller's.
+
+use sluice_dialect::Surface;
+
+use crate::{BaseUrl, BaseUrlMeaning, Capability, Provider};
+
+/// Surfaces of conversations, in the order they are asked for on behalf of callers of another one.
+///
+/// Chat first: where it is there at all, it is the provider's main interface, and has the widest choice of models. A provider without it is
+/// Claude's (Messages), Gemini's (`generateContent`) or serves Responses alone (Codex).
+const PREFERRED: [Surface; 4] = [Surface::ChatCompletions, Surface::Messages, Surface::GenerateContent, Surface::Responses];
+
+impl Provider {
+    /// The surface the upstream is asked at for a caller's surface, whatever the model and the channel's address; `None` when the caller
+    /// cannot be served.
+    ///
+    /// It is the caller's own surface where the provider has it. Otherwise a conversation (chat, responses, messages, generate_content) is
+    /// asked for at the first of these that the provider has: chat, messages, generate_content, responses. Completions and embeddings are
+    /// not converted.
+    #[must_use]
+    pub fn speaks(&self, caller: Surface) -> Option<Surface> {
+        prefer(caller, |surface| {
+            let capability = Capability::from(surface);
+            self.endpoints.contains_key(&capability)
+                || self.base_url.serves.contains(&capability)
+                || self.versions.as_ref().is_some_and(|versions| versions.endpoints.contains_key(&capability))
+        })
+    }
+
+    /// The same for one model at one address: endpoints that only some models or addresses have are there, and those a model lacks are
+    /// not.
+    #[must_use]
+    pub fn speaks_for(&self, caller: Surface, base: &BaseUrl, model: &str) -> Option<Surface> {
+        prefer(caller, |surface| self.reaches(surface.into(), base, model))
+    }
+
+    /// Whether there is an address for a capability, of some version.
+    fn reaches(&self, capability: Capability, base: &BaseUrl, model: &str) -> bool {
+        if let Some(plan) = self.plan(base) {
+            return plan.endpoints.contains_key(&capability);
+        }
+        if self.base_url.meaning == BaseUrlMeaning::FullUrl {
+            return self.base_url.serves.contains(&capability);
+        }
+        let unversioned = self.versions.as_ref().is_some_and(|versions| versions.endpoints.contains_key(&capability));
+        self.path(base, capability, model, false).is_some() || (unversioned && !self.has_gap(base, capability, model))
+    }
+}
+
+fn prefer(caller: Surface, has: impl Fn(Surface) -> bool) -> Option<Surface> {
+    if has(caller) {
+        return Some(caller);
+    }
+    PREFERRED.into_iter().find(|surface| caller.converses() && has(*surface))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Catalog;
+
+    const CONVERSATIONS: [Surface; 4] =
+        [Surface::ChatCompletions, Surface::Responses, Surface::Messages, Surface::GenerateContent];
+
+    #[test]
+    fn callers_are_served_in_their_own_form_where_it_is_there_and_else_by_conversion() {
+        use Surface::{ChatCompletions as Chat, GenerateContent, Messages, Responses};
+        let catalog = Catalog::shipped().unwrap();
+        for (slug, expected) in [
+            ("openai", [Chat, Responses, Chat, Chat]),
+            ("azure-openai", [Chat, Responses, Chat, Chat]),
+            ("openai-compatible", [Chat, Responses, Chat, Chat]),
+            ("custom", [Chat, Chat, Chat, Chat]),
+            ("deepseek", [Chat, Chat, Messages, Chat]),
+            ("moonshot", [Chat, Chat, Messages, Chat]),
+            ("zhipu-v4", [Chat, Chat, Messages, Chat]),
+            ("minimax", [Chat, Chat, Messages, Chat]),
+            ("mistral", [Chat, Chat, Chat, Chat]),
+            ("anthropic", [Messages, Messages, Messages, Messages]),
+            ("aws-bedrock", [Messages, Messages, Messages, Messages]),
+            ("openai-codex", [Responses, Responses, Responses, Responses]),
+            ("google-gemini", [GenerateContent, GenerateContent, GenerateContent, GenerateContent]),
+        ] {
+            let provider = catalog.get(slug).unwrap();
+            assert_eq!(CONVERSATIONS.map(|caller| provider.speaks(caller)), expected.map(Some), "{slug}");
+        }
+    }
+
+    #[test]
+    fn completions_and_embeddings_are_not_converted() {
+        let catalog = Catalog::shipped().unwrap();
+        for (slug, completions, embeddings) in
+            [("openai", true, true), ("anthropic", false, false), ("google-gemini", false, false), ("jina", false, true)]
+        {
+            let provider = catalog.get(slug).unwrap();
+            assert_eq!(provider.speaks(Surface::Completions).is_some(), completions, "{slug}");
+            assert_eq!(provider.speaks(Surface::Embeddings).is_some(), embeddings, "{slug}");
+        }
+        assert_eq!(catalog.get("jina").unwrap().speaks(Surface::ChatCompletions), None);
+    }
+
+    #[test]
+    fn one_model_at_one_address_may_have_more_or_less() {
+        let catalog = Catalog::shipped().unwrap();
+        let speaks = |slug: &str, base: &str, caller, model: &str| {
+            let provider = catalog.get(slug).unwrap();
+            provider.speaks_for(caller, &provider.parse_base_url(base).unwrap(), model)
+        };
+        let chat = Some(Surface::ChatCompletions);
+        assert_eq!(speaks("ali-dashscope", "", Surface::Messages, "qwen3-max"), Some(Surface::Messages));
+        assert_eq!(speaks("ali-dashscope", "", Surface::Messages, "deepseek-v3"), chat);
+        assert_eq!(speaks("volcengine-ark", "", Surface::Messages, "m"), chat);
+        assert_eq!(speaks("volcengine-ark", "doubao-coding-plan", Surface::Messages, "m"), Some(Surface::Messages));
+        assert_eq!(speaks("volcengine-ark", "doubao-coding-plan", Surface::Responses, "m"), chat);
+        assert_eq!(speaks("openai", "", Surface::ChatCompletions, "o3-pro"), Some(Surface::Responses));
+        assert_eq!(speaks("openai", "", Surface::ChatCompletions, "o3"), chat);
+        assert_eq!(speaks("openai", "https://proxy.example", Surface::ChatCompletions, "o3-pro"), chat);
+        assert_eq!(speaks("custom", "https://x.example", Surface::Messages, "m"), chat);
+        assert_eq!(speaks("google-vertex", "", Surface::ChatCompletions, "claude-opus-4-6"), Some(Surface::Messages));
+        assert_eq!(speaks("google-vertex", "", Surface::Messages, "gemini-2.5-pro"), Some(Surface::GenerateContent));
+        assert_eq!(speaks("google-vertex", "", Surface::GenerateContent, "meta/llama-maas"), chat);
+        assert_eq!(speaks("aws-bedrock", "", Surface::ChatCompletions, "amazon.nova-pro-v1:0"), None);
+    }
+}

@@ -1,0 +1,4 @@
+//! What is told of providers is what the catalogue says.
+#![expect(clippy::unwrap_used, reason = "a test may stop where it goes wrong")]
+
+mod reference;
