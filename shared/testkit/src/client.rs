@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
@@ -19,6 +19,7 @@ pub struct Caller {
     base_url: String,
     key: Option<String>,
     request_id: Option<String>,
+    headers: HeaderMap,
 }
 
 impl Caller {
@@ -27,7 +28,7 @@ impl Caller {
     pub fn new(base_url: impl Into<String>) -> Self {
         crate::install_tls_provider();
         let http = reqwest::Client::builder().no_proxy().timeout(ANSWER_LIMIT).build().expect("an HTTP client can be built");
-        Self { http, base_url: base_url.into(), key: None, request_id: None }
+        Self { http, base_url: base_url.into(), key: None, request_id: None, headers: HeaderMap::new() }
     }
 
     /// The same caller, sending `Authorization: Bearer` with this key.
@@ -44,9 +45,16 @@ impl Caller {
         self
     }
 
+    /// The same caller, sending this header with every request. Panics when it is no header.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.insert(name, HeaderValue::from_str(value).expect("the header is well-formed"));
+        self
+    }
+
     /// A request to build further and [`send`].
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.base_url));
+        let request = self.http.request(method, format!("{}{path}", self.base_url)).headers(self.headers.clone());
         let request = match &self.key {
             Some(key) => request.bearer_auth(key),
             None => request,

@@ -1,6 +1,6 @@
 //! The provider simulator and throw-away servers: tests only.
 //!
-//! * [`simulator`]: a real HTTP server that speaks OpenAI, misbehaves on request, and keeps its own log: the oracle of every
+//! * [`simulator`]: a real HTTP server that speaks as the providers do, misbehaves on request, and keeps its own log: the oracle of every
 //!   story about money.
 //! * [`services`] and [`database`]: throw-away PostgreSQL, MariaDB and Redis, and one fresh database per test.
 //! * [`process`] and [`ports`]: real binaries, started, watched, killed.

@@ -10,7 +10,7 @@ use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sluice_testkit::simulator::{Simulator, SimulatorConfig};
 
-/// Speaks OpenAI without being a model; misbehaves on request. See the documentation of `sluice_testkit::simulator`.
+/// Speaks as OpenAI, Anthropic and Google do without being a model; misbehaves on request. See the documentation of `sluice_testkit::simulator`.
 #[derive(Parser)]
 #[command(version)]
 struct Flags {

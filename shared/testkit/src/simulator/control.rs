@@ -1,4 +1,4 @@
-//! The control API under `/__sim`: scenarios, the log, sums.
+//! The control API under `/__sim`: scenarios, the log, request bodies, sums.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::answer::{document, plain};
+use super::log::LogEntry;
 use super::play::Body;
 use super::queue::QueuedScenario;
 
@@ -23,7 +24,12 @@ pub(super) async fn answer(shared: &Shared, request: Request<Incoming>) -> Respo
     let path = request.uri().path().to_owned();
     match (method, path.strip_prefix(PREFIX).unwrap_or("")) {
         (Method::GET, "stats") => document(200, &json!(shared.stats())),
-        (Method::GET, "log") => log(shared, request.uri().query().unwrap_or("")),
+        (Method::GET, "log") => log(shared, request.uri().query().unwrap_or(""), |entry| json!(entry)),
+        (Method::GET, "bodies") => log(
+            shared,
+            request.uri().query().unwrap_or(""),
+            |entry| json!({"seq": entry.seq, "path": entry.path, "model": entry.model, "body": entry.json()}),
+        ),
         (Method::DELETE, "log") => {
             shared.log.clear();
             document(200, &json!({"cleared": true}))
@@ -36,7 +42,7 @@ pub(super) async fn answer(shared: &Shared, request: Request<Incoming>) -> Respo
             Ok(body) => queue(shared, &body.to_bytes()),
             Err(_) => refuse("the body could not be read, or is larger than 4 MiB"),
         },
-        _ => document(404, &json!({"error": "try GET stats, GET log, DELETE log, POST scenarios, DELETE scenarios"})),
+        _ => document(404, &json!({"error": "try GET stats, GET log, GET bodies, DELETE log, POST scenarios, DELETE scenarios"})),
     }
 }
 
@@ -63,7 +69,7 @@ fn refuse(reason: &str) -> Response<Body> {
 }
 
 /// The log as NDJSON. `x-sim-last` is the `after` of the next call.
-fn log(shared: &Shared, query: &str) -> Response<Body> {
+fn log(shared: &Shared, query: &str, line: impl Fn(&LogEntry) -> Value) -> Response<Body> {
     let figure = |name: &str| {
         let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         value.and_then(|value| value.parse::<u64>().ok())
@@ -73,7 +79,7 @@ fn log(shared: &Shared, query: &str) -> Response<Body> {
     let entries = shared.log.entries(after, limit);
     let mut text = Vec::new();
     for entry in &entries {
-        serde_json::to_writer(&mut text, entry).expect("an entry is JSON");
+        serde_json::to_writer(&mut text, &line(entry)).expect("an entry is JSON");
         text.push(b'\n');
     }
     let mut response = plain(200, "application/x-ndjson", Bytes::from(text));

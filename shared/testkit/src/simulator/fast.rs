@@ -13,15 +13,17 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::{EVENT_STREAM, JSON, plain};
+use super::asked::Asked;
 use super::log::{Ending, Ticket};
 use super::models::Task;
+use super::openai::{Events, whole};
 use super::play::Body;
 use super::prepare::Door;
 use super::refusal::House;
-use super::render::{Events, Stamp, whole};
-use super::request::Asked;
 use super::scenario::Scenario;
-use super::script::{Script, UsageFigures};
+use super::script::Script;
+use super::stamp::Stamp;
+use super::usage::UsageFigures;
 
 /// The name of the model.
 pub(super) const MODEL: &str = "sim-fast";
@@ -95,7 +97,7 @@ pub(super) fn answer(door: &Door<'_>, body: &Bytes, ticket: &mut Ticket) -> Opti
     let answers = match door.task {
         Task::Chat => &door.shared.fast.chat,
         Task::Completion => &door.shared.fast.completion,
-        Task::Embedding => return None,
+        _ => return None,
     };
     if door.house != House::OpenAi || door.shared.queue.is_for(MODEL, door.key) {
         return None;

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::watch;
 
-use super::script::UsageFigures;
+use super::usage::UsageFigures;
 
 /// How an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,9 +69,24 @@ pub struct LogEntry {
     pub sent_tokens: i64,
     /// The usage figures sent, if they were.
     pub usage: Option<UsageFigures>,
+    /// The body of the request. Neither in the file nor in the log over HTTP (`GET /__sim/bodies` has it); the newest
+    /// [`MAX_BODIES`] are kept, up to [`MAX_BODY_BYTES`] together. None for `sim-fast`.
+    #[serde(skip)]
+    pub body: Option<Bytes>,
 }
 
+/// The most request bodies the log keeps.
+pub const MAX_BODIES: usize = 1_000;
+/// The most bytes of request bodies the log keeps: 64 MiB.
+pub const MAX_BODY_BYTES: usize = 64 << 20;
+
 impl LogEntry {
+    /// The body of the request as JSON; `null` when it is none, or was not kept.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        self.body.as_deref().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default()
+    }
+
     fn empty() -> Self {
         Self {
             seq: 0,
@@ -91,6 +108,7 @@ impl LogEntry {
             prompt_tokens: 0,
             sent_tokens: 0,
             usage: None,
+            body: None,
         }
     }
 }
@@ -138,6 +156,9 @@ pub(super) struct Log {
 
 struct Kept {
     entries: VecDeque<LogEntry>,
+    /// Places in the log whose body is kept, and their bytes.
+    bodies: VecDeque<(u64, usize)>,
+    body_bytes: usize,
     last_seq: u64,
     stats: Stats,
     file: Option<File>,
@@ -146,7 +167,8 @@ struct Kept {
 impl Log {
     pub(super) fn open(capacity: usize, file: Option<&Path>) -> std::io::Result<Self> {
         let file = file.map(|path| File::options().create(true).append(true).open(path)).transpose()?;
-        let kept = Kept { entries: VecDeque::new(), last_seq: 0, stats: Stats::default(), file };
+        let entries = VecDeque::new();
+        let kept = Kept { entries, bodies: VecDeque::new(), body_bytes: 0, last_seq: 0, stats: Stats::default(), file };
         Ok(Self {
             kept: Mutex::new(kept),
             capacity: capacity.max(1),
@@ -178,7 +200,12 @@ impl Log {
             kept.entries.pop_front();
             kept.stats.dropped += 1;
         }
+        if let Some(body) = &entry.body {
+            kept.bodies.push_back((entry.seq, body.len()));
+            kept.body_bytes += body.len();
+        }
         kept.entries.push_back(entry);
+        kept.forget_bodies();
         let finished = kept.stats.finished;
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         drop(guard);
@@ -203,6 +230,8 @@ impl Log {
     pub(super) fn clear(&self) {
         let mut kept = self.kept.lock();
         kept.entries.clear();
+        kept.bodies.clear();
+        kept.body_bytes = 0;
         kept.stats = Stats::default();
         self.finished.send_replace(0);
     }
@@ -215,6 +244,20 @@ impl Log {
     /// From here on, answers that are dropped were cut by the simulator, not by their caller.
     pub(super) fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Kept {
+    /// Lets go of the oldest bodies when there are too many.
+    fn forget_bodies(&mut self) {
+        while self.bodies.len() > MAX_BODIES || self.body_bytes > MAX_BODY_BYTES {
+            let Some((seq, size)) = self.bodies.pop_front() else { return };
+            self.body_bytes -= size;
+            let place = self.entries.partition_point(|entry| entry.seq < seq);
+            if let Some(entry) = self.entries.get_mut(place).filter(|entry| entry.seq == seq) {
+                entry.body = None;
+            }
+        }
     }
 }
 
@@ -321,6 +364,24 @@ mod tests {
         let text = std::fs::read_to_string(path).unwrap();
         let read: Vec<LogEntry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(read.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn the_newest_bodies_are_kept() {
+        let log = log(MAX_BODIES * 2);
+        let close = |body: Bytes| {
+            let mut ticket = log.ticket(0);
+            ticket.note(|entry| entry.body = Some(body));
+            ticket.close(Ending::Completed);
+        };
+        for _ in 0..=MAX_BODIES {
+            close(Bytes::from_static(b"{\"a\":1}"));
+        }
+        let entries = log.entries(0, usize::MAX);
+        assert_eq!((entries[0].json(), entries[1].json()["a"].as_u64()), (Value::Null, Some(1)));
+        close(vec![b' '; MAX_BODY_BYTES].into());
+        let kept = log.entries(0, usize::MAX).iter().filter(|entry| entry.body.is_some()).count();
+        assert_eq!(kept, 1, "the large one alone");
     }
 
     #[test]

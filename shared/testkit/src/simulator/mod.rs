@@ -1,37 +1,62 @@
-//! A real HTTP server that speaks OpenAI, misbehaves on request, and keeps its own log.
+//! A real HTTP server that speaks the dialects of OpenAI, Anthropic and Google, misbehaves on request, and keeps its own log.
 //!
-//! It serves `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings` (plain and SSE), `GET /v1/models[/{id}]`, and the same
-//! under Azure's `/openai/deployments/{name}/…?api-version=`. It refuses what the real services refuse.
+//! It serves
+//! * OpenAI: `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings`, `/v1/responses` (plain and SSE),
+//!   `/v1/responses/input_tokens`, `GET /v1/models[/{id}]`, and the older ones under Azure's
+//!   `/openai/deployments/{name}/…?api-version=`, Responses under `/openai/v1/responses`;
+//! * Anthropic: `POST /v1/messages`, `/v1/messages/count_tokens`, `GET /v1/models[/{id}]` with `anthropic-version`;
+//! * Google: `POST /v1beta/models/{model}:generateContent`, `:streamGenerateContent` (SSE and JSON array), `:countTokens`,
+//!   `:embedContent`, `:batchEmbedContents`, `GET /v1beta/models[/{model}]`, and the verbs under `/v1/`.
+//!
+//! It refuses what the real services refuse, each in its own words; where it is not known what they do, it is lenient, and the module
+//! of the dialect says so. Keys are looked for where each service looks for them.
 //!
 //! How an answer looks and fails is a [`Scenario`]. It is chosen per request by, in this order:
 //! 1. the queue: [`Simulator::queue`] or `POST /__sim/scenarios` (for a model, a key, so many times, each so-manieth);
 //! 2. the model's name (`sim-slow`, `sim-429`, `sim-reset`) laid under
 //! 3. a directive in the last user message: `[sim: chunks=50 delay_ms=20]`.
 //!
-//! What was asked and sent is in the log: [`Simulator::log`], `GET /__sim/log`, and as NDJSON in a file that survives everybody
-//! else's death. Tokens are words: prompt tokens are the words of the request, completion tokens the words of the answer.
+//! Where the scenario leaves it open, the answer follows the request: a tool is called when the caller insists or the user speaks of
+//! the weather (two, when the text says "both"), a tool's result is quoted, JSON fits the schema that was asked for, images and
+//! documents are described by their type and length, and whoever asks for thinking gets a thought first.
 //!
-//! Start reading at `answer.rs`.
+//! What was asked and sent is in the log: [`Simulator::log`], `GET /__sim/log`, and as NDJSON in a file that survives everybody
+//! else's death; what the requests said is in [`LogEntry::json`] and `GET /__sim/bodies`. Tokens are words: prompt tokens are the
+//! words of the request, completion tokens the words of the answer.
+//!
+//! Start reading at `answer.rs`. `asked.rs` and `script.rs` know no dialect: what is asked, and what is said to it. A folder for each
+//! dialect turns its requests into the one and the other into its answers.
 
 mod answer;
+mod asked;
+mod content;
 mod control;
-mod embedding;
+mod events;
 mod fast;
+mod gemini;
+mod ids;
 mod log;
+mod memory;
+mod messages;
 mod models;
+mod openai;
 mod play;
 mod prepare;
 mod queue;
 mod refusal;
-mod render;
-mod request;
+mod responses;
 mod route;
+mod sample;
 mod scenario;
+mod score;
 mod script;
+mod seal;
 mod server;
 mod socket;
+mod stamp;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -43,10 +68,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-pub use log::{Ending, LogEntry, Stats};
+pub use log::{Ending, LogEntry, MAX_BODIES, MAX_BODY_BYTES, Stats};
 pub use queue::{MAX_QUEUED, QueuedScenario};
-pub use scenario::{Fault, Scenario, ScenarioError, UsageReport};
-pub use script::UsageFigures;
+pub use scenario::{Echo, Fault, FinishReport, Scenario, ScenarioError, UsageReport};
+pub use usage::UsageFigures;
 
 /// How long [`Simulator::wait_for`] and its like wait before they fail the test.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(30);
@@ -106,6 +131,8 @@ pub(crate) struct Shared {
     /// The directive under all others.
     pace: String,
     queue: queue::Queue,
+    /// Responses given out.
+    memory: memory::Memory,
     log: Arc<log::Log>,
     fast: fast::FastAnswers,
     /// Makes the ids of two simulators differ.
@@ -145,6 +172,7 @@ impl Simulator {
             models: models::Models::new(models, dated_models),
             pace: if pace_ms > 0 { format!("delay_ms={pace_ms}") } else { String::new() },
             queue: queue::Queue::default(),
+            memory: memory::Memory::default(),
             log: Arc::new(log),
             fast: fast::FastAnswers::build(),
             seed: unix_millis().unsigned_abs() << 20,
@@ -179,6 +207,13 @@ impl Simulator {
     #[must_use]
     pub fn log(&self) -> Vec<LogEntry> {
         self.shared.log.entries(0, usize::MAX)
+    }
+
+    /// What the newest request with a kept body said. Panics when there is none.
+    #[must_use]
+    pub fn last_body(&self) -> serde_json::Value {
+        let newest = self.log().into_iter().rev().find(|entry| entry.body.is_some());
+        newest.expect("a request with a body has been answered").json()
     }
 
     /// Sums over all requests.

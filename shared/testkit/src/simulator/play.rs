@@ -10,12 +10,13 @@ use futures_util::{Stream, stream};
 use http_body_util::{Either, Full, StreamBody};
 use hyper::body::Frame;
 
+use super::events::Events;
 use super::log::{Ending, Ticket};
-use super::refusal::Refusal;
-use super::render::{Events, FILLER_MARK};
+use super::refusal::{House, Refusal};
 use super::scenario::{Fault, Scenario};
-use super::script::UsageFigures;
 use super::socket::Line;
+use super::stamp::FILLER_MARK;
+use super::usage::UsageFigures;
 
 /// Ends a connection in the middle of an answer.
 #[derive(Debug)]
@@ -43,8 +44,8 @@ const FILLER_PIECE: &[u8; 65_536] = &[b'x'; 65_536];
 
 /// What there is to play.
 pub(super) enum Piece {
-    /// The events of a stream.
-    Events(Box<Events>),
+    /// The events of a stream, and whose they are.
+    Events(Box<Events>, House),
     /// One document, sent in two halves.
     Document(Document),
 }
@@ -110,7 +111,7 @@ impl Player {
 
     fn total(&self) -> u64 {
         match &self.piece {
-            Piece::Events(events) => events.total(),
+            Piece::Events(events, _) => events.total(),
             Piece::Document(_) => 2,
         }
     }
@@ -121,7 +122,10 @@ impl Player {
             Fault::Reset | Fault::Truncate | Fault::Close | Fault::Hang | Fault::ErrorEvent | Fault::Malformed | Fault::Oversized
         );
         let place = match &self.piece {
-            Piece::Events(_) => u64::from(self.scenario.after),
+            Piece::Events(events, _) if self.scenario.fault == Fault::Oversized => {
+                u64::from(self.scenario.after).max(events.filler_from())
+            }
+            Piece::Events(..) => u64::from(self.scenario.after),
             Piece::Document(_) => u64::from(self.scenario.fault != Fault::Oversized),
         };
         breaks && self.played == place.min(self.total() - 1)
@@ -130,7 +134,7 @@ impl Player {
     /// Does what the scenario breaks. `None` when the answer goes on with what is in `rest`.
     async fn fail(&mut self) -> Option<Option<Result<Bytes, Severed>>> {
         match self.scenario.fault {
-            Fault::Close if matches!(self.piece, Piece::Events(_)) => {
+            Fault::Close if matches!(self.piece, Piece::Events(..)) => {
                 self.end(Ending::Cut);
                 return Some(None);
             }
@@ -145,14 +149,14 @@ impl Player {
                 return Some(Some(Err(self.sever())));
             }
             Fault::ErrorEvent => {
-                let error = Refusal::of_scenario(self.scenario.status.unwrap_or(500), &self.scenario);
-                self.rest = format!("data: {}\n\n", error.body()).into();
-                self.ticket.note(|entry| entry.events += 1);
+                self.break_stream();
                 self.over = true;
             }
             Fault::Malformed => {
-                self.rest = Bytes::from_static(b"data: {\"id\":\"chatcmpl-cut\",\"object\":\"chat.completion.chunk\",\"choi\n\n");
-                self.ticket.note(|entry| entry.events += 1);
+                if let Piece::Events(events, _) = &self.piece {
+                    self.rest = events.malformed(self.played).into();
+                    self.ticket.note(|entry| entry.events += 1);
+                }
                 self.scenario.fault = Fault::None;
             }
             Fault::Oversized => self.open_filler(),
@@ -162,6 +166,15 @@ impl Player {
             }
         }
         None
+    }
+
+    /// Says what a stream of its kind says when it fails.
+    fn break_stream(&mut self) {
+        let Piece::Events(events, house) = &self.piece else { return };
+        let error = Refusal::of_scenario(self.scenario.status.unwrap_or(500), &self.scenario, *house);
+        let end = events.broken_by(&error, self.played);
+        self.rest = end.bytes.into();
+        self.ticket.note(|entry| entry.events += end.events);
     }
 
     fn sever(&mut self) -> Severed {
@@ -176,7 +189,7 @@ impl Player {
 
     fn open_filler(&mut self) {
         let text = match &self.piece {
-            Piece::Events(events) => events.with_filler(),
+            Piece::Events(events, _) => events.with_filler(self.played),
             Piece::Document(document) => String::from_utf8_lossy(&document.bytes).into_owned(),
         };
         if let Some((head, tail)) = text.split_once(FILLER_MARK) {
@@ -186,7 +199,7 @@ impl Player {
         }
         self.scenario.fault = Fault::None;
         match &self.piece {
-            Piece::Events(_) => self.ticket.note(|entry| entry.events += 1),
+            Piece::Events(..) => self.ticket.note(|entry| entry.events += 1),
             Piece::Document(_) => self.finish_document(),
         }
     }
@@ -223,7 +236,7 @@ impl Player {
         self.played += 1;
         let last = self.total() - u64::from(self.scenario.fault == Fault::NoDone);
         match &self.piece {
-            Piece::Events(events) => {
+            Piece::Events(events, _) => {
                 let Some(event) = events.get(place) else {
                     self.end(Ending::Completed);
                     return false;

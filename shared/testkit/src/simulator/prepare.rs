@@ -2,16 +2,18 @@
 
 use std::sync::atomic::Ordering;
 
-use serde_json::Value;
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::{Map, Value};
 
-use super::Shared;
+use super::asked::{Asked, directive_in};
 use super::log::Ticket;
-use super::models::{Standing, Task};
+use super::models::{Kind, Standing, Task};
 use super::refusal::{House, Refusal};
-use super::render::Stamp;
-use super::request::{self, Asked, directive_in};
+use super::route::Streaming;
 use super::scenario::{Fault, Scenario};
-use super::unix_millis;
+use super::stamp::Stamp;
+use super::{Shared, gemini, messages, openai, responses, unix_millis};
 
 /// Names from outside are kept in the log up to this many characters.
 const MAX_NAME_CHARS: usize = 128;
@@ -22,6 +24,10 @@ pub(super) struct Door<'a> {
     pub(super) task: Task,
     pub(super) house: House,
     pub(super) key: Option<&'a str>,
+    pub(super) headers: &'a HeaderMap,
+    /// The model, where the path names it.
+    pub(super) model: Option<String>,
+    pub(super) streaming: Streaming,
 }
 
 /// A checked request and how it will be answered.
@@ -30,15 +36,15 @@ pub(super) struct Job {
     pub(super) house: House,
     pub(super) asked: Asked,
     pub(super) stamp: Stamp,
-    pub(super) seed: u64,
     pub(super) scenario: Scenario,
+    pub(super) streaming: Streaming,
 }
 
 impl Job {
     /// Whether the answer is an event stream.
     pub(super) fn streams(&self) -> bool {
         match self.scenario.fault {
-            _ if self.task == Task::Embedding => false,
+            _ if self.task.is_plain() => false,
             Fault::JsonForStream => false,
             Fault::StreamForJson => true,
             _ => self.asked.stream,
@@ -48,29 +54,50 @@ impl Job {
 
 impl Door<'_> {
     /// Checks a request as the real service does, and notes in the log what it asks.
-    pub(super) fn prepare(&self, deployment: Option<String>, bytes: &[u8], ticket: &mut Ticket) -> Result<Job, Refusal> {
+    pub(super) fn prepare(&self, bytes: &Bytes, ticket: &mut Ticket) -> Result<Job, Refusal> {
         let Self { shared, task, house, .. } = *self;
-        let body: Value = serde_json::from_slice(bytes).map_err(|_| Refusal::invalid_json())?;
-        let body = body.as_object().ok_or_else(Refusal::invalid_json)?;
-        let user = body.get("user").and_then(Value::as_str).map(shorten);
+        ticket.note(|entry| entry.body = Some(Bytes::copy_from_slice(bytes)));
+        let body: Value = serde_json::from_slice(bytes).map_err(|_| Refusal::invalid_json(house))?;
+        let body = body.as_object().ok_or_else(|| Refusal::invalid_json(house))?;
+        let user = user_of(task, body).map(shorten);
         ticket.note(|entry| entry.request_id = user.or(entry.request_id.take()));
-        let model = match deployment {
-            Some(deployment) => deployment,
-            None => request::model_of(body)?,
+        if house == House::Anthropic {
+            messages::check_version(self.headers)?;
+        }
+        let model = match &self.model {
+            Some(model) => model.clone(),
+            None if house == House::Anthropic => messages::model_of(body)?,
+            None => openai::model_of(body)?,
         };
         ticket.note(|entry| entry.model = Some(shorten(&model)));
         let echoed = self.serving_name(&model)?;
-        let asked = request::check(task, body)?;
+        let asked = self.check(&model, body)?;
         let scenario = self.choose_scenario(&model, &asked)?;
-        let seed = shared.seed.wrapping_add(shared.answers.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let stamp = Stamp::new(task, echoed, unix_millis() / 1000, seed);
+        let stamp = Stamp::new(task, echoed, unix_millis() / 1000, shared.next_seed());
         ticket.note(|entry| {
             entry.stream = asked.stream;
             entry.prompt_tokens = asked.prompt_tokens;
             entry.scenario = scenario.label();
-            entry.answer_id = (task != Task::Embedding).then(|| stamp.id.clone());
+            entry.answer_id = (!task.is_plain()).then(|| stamp.id.clone());
         });
-        Ok(Job { task, house, asked, stamp, seed, scenario })
+        Ok(Job { task, house, asked, stamp, scenario, streaming: self.streaming })
+    }
+
+    fn check(&self, model: &str, body: &Map<String, Value>) -> Result<Asked, Refusal> {
+        let memory = &self.shared.memory;
+        match self.task {
+            Task::Chat => openai::chat(body),
+            Task::Completion => openai::completion(body),
+            Task::Embedding => openai::embedding_request(body),
+            Task::Responses => responses::check(model, body, memory),
+            Task::ResponsesCount => responses::check_count(body, memory),
+            Task::Messages => messages::check(model, body),
+            Task::MessagesCount => messages::check_count(body),
+            Task::Gemini => gemini::check(model, body, self.streaming),
+            Task::GeminiCount => gemini::check_count(model, body),
+            Task::GeminiEmbed => gemini::check_embed(body),
+            Task::GeminiBatchEmbed => gemini::check_batch_embed(model, body),
+        }
     }
 
     fn serving_name(&self, model: &str) -> Result<String, Refusal> {
@@ -78,12 +105,18 @@ impl Door<'_> {
         match self.shared.models.standing(model, task) {
             Standing::Serves(echoed) => Ok(echoed),
             Standing::Unknown => Err(Refusal::unknown_model(model, self.house)),
-            Standing::OtherTask(Task::Chat) if task == Task::Completion => {
+            Standing::OtherTask(Kind::Gpt) if task == Task::Completion => {
                 let text = "This is a chat model and not supported in the v1/completions endpoint. Did you mean to use v1/chat/completions?";
                 Err(Refusal::new(404, text).param("model"))
             }
-            Standing::OtherTask(_) if task == Task::Embedding => {
+            Standing::OtherTask(Kind::Gpt | Kind::Base) if task == Task::Embedding => {
                 Err(Refusal::new(403, "You are not allowed to generate embeddings from this model").param("model"))
+            }
+            Standing::OtherTask(_) if matches!(self.house, House::Anthropic | House::Google) => {
+                Err(Refusal::unknown_model(model, self.house))
+            }
+            Standing::OtherTask(Kind::Claude | Kind::Gemini | Kind::GeminiEmbedding) => {
+                Err(Refusal::unknown_model(model, self.house))
             }
             Standing::OtherTask(_) => Err(Refusal::new(404, "This model is not supported in this endpoint.").param("model")),
         }
@@ -97,8 +130,24 @@ impl Door<'_> {
         let of_model = Scenario::directive_of_model(model).unwrap_or_default();
         let of_request = directive_in(&asked.last_text).unwrap_or("");
         Scenario::from_directives([self.shared.pace.as_str(), &of_model, of_request])
-            .map_err(|error| Refusal::new(400, format!("simulator: {error}")).code("sim_bad_directive"))
+            .map_err(|error| Refusal::bad(format!("simulator: {error}")).code("sim_bad_directive"))
     }
+}
+
+impl Shared {
+    /// What makes the ids of the next answer.
+    pub(super) fn next_seed(&self) -> u64 {
+        self.seed.wrapping_add(self.answers.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
+/// The caller's name for itself.
+fn user_of(task: Task, body: &Map<String, Value>) -> Option<&str> {
+    let user = match task {
+        Task::Messages => body.get("metadata").and_then(|metadata| metadata.get("user_id")),
+        _ => body.get("user"),
+    };
+    user.and_then(Value::as_str)
 }
 
 /// A name from outside, cut to a length the log can keep.

@@ -19,9 +19,9 @@ pub enum Fault {
     Reset,
     /// As `reset`, but the connection is closed (TCP FIN) without ending the body.
     Truncate,
-    /// The stream ends cleanly after `after` events: no finish reason, no usage, no `[DONE]`.
+    /// The stream ends cleanly after `after` events: no finish reason, no usage, no end mark.
     Close,
-    /// Everything is sent except the final `[DONE]`.
+    /// Everything is sent except the last event: `[DONE]`, `response.completed`, `message_stop`, the chunk with the finish reason.
     NoDone,
     /// Nothing is ever sent, not even headers.
     HangBeforeHeaders,
@@ -29,7 +29,7 @@ pub enum Fault {
     Hang,
     /// Status 200 with an error object as JSON body, also for streams.
     ErrorBody,
-    /// After `after` events the stream carries an error object and ends without `[DONE]`.
+    /// After `after` events the stream carries an error object and ends there.
     ErrorEvent,
     /// After `after` events one event is cut JSON; the stream goes on. A plain body is cut JSON of the announced length.
     Malformed,
@@ -62,6 +62,38 @@ pub enum UsageReport {
     Absurd,
 }
 
+/// Why an answer ends, where it would otherwise be the usual reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReport {
+    /// The limit of tokens was reached.
+    Length,
+    /// The provider's filter cut the answer: `content_filter`, `refusal`, `SAFETY`.
+    Filter,
+    /// The prompt itself was refused: no content at all. Gemini has a form of its own for it; elsewhere it is `filter`.
+    Blocked,
+    /// The model pauses and wants to be asked to go on. Messages has a word for it; elsewhere the answer just stops.
+    Pause,
+}
+
+/// A part of the request that the answer repeats as its text, so that a caller without access to the log sees what arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Echo {
+    /// Everything the system said, joined by spaces.
+    System,
+    /// The last user text.
+    User,
+    /// The roles of the turns, joined by spaces.
+    Roles,
+    /// The names of the tools, joined by spaces.
+    Tools,
+    /// Media type and length of each image and document of the last turn.
+    Media,
+    /// Whether thinking was asked for: `no`, `hidden` or `shown`.
+    Thinking,
+}
+
 /// How one answer looks and fails. The default is a good answer at once.
 ///
 /// Written as a directive it is a list of `field=value` and bare words: `chunks=50 delay_ms=20`, `reset after=3`, `429 retry_after=2`.
@@ -71,7 +103,8 @@ pub enum UsageReport {
 pub struct Scenario {
     /// What goes wrong.
     pub fault: Fault,
-    /// Events sent before the fault; the role event counts. Beyond the last event it means just before `[DONE]`.
+    /// Events sent before the fault; the role event counts. Beyond the last event it means just before the last: `[DONE]`,
+    /// `response.completed`, `message_stop`, the chunk with the finish reason.
     pub after: u32,
     /// The answer's HTTP status. From 300 up, the body is an error object and nothing else is sent.
     pub status: Option<u16>,
@@ -91,6 +124,14 @@ pub struct Scenario {
     pub delay_ms: u64,
     /// The content, instead of generated words.
     pub text: Option<String>,
+    /// The content is this part of the request.
+    pub echo: Option<Echo>,
+    /// Text said before the tool calls of the same answer.
+    pub preamble: Option<String>,
+    /// What the model thinks before it answers, whether or not it was asked to.
+    pub thinking: Option<String>,
+    /// Thinking is sent in a form that nobody can read: `redacted_thinking`, encrypted reasoning.
+    pub redacted: bool,
     /// Words of generated content, one completion token each.
     pub tokens: Option<u32>,
     /// Content events of a stream. Unset: one per word. More than `tokens`: each has a word, and the usage still says `tokens`.
@@ -103,6 +144,10 @@ pub struct Scenario {
     pub bytes: Option<u64>,
     /// Tool calls to answer with, when the request declares tools.
     pub tools: u32,
+    /// Arguments of every tool call, as JSON text, instead of ones that fit the schema. Need not be JSON at all.
+    pub arguments: Option<String>,
+    /// Why the answer ends, instead of the true reason.
+    pub finish: Option<FinishReport>,
     /// Which usage figures are reported.
     pub usage: UsageReport,
     /// Prompt tokens reported, whatever was counted.
@@ -111,6 +156,8 @@ pub struct Scenario {
     pub completion_tokens: Option<i64>,
     /// Prompt tokens reported as read from the cache; the prompt is reported at least this long.
     pub cached_tokens: i64,
+    /// Prompt tokens reported as written to the cache, where the dialect reports them.
+    pub cache_write_tokens: i64,
     /// Reasoning tokens, reported on top of the visible ones within the completion tokens.
     pub reasoning_tokens: i64,
     /// Prompt tokens reported as audio; the prompt is reported at least this long.
@@ -238,6 +285,7 @@ const PRESETS: &[(&str, &str)] = &[
     ("parallel-tools", "tools=2"),
     ("cached", "cached_tokens=1024"),
     ("reasoning", "reasoning_tokens=64"),
+    ("thinking", "thinking=considering"),
     ("audio", "audio_prompt_tokens=10 audio_completion_tokens=20"),
     ("no-usage", "usage=missing"),
     ("negative-usage", "usage=negative"),

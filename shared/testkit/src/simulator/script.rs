@@ -1,185 +1,251 @@
-//! What a good answer says, and the usage it reports.
+//! What a good answer says, whatever the dialect it is said in.
 
-use std::borrow::Cow;
+use serde_json::Value;
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use super::asked::{Asked, Form, Media, MustCall, Thinking, Tool};
+use super::content::{Call, Content};
+use super::ids::token;
+use super::sample::{arguments, fitting};
+use super::scenario::{Echo, Fault, FinishReport, Scenario};
+use super::usage::UsageFigures;
 
-use super::models::Task;
-use super::request::{Asked, MustCall, Tool, count_words};
-use super::scenario::{Fault, Scenario, UsageReport};
-
-/// Usage as an answer reports it. The details are parts of the totals, as OpenAI counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct UsageFigures {
-    /// All prompt tokens, cached and audio ones included.
-    pub prompt_tokens: i64,
-    /// All completion tokens, reasoning and audio ones included.
-    pub completion_tokens: i64,
-    /// The sum of both.
-    pub total_tokens: i64,
-    /// Prompt tokens read from the cache.
-    pub cached_tokens: i64,
-    /// Completion tokens nobody sees.
-    pub reasoning_tokens: i64,
-    /// Prompt tokens that are audio.
-    pub audio_prompt_tokens: i64,
-    /// Completion tokens that are audio.
-    pub audio_completion_tokens: i64,
-}
-
-impl UsageFigures {
-    /// The same prompt without any completion.
-    pub(super) fn of_prompt(self) -> Self {
-        Self { completion_tokens: 0, total_tokens: self.prompt_tokens, reasoning_tokens: 0, audio_completion_tokens: 0, ..self }
-    }
-
-    pub(super) fn to_json(self, task: Task) -> Value {
-        match task {
-            Task::Embedding => json!({"prompt_tokens": self.prompt_tokens, "total_tokens": self.total_tokens}),
-            Task::Chat | Task::Completion => json!({
-                "prompt_tokens": self.prompt_tokens,
-                "completion_tokens": self.completion_tokens,
-                "total_tokens": self.total_tokens,
-                "prompt_tokens_details": {"cached_tokens": self.cached_tokens, "audio_tokens": self.audio_prompt_tokens},
-                "completion_tokens_details": {
-                    "reasoning_tokens": self.reasoning_tokens,
-                    "audio_tokens": self.audio_completion_tokens,
-                    "accepted_prediction_tokens": 0,
-                    "rejected_prediction_tokens": 0,
-                },
-            }),
-        }
-    }
-}
-
-/// A tool call of an answer.
+/// Why an answer ends. Each dialect has its own words for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Call {
-    pub(super) id: String,
-    pub(super) name: String,
-    /// JSON text.
-    pub(super) arguments: String,
+pub(super) enum Finish {
+    /// All is said.
+    Stop,
+    /// The caller's own stop sequence came up.
+    StopSequence(String),
+    /// The limit of tokens was reached.
+    Length,
+    /// Tools are to be called.
+    Calls,
+    /// See [`FinishReport::Filter`].
+    Filter,
+    /// See [`FinishReport::Blocked`].
+    Blocked,
+    /// See [`FinishReport::Pause`].
+    Pause,
 }
 
-/// What an answer says, cut into the pieces a stream sends.
+/// How the thoughts of an answer are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// For everybody to read.
+    Plainly,
+    /// Only their traces: a signature, an empty summary, tokens that are paid for.
+    Not,
+    /// In a form that nobody can read.
+    Redacted,
+}
+
+/// What is thought before an answer.
 #[derive(Debug)]
-pub(super) enum Content {
-    /// Generated words, made when they are needed: a long answer takes no memory.
-    Words { words: u32, pieces: u32 },
-    /// This text; a piece ends at each of these bytes.
-    Text { text: String, ends: Vec<usize> },
-    /// The same letters in every piece.
-    Filler { pieces: u32, piece_bytes: u32 },
-    /// Tool calls; each piece is the JSON of one element of `tool_calls`.
-    Calls { calls: Vec<Call>, deltas: Vec<String> },
+pub(super) struct Thought {
+    /// Empty unless it is shown plainly.
+    pub(super) content: Content,
+    pub(super) shown: Shown,
+    /// Tokens it took.
+    pub(super) tokens: i64,
 }
 
-impl Content {
-    pub(super) fn pieces(&self) -> u32 {
-        match self {
-            Self::Words { pieces, .. } | Self::Filler { pieces, .. } => *pieces,
-            Self::Text { ends, .. } => as_u32(ends.len()),
-            Self::Calls { deltas, .. } => as_u32(deltas.len()),
-        }
-    }
-
-    pub(super) fn piece(&self, place: u32) -> Cow<'_, str> {
-        match self {
-            Self::Words { words, pieces } => {
-                Cow::Owned(generate(share(*words, place, *pieces), share(*words, place + 1, *pieces)))
-            }
-            Self::Text { text, ends } => {
-                let place = place as usize;
-                let start = if place == 0 { 0 } else { ends[place - 1] };
-                Cow::Borrowed(&text[start..ends[place]])
-            }
-            Self::Filler { piece_bytes, .. } => Cow::Owned("x".repeat(*piece_bytes as usize)),
-            Self::Calls { deltas, .. } => Cow::Borrowed(&deltas[place as usize]),
-        }
-    }
-
-    pub(super) fn whole(&self) -> String {
-        match self {
-            Self::Text { text, .. } => text.clone(),
-            Self::Calls { .. } => String::new(),
-            Self::Words { .. } | Self::Filler { .. } => (0..self.pieces()).map(|place| self.piece(place)).collect(),
-        }
-    }
+/// A part of an answer, in the order they are said.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part<'a> {
+    Thought(&'a Thought),
+    Text(&'a Content),
+    Call(&'a Call),
 }
 
 /// A good answer to one request.
 #[derive(Debug)]
 pub(super) struct Script {
+    pub(super) thought: Option<Thought>,
+    /// The text, or what is said before the calls. May be nothing.
     pub(super) content: Content,
-    /// Tokens of the content that can be seen, per choice.
+    pub(super) calls: Vec<Call>,
+    /// Tokens of text and calls, per choice.
     pub(super) visible_tokens: i64,
-    pub(super) finish: &'static str,
+    /// Of them, those of the text.
+    pub(super) text_tokens: i64,
+    pub(super) finish: Finish,
     /// The figures reported, if any are.
     pub(super) usage: Option<UsageFigures>,
 }
 
 impl Script {
     pub(super) fn write(asked: &Asked, scenario: &Scenario, seed: u64) -> Self {
-        let (content, tokens) = match calls(asked, scenario, seed) {
-            Some(content) => {
-                let pieces = content.pieces();
-                (content, pieces)
-            }
-            None => words(asked, scenario),
+        let calls = calls(asked, scenario, seed);
+        let thought = thought(asked, scenario);
+        let (content, tokens, end) = if calls.is_empty() {
+            words(asked, scenario)
+        } else {
+            let (preamble, tokens) = Content::of_text(scenario.preamble.as_deref().unwrap_or(""), u32::MAX);
+            (preamble, tokens, Finish::Calls)
         };
-        let finish = match &content {
-            Content::Calls { .. } => "tool_calls",
-            _ if asked.max_tokens.is_some_and(|most| tokens >= most) => "length",
-            _ => "stop",
+        let finish = match scenario.finish {
+            Some(FinishReport::Length) => Finish::Length,
+            Some(FinishReport::Filter) => Finish::Filter,
+            Some(FinishReport::Blocked) => Finish::Blocked,
+            Some(FinishReport::Pause) => Finish::Pause,
+            None => end,
         };
-        let visible_tokens = i64::from(tokens);
-        Self { usage: figures(asked, scenario, visible_tokens), content, visible_tokens, finish }
+        if finish == Finish::Blocked {
+            let usage = UsageFigures::of(asked, scenario, 0, 0);
+            let (content, calls) = (Content::NOTHING, Vec::new());
+            return Self { thought: None, content, calls, visible_tokens: 0, text_tokens: 0, finish, usage };
+        }
+        let text_tokens = i64::from(tokens);
+        let visible_tokens = text_tokens + calls.iter().map(|call| i64::from(call.pieces()) + 1).sum::<i64>();
+        let thought_tokens = thought.as_ref().map_or(0, |thought| thought.tokens);
+        let usage = UsageFigures::of(asked, scenario, visible_tokens, thought_tokens);
+        Self { thought, content, calls, visible_tokens, text_tokens, finish, usage }
+    }
+
+    /// What is said, part by part.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let thought = self.thought.as_ref().map(Part::Thought);
+        let text = (self.content.pieces() > 0).then_some(Part::Text(&self.content));
+        thought.into_iter().chain(text).chain(self.calls.iter().map(Part::Call))
+    }
+
+    /// Tokens that can be read, thoughts included, per choice.
+    pub(super) fn sent_tokens(&self) -> i64 {
+        self.visible_tokens + self.thought.as_ref().map_or(0, Thought::readable_tokens)
+    }
+
+    /// Of [`Script::sent_tokens`], those of the parts before this one and of so many pieces of it. The name of a call is sent with
+    /// none of its pieces.
+    pub(super) fn tokens_after(&self, part: usize, pieces: u32) -> i64 {
+        let tokens_in = |part: Part<'_>, pieces: u32| match part {
+            Part::Thought(thought) => portion(thought.readable_tokens(), pieces, thought.content.pieces()),
+            Part::Text(content) => portion(self.text_tokens, pieces, content.pieces()),
+            Part::Call(call) => portion(i64::from(call.pieces()) + 1, pieces.saturating_add(1), call.pieces() + 1),
+        };
+        let before: i64 = self.parts().take(part).map(|part| tokens_in(part, u32::MAX)).sum();
+        before + self.parts().nth(part).map_or(0, |part| tokens_in(part, pieces))
     }
 }
 
-fn words(asked: &Asked, scenario: &Scenario) -> (Content, u32) {
+impl Thought {
+    fn readable_tokens(&self) -> i64 {
+        if self.shown == Shown::Plainly { self.tokens } else { 0 }
+    }
+}
+
+/// The share of `done` of `all` pieces in so many tokens.
+fn portion(tokens: i64, done: u32, all: u32) -> i64 {
+    let (done, all) = (i64::from(done.min(all)), i64::from(all.max(1)));
+    tokens.saturating_mul(done) / all
+}
+
+fn thought(asked: &Asked, scenario: &Scenario) -> Option<Thought> {
+    let text = match (&scenario.thinking, asked.thinking) {
+        (Some(text), _) => text.clone(),
+        (None, Thinking::No) => return None,
+        (None, Thinking::Hidden | Thinking::Shown) => format!("The user said: \"{}\". I know what to answer.", heard(asked)),
+    };
+    if matches!(scenario.fault, Fault::Empty | Fault::Oversized) {
+        return None;
+    }
+    let shown = match asked.thinking {
+        _ if scenario.redacted => Shown::Redacted,
+        Thinking::Hidden => Shown::Not,
+        Thinking::No | Thinking::Shown => Shown::Plainly,
+    };
+    let (content, tokens) = Content::of_text(&text, u32::MAX);
+    let content = if shown == Shown::Plainly { content } else { Content::NOTHING };
+    Some(Thought { content, shown, tokens: i64::from(tokens) })
+}
+
+fn words(asked: &Asked, scenario: &Scenario) -> (Content, u32, Finish) {
     let most = asked.max_tokens.unwrap_or(u32::MAX);
+    let ended = |(content, tokens): (Content, u32)| {
+        let finish = if tokens >= most { Finish::Length } else { Finish::Stop };
+        (content, tokens, finish)
+    };
     if scenario.fault == Fault::Empty {
-        return (Content::Words { words: 0, pieces: 0 }, 0);
+        return ended((Content::NOTHING, 0));
     }
     if let Some(piece_bytes) = scenario.chunk_bytes {
         let pieces = scenario.chunks.or(scenario.tokens).unwrap_or(20).min(most);
-        return (Content::Filler { pieces, piece_bytes }, scenario.tokens.unwrap_or(pieces).min(most));
+        return ended((Content::Filler { pieces, piece_bytes }, scenario.tokens.unwrap_or(pieces).min(most)));
     }
-    if scenario.text.is_none() && (scenario.tokens.is_some() || scenario.chunks.is_some()) {
+    let says_how_long = scenario.tokens.is_some() || scenario.chunks.is_some();
+    if scenario.text.is_none() && scenario.echo.is_none() && says_how_long {
         let tokens = scenario.tokens.or(scenario.chunks).unwrap_or(0).min(most);
         let pieces = scenario.chunks.unwrap_or(tokens).min(most);
-        return (Content::Words { words: tokens.max(pieces), pieces }, tokens);
+        return ended((Content::Words { words: tokens.max(pieces), pieces }, tokens));
     }
-    let text = scenario.text.clone().unwrap_or_else(|| introduction(asked));
-    let ends: Vec<usize> = text
-        .split_inclusive(' ')
-        .scan(0, |end, word| {
-            *end += word.len();
-            Some(*end)
-        })
-        .take(most as usize)
-        .collect();
-    let text = text[..ends.last().copied().unwrap_or(0)].to_owned();
-    let tokens = u32::try_from(count_words(&text)).unwrap_or(u32::MAX);
-    (Content::Text { text, ends }, tokens)
+    let text = match (&scenario.text, scenario.echo) {
+        (Some(text), _) => text.clone(),
+        (None, Some(echo)) => repeat(asked, echo),
+        (None, None) => reply(asked),
+    };
+    let stops = asked.stops.iter().filter(|stop| !stop.is_empty());
+    let first_stop = stops.filter_map(|stop| Some((text.find(stop.as_str())?, stop))).min();
+    let Some((end, stop)) = first_stop else { return ended(Content::of_text(&text, most)) };
+    let (content, tokens) = Content::of_text(&text[..end], most);
+    if tokens >= most && content.whole().len() < end {
+        return (content, tokens, Finish::Length);
+    }
+    (content, tokens, Finish::StopSequence(stop.clone()))
+}
+
+/// What the simulator says when no scenario says what.
+fn reply(asked: &Asked) -> String {
+    if !asked.results.is_empty() {
+        let said = asked.results.iter().map(|result| match result.name.as_str() {
+            "" => format!("The tool said: {}", result.said),
+            name => format!("{name} said: {}", result.said),
+        });
+        return said.collect::<Vec<_>>().join("\n");
+    }
+    match &asked.form {
+        Form::Schema(schema) => return fitting(schema, 0).to_string(),
+        Form::Json => return serde_json::json!({"heard": heard(asked)}).to_string(),
+        Form::Text => {}
+    }
+    if asked.media.is_empty() { introduction(asked) } else { format!("I received {}.", received(asked)) }
 }
 
 /// What the simulator says of itself when nothing else is asked of it.
 fn introduction(asked: &Asked) -> String {
-    let heard: Vec<&str> = asked.last_text.split_whitespace().take(12).collect();
     format!(
         "Hello! You are talking to the Sluice provider simulator, not to a real model. I heard: \"{}\". \
          Everything else about this answer is real: the stream, the usage and the bill.",
-        heard.join(" ")
+        heard(asked)
     )
 }
 
-fn calls(asked: &Asked, scenario: &Scenario, seed: u64) -> Option<Content> {
-    let wanted = scenario.tools.max(u32::from(asked.must_call != MustCall::No));
+/// The first words of the last user text.
+fn heard(asked: &Asked) -> String {
+    asked.last_text.split_whitespace().take(12).collect::<Vec<_>>().join(" ")
+}
+
+fn received(asked: &Asked) -> String {
+    let one = |media: &Media| match media {
+        Media::Inline { mime, bytes } => format!("{mime} of {bytes} bytes"),
+        Media::Elsewhere(place) => format!("something at {place}"),
+    };
+    asked.media.iter().map(one).collect::<Vec<_>>().join(" and ")
+}
+
+fn repeat(asked: &Asked, echo: Echo) -> String {
+    match echo {
+        Echo::System => asked.system.clone(),
+        Echo::User => asked.last_text.clone(),
+        Echo::Roles => asked.roles.join(" "),
+        Echo::Tools => asked.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(" "),
+        Echo::Media => received(asked),
+        Echo::Thinking => format!("{:?}", asked.thinking).to_ascii_lowercase(),
+    }
+}
+
+fn calls(asked: &Asked, scenario: &Scenario, seed: u64) -> Vec<Call> {
+    let wanted = scenario.tools.max(unprompted_calls(asked, scenario));
     if wanted == 0 || asked.tools.is_empty() || matches!(scenario.fault, Fault::Empty | Fault::Oversized) {
-        return None;
+        return Vec::new();
     }
     let count = if asked.parallel_calls { wanted.min(128) } else { 1 };
     let named = |tool: &&Tool| matches!(&asked.must_call, MustCall::Tool(name) if *name == tool.name);
@@ -187,182 +253,39 @@ fn calls(asked: &Asked, scenario: &Scenario, seed: u64) -> Option<Content> {
         Some(tool) => tool,
         None => &asked.tools[place as usize % asked.tools.len()],
     };
-    let calls: Vec<Call> = (0..count)
-        .map(|place| {
-            let tool = choose(place);
-            let id = format!("call_{}", token(seed.wrapping_add(u64::from(place) + 1), 24));
-            Call { id, name: tool.name.clone(), arguments: arguments(tool, place) }
-        })
-        .collect();
-    let deltas = calls.iter().enumerate().flat_map(|(index, call)| deltas_of(index, call)).collect();
-    Some(Content::Calls { calls, deltas })
-}
-
-/// A first piece with id and name, then the arguments in pieces of 8 bytes.
-fn deltas_of(index: usize, call: &Call) -> Vec<String> {
-    let opening = json!({"index": index, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}});
-    let mut deltas = vec![opening.to_string()];
-    let mut rest = call.arguments.as_str();
-    while !rest.is_empty() {
-        let end = (8..=rest.len()).find(|end| rest.is_char_boundary(*end)).unwrap_or(rest.len());
-        let (piece, after) = rest.split_at(end);
-        deltas.push(json!({"index": index, "function": {"arguments": piece}}).to_string());
-        rest = after;
-    }
-    deltas
-}
-
-/// Arguments that fit the tool's schema on its first level.
-fn arguments(tool: &Tool, place: u32) -> String {
-    let Some(properties) = tool.parameters["properties"].as_object() else { return "{}".to_owned() };
-    let sample = |schema: &Value| match (schema["enum"].get(0), schema["type"].as_str()) {
-        (Some(first), _) => first.clone(),
-        (None, Some("integer" | "number")) => json!(place + 1),
-        (None, Some("boolean")) => json!(true),
-        (None, Some("array")) => json!([]),
-        (None, Some("object")) => json!({}),
-        _ => json!(format!("sample {}", place + 1)),
+    let call = |place: u32| {
+        let tool = choose(place);
+        let id = token(seed.wrapping_add(u64::from(place) + 1), 24);
+        let arguments = scenario.arguments.clone().unwrap_or_else(|| arguments(tool, place));
+        Call::new(id, tool.name.clone(), arguments)
     };
-    let filled: Map<String, Value> = properties.iter().map(|(name, schema)| (name.clone(), sample(schema))).collect();
-    Value::Object(filled).to_string()
+    (0..count).map(call).collect()
 }
 
-fn figures(asked: &Asked, scenario: &Scenario, visible_tokens: i64) -> Option<UsageFigures> {
-    const ABSURD: i64 = 9_000_000_000_000_000;
-    let counted_prompt = asked.prompt_tokens.max(scenario.cached_tokens).max(scenario.audio_prompt_tokens);
-    let hidden = scenario.reasoning_tokens.saturating_add(scenario.audio_completion_tokens);
-    let counted_completion = visible_tokens.saturating_mul(i64::from(asked.choices)).saturating_add(hidden);
-    let prompt = scenario.prompt_tokens.unwrap_or(counted_prompt);
-    let completion = scenario.completion_tokens.unwrap_or(counted_completion);
-    let (prompt, completion) = match scenario.usage {
-        UsageReport::Missing => return None,
-        UsageReport::True => (prompt, completion),
-        UsageReport::Negative => (-prompt.abs().max(1), -completion.abs().max(1)),
-        UsageReport::Absurd => (ABSURD, ABSURD),
+/// The calls an answer has although its scenario names none: one where the caller insists, or where the user speaks of the weather;
+/// two where it says "both".
+fn unprompted_calls(asked: &Asked, scenario: &Scenario) -> u32 {
+    let says_otherwise =
+        scenario.text.is_some() || scenario.echo.is_some() || scenario.tokens.is_some() || scenario.chunks.is_some();
+    let is_called = match asked.must_call {
+        MustCall::Any | MustCall::Tool(_) => true,
+        MustCall::Never => false,
+        MustCall::No => !says_otherwise && asked.results.is_empty() && mentions(&asked.last_text, "weather"),
     };
-    Some(UsageFigures {
-        prompt_tokens: prompt,
-        completion_tokens: completion,
-        total_tokens: prompt.saturating_add(completion),
-        cached_tokens: scenario.cached_tokens,
-        reasoning_tokens: scenario.reasoning_tokens,
-        audio_prompt_tokens: scenario.audio_prompt_tokens,
-        audio_completion_tokens: scenario.audio_completion_tokens,
-    })
-}
-
-const WORDS: [&str; 16] = [
-    "water", "flows", "through", "the", "gate", "and", "every", "drop", "is", "counted", "before", "it", "reaches", "fields",
-    "down", "below",
-];
-
-fn generate(from: u32, to: u32) -> String {
-    let mut text = String::with_capacity((to.saturating_sub(from)) as usize * 7);
-    for place in from..to {
-        if place > 0 {
-            text.push(' ');
-        }
-        text.push_str(WORDS[place as usize % WORDS.len()]);
+    if !is_called {
+        return 0;
     }
-    text
+    if mentions(&asked.last_text, "both") { 2 } else { 1 }
 }
 
-/// Where the `place`-th of `pieces` equal shares of `total` starts.
-fn share(total: u32, place: u32, pieces: u32) -> u32 {
-    u32::try_from(u64::from(total) * u64::from(place) / u64::from(pieces.max(1))).unwrap_or(u32::MAX)
+fn mentions(text: &str, word: &str) -> bool {
+    text.split(|letter: char| !letter.is_alphanumeric()).any(|heard| heard.eq_ignore_ascii_case(word))
 }
 
-fn as_u32(figure: usize) -> u32 {
-    u32::try_from(figure).unwrap_or(u32::MAX)
-}
-
-/// Letters and digits that look random and depend on the seed alone.
-pub(super) fn token(seed: u64, chars: usize) -> String {
-    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let mut state = seed;
-    let mut text = String::with_capacity(chars);
-    while text.len() < chars {
-        let mut bits = mix(&mut state);
-        for _ in 0..10.min(chars - text.len()) {
-            text.push(char::from(LETTERS[(bits % 62) as usize]));
-            bits /= 62;
-        }
-    }
-    text
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-pub(super) fn mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut bits = *state;
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
+/// The arguments of a call as an object; where they are none, what Anthropic and Google would have made of it.
+pub(super) fn parsed(arguments: &str) -> Value {
+    serde_json::from_str(arguments).ok().filter(Value::is_object).unwrap_or_else(|| serde_json::json!({}))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asked() -> Asked {
-        Asked { prompt_tokens: 7, choices: 1, parallel_calls: true, ..Asked::default() }
-    }
-
-    fn script(directive: &str, asked: &Asked) -> Script {
-        Script::write(asked, &directive.parse().unwrap(), 1)
-    }
-
-    #[test]
-    fn the_pieces_of_an_answer_make_up_the_whole() {
-        for directive in
-            ["", "tokens=100 chunks=50", "tokens=7 chunks=3", "tokens=3 chunks=7", "chunks=4 chunk_bytes=10", "tokens=0"]
-        {
-            let script = script(directive, &asked());
-            let joined: String = (0..script.content.pieces()).map(|place| script.content.piece(place)).collect();
-            assert_eq!(joined, script.content.whole(), "{directive}");
-        }
-    }
-
-    #[test]
-    fn usage_is_what_was_asked_and_said() {
-        let usage =
-            |directive: &str| script(directive, &asked()).usage.map(|usage| (usage.prompt_tokens, usage.completion_tokens));
-        assert_eq!(usage("tokens=100 chunks=50"), Some((7, 100)));
-        assert_eq!(usage("chunks=50"), Some((7, 50)));
-        assert_eq!(usage("tokens=10 reasoning_tokens=5 cached_tokens=20"), Some((20, 15)));
-        assert_eq!(usage("prompt_tokens=1 completion_tokens=2"), Some((1, 2)));
-        assert_eq!(usage("usage=missing"), None);
-        assert!(usage("usage=negative").is_some_and(|(prompt, completion)| prompt < 0 && completion < 0));
-        assert_eq!(usage("usage=absurd"), Some((9_000_000_000_000_000, 9_000_000_000_000_000)));
-        assert_eq!(usage("empty"), Some((7, 0)));
-    }
-
-    #[test]
-    fn no_answer_is_longer_than_the_request_allows() {
-        for directive in ["", "tokens=100", "chunks=50 chunk_bytes=3"] {
-            let script = script(directive, &Asked { max_tokens: Some(5), ..asked() });
-            assert_eq!((script.visible_tokens, script.finish), (5, "length"), "{directive}");
-            assert!(script.content.pieces() <= 5);
-        }
-    }
-
-    #[test]
-    fn tool_calls_fit_the_declared_schema() {
-        let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}});
-        let tools = vec![Tool { name: "weather".to_owned(), parameters }];
-        let script = script("tools=2", &Asked { tools, ..asked() });
-        let Content::Calls { calls, deltas } = &script.content else { panic!("no calls") };
-        assert_eq!((calls.len(), script.finish), (2, "tool_calls"));
-        assert_ne!(calls[0].id, calls[1].id);
-        assert_eq!(serde_json::from_str::<Value>(&calls[1].arguments).unwrap(), json!({"city": "sample 2", "days": 2}));
-        assert!(deltas.len() > 4, "arguments are streamed in pieces");
-    }
-
-    #[test]
-    fn a_named_tool_is_called_even_when_no_scenario_asks() {
-        let tool = |name: &str| Tool { name: name.to_owned(), parameters: Value::Null };
-        let asked = Asked { tools: vec![tool("a"), tool("b")], must_call: MustCall::Tool("b".to_owned()), ..asked() };
-        let Content::Calls { calls, .. } = script("", &asked).content else { panic!("no calls") };
-        assert_eq!(calls[0].name, "b");
-    }
-}
+mod tests;

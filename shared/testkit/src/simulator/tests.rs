@@ -129,6 +129,45 @@ async fn tools_are_called_plain_and_in_pieces() {
 }
 
 #[tokio::test]
+async fn chat_calls_a_tool_for_the_weather_quotes_its_result_and_thinks_when_asked() {
+    let (_simulator, caller) = start();
+    let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    let tools = json!([{"type": "function", "function": {"name": "clock", "parameters": parameters}}]);
+    let user = json!({"role": "user", "content": "the weather in both cities"});
+    let body = |messages: Value| json!({"model": "gpt-5", "messages": messages, "tools": tools, "reasoning_effort": "low"});
+    let called = caller.post(CHAT, &body(json!([user]))).await.json();
+    let message = &called["choices"][0]["message"];
+    assert!(message["reasoning_content"].as_str().unwrap().contains("the weather in both cities"));
+    assert!(called["usage"]["completion_tokens_details"]["reasoning_tokens"].as_i64().unwrap() > 0);
+    let calls = message["tool_calls"].as_array().unwrap();
+    assert_eq!((calls.len(), &message["content"]), (2, &Value::Null));
+    let result = |call: &Value, said: &str| json!({"role": "tool", "tool_call_id": call["id"], "content": said});
+    let go_on = json!([user, message, result(&calls[0], "noon"), result(&calls[1], "night")]);
+    let mut streamed = body(go_on);
+    streamed["stream"] = json!(true);
+    let transcript = caller.stream(CHAT, &streamed).await;
+    assert_eq!(transcript.text(), "clock said: noon\nclock said: night");
+    let thought: String =
+        transcript.chunks().iter().filter_map(|chunk| chunk["choices"][0]["delta"]["reasoning_content"].as_str()).collect();
+    assert!(!thought.is_empty());
+    let preamble = caller.post(CHAT, &json!({"model": "gpt-4o", "tools": tools, "messages": [user]})).await.json();
+    assert_eq!(preamble["choices"][0]["message"].get("reasoning_content"), None);
+}
+
+#[tokio::test]
+async fn what_a_request_said_is_kept_for_tests_and_served_over_http() {
+    let (simulator, caller) = start();
+    caller.post(CHAT, &chat("tokens=1")).await;
+    caller.post(CHAT, &json!({"model": "gpt-4o", "messages": []})).await;
+    assert_eq!(simulator.log()[0].json(), chat("tokens=1"));
+    assert_eq!(simulator.last_body()["messages"], json!([]), "refused requests are kept, too");
+    let page = caller.get("/__sim/bodies?after=1").await.text();
+    let line: Value = serde_json::from_str(page.trim()).unwrap();
+    assert_eq!((&line["seq"], &line["path"], &line["body"]["model"]), (&json!(2), &json!(CHAT), &json!("gpt-4o")));
+    assert!(!caller.get("/__sim/log").await.text().contains("\"body\""), "the log itself stays small");
+}
+
+#[tokio::test]
 async fn completions_embeddings_and_models_are_served() {
     let (_simulator, caller) = start();
     let body = json!({"model": "gpt-3.5-turbo-instruct", "prompt": "one two [sim: tokens=3]"});

@@ -4,12 +4,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::models::Task;
-use super::request::{Asked, Encoding};
-use super::script::{UsageFigures, mix};
+use super::render::usage_json;
+use crate::simulator::asked::{Asked, Encoding};
+use crate::simulator::ids::{fingerprint, mix};
+use crate::simulator::models::Task;
+use crate::simulator::usage::UsageFigures;
 
 /// The answer to an embeddings request.
-pub(super) fn answer(asked: &Asked, model: &str, usage: Option<UsageFigures>) -> Value {
+pub(in crate::simulator) fn answer(asked: &Asked, model: &str, usage: Option<UsageFigures>) -> Value {
     let dimensions = asked.dimensions.unwrap_or_else(|| usual_dimensions(model));
     let embed = |(index, text): (usize, &str)| {
         let vector = vector(text, dimensions);
@@ -19,7 +21,7 @@ pub(super) fn answer(asked: &Asked, model: &str, usage: Option<UsageFigures>) ->
     let data: Vec<Value> = asked.inputs.iter().map(|input| input.text.as_str()).enumerate().map(embed).collect();
     let mut answer = json!({"object": "list", "data": data, "model": model});
     if let Some(usage) = usage {
-        answer["usage"] = usage.to_json(Task::Embedding);
+        answer["usage"] = usage_json(usage, Task::Embedding);
     }
     answer
 }
@@ -33,9 +35,8 @@ fn usual_dimensions(model: &str) -> u32 {
 }
 
 /// A vector of length 1.
-fn vector(text: &str, dimensions: u32) -> Vec<f32> {
-    let mut state =
-        text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+pub(in crate::simulator) fn vector(text: &str, dimensions: u32) -> Vec<f32> {
+    let mut state = fingerprint(text.as_bytes());
     let mut figure = || f32::from(u16::try_from(mix(&mut state) >> 48).unwrap_or(0)) / 32_768.0 - 1.0;
     let raw: Vec<f32> = (0..dimensions).map(|_| figure()).collect();
     let length = raw.iter().map(|part| part * part).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
