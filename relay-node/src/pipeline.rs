@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use axum::body::Body;
 use axum::http::Response;
 use rand::rngs::SmallRng;
-use sluice_dialect::openai::Surface;
 use sluice_routing::Candidate;
 use sluice_snapshot::Table;
 use tokio::time::timeout;
@@ -23,7 +22,7 @@ use crate::forward::{Answered, Good, Journey, Terms};
 use crate::hold::{self, Held};
 use crate::ingress::Call;
 use crate::ingress::body::{self, Bounds, Payload};
-use crate::ingress::request::{self, Asked};
+use crate::ingress::request::{self, Asked, Interface};
 use crate::meter::{Bill, Ending, Opening, intent};
 use crate::observed::Observed;
 use crate::plan::{self, Planned};
@@ -45,9 +44,15 @@ struct Ready {
 }
 
 /// Serves one request for a model's answer.
-pub async fn serve(app: &RelayApp, call: &Call<'_>, body: &mut Body, surface: Surface, mut observed: Observed) -> Response<Body> {
+pub async fn serve(
+    app: &RelayApp,
+    call: &Call<'_>,
+    body: &mut Body,
+    interface: Interface,
+    mut observed: Observed,
+) -> Response<Body> {
     let mut rates = Rates::default();
-    let opened = match prepare(app, call, (body, surface), &mut observed, &mut rates).await {
+    let opened = match prepare(app, call, (body, interface), &mut observed, &mut rates).await {
         Ok(ready) => open(app, call, ready, observed),
         Err(refusal) => {
             observed.refused(&refusal);
@@ -66,7 +71,7 @@ pub async fn serve(app: &RelayApp, call: &Call<'_>, body: &mut Body, surface: Su
 async fn prepare(
     app: &RelayApp,
     call: &Call<'_>,
-    (body, surface): (&mut Body, Surface),
+    (body, interface): (&mut Body, Interface),
     seen: &mut Observed,
     rates: &mut Rates,
 ) -> Result<Ready, Refusal> {
@@ -75,7 +80,7 @@ async fn prepare(
     seen.caller(&caller);
     let admitted = admit::check(caller, &table, call.client, app.view.corrected(call.started.wall))?;
     let payload = body::read(body, &call.head.headers, Bounds::of(app), &app.bytes).await?;
-    let asked = request::read(payload.bytes.clone(), surface).await?;
+    let asked = request::read(payload.bytes.clone(), interface, app.view.sealer()).await?;
     seen.asked(asked.request.facts());
     let model = &asked.request.facts().model;
     admit::check_model(&admitted.caller.token, model)?;
@@ -109,10 +114,10 @@ fn open(app: &RelayApp, call: &Call<'_>, ready: Ready, observed: Observed) -> Re
 
 /// Gets an answer and gives it to the caller.
 async fn answer(call: &Call<'_>, journey: Journey, first: Candidate, bill: Box<Bill>) -> Response<Body> {
-    let (first_ping, is_stream) = (journey.app.engine.timing.first_ping, journey.request.facts().stream);
+    let first_ping = journey.app.engine.timing.first_ping;
     let (is_committed, delivery) = (Arc::clone(&journey.is_committed), Delivery::of(&journey, call.stamp.clone()));
     let mut forwarding = Forwarding::of(journey, first, bill);
-    let Answered { outcome, mut bill } = if is_stream {
+    let Answered { outcome, mut bill } = if delivery.pings() {
         let Ok(answered) = timeout(first_ping, &mut forwarding).await else {
             is_committed.store(true, Ordering::Relaxed);
             return delivery.waiting(forwarding);

@@ -6,11 +6,13 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode};
 use secrecy::ExposeSecret;
+use sluice_dialect::Surface;
 use sluice_dialect::error::UpstreamError;
+use sluice_dialect::exchange::{self, Passage, Sent, StreamMeter, Unwritable, Way};
 use sluice_dialect::json::JsonError;
-use sluice_dialect::openai::{self, Content, Finish, StreamOptions, StreamSettings};
+use sluice_dialect::openai::{Content, Finish, StreamOptions};
 use sluice_domain::ChannelId;
-use sluice_providers::{CallError, Capability, ChannelAddress};
+use sluice_providers::{CallError, Capability, ChannelAddress, Provider};
 use sluice_routing::Candidate;
 use sluice_upstream::{self as upstream, ReadError, Timeouts};
 use tokio::time::{Instant, timeout_at};
@@ -48,9 +50,9 @@ pub struct Whole {
     /// The headers the caller gets to see.
     pub headers: HeaderMap,
     /// The answer.
-    pub answer: openai::Answer,
-    /// The caller's name of the model, where the channel has another.
-    pub rename: Option<Box<str>>,
+    pub answer: exchange::Answer,
+    /// What of the request could not be sent to its upstream.
+    pub dropped: Vec<&'static str>,
     /// Who answered.
     pub channel: ChannelId,
     held: HeldBytes,
@@ -59,13 +61,13 @@ pub struct Whole {
 impl Whole {
     /// The answer as the upstream gave it.
     #[must_use]
-    pub const fn answer(&self) -> &openai::Answer {
+    pub const fn answer(&self) -> &exchange::Answer {
         &self.answer
     }
 
     /// The body for the caller, and the memory it takes.
     pub fn into_body(self) -> (Bytes, HeldBytes) {
-        (self.answer.into_body(self.rename.as_deref()), self.held)
+        (self.answer.into_body(), self.held)
     }
 }
 
@@ -80,6 +82,8 @@ pub struct Opened {
     pub end: Option<Step>,
     /// The headers the caller gets to see.
     pub headers: HeaderMap,
+    /// What of the request could not be sent to its upstream.
+    pub dropped: Vec<&'static str>,
     /// Who answered.
     pub channel: ChannelId,
     /// Whom its end speaks for or against.
@@ -126,29 +130,49 @@ impl Journey {
             api_version: candidate.channel.api_version.as_deref(),
             organization: None,
             strip_dots: false,
+            extra: &[],
         };
-        let capability = Capability::from(self.request.surface());
+        let (capability, Sent { body, dropped, betas, passage }) =
+            self.write(candidate, place, model).map_err(|error| unwritable(&error))?;
         let target = place
             .provider
-            .call(&channel, capability, model, is_stream, &self.hints.borrowed())
+            .call(&channel, capability, model, is_stream, &self.hints.borrowed(&betas))
             .map_err(|error| not_made(&error, model != self.request.facts().model.as_str()))?;
         let began = Instant::now();
-        let body = self.request.upstream_body(Some(model), self.stream_options(place), self.terms.output_limit);
         let sent = self.app.engine.client.send(&self.app.engine.route, target, body, self.timeouts(candidate, is_stream)).await;
         let answer = sent.map_err(|error| Failure::not_sent(&error))?;
         let status = answer.status;
         if !status.is_success() {
             return Err(self.refused(candidate, answer).await);
         }
-        let requested = self.request.facts().model.as_str();
-        let rename: Option<Box<str>> = (model != requested).then(|| requested.into());
         let good = if is_stream {
-            let settings = self.stream_settings(place, rename);
-            Good::Stream(Box::new(self.open((candidate, answerer, began), answer, &settings, bill).await?))
+            let opened = self.open((candidate, answerer, began), answer, (place, passage), bill).await?;
+            Good::Stream(Box::new(Opened { dropped, ..opened }))
         } else {
-            Good::Whole(Box::new(self.read_whole(candidate, answer, rename, bill).await?))
+            let whole = self.read_whole(candidate, answer, passage, bill).await?;
+            Good::Whole(Box::new(Whole { dropped, ..whole }))
         };
         Ok((status, good))
+    }
+
+    /// The body for one upstream: in its own dialect, as far as that can say what is asked for.
+    fn write(&self, candidate: &Candidate, place: &Place, model: &str) -> Result<(Capability, Sent), Unwritable> {
+        let surface = place.provider.speaks_for(self.request.surface(), &place.base_url, model).ok_or(Unwritable::NoWay)?;
+        let way = Way {
+            surface,
+            model,
+            family: place.provider.family,
+            options: &place.provider.writer,
+            output_limit: self.terms.output_limit,
+            account: u64::try_from(candidate.channel.id.get()).ok(),
+            stream_options: self.stream_options(place),
+            losses: &self.losses,
+        };
+        let mut sent = self.request.write(&way, &self.site)?;
+        if place.provider.adjusts(surface, model) {
+            sent.body = adjusted(&place.provider, surface, model, &sent.body);
+        }
+        Ok((Capability::from(surface), sent))
     }
 
     /// Words in an upstream's error that somebody decides by.
@@ -163,10 +187,10 @@ impl Journey {
         }
     }
 
-    fn stream_settings(&self, place: &Place, rename: Option<Box<str>>) -> StreamSettings {
+    fn meter(&self, place: &Place, passage: Passage) -> StreamMeter {
         let facts = self.request.facts();
         let show_usage = facts.include_usage || self.terms.settings.enforce_include_usage;
-        StreamSettings { show_usage, rename, ends_after: (!place.provider.sends_done).then_some(facts.choices) }
+        StreamMeter::new(passage, show_usage, (!place.provider.sends_done).then_some(facts.choices))
     }
 
     fn timeouts(&self, candidate: &Candidate, is_stream: bool) -> Timeouts {
@@ -192,24 +216,24 @@ impl Journey {
         &self,
         (candidate, answerer, began): (&Candidate, &Answerer, Instant),
         answer: upstream::Answer,
-        settings: &StreamSettings,
+        (place, passage): (&Place, Passage),
         bill: &mut Bill,
     ) -> Result<Opened, Failure> {
         let status = answer.status;
         match Form::of(&answer.headers) {
             Form::Page => return Err(page(answer.status)),
-            Form::Document => return Err(self.document_for_stream(candidate, answer, bill).await),
+            Form::Document => return Err(self.document_for_stream(candidate, answer, passage, bill).await),
             Form::Events | Form::Other => {}
         }
         let max_bytes = self.app.engine.max_answer_bytes;
         let source = (answer.body, candidate.key.secret.clone());
         let (passed, request_id) = (passed_headers(&answer.headers), upstream_request_id(&answer.headers));
-        let reader = Reader::new(source, self.request.surface(), settings, max_bytes, self.app.bytes.clone());
+        let reader = Reader::new(source, self.meter(place, passage), max_bytes, self.app.bytes.clone());
         let (channel, policy) = (candidate.channel.id, candidate.channel.policy);
         let first_output = policy.first_output.map(|wait| began + wait);
         let drains = policy.drains.then(|| Drains::of(&self.app));
-        let (frames, headers, answerer) = (VecDeque::new(), HeaderMap::new(), answerer.clone());
-        let mut opened = Opened { reader, frames, end: None, headers, channel, answerer, drains };
+        let (frames, headers, answerer, dropped) = (VecDeque::new(), HeaderMap::new(), answerer.clone(), Vec::new());
+        let mut opened = Opened { reader, frames, end: None, headers, dropped, channel, answerer, drains };
         let mut held_bytes = 0;
         while opened.end.is_none() && !opened.reader.saw_output() && held_bytes <= HELD_BYTES {
             match self.in_time(first_output, opened.reader.step(bill.tally())).await {
@@ -255,13 +279,19 @@ impl Journey {
     }
 
     /// A document where a stream was asked for: an error in disguise, or an upstream that cannot stream.
-    async fn document_for_stream(&self, candidate: &Candidate, answer: upstream::Answer, bill: &mut Bill) -> Failure {
+    async fn document_for_stream(
+        &self,
+        candidate: &Candidate,
+        answer: upstream::Answer,
+        passage: Passage,
+        bill: &mut Bill,
+    ) -> Failure {
         let status = answer.status;
         let body = match self.collect(answer, bill).await {
             Ok((body, _held)) => body,
             Err(failure) => return failure,
         };
-        match self.parse(candidate, body).await {
+        match self.parse(candidate, body, passage).await {
             Ok(document) => match document.content() {
                 Content::Error(error) => Failure::reported(status, (**error).clone(), self.keywords()),
                 Content::Empty => Failure::empty(status),
@@ -279,7 +309,7 @@ impl Journey {
         &self,
         candidate: &Candidate,
         answer: upstream::Answer,
-        rename: Option<Box<str>>,
+        passage: Passage,
         bill: &mut Bill,
     ) -> Result<Whole, Failure> {
         let status = answer.status;
@@ -296,7 +326,7 @@ impl Journey {
         if body.is_empty() {
             return Err(Failure::empty(status));
         }
-        let answer = self.parse(candidate, body).await.map_err(|error| not_read(&error, status))?;
+        let answer = self.parse(candidate, body, passage).await.map_err(|error| not_read(&error, status))?;
         match answer.content() {
             Content::Error(error) => return Err(Failure::reported(status, (**error).clone(), self.keywords())),
             Content::Empty if !self.may_be_empty(answer.finish()) && !candidate.channel.policy.keeps_empty => {
@@ -308,14 +338,14 @@ impl Journey {
         tally.reported = answer.usage();
         tally.is_final = true;
         tally.saw_output = matches!(answer.content(), Content::Output);
-        Ok(Whole { status, headers, answer, rename, channel: candidate.channel.id, held })
+        Ok(Whole { status, headers, answer, dropped: Vec::new(), channel: candidate.channel.id, held })
     }
 
     /// Reads a document; a long one away from the threads that serve requests.
-    async fn parse(&self, candidate: &Candidate, body: Bytes) -> Result<openai::Answer, Unread> {
-        let (surface, secret) = (self.request.surface(), candidate.key.secret.clone());
+    async fn parse(&self, candidate: &Candidate, body: Bytes, passage: Passage) -> Result<exchange::Answer, Unread> {
+        let secret = candidate.key.secret.clone();
         let is_short = body.len() <= LONG_BYTES;
-        let read = move || openai::Answer::read(body, surface, &[secret.expose_secret()]);
+        let read = move || exchange::Answer::read(body, passage, &[secret.expose_secret()]);
         if is_short {
             return read().map_err(Unread::NotJson);
         }
@@ -375,20 +405,41 @@ fn not_read(unread: &Unread, status: StatusCode) -> Failure {
     }
 }
 
+/// A body as its provider wants it. It was read or written as an object before.
+fn adjusted(provider: &Provider, surface: Surface, model: &str, body: &Bytes) -> Bytes {
+    let Ok(mut fields) = serde_json::from_slice(body) else { return body.clone() };
+    provider.adjust(surface, model, &mut fields);
+    serde_json::to_vec(&fields).map_or_else(|_| body.clone(), Bytes::from)
+}
+
+/// The caller chose the interface.
+fn not_served() -> Failure {
+    Failure::not_served("the channel's provider does not serve this interface")
+}
+
+/// The request cannot be said in the upstream's dialect, or breaks a rule of its own.
+fn unwritable(error: &Unwritable) -> Failure {
+    let refusal = || Refusal::new(Kind::InvalidRequest, error.to_string());
+    match error {
+        Unwritable::NoWay => not_served(),
+        Unwritable::Unsupported(unsupported) => Failure::callers(refusal().with_param(unsupported.path)),
+        Unwritable::Body(wrong) => Failure::callers(refusal().with_param(wrong.path.clone())),
+    }
+}
+
 fn not_made(error: &CallError, is_mapped: bool) -> Failure {
     match error {
         CallError::CallerVersion => {
             let refusal = Refusal::new(Kind::InvalidRequest, error.to_string());
             Failure::callers(refusal.with_param("api-version"))
         }
-        // the caller chose the interface
-        CallError::NotServed { .. } => Failure::not_served("the channel's provider does not serve this interface"),
+        CallError::NotServed { .. } => not_served(),
         CallError::Model => {
             Failure::not_made("the model's name cannot be sent to the channel", is_mapped.then_some(Fault::Mapping))
         }
         CallError::Version => Failure::not_made("the API version cannot be sent to the channel", Some(Fault::Version)),
         CallError::Secret => Failure::not_made("the channel's key cannot be sent", Some(Fault::Key)),
-        CallError::Organization | CallError::Url => {
+        CallError::Organization | CallError::Setting { .. } | CallError::Url => {
             Failure::not_made("the channel's settings do not make a request", Some(Fault::Address))
         }
     }

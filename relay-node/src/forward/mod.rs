@@ -20,7 +20,9 @@ use std::time::Duration;
 use http::HeaderValue;
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use sluice_dialect::openai::Request;
+use sluice_dialect::call_id::IdMaker;
+use sluice_dialect::exchange::{Request, Site};
+use sluice_dialect::loss::LossPolicy;
 use sluice_providers::ClientHints;
 use sluice_routing::{Candidate, Next, Plan};
 use sluice_snapshot::RelaySettings;
@@ -54,6 +56,10 @@ pub struct Journey {
     pub terms: Terms,
     /// Who may be tried.
     pub plan: Plan,
+    /// What writing its body in another dialect takes.
+    site: Site,
+    /// What to do with what has no counterpart in it.
+    losses: LossPolicy,
     /// Chance, for choices and waits.
     pub rng: SmallRng,
     /// The upstream that was waited for is asked again once.
@@ -110,15 +116,22 @@ pub struct Hints {
     pub accept: Option<HeaderValue>,
     /// `OpenAI-Beta`
     pub openai_beta: Option<HeaderValue>,
+    /// `anthropic-version`
+    pub anthropic_version: Option<HeaderValue>,
+    /// `anthropic-beta`
+    pub anthropic_beta: Option<HeaderValue>,
 }
 
 impl Hints {
-    fn borrowed(&self) -> ClientHints<'_> {
+    fn borrowed<'h>(&'h self, betas: &'h [&'h str]) -> ClientHints<'h> {
         ClientHints {
             query: self.query.as_deref(),
             content_type: None,
             accept: self.accept.as_ref(),
             openai_beta: self.openai_beta.as_ref(),
+            anthropic_version: self.anthropic_version.as_ref(),
+            anthropic_beta: self.anthropic_beta.as_ref(),
+            betas,
         }
     }
 }
@@ -140,9 +153,15 @@ impl Journey {
         call: &Call<'_>,
         terms: Terms,
         (request, payload): (Arc<Request>, Payload),
-        (plan, rng): (Plan, SmallRng),
+        (plan, mut rng): (Plan, SmallRng),
         is_committed: Arc<AtomicBool>,
     ) -> Self {
+        let site = Site {
+            sealer: app.view.sealer(),
+            ids: IdMaker::new(rng.random()),
+            now: call.started.wall.0 / 1_000,
+            shows_usage: terms.settings.enforce_include_usage,
+        };
         let timing = &app.engine.timing;
         let limit = if request.facts().stream { Some(timing.first_output) } else { timing.answer };
         let deadline = limit.map(|limit| Instant::now() + limit);
@@ -153,6 +172,8 @@ impl Journey {
             hints: call.hints(),
             terms,
             plan,
+            site,
+            losses: LossPolicy::default(),
             rng,
             has_waited: false,
             deadline,

@@ -28,6 +28,7 @@ use sluice_telemetry::build;
 
 use self::models::Format;
 use self::reply::Stamp;
+use self::request::Interface;
 pub use self::route::Shape;
 use self::route::{Route, Target, resolve};
 use crate::admit::{self, Admitted};
@@ -63,7 +64,13 @@ impl Call<'_> {
     #[must_use]
     pub fn hints(&self) -> Hints {
         let header = |name| self.head.headers.get(name).cloned();
-        Hints { query: self.head.uri.query().map(Into::into), accept: header("accept"), openai_beta: header("openai-beta") }
+        Hints {
+            query: self.head.uri.query().map(Into::into),
+            accept: header("accept"),
+            openai_beta: header("openai-beta"),
+            anthropic_version: header("anthropic-version"),
+            anthropic_beta: header("anthropic-beta"),
+        }
     }
 }
 
@@ -107,18 +114,19 @@ fn name(app: &RelayApp, head: &Parts, is_from_proxy: bool, started: Now) -> Requ
 }
 
 async fn dispatch(app: &RelayApp, call: &Call<'_>, body: &mut Body, route: Route<'_>) -> Response<Body> {
-    let interface = match route.target {
-        Target::Text(surface) => ByInterface::Text(surface),
-        Target::Models | Target::Model(_) => ByInterface::Models,
-        _ => ByInterface::Other,
+    let interface = Interface::of(route.target, call.head.uri.query());
+    let kind = match (&interface, route.target) {
+        (Some(interface), _) => ByInterface::Text(interface.surface),
+        (None, Target::Models | Target::Model(_)) => ByInterface::Models,
+        (None, _) => ByInterface::Other,
     };
-    let mut observed = Observed::new(app, call.stamp.request_id.clone(), interface, call.client);
+    let mut observed = Observed::new(app, call.stamp.request_id.clone(), kind, call.client);
     if call.head.method == Method::OPTIONS {
         observed.answered(StatusCode::NO_CONTENT.as_u16());
         return reply::preflight();
     }
-    if let Target::Text(surface) = route.target {
-        return pipeline::serve(app, call, body, surface, observed).await;
+    if let Some(interface) = interface {
+        return pipeline::serve(app, call, body, interface, observed).await;
     }
     let answered = match route.target {
         Target::Status => Ok(status(app)),
@@ -127,7 +135,7 @@ async fn dispatch(app: &RelayApp, call: &Call<'_>, body: &mut Body, route: Route
         Target::Model(name) => listing(app, call, &mut observed, Some(name)).await,
         Target::NotServed => not_served(app, call, &mut observed).await,
         Target::WrongMethod(methods) => return wrong_method(call, methods, observed),
-        Target::Unknown | Target::Text(_) => Err(unknown(call)),
+        Target::Unknown | Target::Text(_) | Target::Generate { .. } => Err(unknown(call)),
     };
     match answered {
         Ok(response) => {
@@ -167,7 +175,12 @@ async fn listing(
 async fn not_served(app: &RelayApp, call: &Call<'_>, observed: &mut Observed) -> Result<Response<Body>, Refusal> {
     admitted(app, call, observed).await?;
     let path = call.head.uri.path();
-    Err(Refusal::new(Kind::NotServed, format!("{path} is not served; chat completions, completions, embeddings and models are")))
+    Err(Refusal::new(
+        Kind::NotServed,
+        format!(
+            "{path} is not served; chat completions, responses, messages, generateContent, completions, embeddings and models are"
+        ),
+    ))
 }
 
 /// The family's status document, as far as a relay can fill it.

@@ -37,6 +37,7 @@ impl Format {
             || query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("key=")));
         match shape {
             Shape::Dialect(Dialect::Anthropic) => Self::Anthropic,
+            Shape::Dialect(Dialect::Gemini) => Self::Gemini,
             _ if has_google_key => Self::Gemini,
             _ => Self::OpenAi,
         }

@@ -25,6 +25,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const X_SLUICE_CHANNEL: HeaderName = HeaderName::from_static("x-sluice-channel");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const X_SLUICE_OUTPUT_LIMIT: HeaderName = HeaderName::from_static("x-sluice-output-limit");
+const X_SLUICE_DROPPED_FIELDS: HeaderName = HeaderName::from_static("x-sluice-dropped-fields");
 const X_SLUICE_VERSION: HeaderName = HeaderName::from_static("x-sluice-version");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -123,13 +124,14 @@ pub fn json(status: StatusCode, body: Bytes) -> Response<Body> {
     response
 }
 
-/// A stream as answer, with the headers of the upstream's that callers get to see. The channel is told only to those who may know it.
+/// A stream as answer, with the headers of the upstream's that callers get to see; as events, or as the items of one JSON array. The channel
+/// is told only to those who may know it.
 #[must_use]
-pub fn stream(pump: Pump, passed: HeaderMap, channel: Option<ChannelId>) -> Response<Body> {
+pub fn stream(pump: Pump, passed: HeaderMap, channel: Option<ChannelId>, is_array: bool) -> Response<Body> {
     let mut response = Response::new(Body::new(pump));
     let headers = response.headers_mut();
     *headers = passed;
-    headers.insert(CONTENT_TYPE, EVENTS);
+    headers.insert(CONTENT_TYPE, if is_array { JSON } else { EVENTS });
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     name_channel(headers, channel);
@@ -155,6 +157,15 @@ pub fn whole(whole: Whole, channel: Option<ChannelId>) -> Response<Body> {
 pub fn limited(mut response: Response<Body>, output_limit: Option<u32>) -> Response<Body> {
     if let Some(limit) = output_limit {
         response.headers_mut().insert(X_SLUICE_OUTPUT_LIMIT, HeaderValue::from(limit));
+    }
+    response
+}
+
+/// The answer, naming the fields of the request that could not be sent to its upstream.
+#[must_use]
+pub fn without(mut response: Response<Body>, dropped: &[&str]) -> Response<Body> {
+    if let Some(names) = (!dropped.is_empty()).then(|| HeaderValue::try_from(dropped.join(", "))).and_then(Result::ok) {
+        response.headers_mut().insert(X_SLUICE_DROPPED_FIELDS, names);
     }
     response
 }

@@ -3,13 +3,49 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sluice_dialect::openai::{Request, RequestError, Surface};
+use percent_encoding::percent_decode_str;
+use sluice_dialect::Surface;
+use sluice_dialect::exchange::{Form, Incoming, Request, RequestError};
+use sluice_dialect::signature::Sealer;
 
+use super::route::Target;
 use crate::error::{Kind, Refusal};
 use crate::meter;
 
 /// Longer bodies are read away from the threads that serve requests: it takes milliseconds.
 const LONG_BYTES: usize = 256 << 10;
+
+/// Where a model's answer is asked for, and what the address says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// The surface.
+    pub surface: Surface,
+    /// The model, where the address names it.
+    model: Option<Box<str>>,
+    /// How the answer is wanted, where the address says it.
+    form: Option<Form>,
+}
+
+impl Interface {
+    /// The interface of a target; `None` where it is none of a model's.
+    #[must_use]
+    pub(super) fn of(target: Target<'_>, query: Option<&str>) -> Option<Self> {
+        match target {
+            Target::Text(surface) => Some(Self { surface, model: None, form: None }),
+            Target::Generate { model, streams } => {
+                let has_sse = query.is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse"));
+                let form = match (streams, has_sse) {
+                    (false, _) => Form::Whole,
+                    (true, true) => Form::Events,
+                    (true, false) => Form::Array,
+                };
+                let model = percent_decode_str(model).decode_utf8_lossy().into();
+                Some(Self { surface: Surface::GenerateContent, model: Some(model), form: Some(form) })
+            }
+            _ => None,
+        }
+    }
+}
 
 /// A readable request.
 #[derive(Debug, Clone)]
@@ -24,10 +60,11 @@ pub struct Asked {
 ///
 /// # Errors
 /// When it is not a request of this interface.
-pub async fn read(body: Bytes, surface: Surface) -> Result<Asked, Refusal> {
+pub async fn read(body: Bytes, interface: Interface, sealer: Sealer) -> Result<Asked, Refusal> {
     let is_short = body.len() <= LONG_BYTES;
+    let Interface { surface, model, form } = interface;
     let read = move || {
-        let request = Request::read(body, surface)?;
+        let request = Request::read(Incoming { surface, body, model, form }, &sealer)?;
         let prompt = meter::estimate(&request);
         Ok(Asked { request: Arc::new(request), prompt })
     };
@@ -41,9 +78,9 @@ pub async fn read(body: Bytes, surface: Surface) -> Result<Asked, Refusal> {
 }
 
 fn refuse(error: &RequestError) -> Refusal {
-    let kind = match error {
-        RequestError::Json(_) => Kind::InvalidJson,
-        RequestError::MissingModel => Kind::MissingModel,
+    let kind = match error.code() {
+        "invalid_json" => Kind::InvalidJson,
+        "missing_model" => Kind::MissingModel,
         _ => Kind::InvalidRequest,
     };
     let refusal = Refusal::new(kind, error.to_string());

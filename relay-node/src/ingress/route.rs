@@ -1,7 +1,7 @@
 //! The route table: what a path is for, and in which shape its errors are told.
 
 use axum::http::Method;
-use sluice_dialect::openai::Surface;
+use sluice_dialect::Surface;
 use sluice_domain::Dialect;
 
 /// How an error looks on the wire (relay-api.md §9.1).
@@ -38,6 +38,13 @@ impl Shape {
 pub(super) enum Target<'p> {
     /// A model's answer.
     Text(Surface),
+    /// The same of a model that the address names (Gemini).
+    Generate {
+        /// The model, as it stands in the address.
+        model: &'p str,
+        /// Whether the answer is to be streamed.
+        streams: bool,
+    },
     /// The list of models.
     Models,
     /// One model.
@@ -94,9 +101,15 @@ type Found<'p> = (Shape, Methods, Target<'p>);
 
 fn find(path: &str, has_anthropic_version: bool) -> Option<Found<'_>> {
     match path {
-        "/v1/chat/completions" => return Some((Shape::OPENAI, POST, Target::Text(Surface::ChatCompletions))),
+        "/v1/chat/completions" | "/v1beta/openai/chat/completions" => {
+            return Some((Shape::OPENAI, POST, Target::Text(Surface::ChatCompletions)));
+        }
         "/v1/completions" => return Some((Shape::OPENAI, POST, Target::Text(Surface::Completions))),
-        "/v1/embeddings" => return Some((Shape::OPENAI, POST, Target::Text(Surface::Embeddings))),
+        "/v1/embeddings" | "/v1beta/openai/embeddings" => return Some((Shape::OPENAI, POST, Target::Text(Surface::Embeddings))),
+        "/v1/responses" => return Some((Shape::Dialect(Dialect::Responses), POST, Target::Text(Surface::Responses))),
+        "/v1/messages" => return Some((Shape::Dialect(Dialect::Anthropic), POST, Target::Text(Surface::Messages))),
+        "/v1beta/openai/models" => return Some((Shape::OPENAI, GET, Target::Models)),
+        "/v1beta/models" => return Some((Shape::Dialect(Dialect::Gemini), GET, Target::Models)),
         "/" => return Some((Shape::OPENAI, GET, Target::Home)),
         "/api/status" => return Some((Shape::OPENAI, GET, Target::Status)),
         _ => {}
@@ -106,6 +119,8 @@ fn find(path: &str, has_anthropic_version: bool) -> Option<Found<'_>> {
     match segments {
         ["v1", "models", ..] => models(path, segments, has_anthropic_version),
         ["v1", rest @ ..] => v1(rest).map(|(shape, methods)| (shape, methods, Target::NotServed)),
+        ["v1beta", "models", .., last] if last.contains(':') => Some(verb(path)),
+        ["v1beta", "models", name] if !name.is_empty() => Some((Shape::Dialect(Dialect::Gemini), GET, Target::Model(name))),
         ["v1beta", rest @ ..] => v1beta(rest).map(|(shape, methods)| (shape, methods, Target::NotServed)),
         _ => elsewhere(segments).map(|(shape, methods)| (shape, methods, Target::NotServed)),
     }
@@ -123,14 +138,25 @@ fn split<'a, 'p>(path: &'p str, segments: &'a mut [&'p str; MAX_SEGMENTS]) -> Op
     segments.get(..count)
 }
 
-fn models<'p>(path: &'p str, segments: &[&'p str], has_anthropic_version: bool) -> Option<Found<'p>> {
+/// What is to be done with a model that an address names: `/v1beta/models/gemini-2.5-pro:generateContent`.
+fn verb(path: &str) -> Found<'_> {
     const GEMINI: Shape = Shape::Dialect(Dialect::Gemini);
+    let named = path.split_once("/models/").and_then(|(_, rest)| rest.rsplit_once(':'));
+    let target = match named {
+        Some((model, "generateContent")) => Target::Generate { model, streams: false },
+        Some((model, "streamGenerateContent")) => Target::Generate { model, streams: true },
+        _ => Target::NotServed,
+    };
+    (GEMINI, POST, target)
+}
+
+fn models<'p>(path: &'p str, segments: &[&'p str], has_anthropic_version: bool) -> Option<Found<'p>> {
     let lists = if has_anthropic_version { Shape::Dialect(Dialect::Anthropic) } else { Shape::OPENAI };
     let name = path.strip_prefix("/v1/models/").unwrap_or_default();
     match segments {
         [_, _] => Some((lists, GET, Target::Models)),
         // An action follows a colon: `gemini-2.5-pro:generateContent`. Names themselves may have slashes: `openai/gpt-4o`.
-        [.., last] if last.contains(':') => Some((GEMINI, POST, Target::NotServed)),
+        [.., last] if last.contains(':') => Some(verb(path)),
         [.., last] if !last.is_empty() => Some((lists, GET_DELETE, Target::Model(name))),
         _ => None,
     }
@@ -141,8 +167,8 @@ fn v1(rest: &[&str]) -> Option<(Shape, Methods)> {
     const RESPONSES: Shape = Shape::Dialect(Dialect::Responses);
     const ANTHROPIC: Shape = Shape::Dialect(Dialect::Anthropic);
     Some(match rest {
-        ["messages"] | ["messages", "count_tokens"] => (ANTHROPIC, POST),
-        ["responses"] | ["responses", "compact" | "input_tokens"] | ["responses", _, "cancel"] => (RESPONSES, POST),
+        ["messages", "count_tokens"] => (ANTHROPIC, POST),
+        ["responses", "compact" | "input_tokens"] | ["responses", _, "cancel"] => (RESPONSES, POST),
         ["responses", _, "input_items"] => (RESPONSES, GET),
         ["responses", id] if !id.is_empty() => (RESPONSES, GET_DELETE),
         ["edits" | "moderations" | "rerank"]
@@ -168,15 +194,8 @@ fn v1(rest: &[&str]) -> Option<(Shape, Methods)> {
 }
 
 fn v1beta(rest: &[&str]) -> Option<(Shape, Methods)> {
-    const GEMINI: Shape = Shape::Dialect(Dialect::Gemini);
     Some(match rest {
-        ["openai", "models"] => (Shape::OPENAI, GET),
-        ["openai", "chat", "completions"] | ["openai", "embeddings"] | ["openai", "images", "generations"] => {
-            (Shape::OPENAI, POST)
-        }
-        ["models"] => (GEMINI, GET),
-        ["models", .., last] if last.contains(':') => (GEMINI, POST),
-        ["models", name] if !name.is_empty() => (GEMINI, GET),
+        ["openai", "images", "generations"] => (Shape::OPENAI, POST),
         _ => return None,
     })
 }
@@ -258,6 +277,16 @@ mod tests {
         assert_eq!(at("POST", "/v1/chat/completions"), (Target::Text(Surface::ChatCompletions), Shape::OPENAI));
         assert_eq!(at("POST", "/v1/completions"), (Target::Text(Surface::Completions), Shape::OPENAI));
         assert_eq!(at("POST", "/v1/embeddings"), (Target::Text(Surface::Embeddings), Shape::OPENAI));
+        assert_eq!(at("POST", "/v1/responses"), (Target::Text(Surface::Responses), RESPONSES));
+        assert_eq!(at("POST", "/v1/messages"), (Target::Text(Surface::Messages), ANTHROPIC));
+        assert_eq!(at("POST", "/v1beta/openai/chat/completions"), (Target::Text(Surface::ChatCompletions), Shape::OPENAI));
+        let generate = |model, streams| (Target::Generate { model, streams }, GEMINI);
+        assert_eq!(at("POST", "/v1beta/models/gemini-2.5-pro:generateContent"), generate("gemini-2.5-pro", false));
+        assert_eq!(at("POST", "/v1beta/models/gemini-2.5-pro:streamGenerateContent"), generate("gemini-2.5-pro", true));
+        assert_eq!(at("POST", "/v1/models/ours/a:b:generateContent"), generate("ours/a:b", false));
+        assert_eq!(at("GET", "/v1beta/models"), (Target::Models, GEMINI));
+        assert_eq!(at("GET", "/v1beta/models/gemini-2.5-pro"), (Target::Model("gemini-2.5-pro"), GEMINI));
+        assert_eq!(at("GET", "/v1beta/openai/models"), (Target::Models, Shape::OPENAI));
         assert_eq!(at("GET", "/v1/models"), (Target::Models, Shape::OPENAI));
         assert_eq!(at("GET", "/v1/models/gpt-4o"), (Target::Model("gpt-4o"), Shape::OPENAI));
         assert_eq!(at("GET", "/v1/models/openai/gpt-4o"), (Target::Model("openai/gpt-4o"), Shape::OPENAI));
@@ -270,20 +299,14 @@ mod tests {
     fn every_interface_of_the_catalogue_is_known_in_its_shape() {
         for (method, path, shape) in [
             ("POST", "/v1/edits", Shape::OPENAI),
-            ("POST", "/v1/responses", RESPONSES),
             ("POST", "/v1/responses/compact", RESPONSES),
             ("DELETE", "/v1/responses/resp_1", RESPONSES),
             ("POST", "/v1/responses/resp_1/cancel", RESPONSES),
             ("GET", "/v1/responses/resp_1/input_items", RESPONSES),
-            ("POST", "/v1/messages", ANTHROPIC),
             ("POST", "/v1/messages/count_tokens", ANTHROPIC),
-            ("POST", "/v1beta/models/gemini-2.5-pro:generateContent", GEMINI),
-            ("POST", "/v1beta/models/gemini-2.5-pro:streamGenerateContent", GEMINI),
-            ("POST", "/v1/models/gemini-2.5-pro:generateContent", GEMINI),
-            ("GET", "/v1beta/models", GEMINI),
-            ("GET", "/v1beta/models/gemini-2.5-pro", GEMINI),
-            ("GET", "/v1beta/openai/models", Shape::OPENAI),
-            ("POST", "/v1beta/openai/chat/completions", Shape::OPENAI),
+            ("POST", "/v1beta/models/gemini-2.5-pro:countTokens", GEMINI),
+            ("POST", "/v1/models/gemini-2.5-pro:embedContent", GEMINI),
+            ("POST", "/v1beta/openai/images/generations", Shape::OPENAI),
             ("POST", "/v1/engines/ada/embeddings", Shape::OPENAI),
             ("POST", "/v1/moderations", Shape::OPENAI),
             ("POST", "/v1/rerank", Shape::OPENAI),

@@ -9,7 +9,8 @@ use sluice_billing::estimate::{self, PER_TOOL_CALL};
 use sluice_billing::media::{self, Detail};
 use sluice_billing::tokenizer::Vocabulary;
 use sluice_billing::{Estimator, Tokenizer};
-use sluice_dialect::openai::{PromptCounts, Request};
+use sluice_dialect::exchange::{Answer, Request};
+use sluice_dialect::openai::PromptCounts;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -67,7 +68,7 @@ impl Counter {
 
     /// Begins to count the output of a whole answer.
     #[must_use]
-    pub fn output(&self, model: &str, answer: &sluice_dialect::openai::Answer) -> Option<Counting> {
+    pub fn output(&self, model: &str, answer: &Answer) -> Option<Counting> {
         let (answer, vocabulary) = (answer.clone(), Vocabulary::of(model)?);
         self.count(move || {
             let tokenizer = Tokenizer::load(vocabulary);
@@ -110,13 +111,16 @@ fn beside_text(model: &str, counts: PromptCounts) -> u64 {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use sluice_dialect::openai::Surface;
+    use sluice_dialect::Surface;
+    use sluice_dialect::exchange::Incoming;
+    use sluice_dialect::signature::Sealer;
 
     use super::*;
 
     fn request(model: &str) -> Arc<Request> {
         let body = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"hello world"}}]}}"#);
-        Arc::new(Request::read(Bytes::from(body), Surface::ChatCompletions).unwrap())
+        let incoming = Incoming { surface: Surface::ChatCompletions, body: Bytes::from(body), model: None, form: None };
+        Arc::new(Request::read(incoming, &Sealer::new(&[0; 32])).unwrap())
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use sluice_dialect::openai::Surface;
+use sluice_dialect::Surface;
 use sluice_domain::Outcome;
 use sluice_telemetry::metrics::{Counter, Counters, Gauge, Histogram, Histograms, Labels, Registry};
 

@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Response};
-use sluice_dialect::openai::{Answer, Reported, Request};
+use bytes::Bytes;
+use sluice_dialect::Surface;
+use sluice_dialect::exchange::{Answer, Request};
+use sluice_dialect::openai::Reported;
 
 use super::drains::Forwarding;
 use super::pump::Pump;
+use crate::error::Refusal;
 use crate::forward::{Journey, Opened, Timing, Whole};
 use crate::ingress::reply::{self, Stamp};
 use crate::meter::{Bill, Counted, Counter, Counting, Ending, Tally};
@@ -27,12 +31,37 @@ pub struct Delivery {
     pub timing: Timing,
     /// Whether the caller is to get a usage frame even if the upstream sends none.
     pub owes_usage: bool,
+    form: Form,
     shows_channel: bool,
     /// The limit that was sent upstream in place of the caller's, in tokens.
     output_limit: Option<u32>,
     counter: Counter,
     /// The request, as long as its prompt may have to be counted.
     request: Option<Arc<Request>>,
+}
+
+/// How an answer goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// In one piece.
+    Whole,
+    /// As events, with a sign of life among them where nothing else comes.
+    Pinged,
+    /// As events alone: Google's clients take a comment for one.
+    Events,
+    /// As the items of one JSON array.
+    Array,
+}
+
+impl Form {
+    fn of(request: &Request) -> Self {
+        match (request.facts().stream, request.surface()) {
+            (false, _) => Self::Whole,
+            (true, _) if request.streams_an_array() => Self::Array,
+            (true, Surface::GenerateContent) => Self::Events,
+            (true, _) => Self::Pinged,
+        }
+    }
 }
 
 impl Delivery {
@@ -44,6 +73,7 @@ impl Delivery {
         Self {
             stamp,
             timing: journey.app.engine.timing,
+            form: Form::of(&journey.request),
             owes_usage: facts.include_usage || journey.terms.settings.enforce_include_usage,
             shows_channel: journey.terms.shows_channel,
             output_limit: journey.terms.output_limit,
@@ -57,22 +87,37 @@ impl Delivery {
     pub fn stream(self, mut opened: Opened, bill: Box<Bill>) -> Response<Body> {
         let channel = self.shows_channel.then_some(opened.channel);
         let passed = std::mem::take(&mut opened.headers);
-        let output_limit = self.output_limit;
-        reply::limited(reply::stream(Pump::running(opened, bill, self), passed, channel), output_limit)
+        let (output_limit, is_array) = (self.output_limit, self.form == Form::Array);
+        let dropped = std::mem::take(&mut opened.dropped);
+        let response = reply::stream(Pump::running(opened, bill, self), passed, channel, is_array);
+        reply::without(reply::limited(response, output_limit), &dropped)
     }
 
     /// A stream that nobody has begun yet, as answer: the caller is pinged until somebody does.
     #[must_use]
     pub fn waiting(self, forwarding: Forwarding) -> Response<Body> {
         let output_limit = self.output_limit;
-        reply::limited(reply::stream(Pump::waiting(forwarding, self), HeaderMap::new(), None), output_limit)
+        reply::limited(reply::stream(Pump::waiting(forwarding, self), HeaderMap::new(), None, false), output_limit)
     }
 
     /// An answer in one piece, settled. Without a usage report it is counted first.
     pub async fn whole(self, whole: Whole, bill: Box<Bill>) -> Response<Body> {
         self.settle_whole(&whole, bill).await;
         let channel = self.shows_channel.then_some(whole.channel);
-        reply::limited(reply::whole(whole, channel), self.output_limit)
+        let dropped = whole.dropped.clone();
+        reply::without(reply::limited(reply::whole(whole, channel), self.output_limit), &dropped)
+    }
+
+    /// Whether the caller's client survives a sign of life inside its stream.
+    #[must_use]
+    pub fn pings(&self) -> bool {
+        self.form == Form::Pinged
+    }
+
+    /// An error inside a stream, as its last frame. An array is left open: nobody takes half of one for all of it.
+    #[must_use]
+    pub fn error_event(&self, refusal: &Refusal) -> Option<Bytes> {
+        (self.form != Form::Array).then(|| self.stamp.error_event(refusal))
     }
 
     /// Begins to count the prompt exactly; `None` where its estimate has to do.

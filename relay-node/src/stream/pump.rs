@@ -260,7 +260,7 @@ impl Pump {
         let is_reported = matches!(bill.tally().reported, Reported::Counted(_));
         let usage: Usage = bill.settle(Ending::Completed(200, Counted { prompt, output: None }));
         if self.delivery.owes_usage && !is_reported {
-            self.queue.push_back(reader.usage_frame(&usage));
+            self.queue.extend(Some(reader.usage_frame(&usage)).filter(|frame| !frame.is_empty()));
         }
         self.queue.extend(last);
         self.state = State::Closing(Some(reader));
@@ -269,13 +269,14 @@ impl Pump {
     /// Settles a stream that broke off, and tells the caller so in place of its end.
     fn break_off(&mut self, bill: &mut Bill, refusal: &Refusal) {
         bill.settle(Ending::Truncated(refusal));
-        self.queue.push_back(self.delivery.stamp.error_event(refusal));
+        self.queue.extend(self.delivery.error_event(refusal));
         self.state = State::Closing(None);
     }
 
     /// A ping, when nothing was sent for long enough and the end is not reached.
     fn poll_ping(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        if !matches!(self.state, State::Waiting(_) | State::Running(_) | State::Extending(_)) {
+        let is_silent = matches!(self.state, State::Waiting(_) | State::Running(_) | State::Extending(_));
+        if !is_silent || !self.delivery.pings() {
             return Poll::Pending;
         }
         // The clock is read when waiting begins, not for every frame; a timer that fires too early is set again.

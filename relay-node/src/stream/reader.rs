@@ -10,7 +10,8 @@ use futures_util::Stream;
 use secrecy::{ExposeSecret, SecretString};
 use sluice_billing::Estimator;
 use sluice_dialect::error::UpstreamError;
-use sluice_dialect::openai::{StreamMeter, StreamSettings, Summary, Surface, Verdict};
+use sluice_dialect::exchange::StreamMeter;
+use sluice_dialect::openai::{Summary, Verdict};
 use sluice_dialect::sse::{Frame, Splitter};
 use sluice_domain::Usage;
 use sluice_upstream::{Body, ReadError};
@@ -64,6 +65,8 @@ pub struct Reader {
     /// Events that came as one, yet to be looked at.
     apart: VecDeque<Frame>,
     meter: StreamMeter,
+    /// The meter knows that nothing more comes.
+    is_closed: bool,
     /// A long frame that is being read elsewhere. Nothing behind it is looked at before it is back.
     away: Option<JoinHandle<Looked>>,
     /// The key in use, which no error may show.
@@ -77,15 +80,10 @@ pub struct Reader {
 impl Reader {
     /// A reader at the start of a stream.
     #[must_use]
-    pub fn new(
-        (body, secret): (Body, SecretString),
-        surface: Surface,
-        settings: &StreamSettings,
-        max_frame_bytes: usize,
-        budget: ByteBudget,
-    ) -> Self {
-        let (splitter, meter) = (Some(Splitter::new(max_frame_bytes)), StreamMeter::new(surface, settings));
-        Self { body, splitter, apart: VecDeque::new(), meter, away: None, secret, pending_bytes: 0, budget, held: None }
+    pub fn new((body, secret): (Body, SecretString), meter: StreamMeter, max_frame_bytes: usize, budget: ByteBudget) -> Self {
+        let splitter = Some(Splitter::new(max_frame_bytes));
+        let (apart, is_closed) = (VecDeque::new(), false);
+        Self { body, splitter, apart, meter, is_closed, away: None, secret, pending_bytes: 0, budget, held: None }
     }
 
     /// Waits for the next step.
@@ -109,7 +107,7 @@ impl Reader {
                     None => continue,
                 }
             }
-            let Some(splitter) = &mut self.splitter else { return Poll::Ready(Step::Ended) };
+            let Some(splitter) = &mut self.splitter else { return Poll::Ready(self.close(tally)) };
             match ready!(Pin::new(&mut self.body).poll_next(cx)) {
                 Some(Ok(chunk)) => {
                     tally.began = true;
@@ -222,6 +220,7 @@ impl Reader {
             Verdict::Rewritten(bytes) => Some(Step::Forward(bytes)),
             Verdict::Withhold => None,
             Verdict::Done => Some(Step::Done(frame.into_bytes())),
+            Verdict::DoneWith(last) => Some(Step::Done(last)),
             Verdict::Several(events) => {
                 self.apart = events.into();
                 None
@@ -249,8 +248,18 @@ impl Reader {
         }
     }
 
+    /// Nothing more comes: dialects without a terminal event say so only now.
+    fn close(&mut self, tally: &mut Tally) -> Step {
+        if std::mem::replace(&mut self.is_closed, true) {
+            return Step::Ended;
+        }
+        let last = self.meter.close(&mut |text| tally.push(text));
+        self.learn(tally);
+        last.map_or(Step::Ended, Step::Done)
+    }
+
     fn give_up(&mut self, step: Step) -> Step {
-        self.splitter = None;
+        (self.splitter, self.is_closed) = (None, true);
         step
     }
 }

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use sluice_dialect::signature::Sealer;
 use sluice_domain::{Clock, KeyDigest, UnixMillis};
 use sluice_sealed::DigestKey;
 use sluice_snapshot::{Table, Token, User};
@@ -60,6 +61,8 @@ pub struct View(Arc<Inner>);
 struct Inner {
     table: ArcSwap<Table>,
     digest_key: ArcSwapOption<DigestKey>,
+    /// Makes and opens the envelopes that state of one provider travels in through callers of another dialect.
+    sealer: ArcSwapOption<Sealer>,
     /// Whether a table was ever published.
     is_usable: AtomicBool,
     /// Whether revocations reached this relay lately enough.
@@ -80,6 +83,7 @@ impl View {
         let view = Self(Arc::new(Inner {
             table: ArcSwap::from_pointee(Table::default()),
             digest_key: ArcSwapOption::empty(),
+            sealer: ArcSwapOption::empty(),
             is_usable: AtomicBool::new(false),
             is_fresh: AtomicBool::new(true),
             offset_millis: AtomicI64::new(0),
@@ -101,6 +105,12 @@ impl View {
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.0.is_usable.load(Ordering::Acquire) && self.0.digest_key.load().is_some()
+    }
+
+    /// Makes and opens envelopes. Every relay of a site has the same key; before there is one, nobody is served.
+    #[must_use]
+    pub fn sealer(&self) -> Sealer {
+        self.0.sealer.load().as_ref().map_or_else(|| Sealer::new(&[0; 32]), |sealer| Sealer::clone(sealer))
     }
 
     /// The digest of the secret part of a presented key. `None`: this relay knows nothing yet; answer 503 `config_not_ready`.
@@ -178,7 +188,9 @@ impl View {
         let is_same = self.0.digest_key.load().as_ref().is_some_and(|key| key.expose() == &bytes);
         if !is_same {
             self.0.identities.clear();
-            self.0.digest_key.store(Some(Arc::new(DigestKey::from_bytes(bytes))));
+            let key = DigestKey::from_bytes(bytes);
+            self.0.sealer.store(Some(Arc::new(Sealer::new(&key.envelope_key()))));
+            self.0.digest_key.store(Some(Arc::new(key)));
         }
     }
 

@@ -6,6 +6,7 @@ mod body;
 mod bounds;
 mod caller;
 mod counting;
+mod dialects;
 mod holds;
 mod ledger;
 mod limits;

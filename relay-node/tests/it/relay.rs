@@ -245,7 +245,14 @@ impl TestRelay {
         let (registry, tasks) = (Registry::new(), Tasks::new());
         let metrics = Metrics::declare(&registry);
         let spool_folder = folder.path().join("spool");
-        let spool = Spool::open(&spool_folder, Epoch(1), SpoolSettings::default(), clock.clone(), metrics.spool.clone()).unwrap();
+        let spool = Spool::open(
+            &spool_folder,
+            Epoch(1),
+            SpoolSettings { segment_bytes: 4 << 20, ..SpoolSettings::default() },
+            clock.clone(),
+            metrics.spool.clone(),
+        )
+        .unwrap();
         let (quotas, demands) = Quotas::new(spool.clone(), clock.clone(), metrics.quota.clone());
         let (view, _questions) = View::new(clock.clone(), metrics.view.clone());
         if world.is_configured {
@@ -259,7 +266,7 @@ impl TestRelay {
         let options = Options { version: false, node, requests: RequestOptions::default(), command: None };
         let mut settings = options.read().unwrap();
         (world.adjust)(&mut settings);
-        let mut catalog = Catalog::shipped().unwrap();
+        let mut catalog = Catalog::served().unwrap();
         for (slug, text) in &world.providers {
             catalog.add(slug, text).unwrap();
         }
