@@ -95,6 +95,8 @@ pub(crate) struct Inner {
     changes: mpsc::Sender<Change>,
     /// Shared counters lost count of what runs here.
     forgotten: Notify,
+    /// Held while they are told what was admitted without them.
+    telling: tokio::sync::Mutex<()>,
 }
 
 /// Something is beyond a limit, and nothing was taken.
@@ -127,6 +129,7 @@ impl Limiter {
             running: Mutex::default(),
             changes,
             forgotten: Notify::new(),
+            telling: tokio::sync::Mutex::new(()),
         };
         let limiter = Self(Arc::new(inner));
         let upkeep = Upkeep::new(limiter.clone(), waiting);
@@ -182,7 +185,13 @@ impl Limiter {
     /// Takes from this relay's share.
     fn take_here(&self, asks: Vec<Ask>) -> (bool, Entries) {
         let relays = self.relays();
-        let (is_admitted, answers) = self.0.local.take(&asks, relays, self.now());
+        let now = self.now();
+        let (is_admitted, answers) = self.0.local.take(&asks, relays, now);
+        if is_admitted && self.0.setup.shared.is_some() {
+            for ask in &asks {
+                self.0.local.admitted_alone(ask, now);
+            }
+        }
         (is_admitted, entries(asks, &answers, Place::Here(relays)))
     }
 
@@ -193,6 +202,9 @@ impl Limiter {
         };
         let now = self.now();
         let floors: SmallVec<[u64; 4]> = asks.iter().map(|ask| self.floor(&ask.key, now)).collect();
+        if !self.catches_up(shared.as_ref(), &asks).await {
+            return self.take_here(asks);
+        }
         let take = Take { asks: &asks, floors: &floors, lease };
         let asked = timeout(PATIENCE, shared.take(take)).await.unwrap_or(Err(Away("it took too long")));
         let Ok((is_admitted, answers)) = asked else {
@@ -201,6 +213,34 @@ impl Limiter {
         };
         self.answered();
         (is_admitted, entries(asks, &answers, Place::Shared))
+    }
+
+    /// Tells the fleet's counters what was admitted here while they did not answer, before anything more is taken from them. `false`: they
+    /// still do not answer.
+    async fn catches_up(&self, shared: &dyn Shared, asks: &[Ask]) -> bool {
+        let alone = |ask: &Ask| Some((ask.key.clone(), self.0.local.alone(&ask.key))).filter(|(_, cost)| *cost > 0);
+        if asks.iter().find_map(alone).is_none() {
+            return true;
+        }
+        let _telling = self.0.telling.lock().await;
+        let (now, untold): (u64, Vec<(Key, u64)>) = (self.now(), asks.iter().filter_map(alone).collect());
+        if untold.is_empty() || self.mode() != Mode::Shared {
+            return self.mode() == Mode::Shared;
+        }
+        let tell = |(key, cost): &(Key, u64)| {
+            let known = Change::Raise(key.clone(), self.0.local.remembered(key, now));
+            [known, Change::Charge(key.clone(), *cost)]
+        };
+        let changes: Vec<Change> = untold.iter().flat_map(tell).collect();
+        let is_told = timeout(PATIENCE, shared.change(&changes)).await.is_ok_and(|told| told.is_ok());
+        if is_told {
+            for (key, cost) in &untold {
+                self.0.local.told_alone(key, *cost, now);
+            }
+        } else {
+            self.failed();
+        }
+        is_told
     }
 
     /// The level a shared counter must have, as far as it is known here: a counter below it lost something. What an admitted request

@@ -31,6 +31,8 @@ struct Counter {
     seen: u64,
     /// Requests of this relay that run.
     running: u64,
+    /// What was admitted here while Redis did not answer, in microseconds of level: it has to hear of it.
+    alone: u64,
 }
 
 impl Counter {
@@ -107,6 +109,26 @@ impl Local {
     /// The level by what Redis last said.
     pub(crate) fn remembered(&self, key: &Key, now: u64) -> u64 {
         self.read(&self.counters.lock(), key).seen.saturating_sub(now)
+    }
+
+    /// Notes that requests were admitted without Redis.
+    pub(crate) fn admitted_alone(&self, ask: &Ask, now: u64) {
+        let Some(pace) = ask.pace().filter(|_| ask.key.of == Counted::Requests) else { return };
+        let mut counters = self.counters.lock();
+        let counter = self.counter(&mut counters, &ask.key, now);
+        counter.alone = counter.alone.saturating_add(pace.cost(ask.cells));
+    }
+
+    /// What was admitted without Redis and it has not heard of.
+    pub(crate) fn alone(&self, key: &Key) -> u64 {
+        self.read(&self.counters.lock(), key).alone
+    }
+
+    /// Redis has heard of so much of it.
+    pub(crate) fn told_alone(&self, key: &Key, cost: u64, now: u64) {
+        let mut counters = self.counters.lock();
+        let counter = self.counter(&mut counters, key, now);
+        counter.alone = counter.alone.saturating_sub(cost);
     }
 
     /// One more runs. Gives how many that makes.

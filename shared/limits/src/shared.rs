@@ -45,6 +45,8 @@ pub enum Change {
     GiveBack(Key, u64),
     /// So many microseconds of level more were used than was thought.
     Charge(Key, u64),
+    /// The level is so many microseconds at least: a lower one lost something.
+    Raise(Key, u64),
     /// A request that ran ended.
     End(Key, Lease),
     /// A request still runs.
@@ -56,7 +58,7 @@ impl Change {
     #[must_use]
     pub const fn key(&self) -> &Key {
         match self {
-            Self::GiveBack(key, _) | Self::Charge(key, _) | Self::End(key, _) | Self::Keep(key, _) => key,
+            Self::GiveBack(key, _) | Self::Charge(key, _) | Self::Raise(key, _) | Self::End(key, _) | Self::Keep(key, _) => key,
         }
     }
 

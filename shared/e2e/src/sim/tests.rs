@@ -32,7 +32,7 @@ fn a_tenth_of_the_mutants_is_caught_quickly() {
         Mutant::OrphanChargedTwice,
         Mutant::ApplyDeltaWithGap,
     ];
-    for caught in hunt_all(&quick, 0, 120) {
+    for caught in hunt_all(&quick, 0, 200) {
         assert!(caught.by.is_some(), "{:?} is not caught", caught.mutant);
     }
     assert!(Mutant::value_variants().len() >= 25);

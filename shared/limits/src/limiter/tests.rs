@@ -72,6 +72,10 @@ impl Shared for Fake {
                 match change {
                     Change::GiveBack(key, cost) => counters.give_back(key, *cost, now),
                     Change::Charge(key, cost) => counters.charge(key, *cost, now),
+                    Change::Raise(key, level) => {
+                        let known = counters.remembered(key, now);
+                        counters.remember(key, known.max(*level), now);
+                    }
                     Change::End(key, lease) => {
                         self.running.lock().entry(key.clone()).or_default().retain(|running| running != lease);
                         counters.end(key, now);
@@ -280,6 +284,23 @@ async fn what_began_alone_is_counted_by_all_when_counters_are_back() {
     assert!(relays.limiters[0].admit(asks).await.is_ok());
     relays.pass(0).await;
     assert!(relays.shared.running.lock().values().all(Vec::is_empty), "nothing is left behind");
+}
+
+#[tokio::test]
+async fn requests_that_were_admitted_alone_are_counted_by_all_when_counters_are_back() {
+    let relays = Relays::start(2).await;
+    let asks = [ask(1, Counted::Requests, 10)];
+    assert_eq!(relays.passing(&asks, 2).await, [2, 2]);
+    relays.breaks_down().await;
+    let alone: usize = relays.passing(&asks, 9).await.iter().sum();
+    assert!((6..=7).contains(&alone), "{alone}: half of what is left for each");
+    relays.shared.wipe();
+    relays.shared.is_away.store(false, SeqCst);
+    relays.pass(1_000).await;
+    // each tells what it knows with its first question
+    let first: usize = relays.passing(&asks, 1).await.iter().sum();
+    let after: usize = relays.passing(&asks, 9).await.iter().sum();
+    assert!(first + after <= 3, "{first} and {after}: ten are used up, but for what the other had not told yet");
 }
 
 #[tokio::test]

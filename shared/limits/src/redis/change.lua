@@ -3,6 +3,7 @@
 -- KEYS: one counter per change. ARGV, three per change:
 --   'back', microseconds of level that were not used, 0
 --   'more', microseconds of level that were used beyond what was taken, the highest level there is
+--   'least', microseconds of level that there are at least, the highest level there is
 --   'ends', the name of a request, 0
 --   'runs', the name of a request, its lease in microseconds
 local time = redis.call('TIME')
@@ -32,6 +33,8 @@ for i, key in ipairs(KEYS) do
     local level = math.max(tonumber(redis.call('GET', key) or now) - now, 0)
     if what == 'back' then
       keep(key, level - tonumber(value))
+    elseif what == 'least' then
+      keep(key, math.min(math.max(level, tonumber(value)), bound))
     else
       keep(key, math.min(level + tonumber(value), bound))
     end

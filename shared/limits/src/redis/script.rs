@@ -45,6 +45,7 @@ impl Call {
             call.arguments.extend(match change {
                 Change::GiveBack(_, cost) => ["back".to_owned(), cost.to_string(), none()],
                 Change::Charge(key, cost) => ["more".to_owned(), cost.to_string(), most(key).to_string()],
+                Change::Raise(key, level) => ["least".to_owned(), level.to_string(), most(key).to_string()],
                 Change::End(_, lease) => ["ends".to_owned(), lease.to_string(), none()],
                 Change::Keep(_, lease) => ["runs".to_owned(), lease.to_string(), lease_micros()],
             });
