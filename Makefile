@@ -1,7 +1,7 @@
 # Everything there is to do. `make` alone lists it.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check bench faults screenshots clean
+.PHONY: help run test check bench faults sdk screenshots clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -27,6 +27,10 @@ faults: ## Break a fleet in every way there is and show what came of it; ARGS="-
 	shared/testkit/services.sh ensure
 	cargo build --workspace --bins --release
 	$(TARGET)/release/sluice-faults $(ARGS)
+
+sdk: ## Run the official SDKs, Python and Node, against Sluice and the simulator; ARGS=tools runs some cases
+	cargo build --workspace --bins
+	shared/e2e/sdk/with_sluice.sh $(TARGET)/debug $(ARGS)
 
 screenshots: ## Take pictures of every page of the console
 	@.ci/web build
