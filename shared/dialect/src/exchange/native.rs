@@ -17,7 +17,7 @@ const LEAST_RESPONSES_OUTPUT: u32 = 16;
 const LEAST_BUDGET: u32 = 1_024;
 
 /// The body for the upstream; the very same bytes when nothing changes.
-pub(super) fn body(surface: Surface, document: &Document, facts: &Facts, meaning: &ir::Request, way: &Way<'_>) -> Bytes {
+pub(super) fn body(surface: Surface, document: &Document, facts: &Facts, meaning: Option<&ir::Request>, way: &Way<'_>) -> Bytes {
     let mut edit = document.edit();
     // written twice, only the last reaches the upstream: it must not read another one than we did
     for name in doubled(document) {
@@ -33,12 +33,13 @@ pub(super) fn body(surface: Surface, document: &Document, facts: &Facts, meaning
     edit.finish()
 }
 
-fn lower<'d>(edit: &mut Edit<'d>, surface: Surface, document: &'d Document, meaning: &ir::Request, limit: u32) {
+fn lower<'d>(edit: &mut Edit<'d>, surface: Surface, document: &'d Document, meaning: Option<&ir::Request>, limit: u32) {
     match surface {
         Surface::Responses => edit.set("max_output_tokens", limit.max(LEAST_RESPONSES_OUTPUT).to_string()),
         Surface::Messages => {
             edit.set("max_tokens", limit.to_string());
-            if meaning.reasoning.mode == ReasoningMode::On && meaning.reasoning.budget.is_some_and(|budget| budget >= limit) {
+            let thinks = meaning.map(|meaning| meaning.reasoning).filter(|reasoning| reasoning.mode == ReasoningMode::On);
+            if thinks.and_then(|reasoning| reasoning.budget).is_some_and(|budget| budget >= limit) {
                 edit.set("thinking", thinking_within(document, limit));
             }
         }

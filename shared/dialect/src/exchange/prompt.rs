@@ -1,5 +1,7 @@
 //! Which texts of a request that was read as a whole are prompt: the same as of a Chat request (billing.md §7).
 
+use serde_json::{Map, Value};
+
 use crate::ir::{Arguments, Block, Detail, MediaKind, Request, Role, Source, Tool};
 use crate::openai::PromptCounts;
 
@@ -23,6 +25,32 @@ pub(super) fn visit(request: &Request, text: &mut dyn FnMut(&str)) -> PromptCoun
         walk.tool(tool);
     }
     walk.counts
+}
+
+/// The same of a body that could not be read as a whole: every text in it but bytes.
+pub(super) fn visit_unread(body: &Map<String, Value>, text: &mut dyn FnMut(&str)) -> PromptCounts {
+    for (name, value) in body {
+        let is_bytes = name == "data" || value.as_str().is_some_and(|said| said.starts_with("data:"));
+        if !is_bytes {
+            visit_value(value, text);
+        }
+    }
+    PromptCounts::default()
+}
+
+fn visit_value(value: &Value, text: &mut dyn FnMut(&str)) {
+    match value {
+        Value::String(said) => text(said),
+        Value::Array(items) => {
+            for item in items {
+                visit_value(item, text);
+            }
+        }
+        Value::Object(inner) => {
+            visit_unread(inner, text);
+        }
+        _ => {}
+    }
 }
 
 struct Walk<'t> {

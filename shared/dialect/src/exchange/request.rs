@@ -64,7 +64,8 @@ struct Spoken {
     form: Option<Form>,
     document: Document,
     facts: Facts,
-    meaning: ir::Request,
+    /// What it means; otherwise the word in it that its dialect may know and we do not. Its bytes can pass all the same.
+    meaning: Result<ir::Request, BodyError>,
 }
 
 /// Why a request was refused. It names the field and the rule, and shows no value.
@@ -133,8 +134,15 @@ impl Request {
         };
         let document = Document::parse(body)?;
         let value = value_of(document.body())?;
-        let meaning = codec.read_request(&value, model.as_deref(), form, sealer)?;
-        let facts = facts::of(&meaning).map_err(RequestError::Model)?;
+        let meaning = match codec.read_request(&value, model.as_deref(), form, sealer) {
+            Err(error) if matches!(error.rule, Rule::Word(_)) => Err(error),
+            read => Ok(read?),
+        };
+        let facts = match &meaning {
+            Ok(meaning) => facts::of(meaning),
+            Err(_) => facts::beside(&value, model.as_deref(), form),
+        };
+        let facts = facts.map_err(RequestError::Model)?;
         Ok(Self { kind: Kind::Spoken(Box::new(Spoken { surface, form, document, facts, meaning })) })
     }
 
@@ -175,7 +183,10 @@ impl Request {
     pub fn visit_prompt(&self, text: &mut dyn FnMut(&str)) -> PromptCounts {
         match &self.kind {
             Kind::Plain(request) => request.visit_prompt(text),
-            Kind::Spoken(spoken) => prompt::visit(&spoken.meaning, text),
+            Kind::Spoken(spoken) => match &spoken.meaning {
+                Ok(meaning) => prompt::visit(meaning, text),
+                Err(_) => prompt::visit_unread(&self.fields(), text),
+            },
         }
     }
 
@@ -228,7 +239,9 @@ impl Request {
     fn native_body(&self, way: &Way<'_>) -> Bytes {
         match &self.kind {
             Kind::Plain(request) => request.upstream_body(Some(way.model), way.stream_options, way.output_limit),
-            Kind::Spoken(spoken) => native::body(spoken.surface, &spoken.document, &spoken.facts, &spoken.meaning, way),
+            Kind::Spoken(spoken) => {
+                native::body(spoken.surface, &spoken.document, &spoken.facts, spoken.meaning.as_ref().ok(), way)
+            }
         }
     }
 
@@ -239,7 +252,7 @@ impl Request {
 
     fn meaning(&self, codec: Codec, sealer: &Sealer) -> Result<Cow<'_, ir::Request>, BodyError> {
         match &self.kind {
-            Kind::Spoken(spoken) => Ok(Cow::Borrowed(&spoken.meaning)),
+            Kind::Spoken(spoken) => spoken.meaning.as_ref().map(Cow::Borrowed).map_err(BodyError::clone),
             Kind::Plain(request) => {
                 // it was read as JSON before; what only a decoder of strings refuses is told as such
                 let value = value_of(request.body()).map_err(|_| undecodable())?;

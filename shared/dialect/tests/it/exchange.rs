@@ -391,3 +391,20 @@ fn wrong_fields_are_named_in_every_dialect() {
     }
     assert_eq!(read(Surface::Messages, "[]", Form::Whole).unwrap_err().code(), "invalid_json");
 }
+
+#[test]
+fn a_word_that_only_the_callers_dialect_knows_passes_and_is_refused_elsewhere() {
+    let body = json!({
+        "model": "claude-next", "max_tokens": 900, "stream": true, "thinking": {"type": "dreaming"},
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "one two three"}]}]
+    });
+    let request = read(Surface::Messages, body.to_string(), Form::Whole).unwrap();
+    let facts = request.facts();
+    assert_eq!((facts.model.as_str(), facts.stream, facts.max_output), ("claude-next", true, Some(900)));
+    let mut text = String::new();
+    request.visit_prompt(&mut |piece| text.push_str(piece));
+    assert!(text.contains("one two three"), "{text}");
+    assert_eq!(sent(&request, Surface::Messages, "claude-next").unwrap().body, body.to_string());
+    let refused = sent(&request, Surface::ChatCompletions, "theirs").unwrap_err();
+    assert!(matches!(&refused, Unwritable::Body(error) if error.path == "thinking.type"), "{refused}");
+}
