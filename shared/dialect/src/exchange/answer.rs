@@ -107,12 +107,6 @@ impl Answer {
         }
     }
 
-    /// Whether the body is not the upstream's own, so that its headers do not describe it.
-    #[must_use]
-    pub const fn is_written(&self) -> bool {
-        matches!(self.0, Kind::Read(_))
-    }
-
     /// The body for the caller.
     #[must_use]
     pub fn into_body(self) -> Bytes {
