@@ -134,6 +134,9 @@ pub struct NodeOptions {
     /// The same; the other one wins
     #[arg(long, env = "REDIS_POOL_SIZE", value_name = "COUNT")]
     pub redis_pool_size: Option<String>,
+    /// The longest a request waits for Redis. After it this relay judges alone. Default 25
+    #[arg(long, env = "REDIS_TIMEOUT_MS", value_name = "MILLISECONDS")]
+    pub redis_timeout_ms: Option<String>,
     /// How many times faster leases live and end, for tests; the same for every process of an installation. Default 1
     #[arg(long, env = "SLUICE_TEST_LEASE_TIME_SCALE", value_name = "DIVISOR", hide = true)]
     pub lease_time_scale: Option<String>,
@@ -381,13 +384,18 @@ impl NodeOptions {
         };
         let (default, most) = (RedisSettings::CONNECTIONS, RedisSettings::MOST_CONNECTIONS);
         let connections = problems.number(setting, size.as_deref(), default, 1, most);
+        let patience = {
+            let millis = |duration: Duration| usize::try_from(duration.as_millis()).unwrap_or(usize::MAX);
+            let (default, most) = (millis(RedisSettings::PATIENCE), millis(RedisSettings::MOST_PATIENCE));
+            problems.number("REDIS_TIMEOUT_MS", filled(&self.redis_timeout_ms).as_deref(), default, 1, most)
+        };
         let password = problems.secret("REDIS_PASSWORD", self.redis_password.as_ref(), None);
         let address = problems.secret("REDIS_CONN_STRING", self.redis_conn_string.as_ref(), None)?;
         let (address, master) = (address.expose_secret(), filled(&self.redis_master_name));
         let address = problems.parsed("REDIS_CONN_STRING", Some(address), |text| {
             RedisAddress::parse(text, password, master.as_deref().map(str::trim))
         })?;
-        Some(RedisSettings { address, connections })
+        Some(RedisSettings { address, connections, patience: Duration::from_millis(patience as u64) })
     }
 
     fn ignored(&self) -> Vec<&'static str> {

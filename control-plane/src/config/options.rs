@@ -158,6 +158,9 @@ pub struct ControlOptions {
     /// The same; the other one wins
     #[arg(long, env = "REDIS_POOL_SIZE", value_name = "COUNT")]
     pub redis_pool_size: Option<String>,
+    /// The longest a request waits for Redis. After it its relay judges alone. Default 25
+    #[arg(long, env = "REDIS_TIMEOUT_MS", value_name = "MILLISECONDS")]
+    pub redis_timeout_ms: Option<String>,
     /// Accepted, no effect: relays hold everything they need in memory
     #[arg(long, env = "MEMORY_CACHE_ENABLED", value_name = "BOOL")]
     pub memory_cache_enabled: Option<String>,

@@ -365,6 +365,9 @@ impl Reader {
         };
         let most = RedisSettings::MOST_CONNECTIONS as u64;
         let connections = self.number(setting, size, 1, most, RedisSettings::CONNECTIONS as u64);
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let (default, longest) = (millis(RedisSettings::PATIENCE), millis(RedisSettings::MOST_PATIENCE));
+        let patience = self.number("REDIS_TIMEOUT_MS", control.redis_timeout_ms.as_ref(), 1, longest, default);
         let text = filled(control.redis_conn_string.as_ref())?;
         let password = filled(control.redis_password.as_ref()).map(SecretString::from);
         let address = match RedisAddress::parse(text, password, filled(control.redis_master_name.as_ref())) {
@@ -377,7 +380,8 @@ impl Reader {
         if matches!(ports, Ports::Three) {
             self.notices.push("REDIS_CONN_STRING has no effect on the control plane: it is the relays that need it".to_owned());
         }
-        Some(RedisSettings { address, connections: usize::try_from(connections).unwrap_or(RedisSettings::CONNECTIONS) })
+        let connections = usize::try_from(connections).unwrap_or(RedisSettings::CONNECTIONS);
+        Some(RedisSettings { address, connections, patience: Duration::from_millis(patience) })
     }
 
     fn tell_without_effect(&mut self, control: &ControlOptions) {

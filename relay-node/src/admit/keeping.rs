@@ -25,6 +25,7 @@ pub fn limiter(
     Ok(Limiter::new(Setup {
         clock,
         shared,
+        patience: redis.map_or(RedisSettings::PATIENCE, |settings| settings.patience),
         relays: Arc::new(move || u64::from(relays.fleet_size())),
         notice: Arc::new(move |event| notice(&metrics, u64::from(told.fleet_size()), event)),
         life,

@@ -235,7 +235,7 @@ fn world_of_one(upstream: &Simulator, redis: Option<RedisSettings>, fleet: u64, 
 }
 
 fn settings(url: &str) -> RedisSettings {
-    RedisSettings { address: RedisAddress::parse(url, None, None).unwrap(), connections: 2 }
+    RedisSettings { address: RedisAddress::parse(url, None, None).unwrap(), connections: 2, patience: RedisSettings::PATIENCE }
 }
 
 fn mode(relay: &TestRelay) -> String {

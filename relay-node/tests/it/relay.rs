@@ -215,6 +215,7 @@ fn limiter(world: &World, clock: &Clock, metrics: &Metrics, tasks: &Tasks) -> Li
     let (limiter, upkeep) = Limiter::new(Setup {
         clock: clock.clone(),
         shared,
+        patience: world.redis.as_ref().map_or(RedisSettings::PATIENCE, |settings| settings.patience),
         relays: Arc::new(move || fleet),
         notice: Arc::new(notice),
         life: u64::from(std::process::id()) << 32 | LIVES.fetch_add(1, Ordering::Relaxed),

@@ -21,7 +21,7 @@ use crate::local::{Answers, Local};
 use crate::shared::{Away, Change, Lease, Shared, Take};
 use crate::upkeep::Upkeep;
 
-/// The longest a request waits for shared counters.
+/// The longest a request waits for shared counters unless told otherwise.
 pub const PATIENCE: Duration = Duration::from_millis(25);
 /// Failures in a row after which they are not asked any more.
 pub const FAILURES: u32 = 5;
@@ -63,6 +63,8 @@ pub struct Setup {
     pub clock: Clock,
     /// The fleet's counters; `None`: every relay keeps its share.
     pub shared: Option<Arc<dyn Shared>>,
+    /// The longest a request waits for them.
+    pub patience: Duration,
     /// How many relays there are, this one included.
     pub relays: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Is told what happens.
@@ -206,7 +208,7 @@ impl Limiter {
             return self.take_here(asks);
         }
         let take = Take { asks: &asks, floors: &floors, lease };
-        let asked = timeout(PATIENCE, shared.take(take)).await.unwrap_or(Err(Away("it took too long")));
+        let asked = timeout(self.0.setup.patience, shared.take(take)).await.unwrap_or(Err(Away("it took too long")));
         let Ok((is_admitted, answers)) = asked else {
             self.failed();
             return self.take_here(asks);
@@ -223,24 +225,43 @@ impl Limiter {
             return true;
         }
         let _telling = self.0.telling.lock().await;
-        let (now, untold): (u64, Vec<(Key, u64)>) = (self.now(), asks.iter().filter_map(alone).collect());
+        let untold: Vec<(Key, u64)> = asks.iter().filter_map(alone).collect();
         if untold.is_empty() || self.mode() != Mode::Shared {
             return self.mode() == Mode::Shared;
         }
+        let is_told = self.tell_alone(shared, &untold, self.0.setup.patience).await.is_ok();
+        if !is_told {
+            self.failed();
+        }
+        is_told
+    }
+
+    /// Tells them all of it, before they are asked again. What is admitted meanwhile is told with the next question for it.
+    pub(crate) async fn tell_all_alone(&self, shared: &dyn Shared, patience: Duration, batch: usize) -> Result<(), Away> {
+        let _telling = self.0.telling.lock().await;
+        let mut slots: HashMap<Slot, Vec<(Key, u64)>> = HashMap::new();
+        for (key, cost) in self.0.local.all_alone() {
+            slots.entry(key.subject.slot()).or_default().push((key, cost));
+        }
+        for untold in slots.values().flat_map(|untold| untold.chunks(batch)) {
+            self.tell_alone(shared, untold, patience).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells what was admitted alone by counters of one slot, on top of what they said last.
+    async fn tell_alone(&self, shared: &dyn Shared, untold: &[(Key, u64)], patience: Duration) -> Result<(), Away> {
+        let now = self.now();
         let tell = |(key, cost): &(Key, u64)| {
             let known = Change::Raise(key.clone(), self.0.local.remembered(key, now));
             [known, Change::Charge(key.clone(), *cost)]
         };
         let changes: Vec<Change> = untold.iter().flat_map(tell).collect();
-        let is_told = timeout(PATIENCE, shared.change(&changes)).await.is_ok_and(|told| told.is_ok());
-        if is_told {
-            for (key, cost) in &untold {
-                self.0.local.told_alone(key, *cost, now);
-            }
-        } else {
-            self.failed();
+        timeout(patience, shared.change(&changes)).await.unwrap_or(Err(Away("it took too long")))?;
+        for (key, cost) in untold {
+            self.0.local.told_alone(key, *cost, now);
         }
-        is_told
+        Ok(())
     }
 
     /// The level a shared counter must have, as far as it is known here: a counter below it lost something. What an admitted request

@@ -124,6 +124,12 @@ impl Local {
         self.read(&self.counters.lock(), key).alone
     }
 
+    /// All of it, by counter.
+    pub(crate) fn all_alone(&self) -> Vec<(Key, u64)> {
+        let counters = self.counters.lock();
+        counters.own.iter().filter(|(_, counter)| counter.alone > 0).map(|(key, counter)| (key.clone(), counter.alone)).collect()
+    }
+
     /// Redis has heard of so much of it.
     pub(crate) fn told_alone(&self, key: &Key, cost: u64, now: u64) {
         let mut counters = self.counters.lock();

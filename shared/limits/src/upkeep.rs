@@ -65,11 +65,15 @@ impl Upkeep {
         }
     }
 
-    /// Looks whether counters that were away are back. They count again what runs before they are asked.
+    /// Looks whether counters that were away are back. They count again what runs, and what was admitted without them, before they are
+    /// asked.
     async fn probe(&self) {
         let Some(shared) = self.limiter.shared().filter(|_| self.limiter.mode() == Mode::Alone) else { return };
         let is_there = timeout(PATIENCE, shared.probe()).await.is_ok_and(|probed| probed.is_ok());
-        if is_there && self.make(self.limiter.running()).await.is_ok() {
+        let is_back = is_there
+            && self.make(self.limiter.running()).await.is_ok()
+            && self.limiter.tell_all_alone(shared.as_ref(), PATIENCE, BATCH).await.is_ok();
+        if is_back {
             self.limiter.is_back();
         } else {
             self.limiter.is_missing();

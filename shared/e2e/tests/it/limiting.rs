@@ -83,6 +83,8 @@ async fn with_redis_a_limit_is_exact_and_its_death_costs_no_answer_and_no_money(
     for relay in &mut site.fleet.relays {
         relay.kill_9();
         relay.set("REDIS_CONN_STRING", services.addresses.redis().unwrap());
+        // how fast Redis answers is not what is tried here
+        relay.set("REDIS_TIMEOUT_MS", "10000");
         relay.start();
     }
     for relay in &site.fleet.relays {

@@ -32,7 +32,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const RECONNECT_MILLIS: u32 = 500;
 /// The longest silence on a connection that waits for an answer: then it is made anew.
 const SILENCE_LIMIT: Duration = Duration::from_secs(3);
-/// The longest a command may wait, whoever asks. Who asks for requests waits less.
+/// The longest a command may wait unless requests may wait longer for it.
 const COMMAND_LIMIT: Duration = Duration::from_millis(500);
 /// Commands that wait for one connection.
 const COMMANDS_WAITING: usize = 20_000;
@@ -44,6 +44,8 @@ pub struct RedisSettings {
     pub address: RedisAddress,
     /// Connections to each server.
     pub connections: usize,
+    /// The longest a request waits for an answer.
+    pub patience: Duration,
 }
 
 impl RedisSettings {
@@ -51,6 +53,10 @@ impl RedisSettings {
     pub const CONNECTIONS: usize = 10;
     /// The most connections.
     pub const MOST_CONNECTIONS: usize = 1_000;
+    /// The longest a request waits unless told otherwise.
+    pub const PATIENCE: Duration = crate::limiter::PATIENCE;
+    /// The longest a request may wait.
+    pub const MOST_PATIENCE: Duration = Duration::from_secs(10);
 }
 
 /// Counters in Redis.
@@ -79,7 +85,8 @@ impl Redis {
     /// When connections to such an address cannot be made at all: no certificates to check it by, for instance.
     pub fn connect(settings: &RedisSettings) -> Result<Self, Away> {
         let config = config(&settings.address)?;
-        let performance = PerformanceConfig { default_command_timeout: COMMAND_LIMIT, ..PerformanceConfig::default() };
+        let command_limit = COMMAND_LIMIT.max(settings.patience);
+        let performance = PerformanceConfig { default_command_timeout: command_limit, ..PerformanceConfig::default() };
         let connection = ConnectionConfig {
             connection_timeout: CONNECT_LIMIT,
             internal_command_timeout: CONNECT_LIMIT,
@@ -92,7 +99,7 @@ impl Redis {
         let policy = ReconnectPolicy::new_constant(0, RECONNECT_MILLIS);
         let pool = Pool::new(config, Some(performance), Some(connection), Some(policy), settings.connections.max(1))
             .map_err(|_| Away("the connections cannot be made"))?;
-        let options = Options { fail_fast: true, max_attempts: Some(1), timeout: Some(COMMAND_LIMIT), ..Options::default() };
+        let options = Options { fail_fast: true, max_attempts: Some(1), timeout: Some(command_limit), ..Options::default() };
         let client = pool.with_options(&options);
         drop(pool.connect());
         Ok(Self { pool, client, take: Script::new(TAKE), change: Script::new(CHANGE) })

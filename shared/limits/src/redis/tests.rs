@@ -31,7 +31,8 @@ fn parse(text: &str) -> RedisAddress {
 }
 
 async fn ready(address: &RedisAddress) -> Arc<Redis> {
-    let redis = Arc::new(Redis::connect(&RedisSettings { address: address.clone(), connections: 2 }).unwrap());
+    let settings = RedisSettings { address: address.clone(), connections: 2, patience: RedisSettings::PATIENCE };
+    let redis = Arc::new(Redis::connect(&settings).unwrap());
     until("Redis answers", async || redis.probe().await.is_ok()).await;
     redis
 }
@@ -71,6 +72,7 @@ fn limiter(redis: &Arc<Redis>, relays: u64, life: u64) -> (Limiter, tokio::task:
     let (limiter, upkeep) = Limiter::new(Setup {
         clock,
         shared: Some(Arc::clone(redis) as Arc<dyn Shared>),
+        patience: RedisSettings::PATIENCE,
         relays: Arc::new(move || relays),
         notice: Arc::new(|_| ()),
         life,
