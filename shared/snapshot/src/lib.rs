@@ -7,6 +7,7 @@
 //! Start with [`resource`], then [`snapshot`] (versions, deltas, hash), then [`table`] (what a request looks up) and [`identity`]
 //! (tokens and users, which travel apart because there may be millions).
 
+pub mod channel_settings;
 pub mod hash;
 pub mod identity;
 pub mod request_limits;
@@ -15,6 +16,7 @@ pub mod settings;
 pub mod snapshot;
 pub mod table;
 
+pub use channel_settings::{ChannelSettings, KeyMode, MediaByUrl, OnLoss, SystemPrompt, SystemPromptMode};
 pub use hash::StateHash;
 pub use identity::{Token, User};
 pub use request_limits::RequestLimits;
