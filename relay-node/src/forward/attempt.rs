@@ -12,7 +12,7 @@ use sluice_dialect::exchange::{self, Passage, Sent, StreamMeter, Unwritable, Way
 use sluice_dialect::json::JsonError;
 use sluice_dialect::openai::{Content, Finish, StreamOptions};
 use sluice_domain::ChannelId;
-use sluice_providers::{CallError, Capability, ChannelAddress, Provider};
+use sluice_providers::{Amended, Amender, CallError, Capability, ChannelAddress, ClientHints, Provider};
 use sluice_routing::Candidate;
 use sluice_upstream::{self as upstream, ReadError, Timeouts};
 use tokio::time::{Instant, timeout_at};
@@ -134,22 +134,25 @@ impl Journey {
         };
         let (capability, Sent { body, dropped, betas, passage }) =
             self.write(candidate, place, model).map_err(|error| unwritable(&error))?;
-        let target = place
+        let mut target = place
             .provider
             .call(&channel, capability, model, is_stream, &self.hints.borrowed(&betas))
             .map_err(|error| not_made(&error, model != self.request.facts().model.as_str()))?;
+        let route = &self.app.engine.route;
+        self.prove(&place.provider, &candidate.key.secret, route, (&mut target, &body)).await?;
+        let amender = Amender::of(&place.provider, capability, self.request.facts().model.as_str(), is_stream);
         let began = Instant::now();
-        let sent = self.app.engine.client.send(&self.app.engine.route, target, body, self.timeouts(candidate, is_stream)).await;
+        let sent = self.app.engine.client.send(route, target, body, self.timeouts(candidate, is_stream)).await;
         let answer = sent.map_err(|error| Failure::not_sent(&error))?;
         let status = answer.status;
         if !status.is_success() {
             return Err(self.refused(candidate, answer).await);
         }
         let good = if is_stream {
-            let opened = self.open((candidate, answerer, began), answer, (place, passage), bill).await?;
+            let opened = self.open((candidate, answerer, began), answer, (place, passage, amender), bill).await?;
             Good::Stream(Box::new(Opened { dropped, ..opened }))
         } else {
-            let whole = self.read_whole(candidate, answer, passage, bill).await?;
+            let whole = self.read_whole(candidate, answer, (passage, amender), bill).await?;
             Good::Whole(Box::new(Whole { dropped, ..whole }))
         };
         Ok((status, good))
@@ -162,6 +165,7 @@ impl Journey {
             surface,
             model,
             family: place.provider.family,
+            host: place.provider.host,
             options: &place.provider.writer,
             output_limit: self.terms.output_limit,
             account: u64::try_from(candidate.channel.id.get()).ok(),
@@ -170,7 +174,8 @@ impl Journey {
         };
         let mut sent = self.request.write(&way, &self.site)?;
         if place.provider.adjusts(surface, model) {
-            sent.body = adjusted(&place.provider, surface, model, &sent.body);
+            let hints = self.hints.borrowed(&sent.betas);
+            sent.body = adjusted(&place.provider, surface, model, &hints, &sent.body);
         }
         Ok((Capability::from(surface), sent))
     }
@@ -216,19 +221,20 @@ impl Journey {
         &self,
         (candidate, answerer, began): (&Candidate, &Answerer, Instant),
         answer: upstream::Answer,
-        (place, passage): (&Place, Passage),
+        (place, passage, amender): (&Place, Passage, Option<Amender>),
         bill: &mut Bill,
     ) -> Result<Opened, Failure> {
         let status = answer.status;
         match Form::of(&answer.headers) {
             Form::Page => return Err(page(answer.status)),
-            Form::Document => return Err(self.document_for_stream(candidate, answer, passage, bill).await),
+            Form::Document => return Err(self.document_for_stream(candidate, answer, (passage, amender), bill).await),
             Form::Events | Form::Other => {}
         }
         let max_bytes = self.app.engine.max_answer_bytes;
         let source = (answer.body, candidate.key.secret.clone());
-        let (passed, request_id) = (passed_headers(&answer.headers), upstream_request_id(&answer.headers));
-        let reader = Reader::new(source, self.meter(place, passage), max_bytes, self.app.bytes.clone());
+        let (passed, request_id) = (passed_headers(&answer.headers, &passage), upstream_request_id(&answer.headers));
+        let reader = Reader::new(source, self.meter(place, passage), max_bytes, self.app.bytes.clone())
+            .of_provider(place.provider.framing, amender);
         let (channel, policy) = (candidate.channel.id, candidate.channel.policy);
         let first_output = policy.first_output.map(|wait| began + wait);
         let drains = policy.drains.then(|| Drains::of(&self.app));
@@ -283,12 +289,16 @@ impl Journey {
         &self,
         candidate: &Candidate,
         answer: upstream::Answer,
-        passage: Passage,
+        (passage, amender): (Passage, Option<Amender>),
         bill: &mut Bill,
     ) -> Failure {
         let status = answer.status;
         let body = match self.collect(answer, bill).await {
             Ok((body, _held)) => body,
+            Err(failure) => return failure,
+        };
+        let body = match self.amended(candidate, body, amender.as_ref(), status) {
+            Ok(body) => body,
             Err(failure) => return failure,
         };
         match self.parse(candidate, body, passage).await {
@@ -309,7 +319,7 @@ impl Journey {
         &self,
         candidate: &Candidate,
         answer: upstream::Answer,
-        passage: Passage,
+        (passage, amender): (Passage, Option<Amender>),
         bill: &mut Bill,
     ) -> Result<Whole, Failure> {
         let status = answer.status;
@@ -320,12 +330,13 @@ impl Journey {
             }
             Form::Document | Form::Other => {}
         }
-        let headers = passed_headers(&answer.headers);
+        let headers = passed_headers(&answer.headers, &passage);
         bill.first_byte(upstream_request_id(&answer.headers));
         let (body, held) = self.collect(answer, bill).await?;
         if body.is_empty() {
             return Err(Failure::empty(status));
         }
+        let body = self.amended(candidate, body, amender.as_ref(), status)?;
         let answer = self.parse(candidate, body, passage).await.map_err(|error| not_read(&error, status))?;
         match answer.content() {
             Content::Error(error) => return Err(Failure::reported(status, (**error).clone(), self.keywords())),
@@ -339,6 +350,25 @@ impl Journey {
         tally.is_final = true;
         tally.saw_output = matches!(answer.content(), Content::Output);
         Ok(Whole { status, headers, answer, dropped: Vec::new(), channel: candidate.channel.id, held })
+    }
+
+    /// A whole answer as its interface has it, or the error that it tells in its provider's own way.
+    fn amended(
+        &self,
+        candidate: &Candidate,
+        body: Bytes,
+        amender: Option<&Amender>,
+        status: StatusCode,
+    ) -> Result<Bytes, Failure> {
+        match amender.map(|amender| amender.amend(&body)) {
+            None | Some(Amended::AsItIs) => Ok(body),
+            Some(Amended::Changed(body)) => Ok(body.into()),
+            Some(Amended::Failed(told)) => {
+                let known = [candidate.key.secret.expose_secret()];
+                let error = UpstreamError::told(told.status, &told.code, &told.message, &known);
+                Err(Failure::reported(status, error, self.keywords()))
+            }
+        }
     }
 
     /// Reads a document; a long one away from the threads that serve requests.
@@ -406,9 +436,12 @@ fn not_read(unread: &Unread, status: StatusCode) -> Failure {
 }
 
 /// A body as its provider wants it. It was read or written as an object before.
-fn adjusted(provider: &Provider, surface: Surface, model: &str, body: &Bytes) -> Bytes {
+fn adjusted(provider: &Provider, surface: Surface, model: &str, hints: &ClientHints<'_>, body: &Bytes) -> Bytes {
     let Ok(mut fields) = serde_json::from_slice(body) else { return body.clone() };
     provider.adjust(surface, model, &mut fields);
+    if surface == Surface::Messages {
+        provider.put_betas(hints, &mut fields);
+    }
     serde_json::to_vec(&fields).map_or_else(|_| body.clone(), Bytes::from)
 }
 

@@ -13,6 +13,7 @@ use super::address::Addresses;
 use super::budget::RetryBudget;
 use super::seen::Seen;
 use super::timing::Timing;
+use super::tokens::Tokens;
 use crate::meter::{Counter, RecentLengths};
 use crate::plan::ejection::Ejections;
 
@@ -35,6 +36,8 @@ pub struct Parts {
     pub route: Route,
     /// Where channels are.
     pub(super) addresses: Addresses,
+    /// Tokens that keys were exchanged for.
+    pub(super) tokens: Tokens,
     /// Which channels are left out for a while.
     pub ejections: Ejections,
     /// How many retries may be made.
@@ -77,6 +80,7 @@ impl Engine {
             client,
             route: Route::default(),
             addresses: Addresses::new(catalog),
+            tokens: Tokens::default(),
             ejections: Ejections::default(),
             retries: RetryBudget::default(),
             seen: Seen::default(),

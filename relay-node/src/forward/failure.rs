@@ -181,6 +181,31 @@ impl Failure {
         Self { retry, counts: !is_key, evidence, ..Self::not_served(message) }
     }
 
+    /// The key is exchanged for a token, and the exchange was refused.
+    #[must_use]
+    pub(super) fn no_token(status: StatusCode, error: &UpstreamError) -> Self {
+        let is_key = status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
+        let (kind, message) = if is_key {
+            (Kind::UpstreamAuth, "the upstream refused the channel's credentials")
+        } else {
+            (Kind::Unreachable, "the channel's credentials could not be exchanged for a token")
+        };
+        Self {
+            retry: if is_key { Retry::NextKey } else { Retry::NextChannel },
+            counts: !is_key,
+            // whatever the exchange says of a key it refuses, to us that is a key that is not good
+            evidence: is_key.then(|| evidence(StatusCode::UNAUTHORIZED.as_u16(), error, &[])),
+            ..Self::of_answer(kind, message, status, kind.as_str())
+        }
+    }
+
+    /// The answer to the exchange holds no token.
+    #[must_use]
+    pub(super) fn no_token_read() -> Self {
+        let message = "the channel's credentials could not be exchanged for a token";
+        Self::of_answer(Kind::Unreachable, message, StatusCode::OK, Kind::Unreachable.as_str())
+    }
+
     /// The upstream answered with an error status.
     #[must_use]
     pub(super) fn refused(status: StatusCode, headers: &HeaderMap, error: UpstreamError, keywords: &[Box<str>]) -> Self {
@@ -268,6 +293,9 @@ fn is_unknown_model(error: &UpstreamError) -> bool {
 
 /// The status an error sent with 200 stands for.
 fn meant_status(error: &UpstreamError) -> u16 {
+    if let Some(status) = error.status {
+        return status;
+    }
     if let Some(status) = error.code.as_deref().and_then(|code| code.parse::<u16>().ok()).filter(|code| (400..600).contains(code))
     {
         return status;

@@ -9,8 +9,10 @@ mod attempt;
 mod budget;
 mod engine;
 mod failure;
+mod proof;
 mod seen;
 mod timing;
+mod tokens;
 mod wire;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName};
+use sluice_dialect::exchange::Passage;
 use sluice_upstream::Body;
 use tokio::time::timeout;
 
@@ -79,11 +80,12 @@ pub(super) fn announced_bytes(headers: &HeaderMap) -> usize {
     headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0)
 }
 
-pub(super) fn passed_headers(headers: &HeaderMap) -> HeaderMap {
+/// The headers that callers get to see. Of an answer that is written anew, none says what it is: its writer does.
+pub(super) fn passed_headers(headers: &HeaderMap, passage: &Passage) -> HeaderMap {
     let mut passed = HeaderMap::with_capacity(8);
-    for name in PASSED_HEADERS {
-        if let Some(value) = headers.get(&name) {
-            passed.insert(name, value.clone());
+    for name in PASSED_HEADERS.iter().filter(|name| !passage.is_written() || *name == RETRY_AFTER) {
+        if let Some(value) = headers.get(name) {
+            passed.insert(name.clone(), value.clone());
         }
     }
     passed

@@ -14,6 +14,8 @@ use sluice_dialect::exchange::StreamMeter;
 use sluice_dialect::openai::{Summary, Verdict};
 use sluice_dialect::sse::{Frame, Splitter};
 use sluice_domain::Usage;
+use sluice_providers::event_stream::Transcriber;
+use sluice_providers::{Amended, Amender, Framing};
 use sluice_upstream::{Body, ReadError};
 use tokio::task::JoinHandle;
 
@@ -60,6 +62,12 @@ struct Looked {
 #[derive(Debug)]
 pub struct Reader {
     body: Body,
+    /// For bodies that are not cut into events: what makes events of them.
+    transcriber: Option<Transcriber>,
+    /// What comes next cannot be read.
+    is_torn: bool,
+    /// Puts events right before they are looked at.
+    amender: Option<Amender>,
     /// `None` when the upstream has ended and everything was cut.
     splitter: Option<Splitter>,
     /// Events that came as one, yet to be looked at.
@@ -83,7 +91,17 @@ impl Reader {
     pub fn new((body, secret): (Body, SecretString), meter: StreamMeter, max_frame_bytes: usize, budget: ByteBudget) -> Self {
         let splitter = Some(Splitter::new(max_frame_bytes));
         let (apart, is_closed) = (VecDeque::new(), false);
-        Self { body, splitter, apart, meter, is_closed, away: None, secret, pending_bytes: 0, budget, held: None }
+        let (transcriber, amender, is_torn) = (None, None, false);
+        let (away, held, pending_bytes) = (None, None, 0);
+        Self { body, transcriber, is_torn, amender, splitter, apart, meter, is_closed, away, secret, pending_bytes, budget, held }
+    }
+
+    /// The same for a provider with a framing or a way of its own.
+    #[must_use]
+    pub fn of_provider(mut self, framing: Framing, amender: Option<Amender>) -> Self {
+        self.transcriber = (framing == Framing::AwsEventStream).then(Transcriber::default);
+        self.amender = amender;
+        self
     }
 
     /// Waits for the next step.
@@ -108,9 +126,20 @@ impl Reader {
                 }
             }
             let Some(splitter) = &mut self.splitter else { return Poll::Ready(self.close(tally)) };
+            if self.is_torn {
+                return Poll::Ready(self.give_up(Step::Malformed));
+            }
             match ready!(Pin::new(&mut self.body).poll_next(cx)) {
                 Some(Ok(chunk)) => {
                     tally.began = true;
+                    let chunk = match &mut self.transcriber {
+                        None => chunk,
+                        Some(transcriber) => {
+                            let (events, outcome) = transcriber.push(&chunk);
+                            self.is_torn = outcome.is_err();
+                            events
+                        }
+                    };
                     self.pending_bytes += chunk.len();
                     splitter.push(chunk);
                     if !self.has_room() {
@@ -181,7 +210,24 @@ impl Reader {
         if self.pending_bytes == 0 {
             self.held = None;
         }
-        self.observe(frame, tally)
+        match self.amended(frame) {
+            Ok(frame) => self.observe(frame, tally),
+            Err(error) => Some(Step::Error(error)),
+        }
+    }
+
+    /// The event as its interface has it.
+    fn amended(&self, frame: Frame) -> Result<Frame, Box<UpstreamError>> {
+        let Some(amender) = &self.amender else { return Ok(frame) };
+        let Some(data) = frame.event().data else { return Ok(frame) };
+        match amender.amend(&data) {
+            Amended::AsItIs => Ok(frame),
+            Amended::Changed(data) => Ok(Frame::with_data(frame.event().name, &data)),
+            Amended::Failed(error) => {
+                let known = [self.secret.expose_secret()];
+                Err(Box::new(UpstreamError::told(error.status, &error.code, &error.message, &known)))
+            }
+        }
     }
 
     fn observe(&mut self, frame: Frame, tally: &mut Tally) -> Option<Step> {

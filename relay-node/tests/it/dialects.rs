@@ -89,7 +89,7 @@ impl Site {
 }
 
 /// A question of a user's, with what a caller of the dialect must say beside it.
-fn question(caller: Surface, text: &str) -> Value {
+pub fn question(caller: Surface, text: &str) -> Value {
     match caller {
         Surface::Responses => json!({"input": text}),
         Surface::Messages => json!({"max_tokens": 1000, "messages": [{"role": "user", "content": text}]}),
@@ -114,15 +114,15 @@ fn with_tools(caller: Surface, mut body: Value) -> Value {
 
 /// What an answer says: its text, its calls, and the tokens it tells.
 #[derive(Debug, Default, PartialEq)]
-struct Said {
-    text: String,
+pub struct Said {
+    pub text: String,
     calls: Vec<(String, Value)>,
-    input: u64,
-    output: u64,
+    pub input: u64,
+    pub output: u64,
     finish: String,
 }
 
-fn said(caller: Surface, answer: &Value) -> Said {
+pub fn said(caller: Surface, answer: &Value) -> Said {
     let mut said = Said::default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let tokens = |pointer: &str| answer.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
@@ -177,7 +177,7 @@ fn said(caller: Surface, answer: &Value) -> Said {
 }
 
 /// What a stream says, gathered as a client of the dialect would.
-fn gathered(caller: Surface, stream: &str) -> Said {
+pub fn gathered(caller: Surface, stream: &str) -> Said {
     let events: Vec<Value> = stream
         .lines()
         .filter_map(|line| line.strip_prefix("data: "))
@@ -262,6 +262,10 @@ fn gathered_chat(events: &[Value]) -> Said {
         }
         if choice["finish_reason"].is_string() {
             said.finish = words(&choice["finish_reason"]);
+        }
+        if event["usage"].is_object() {
+            let usage = self::said(Surface::ChatCompletions, event);
+            (said.input, said.output) = (usage.input, usage.output);
         }
     }
     said.calls = parsed(arguments);

@@ -5,6 +5,7 @@
 mod body;
 mod bounds;
 mod caller;
+mod clouds;
 mod counting;
 mod dialects;
 mod holds;

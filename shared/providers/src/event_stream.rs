@@ -6,6 +6,10 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+mod transcriber;
+
+pub use transcriber::Transcriber;
+
 /// Bytes before the headers.
 const PRELUDE: usize = 12;
 /// Bytes of a checksum.

@@ -7,6 +7,7 @@
 //!
 //! [`sign`] holds the ways to prove a key that are more than a header, [`event_stream`] the frames of AWS.
 
+mod amend;
 mod auth;
 mod base_url;
 mod capability;
@@ -20,6 +21,7 @@ pub mod sign;
 mod speaks;
 mod target;
 
+pub use amend::{Amended, Amender};
 pub use auth::{Auth, AuthScheme};
 pub use base_url::{BaseUrl, BaseUrlError, BaseUrlMeaning};
 pub use capability::Capability;

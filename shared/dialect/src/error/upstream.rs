@@ -17,6 +17,8 @@ const MAX_METADATA_BYTES: usize = 2048;
 /// What an upstream said went wrong. All text is masked and bounded, so it may be shown to the caller.
 #[derive(Clone)]
 pub struct UpstreamError {
+    /// The status it stands for, where it came with another one.
+    pub status: Option<u16>,
     /// The message, or a general one that names the status.
     pub message: String,
     /// The provider's `type`.
@@ -42,7 +44,16 @@ impl UpstreamError {
         let text = |key| inner.get(key).and_then(|value| word(value, known));
         let metadata = inner.get("metadata").filter(|value| value.is_object()).and_then(|value| masked(value, known));
         let message = find_message(value).map_or_else(|| general_message(status), |message| scrub(message, known).into_owned());
-        Self { message, kind: text("type").or_else(|| text("status")), code: text("code"), param: text("param"), metadata }
+        let kind = text("type").or_else(|| text("status"));
+        Self { status: None, message, kind, code: text("code"), param: text("param"), metadata }
+    }
+
+    /// An error that an answer with status 200 told in a form of its provider's own. `status` is what it stands for.
+    #[must_use]
+    pub fn told(status: u16, code: &str, message: &str, known: &[&str]) -> Self {
+        let text = |text: &str| word(&Value::from(text), known);
+        let message = if message.is_empty() { general_message(status) } else { scrub(message, known).into_owned() };
+        Self { status: Some(status), message, kind: None, code: text(code), param: None, metadata: None }
     }
 
     /// The provider's `type`, if it is a word. Anything else may be a sentence, and repeat what a caller said.

@@ -12,7 +12,7 @@ use crate::node::BodyError;
 use crate::openai::StreamOptions;
 use crate::signature::Sealer;
 use crate::surface::Surface;
-use crate::target::Options;
+use crate::target::{Host, Options};
 
 /// Where a request goes, and how.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,8 @@ pub struct Way<'a> {
     pub model: &'a str,
     /// Whose state and files it understands.
     pub family: Family,
+    /// Where it is served.
+    pub host: Host,
     /// What the channel wants of writers.
     pub options: &'a Options,
     /// The longest answer that may be asked for, in tokens, in place of a longer one or none.

@@ -17,7 +17,7 @@ use crate::node::{BodyError, Rule};
 use crate::openai::{self, Facts, PromptCounts, StreamOptions};
 use crate::signature::{self, Sealer};
 use crate::surface::Surface;
-use crate::target::{Capabilities, Host, Target};
+use crate::target::{Capabilities, Target};
 
 /// What came in: a body, and what the address says.
 #[derive(Debug, Clone)]
@@ -208,7 +208,7 @@ impl Request {
         let target = Target {
             model: way.model,
             family: way.family,
-            host: Host::Own,
+            host: way.host,
             capabilities: &capabilities,
             options: way.options,
             output_limit: way.output_limit,

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use memchr::{memchr, memchr2};
 
 /// The longest frame accepted unless told otherwise, in bytes (`STREAM_SCANNER_MAX_BUFFER_MB`): inline images are long.
@@ -211,6 +211,21 @@ impl Frame {
     #[must_use]
     pub fn whole(bytes: Bytes) -> Self {
         Self { bytes, skip: 0, is_terminated: true }
+    }
+
+    /// A frame made anew, of an event's name and its data in one line.
+    #[must_use]
+    pub fn with_data(name: Option<&[u8]>, data: &[u8]) -> Self {
+        let mut bytes = BytesMut::with_capacity(data.len() + name.map_or(0, <[u8]>::len) + 32);
+        if let Some(name) = name {
+            bytes.put_slice(b"event: ");
+            bytes.put_slice(name);
+            bytes.put_u8(b'\n');
+        }
+        bytes.put_slice(b"data: ");
+        bytes.put_slice(data);
+        bytes.put_slice(b"\n\n");
+        Self::whole(bytes.freeze())
     }
 
     /// A frame with its blank line, which may yet be the torn end of a stream.

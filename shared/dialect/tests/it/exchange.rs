@@ -13,7 +13,7 @@ use sluice_dialect::loss::LossPolicy;
 use sluice_dialect::openai::{Content, Reported, StreamOptions, Summary, Verdict};
 use sluice_dialect::signature::Sealer;
 use sluice_dialect::sse::{Frame, Splitter};
-use sluice_dialect::target::Options;
+use sluice_dialect::target::{Host, Options};
 
 const SURFACES: [Surface; 4] = [Surface::ChatCompletions, Surface::Responses, Surface::Messages, Surface::GenerateContent];
 
@@ -67,6 +67,7 @@ fn sent(request: &Request, surface: Surface, model: &str) -> Result<Sent, Unwrit
         surface,
         model,
         family,
+        host: Host::Own,
         options: &options,
         output_limit: None,
         account: None,
@@ -190,6 +191,7 @@ fn a_lower_limit_of_output_is_written_where_its_dialect_has_it() {
                 surface,
                 model: "m",
                 family: Family::OpenAi,
+                host: Host::Own,
                 options: &options,
                 output_limit: Some(limit),
                 account: None,
@@ -216,6 +218,7 @@ fn a_lower_limit_of_output_is_written_where_its_dialect_has_it() {
             surface: Surface::Messages,
             model: "m",
             family: Family::Anthropic,
+            host: Host::Own,
             options: &options,
             output_limit: Some(limit),
             account: None,

@@ -5,7 +5,7 @@ const CHUNK: &str = "000000850000004bfd2a78930d3a6d6573736167652d747970650700056
 6e74656e742d747970650700106170706c69636174696f6e2f6a736f6e7b226279746573223a2265794a306558426c496a6f6963476c755a794a39222c2270223a22616263\
 227da14cd657";
 
-fn text(name: &str, value: &str) -> Vec<u8> {
+pub(super) fn text(name: &str, value: &str) -> Vec<u8> {
     let mut header = vec![u8::try_from(name.len()).unwrap()];
     header.extend_from_slice(name.as_bytes());
     header.push(7);
@@ -14,7 +14,7 @@ fn text(name: &str, value: &str) -> Vec<u8> {
     header
 }
 
-fn frame(headers: &[u8], payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(headers: &[u8], payload: &[u8]) -> Vec<u8> {
     let total = PRELUDE + headers.len() + payload.len() + CHECKSUM;
     let mut frame = u32::try_from(total).unwrap().to_be_bytes().to_vec();
     frame.extend_from_slice(&u32::try_from(headers.len()).unwrap().to_be_bytes());

@@ -53,7 +53,8 @@ pub fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<'_>) ->
     writer.thinking(plan, parts.format, &mut body);
     writer.sampling(plan, &mut body)?;
     writer.about_caller(&mut body)?;
-    if request.stream && target.host == Host::Own {
+    // Google wants to read it in the body, too: https://docs.anthropic.com/en/api/claude-on-vertex-ai
+    if request.stream && target.host != Host::Bedrock {
         body.insert("stream".to_owned(), true.into());
     }
     let betas = writer.betas(&mut body);
