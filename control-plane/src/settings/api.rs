@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::definitions::MOST_GROUP_LIMITS;
+use super::definitions::{MOST_CAPABILITIES, MOST_GROUP_LIMITS};
 use super::{Definition, Effect, Kind, Setting};
 use crate::app::App;
 use crate::http::{Answer, ApiError, Asking, Json, Moment, Page, Path, Refused};
@@ -83,6 +83,7 @@ impl View {
             Kind::Whole { least, most } => (KindName::Whole, Some(least), Some(most), &[][..]),
             Kind::Text { most } => (KindName::Text, None, i64::try_from(most).ok(), &[][..]),
             Kind::GroupLimits => (KindName::Text, None, i64::try_from(MOST_GROUP_LIMITS).ok(), &[][..]),
+            Kind::Capabilities => (KindName::Text, None, i64::try_from(MOST_CAPABILITIES).ok(), &[][..]),
             Kind::Address => (KindName::Address, None, None, &[][..]),
             Kind::Choice(words) => (KindName::Choice, None, None, words),
         };

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use sluice_billing::HoldPolicy;
+use sluice_dialect::capabilities::Table;
 use sluice_domain::Quota;
 use sluice_snapshot::RelaySettings;
 use sluice_snapshot::RequestLimits;
@@ -37,6 +38,8 @@ pub enum Kind {
     Address,
     /// Requests and successes of some groups, as JSON.
     GroupLimits,
+    /// What models take, as JSON.
+    Capabilities,
     /// One of some words.
     Choice(&'static [&'static str]),
 }
@@ -61,8 +64,11 @@ pub struct Definition {
 /// The longest text of the limits of groups, in characters.
 pub(super) const MOST_GROUP_LIMITS: usize = 20_000;
 
+/// The longest table of what models take, in characters.
+pub(super) const MOST_CAPABILITIES: usize = 20_000;
+
 /// Every setting, grouped by topic.
-pub const DEFINITIONS: [Definition; 28] = [
+pub const DEFINITIONS: [Definition; 29] = [
     text("system_name", 64, "Sluice", "Name of the site, on every page and in mails."),
     Definition {
         name: "server_address",
@@ -158,6 +164,14 @@ pub const DEFINITIONS: [Definition; 28] = [
         effect: Effect::Site,
         description: "How long the audit trail is kept. 0: for ever.",
     },
+    relay(
+        "model_capabilities",
+        Kind::Capabilities,
+        "",
+        "",
+        "What models take, as JSON, before what is known of them: {\"model\": [{\"names\": [\"my-model*\"], \"takes\": {\"images\": false}}]}. \
+         The fields are those of shared/dialect/src/capabilities.toml.",
+    ),
     relay("retry_times", Kind::Whole { least: 0, most: 10 }, "2", "attempts", "Attempts after the first when a channel fails."),
     relay(
         "force_stream_option",
@@ -290,8 +304,13 @@ impl Definition {
                 RequestLimits::read_groups(text).map(|_| text.trim().to_owned())
             }
             (Kind::GroupLimits, Value::String(_)) => Err(format!("must have at most {MOST_GROUP_LIMITS} characters")),
+            (Kind::Capabilities, Value::String(text)) if text.chars().count() <= MOST_CAPABILITIES => {
+                let read = Table::read_json(text).map(|_| text.trim().to_owned());
+                read.map_err(|error| format!("must be rows of names and what those models take: {error}"))
+            }
+            (Kind::Capabilities, Value::String(_)) => Err(format!("must have at most {MOST_CAPABILITIES} characters")),
             (Kind::Address, Value::String(text)) => read_address(text),
-            (Kind::Address | Kind::GroupLimits, _) => Err("must be text".to_owned()),
+            (Kind::Address | Kind::GroupLimits | Kind::Capabilities, _) => Err("must be text".to_owned()),
             (Kind::Choice(words), Value::String(word)) if words.contains(&word.as_str()) => Ok(word.clone()),
             (Kind::Choice(words), _) => Err(format!("must be one of {}", words.join(", "))),
         }
@@ -303,7 +322,9 @@ impl Definition {
         match self.kind {
             Kind::Switch => Value::Bool(text == "true"),
             Kind::Whole { .. } => text.parse::<i64>().map_or(Value::Null, Value::from),
-            Kind::Text { .. } | Kind::GroupLimits | Kind::Address | Kind::Choice(_) => Value::String(text.to_owned()),
+            Kind::Text { .. } | Kind::GroupLimits | Kind::Capabilities | Kind::Address | Kind::Choice(_) => {
+                Value::String(text.to_owned())
+            }
         }
     }
 }
@@ -374,6 +395,10 @@ mod tests {
         assert!(refused("quota_display_type", json!("EUR")));
         for value in [json!("[]"), json!(r#"{"vip": [1, 0]}"#), json!({"vip": [1, 1]}), json!(" ".repeat(20_001))] {
             assert!(refused("model_request_rate_limit_group", value.clone()), "{value}");
+        }
+        for value in [json!("[]"), json!(r#"{"model": [{"names": ["x"], "takes": {"imges": true}}]}"#), json!(" ".repeat(20_002))]
+        {
+            assert!(refused("model_capabilities", value.clone()), "{value}");
         }
         assert!(refused("server_address", json!("javascript:alert(1)")));
         assert!(refused("server_address", json!("example.com")));

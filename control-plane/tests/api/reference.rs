@@ -46,6 +46,7 @@ fn the_page_of_site_settings_has_every_setting() {
             Kind::Whole { least, most } => format!("{least} to {most} {}", definition.unit).trim_end().to_owned(),
             Kind::Text { most } => format!("text, at most {most} characters"),
             Kind::GroupLimits => "JSON: a group, its requests and successes".to_owned(),
+            Kind::Capabilities => "JSON: rows of names, and what those models take".to_owned(),
             Kind::Address => "an address, or empty".to_owned(),
             Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         };

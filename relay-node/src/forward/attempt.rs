@@ -161,9 +161,11 @@ impl Journey {
     /// The body for one upstream: in its own dialect, as far as that can say what is asked for.
     fn write(&self, candidate: &Candidate, place: &Place, model: &str) -> Result<(Capability, Sent), Unwritable> {
         let surface = place.provider.speaks_for(self.request.surface(), &place.base_url, model).ok_or(Unwritable::NoWay)?;
+        let table = self.app.engine.takes.table(&self.terms.settings.model_capabilities);
         let way = Way {
             surface,
             model,
+            table: &table,
             family: place.provider.family,
             host: place.provider.host,
             options: &place.provider.writer,

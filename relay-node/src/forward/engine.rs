@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::address::Addresses;
 use super::budget::RetryBudget;
 use super::seen::Seen;
+use super::takes::Takes;
 use super::timing::Timing;
 use super::tokens::Tokens;
 use crate::meter::{Counter, RecentLengths};
@@ -36,6 +37,8 @@ pub struct Parts {
     pub route: Route,
     /// Where channels are.
     pub(super) addresses: Addresses,
+    /// What models take beside what is known of them.
+    pub(super) takes: Takes,
     /// Tokens that keys were exchanged for.
     pub(super) tokens: Tokens,
     /// Which channels are left out for a while.
@@ -80,6 +83,7 @@ impl Engine {
             client,
             route: Route::default(),
             addresses: Addresses::new(catalog),
+            takes: Takes::default(),
             tokens: Tokens::default(),
             ejections: Ejections::default(),
             retries: RetryBudget::default(),

@@ -11,6 +11,7 @@ mod engine;
 mod failure;
 mod proof;
 mod seen;
+mod takes;
 mod timing;
 mod tokens;
 mod wire;

@@ -38,6 +38,19 @@ impl Table {
         toml::from_str(text)
     }
 
+    /// A table in JSON, as a site writes it: the same fields as in `capabilities.toml`. Empty text is a table without rows.
+    ///
+    /// # Errors
+    /// When it is no JSON, or has a field that capabilities do not know: the text tells which, and where.
+    pub fn read_json(text: &str) -> Result<Self, serde_json::Error> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        // a list would be read as the fields in their order
+        let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
+        serde_json::from_value(fields.into())
+    }
+
     /// What the first row that fits says of a model on a channel of a dialect.
     #[must_use]
     pub fn find(&self, model: &str, dialect: Dialect) -> Option<&Capabilities> {
@@ -50,9 +63,10 @@ impl Table {
 
 impl Capabilities {
     /// What a model takes, by the name its upstream calls it, on a channel of a dialect.
+    /// `own` are rows of the site, which come before those that ship.
     #[must_use]
-    pub fn of(model: &str, dialect: Dialect) -> Self {
-        BUILT_IN.find(model, dialect).cloned().unwrap_or_default()
+    pub fn of(own: &Table, model: &str, dialect: Dialect) -> Self {
+        own.find(model, dialect).or_else(|| BUILT_IN.find(model, dialect)).cloned().unwrap_or_default()
     }
 }
 
@@ -122,8 +136,24 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_a_site_come_first() {
+        let own = Table::read_json(r#"{"model": [{"names": ["gpt-4o"], "takes": {"images": false}}]}"#).unwrap();
+        assert!(!Capabilities::of(&own, "gpt-4o", Dialect::OpenAi).images);
+        assert_eq!(Capabilities::of(&own, "gpt-5", Dialect::OpenAi), of("gpt-5", Dialect::OpenAi));
+        assert_eq!(Table::read_json(" ").unwrap(), Table::default());
+        for wrong in ["[]", r#"{"model": [{"names": ["x"]}]}"#, r#"{"model": [{"names": ["x"], "takes": {"imges": false}}]}"#] {
+            assert!(Table::read_json(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    /// What the shipped table says.
+    fn of(model: &str, dialect: Dialect) -> Capabilities {
+        Capabilities::of(&Table::default(), model, dialect)
+    }
+
+    #[test]
     fn claude_by_generation() {
-        let of = |model| Capabilities::of(model, Dialect::Anthropic);
+        let of = |model| self::of(model, Dialect::Anthropic);
         for (model, thinking, sampling, prefill) in [
             ("claude-3-5-sonnet-20241022", Thinking::None, Sampling::Full, true),
             ("claude-3-7-sonnet-latest", Thinking::Budget, Sampling::Full, true),
@@ -143,7 +173,7 @@ mod tests {
 
     #[test]
     fn gemini_by_generation() {
-        let of = |model| Capabilities::of(model, Dialect::Gemini);
+        let of = |model| self::of(model, Dialect::Gemini);
         let (pro, lite, flash) = (of("gemini-2.5-pro"), of("gemini-2.5-flash-lite-preview"), of("gemini-2.5-flash"));
         assert_eq!((pro.min_budget, pro.max_budget, pro.can_stop_thinking), (128, Some(32_768), false));
         assert_eq!((lite.min_budget, lite.max_budget, lite.can_stop_thinking), (512, Some(24_576), true));
@@ -161,7 +191,7 @@ mod tests {
 
     #[test]
     fn others_by_name() {
-        let of = |model| Capabilities::of(model, Dialect::OpenAi);
+        let of = |model| self::of(model, Dialect::OpenAi);
         for (model, thinking, sampling) in [
             ("gpt-4o-2024-11-20", Thinking::None, Sampling::Full),
             ("gpt-4.1-mini", Thinking::None, Sampling::Full),

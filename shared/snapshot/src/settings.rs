@@ -23,6 +23,8 @@ pub struct RelaySettings {
     pub holds: HoldRules,
     /// Words in an upstream's error that are told of a channel, in lower case (`automatic_disable_keywords`, one per line).
     pub disable_keywords: Arc<[Box<str>]>,
+    /// What models take beside what is known of them (`model_capabilities`, JSON, default empty). Whoever writes requests reads it.
+    pub model_capabilities: Arc<str>,
 }
 
 impl Default for RelaySettings {
@@ -34,13 +36,14 @@ impl Default for RelaySettings {
             pre_consumed_tokens: 500,
             holds: HoldRules { policy: HoldPolicy::Adaptive, window: 2_000, assumed_max: 16_384, clamps: true, floor: 16 },
             disable_keywords: words(Self::DISABLE_KEYWORDS),
+            model_capabilities: Arc::from(""),
         }
     }
 }
 
 impl RelaySettings {
     /// Every name this build knows.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "retry_times",
         "enforce_include_usage",
         "force_stream_option",
@@ -51,6 +54,7 @@ impl RelaySettings {
         "clamp_output",
         "clamp_floor",
         "automatic_disable_keywords",
+        "model_capabilities",
     ];
 
     /// The default of `automatic_disable_keywords`.
@@ -74,6 +78,7 @@ impl RelaySettings {
             "clamp_output" => self.holds.clamps = switch(setting)?,
             "clamp_floor" => self.holds.floor = above_zero(setting, 100_000)?,
             "automatic_disable_keywords" => self.disable_keywords = words(&setting.value),
+            "model_capabilities" => self.model_capabilities = setting.value.as_str().into(),
             _ => {}
         }
         Ok(())
@@ -115,7 +120,8 @@ mod tests {
 
     #[test]
     fn every_named_setting_can_be_set() {
-        for name in RelaySettings::NAMES.into_iter().filter(|name| !name.ends_with("keywords")) {
+        for name in RelaySettings::NAMES.into_iter().filter(|name| !name.ends_with("keywords") && !name.ends_with("capabilities"))
+        {
             let value = if name.contains("force") { "x" } else { "-1" };
             assert!(set(name, value).is_err(), "{name} takes anything, so it is not read");
         }
@@ -123,6 +129,7 @@ mod tests {
             *set("automatic_disable_keywords", " Two Words \n\nx").unwrap().disable_keywords,
             ["two words".into(), "x".into()]
         );
+        assert_eq!(&*set("model_capabilities", "{}").unwrap().model_capabilities, "{}");
         assert_eq!(set("hold_policy", "windowed").unwrap().holds.policy, HoldPolicy::Windowed);
         assert_eq!(set("retry_times", "5").unwrap().retry_times, 5);
         assert!(set("enforce_include_usage", "true").unwrap().enforce_include_usage);

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::codecs::{Bystander, Codec};
 use super::request::{Form, Request};
 use crate::call_id::IdMaker;
+use crate::capabilities::Table;
 use crate::codec::{Asked, Reading, Written};
 use crate::ir::{self, Family, ReasoningMode, Show};
 use crate::loss::{LossPolicy, Unsupported};
@@ -21,6 +22,8 @@ pub struct Way<'a> {
     pub surface: Surface,
     /// The model, as the upstream calls it.
     pub model: &'a str,
+    /// What models take beside the shipped table.
+    pub table: &'a Table,
     /// Whose state and files it understands.
     pub family: Family,
     /// Where it is served.

@@ -204,7 +204,7 @@ impl Request {
         let mut losses = Losses::new(self.surface().dialect(), way.surface.dialect(), way.losses);
         // what only the caller's dialect has is lost on the way to another one, and stays on the way to its own
         let own = if from == to { std::mem::take(&mut meaning.to_mut().native) } else { Vec::new() };
-        let capabilities = Capabilities::of(way.model, way.surface.dialect());
+        let capabilities = Capabilities::of(way.table, way.model, way.surface.dialect());
         let target = Target {
             model: way.model,
             family: way.family,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sluice_dialect::Surface;
 use sluice_dialect::call_id::IdMaker;
+use sluice_dialect::capabilities::Table;
 use sluice_dialect::exchange::{Answer, Form, Incoming, Request, RequestError, Sent, Site, StreamMeter, Unwritable, Way};
 use sluice_dialect::ir::Family;
 use sluice_dialect::loss::LossPolicy;
@@ -57,7 +58,7 @@ fn read(surface: Surface, body: impl Into<Bytes>, form: Form) -> Result<Request,
 
 /// What an upstream at a surface is sent.
 fn sent(request: &Request, surface: Surface, model: &str) -> Result<Sent, Unwritable> {
-    let (options, losses) = (Options::default(), LossPolicy::default());
+    let (options, losses, table) = (Options::default(), LossPolicy::default(), Table::default());
     let family = match surface {
         Surface::Messages => Family::Anthropic,
         Surface::GenerateContent => Family::Google,
@@ -67,6 +68,7 @@ fn sent(request: &Request, surface: Surface, model: &str) -> Result<Sent, Unwrit
         surface,
         model,
         family,
+        table: &table,
         host: Host::Own,
         options: &options,
         output_limit: None,
@@ -170,7 +172,7 @@ fn requests_that_pass_are_the_same_to_the_byte() {
 
 #[test]
 fn a_lower_limit_of_output_is_written_where_its_dialect_has_it() {
-    let (options, losses) = (Options::default(), LossPolicy::default());
+    let (options, losses, table) = (Options::default(), LossPolicy::default(), Table::default());
     for (surface, body, place) in [
         (Surface::Responses, json!({"model": "m", "input": "hi", "max_output_tokens": 900}), "/max_output_tokens"),
         (
@@ -191,6 +193,7 @@ fn a_lower_limit_of_output_is_written_where_its_dialect_has_it() {
                 surface,
                 model: "m",
                 family: Family::OpenAi,
+                table: &table,
                 host: Host::Own,
                 options: &options,
                 output_limit: Some(limit),
@@ -218,6 +221,7 @@ fn a_lower_limit_of_output_is_written_where_its_dialect_has_it() {
             surface: Surface::Messages,
             model: "m",
             family: Family::Anthropic,
+            table: &table,
             host: Host::Own,
             options: &options,
             output_limit: Some(limit),

@@ -6,6 +6,7 @@ use std::path::Path;
 use bytes::BytesMut;
 use serde_json::Value;
 use sluice_dialect::call_id::IdMaker;
+use sluice_dialect::capabilities::Table;
 use sluice_dialect::codec::{Asked, Reading};
 use sluice_dialect::ir::fold::Fold;
 use sluice_dialect::ir::normalise::for_target;
@@ -197,7 +198,8 @@ fn request(dialect: Dialect, body: &Value) -> Request {
 
 /// What goes to an upstream, or the caller's name of the field that is in the way.
 fn sent(client: Dialect, request: &Request, to: Dialect, model: &str) -> Result<Value, &'static str> {
-    let (capabilities, options, policy) = (Capabilities::of(model, to), Options::default(), LossPolicy::default());
+    let (capabilities, options, policy) =
+        (Capabilities::of(&Table::default(), model, to), Options::default(), LossPolicy::default());
     let target = Target {
         model,
         family: family_of(to),
