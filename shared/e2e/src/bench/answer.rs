@@ -57,6 +57,7 @@ impl<'a> Watch<'a> {
         self.first.get_or_insert(at);
         match self.expected {
             Expected::Anything => {}
+            Expected::Ending(_) => self.keep_tail(bytes),
             Expected::Bytes(expected, _) => {
                 let here = expected.get(self.read..).and_then(|rest| rest.get(..bytes.len()));
                 self.differs |= here != Some(bytes);
@@ -75,9 +76,14 @@ impl<'a> Watch<'a> {
         if events > 0 {
             self.gaps.extend(self.last.replace(at).map(|last| at - last));
         }
-        let kept = bytes.len().min(LAST_EVENT.len());
+        self.keep_tail(bytes);
+    }
+
+    fn keep_tail(&mut self, bytes: &[u8]) {
+        let length = if let Expected::Ending(end) = self.expected { end.0.len() } else { LAST_EVENT.len() };
+        let kept = bytes.len().min(length);
         self.tail.extend_from_slice(&bytes[bytes.len() - kept..]);
-        self.tail.drain(..self.tail.len().saturating_sub(LAST_EVENT.len()));
+        self.tail.drain(..self.tail.len().saturating_sub(length));
     }
 
     /// The verdict, when the answer has ended in order.
@@ -92,6 +98,7 @@ impl<'a> Watch<'a> {
             Expected::Events(expected) if self.events != *expected => {
                 Err(format!("{} events instead of {expected}", self.events))
             }
+            Expected::Ending(end) if self.tail != end.0 => Err("the answer ends in another way".to_owned()),
             Expected::Events(_) if self.tail != LAST_EVENT => Err("the stream ends without [DONE]".to_owned()),
             Expected::Bytes(_, events) => Ok(Seen { first: self.first, events: *events, merged: 0, gaps: Vec::new() }),
             _ => Ok(Seen { first: self.first, events: self.events, merged: self.merged, gaps: self.gaps }),
@@ -129,6 +136,13 @@ mod tests {
         assert_eq!((apart.events, apart.merged, apart.gaps.len()), (3, 0, 2));
         let together = see(&expected, &["data: a\n\ndata: b\n\n", "data: [DONE]\n\n"]).unwrap();
         assert_eq!((together.events, together.merged), (3, 1));
+    }
+
+    #[test]
+    fn an_answer_that_ends_otherwise_is_not_good() {
+        let expected = Expected::Ending(super::super::question::Ending::of(b"}\n\n"));
+        assert!(see(&expected, &["data: {", "}", "\n\n"]).is_ok());
+        assert!(see(&expected, &["data: {", "}\n"]).is_err());
     }
 
     #[test]

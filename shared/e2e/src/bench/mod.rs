@@ -13,6 +13,7 @@ pub(crate) mod cost;
 mod crew;
 mod crowd;
 mod database;
+mod dialects;
 mod flaky;
 mod insert;
 mod install;

@@ -11,6 +11,7 @@ use sluice_testkit::services::Addresses;
 use super::cost::Watched;
 use super::crew::Crew;
 use super::crowd::{self, Comeback, Push};
+use super::dialects::{self, Dialects};
 use super::flaky::{self, Flaky};
 use super::install::Install;
 use super::lag::{self, Lag};
@@ -53,6 +54,8 @@ pub enum Part {
     Lag,
     /// What failing answers of upstreams cost.
     Flaky,
+    /// What other dialects cost.
+    Dialects,
     /// How changes reach hundreds of relays, and how these come back when the control plane does.
     Fleet,
 }
@@ -97,6 +100,7 @@ pub(crate) struct Findings {
     pub(crate) live: Vec<Live>,
     pub(crate) lag: Vec<Lag>,
     pub(crate) flaky: Option<Flaky>,
+    pub(crate) dialects: Option<Dialects>,
     pub(crate) pushes: Vec<Push>,
     pub(crate) comeback: Option<Comeback>,
     /// Why something was not measured.
@@ -123,6 +127,7 @@ impl Findings {
             live: Vec::new(),
             lag: Vec::new(),
             flaky: None,
+            dialects: None,
             pushes: Vec::new(),
             comeback: None,
             notes: Vec::new(),
@@ -211,6 +216,12 @@ async fn measure_fleet(
         say("a tenth of all answers fails");
         let pairs = if quick { 1 } else { 4 };
         findings.flaky = Some(flaky::measure(database, folder, provider, pairs, Duration::from_secs(1)).await?);
+    }
+    if has(Part::Dialects) {
+        say("other dialects");
+        let (rounds, millis) = if quick { (1, 500) } else { (4, 1_000) };
+        let lasting = Duration::from_millis(millis);
+        findings.dialects = Some(dialects::measure(database, folder, provider, rounds, lasting).await?);
     }
     if has(Part::Fleet) {
         let (crowds, changes): (&[usize], _) = if quick { (&[100], 5) } else { (&[100, 1_000], 40) };

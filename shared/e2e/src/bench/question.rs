@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Uri};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The simulator's model with prebuilt answers.
 pub(crate) const FAST_MODEL: &str = "sim-fast";
@@ -24,6 +24,7 @@ const SYSTEM: &str = "You are a helpful assistant for the customers of a shop fo
 /// A request to be sent many times.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
+    path: &'static str,
     body: Bytes,
     expected: Expected,
 }
@@ -35,11 +36,29 @@ pub(crate) enum Expected {
     Anything,
     /// Byte for byte what the provider says, with so many events in it.
     Bytes(Bytes, u64),
+    /// Any answer that ends so.
+    Ending(Ending),
     /// An event stream of so many events with `[DONE]` at the end.
     Events(u64),
 }
 
+/// How an answer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ending(pub(crate) &'static [u8]);
+
+impl Ending {
+    /// These are the last bytes.
+    pub(crate) const fn of(bytes: &'static [u8]) -> Self {
+        Self(bytes)
+    }
+}
+
 impl Question {
+    /// Any question at an interface.
+    pub(crate) fn at(path: &'static str, body: &Value, end: Ending) -> Self {
+        Self { path, body: Bytes::from(body.to_string()), expected: Expected::Ending(end) }
+    }
+
     /// Plain chat with the prebuilt answer of about 1 KB.
     pub(crate) fn plain() -> Self {
         Self::new(FAST_MODEL, "What is the best tyre for gravel?", false, Expected::Anything)
@@ -82,7 +101,7 @@ impl Question {
         if stream {
             body["stream"] = json!(true);
         }
-        Self { body: Bytes::from(body.to_string()), expected }
+        Self { path: PATH, body: Bytes::from(body.to_string()), expected }
     }
 
     /// The question as it is put to one server.
@@ -91,7 +110,7 @@ impl Question {
         headers.insert(HOST, HeaderValue::from_str(&server.to_string())?);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {key}"))?);
-        Ok(Addressed { question: self.clone(), uri: Uri::from_static(PATH), headers })
+        Ok(Addressed { question: self.clone(), uri: Uri::from_static(self.path), headers })
     }
 }
 

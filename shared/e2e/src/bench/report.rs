@@ -90,6 +90,7 @@ fn raw(findings: &Findings, verdicts: &[Verdict], faults: &[String]) -> Value {
         "live": findings.live,
         "lag": findings.lag,
         "flaky": findings.flaky,
+        "dialects": findings.dialects,
         "pushes": findings.pushes,
         "comeback": findings.comeback,
     })

@@ -78,6 +78,7 @@ pub(crate) fn verdicts(findings: &Findings) -> Vec<Verdict> {
         token_bytes(findings),
         comeback(findings),
         flaky(findings),
+        converted(findings),
     ]
 }
 
@@ -336,6 +337,16 @@ fn flaky(findings: &Findings) -> Verdict {
         "G ≤ 1.3 ×, no error for callers",
         found,
     )
+}
+
+fn converted(findings: &Findings) -> Verdict {
+    let found = findings.dialects.as_ref().map(|dialects| {
+        let (request, event) = dialects.ratios();
+        let text = format!("{request:.2} × a request, {event:.2} × an event ({})", dialects.words());
+        let standing = if dialects.failures() > 0 { Standing::Defect } else { at_most(request.max(event), 2.0, f64::INFINITY) };
+        (text, standing)
+    });
+    verdict("PERF-18", "conversion, Messages ⇄ Chat, 4 KB and tools: CPU beside passing on", "G ≤ 2 ×", found)
 }
 
 #[cfg(test)]
