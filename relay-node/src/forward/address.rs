@@ -8,6 +8,8 @@ use sluice_domain::ChannelId;
 use sluice_providers::{BaseUrl, Catalog, Provider};
 use sluice_snapshot::Channel;
 
+use super::lacking::Lacking;
+
 /// A channel whose provider and address are known to be good.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -17,6 +19,8 @@ pub(super) struct Place {
     pub(super) base_url: BaseUrl,
     /// The provider's slug, as metric label.
     pub(super) label: Arc<str>,
+    /// Interfaces that were not found there.
+    pub(super) lacking: Lacking,
 }
 
 /// Why a channel has no place.
@@ -72,6 +76,6 @@ impl Addresses {
     fn work_out(&self, channel: &Channel) -> Result<Place, NoPlace> {
         let provider = self.catalog.get(&channel.provider).ok_or(NoPlace::Provider)?;
         let base_url = provider.parse_base_url(channel.base_url.as_deref().unwrap_or_default()).map_err(|_| NoPlace::Address)?;
-        Ok(Place { provider: Arc::clone(provider), base_url, label: provider.slug.as_str().into() })
+        Ok(Place { provider: Arc::clone(provider), base_url, label: provider.slug.as_str().into(), lacking: Lacking::default() })
     }
 }

@@ -105,7 +105,17 @@ impl Journey {
                 return Err(failure);
             }
         };
-        let outcome = self.try_once((candidate, answerer), &place, model, bill).await;
+        let mut outcome = self.try_once((candidate, answerer), &place, model, bill).await;
+        // once more in another form, where the address has it: a retry of nobody's
+        if let Err(failure) = &outcome
+            && failure.is_no_interface
+            && let Some(surface) = self.surface(&place, model).filter(|surface| place.provider.may_lack(*surface))
+        {
+            place.lacking.note(surface, self.now());
+            if self.surface(&place, model).is_some() {
+                outcome = self.try_once((candidate, answerer), &place, model, bill).await;
+            }
+        }
         match &outcome {
             Ok((status, good)) => {
                 bill.attempted(&place.label, status.as_u16(), "");
@@ -158,9 +168,15 @@ impl Journey {
         Ok((status, good))
     }
 
+    /// What the upstream is asked at.
+    fn surface(&self, place: &Place, model: &str) -> Option<Surface> {
+        let lacks = |surface| place.lacking.has(surface, self.now());
+        place.provider.speaks_without(self.request.surface(), &place.base_url, model, lacks)
+    }
+
     /// The body for one upstream: in its own dialect, as far as that can say what is asked for.
     fn write(&self, candidate: &Candidate, place: &Place, model: &str) -> Result<(Capability, Sent), Unwritable> {
-        let surface = place.provider.speaks_for(self.request.surface(), &place.base_url, model).ok_or(Unwritable::NoWay)?;
+        let surface = self.surface(place, model).ok_or(Unwritable::NoWay)?;
         let table = self.app.engine.takes.table(&self.terms.settings.model_capabilities);
         let way = Way {
             surface,

@@ -43,6 +43,8 @@ pub(super) struct Failure {
     pub(super) counts: bool,
     /// What the upstream answered with, for whoever decides about the channel.
     pub(super) evidence: Option<Evidence>,
+    /// The upstream knows no such address, and says nothing of what was asked.
+    pub(super) is_no_interface: bool,
     /// What the layer below said, for the node's log: never a word of the upstream's body, which may repeat a prompt.
     pub(super) detail: String,
 }
@@ -74,6 +76,7 @@ impl Failure {
             retry: Retry::NextChannel,
             counts: failure != SendFailure::InvalidRoute,
             evidence: None,
+            is_no_interface: false,
             detail: error.cause().to_owned(),
         }
     }
@@ -154,7 +157,8 @@ impl Failure {
     /// Nobody at fault but the request, or this relay: the caller is told, and that is it.
     fn told(refusal: Refusal) -> Self {
         let word = refusal.kind.as_str();
-        Self { refusal, status: 0, word, retry: Retry::Never, counts: false, evidence: None, detail: String::new() }
+        let (is_no_interface, detail) = (false, String::new());
+        Self { refusal, status: 0, word, retry: Retry::Never, counts: false, evidence: None, is_no_interface, detail }
     }
 
     /// The channel has no place on this relay.
@@ -228,6 +232,7 @@ impl Failure {
             500..=502 | 505..=523 | 525..=599 => Retry::NextChannel,
             _ => Retry::Never,
         };
+        let is_no_interface = is_no_interface(answered, &error);
         let evidence = (400..600).contains(&meant).then(|| evidence(meant, &error, keywords));
         let refusal = if is_key {
             Refusal::new(Kind::UpstreamAuth, "the upstream refused the channel's credentials")
@@ -246,6 +251,7 @@ impl Failure {
             retry,
             counts: !is_key && matches!(meant, 429 | 500..),
             evidence,
+            is_no_interface,
             detail: String::new(),
         }
     }
@@ -253,7 +259,8 @@ impl Failure {
     fn of_answer(kind: Kind, message: &'static str, status: StatusCode, word: &'static str) -> Self {
         let refusal = Refusal::new(kind, message);
         let detail = message.to_owned();
-        Self { refusal, status: status.as_u16(), word, retry: Retry::NextChannel, counts: true, evidence: None, detail }
+        let (retry, is_no_interface) = (Retry::NextChannel, false);
+        Self { refusal, status: status.as_u16(), word, retry, counts: true, evidence: None, is_no_interface, detail }
     }
 }
 
@@ -280,6 +287,15 @@ fn names_the_key(error: &UpstreamError) -> bool {
     named(&KEY_CODES, error.code.as_deref())
         || named(&KEY_TYPES, error.kind.as_deref())
         || named(&KEY_TYPES, error.code.as_deref())
+}
+
+/// Whether an answer is that of a server without such a path: it names no field, and has no code but its status.
+fn is_no_interface(status: u16, error: &UpstreamError) -> bool {
+    let is_status = |code: &str| code.parse() == Ok(status);
+    matches!(status, 404 | 405 | 501)
+        && error.param.is_none()
+        && error.code.as_deref().is_none_or(is_status)
+        && !is_unknown_model(error)
 }
 
 fn is_unknown_model(error: &UpstreamError) -> bool {

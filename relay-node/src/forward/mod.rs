@@ -9,6 +9,7 @@ mod attempt;
 mod budget;
 mod engine;
 mod failure;
+mod lacking;
 mod proof;
 mod seen;
 mod takes;

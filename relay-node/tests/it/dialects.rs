@@ -497,3 +497,26 @@ async fn images_reach_every_upstream() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_interface_that_an_address_lacks_is_asked_for_in_another_form_and_not_looked_for_again() {
+    let upstream = Simulator::start(SimulatorConfig::default());
+    let url = upstream.base_url();
+    let half = provider("half", 9_003, "chat", "/v1/chat/completions")
+        .replace("models = []", "models = []\nunsure = [\"responses\"]")
+        + "responses = \"/v9/responses\"\n";
+    let relay = World {
+        channels: vec![Channel { provider: "half".into(), base_url: Some(url.clone()), ..channel(1, &url) }],
+        providers: vec![("half", half)],
+        ..World::with_upstream(&url)
+    }
+    .start()
+    .await;
+    for asked in [2, 3] {
+        let body = json!({"model": "gpt-4o", "input": "hello"});
+        let answer = relay.caller().post("/v1/responses", &body).await;
+        assert_eq!((answer.status.as_u16(), answer.json()["object"].as_str()), (200, Some("response")), "{}", answer.text());
+        assert_eq!(upstream.stats().received, asked);
+    }
+    assert_eq!(relay.wait_for_records(2).await[0].attempts.len(), 1, "looking for it is no attempt of its own");
+}

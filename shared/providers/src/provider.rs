@@ -73,6 +73,9 @@ pub struct Provider {
     /// Endpoints that some models do not have.
     #[serde(default)]
     pub gaps: Vec<Gap>,
+    /// Interfaces that not all of its addresses have: one that is not found is asked for in another form.
+    #[serde(default)]
+    pub unsure: Vec<Capability>,
     /// For providers whose addresses carry a version.
     pub versions: Option<Versions>,
     /// Words that may stand in place of a base URL.

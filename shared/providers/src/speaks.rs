@@ -34,6 +34,24 @@ impl Provider {
         prefer(caller, |surface| self.reaches(surface.into(), base, model))
     }
 
+    /// The same where some surfaces are known to be missing at the address.
+    #[must_use]
+    pub fn speaks_without(
+        &self,
+        caller: Surface,
+        base: &BaseUrl,
+        model: &str,
+        is_missing: impl Fn(Surface) -> bool,
+    ) -> Option<Surface> {
+        prefer(caller, |surface| self.reaches(surface.into(), base, model) && !is_missing(surface))
+    }
+
+    /// Whether an address may lack an interface that its provider describes.
+    #[must_use]
+    pub fn may_lack(&self, surface: Surface) -> bool {
+        self.unsure.contains(&Capability::from(surface))
+    }
+
     /// Whether there is an address for a capability, of some version.
     fn reaches(&self, capability: Capability, base: &BaseUrl, model: &str) -> bool {
         if let Some(plan) = self.plan(base) {
@@ -84,6 +102,17 @@ mod tests {
             let provider = catalog.get(slug).unwrap();
             assert_eq!(CONVERSATIONS.map(|caller| provider.speaks(caller)), expected.map(Some), "{slug}");
         }
+    }
+
+    #[test]
+    fn what_an_address_lacks_is_asked_for_in_another_form() {
+        let catalog = Catalog::shipped().unwrap();
+        let provider = catalog.get("openai-compatible").unwrap();
+        let base = provider.parse_base_url("https://x.example/v1").unwrap();
+        let without = |missing: Surface| provider.speaks_without(Surface::Responses, &base, "m", |surface| surface == missing);
+        assert!(provider.may_lack(Surface::Responses) && !provider.may_lack(Surface::ChatCompletions));
+        assert_eq!(without(Surface::Messages), Some(Surface::Responses));
+        assert_eq!(without(Surface::Responses), Some(Surface::ChatCompletions));
     }
 
     #[test]

@@ -74,6 +74,28 @@ fn of_an_error_its_words_are_told_and_the_keyword_in_it_but_not_its_message() {
 }
 
 #[test]
+fn a_server_without_such_a_path_is_told_from_one_that_knows_nothing_of_what_was_asked() {
+    let lacks = |status: u16, body: &str| is_no_interface(status, &UpstreamError::read(status, body.as_bytes(), &[]));
+    for (status, body) in [
+        (404, r#"{"detail":"Not Found"}"#),
+        (404, "<html>404</html>"),
+        (404, r#"{"error":{"message":"Invalid URL (POST /v1/responses)","type":"invalid_request_error","param":"","code":""}}"#),
+        (405, ""),
+        (404, r#"{"object":"error","message":"no route","code":404}"#),
+    ] {
+        assert!(lacks(status, body), "{body}");
+    }
+    for (status, body) in [
+        (400, r#"{"detail":"Not Found"}"#),
+        (404, r#"{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}"#),
+        (404, r#"{"error":{"message":"Previous response not found","code":"previous_response_not_found"}}"#),
+        (404, r#"{"error":{"message":"nothing there","param":"previous_response_id"}}"#),
+    ] {
+        assert!(!lacks(status, body), "{body}");
+    }
+}
+
+#[test]
 fn a_busy_upstream_may_say_for_how_long() {
     let mut headers = HeaderMap::new();
     headers.insert(RETRY_AFTER, "1.5".parse().unwrap());
