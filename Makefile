@@ -1,7 +1,7 @@
 # Everything there is to do. `make` alone lists it.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check bench faults sdk screenshots clean
+.PHONY: help run test check bench faults sdk agents screenshots clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
@@ -30,7 +30,11 @@ faults: ## Break a fleet in every way there is and show what came of it; ARGS="-
 
 sdk: ## Run the official SDKs, Python and Node, against Sluice and the simulator; ARGS=tools runs some cases
 	cargo build --workspace --bins
-	shared/e2e/sdk/with_sluice.sh $(TARGET)/debug $(ARGS)
+	shared/e2e/sdk/with_sluice.sh $(TARGET)/debug shared/e2e/sdk/run.sh $(ARGS)
+
+agents: ## Run two coding agents against Sluice and the simulator, on a model of every dialect
+	cargo build --workspace --bins
+	shared/e2e/sdk/with_sluice.sh $(TARGET)/debug shared/e2e/sdk/agents.sh $(ARGS)
 
 screenshots: ## Take pictures of every page of the console
 	@.ci/web build

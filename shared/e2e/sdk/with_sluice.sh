@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# Starts the simulator and one Sluice on free ports with a channel for each dialect, and runs the official SDKs against it:
-# shared/e2e/sdk/with_sluice.sh FOLDER_OF_PROGRAMS [ONLY]
+# Starts the simulator and one Sluice on free ports with a channel for each dialect, and runs something against it, which gets the
+# address and a key: shared/e2e/sdk/with_sluice.sh FOLDER_OF_PROGRAMS COMMAND [ARGUMENTS]
 #
-# The SDKs are installed on the first run, into SLUICE_SDK_CACHE or a folder beside the programs.
+# What that installs goes into SLUICE_SDK_CACHE or a folder beside the programs.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 programs=$(cd "$1" && pwd)
 export SLUICE_SDK_CACHE=${SLUICE_SDK_CACHE:-$programs/../sdk}
 work=$(mktemp -d)
@@ -62,4 +61,4 @@ for dialect, provider in providers.items():
 print(call("/api/tokens", {"name": "sdk"})["key"])
 P
 )
-"$here/run.sh" "http://127.0.0.1:$gateway" "$key" "${2:-}"
+"$2" "http://127.0.0.1:$gateway" "$key" "${@:3}"

@@ -1,7 +1,5 @@
 //! Items and parts of an answer, as they are written, whole and in streams.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value, json};
 
 use super::arguments;
@@ -56,6 +54,8 @@ pub(super) fn image(id: &str, base64: &str) -> Value {
 pub(super) struct Call<'a> {
     /// Pairs it with its result.
     pub(super) id: &'a str,
+    /// The namespace of the tool.
+    pub(super) namespace: Option<&'a str>,
     /// The tool.
     pub(super) name: &'a str,
     /// JSON text.
@@ -75,23 +75,21 @@ impl Call<'_> {
     /// The item.
     pub(super) fn item(&self, item_id: &str, status: &str) -> Value {
         let Call { id: call_id, name, arguments, .. } = self;
-        if self.is_custom {
+        let mut item = if self.is_custom {
             let input = if arguments.is_empty() { String::new() } else { arguments::custom_input(arguments) };
-            return json!({
+            json!({
                 "id": item_id, "type": "custom_tool_call", "status": status, "call_id": call_id, "name": name, "input": input
-            });
+            })
+        } else {
+            json!({
+                "id": item_id, "type": "function_call", "status": status, "arguments": arguments, "call_id": call_id, "name": name
+            })
+        };
+        if let (Some(namespace), Some(fields)) = (self.namespace, item.as_object_mut()) {
+            fields.insert("namespace".to_owned(), namespace.into());
         }
-        json!({
-            "id": item_id, "type": "function_call", "status": status, "arguments": arguments, "call_id": call_id, "name": name
-        })
+        item
     }
-}
-
-/// The names of the tools in a caller's body that take text.
-pub(super) fn custom_tools(body: Option<&Map<String, Value>>) -> BTreeSet<String> {
-    let tools = body.and_then(|body| body.get("tools")).and_then(Value::as_array);
-    let customs = tools.into_iter().flatten().filter(|tool| tool.get("type").and_then(Value::as_str) == Some("custom"));
-    customs.filter_map(|tool| tool.get("name").and_then(Value::as_str)).map(ToOwned::to_owned).collect()
 }
 
 /// The call whose state an envelope carries: see [`call_state`].

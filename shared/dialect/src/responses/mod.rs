@@ -17,6 +17,7 @@
 mod arguments;
 mod finish;
 mod item;
+mod namespace;
 pub mod request;
 pub mod response;
 pub mod stream;

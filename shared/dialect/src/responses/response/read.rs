@@ -7,7 +7,7 @@ use crate::error::UpstreamError;
 use crate::ir::{Arguments, Block, Choice, MediaKind, Response, Signature, Source, TokenLogprob};
 use crate::json;
 use crate::media;
-use crate::responses::{arguments, finish, usage};
+use crate::responses::{arguments, finish, namespace, usage};
 
 /// Reads the body of an answer.
 ///
@@ -125,7 +125,8 @@ pub(in crate::responses) fn signature(item: &Value, reading: &Reading) -> Option
 fn call(item: &Value, arguments: Arguments, reading: &mut Reading) -> Piece {
     let text = |name: &str| item.get(name).and_then(Value::as_str);
     let id = reading.ids.of_call(text("call_id"), reading.client);
-    let name = reading.names.restore(text("name").unwrap_or_default()).to_owned();
+    let name = namespace::of_call(item);
+    let name = reading.names.restore(&name).to_owned();
     Piece::Block(Block::ToolCall { id, name, arguments, signature: None, cache: None })
 }
 

@@ -259,6 +259,22 @@ fn state_of_a_call_travels_before_it_and_comes_back_to_it() {
 }
 
 #[test]
+fn a_tool_in_a_namespace_is_called_as_the_caller_knows_it() {
+    let echo = json!({"tools": [{"type": "namespace", "name": "shop", "tools": [{"type": "function", "name": "get"}]}]});
+    let called = |name: &str| Block::ToolCall {
+        id: "call_1".to_owned(),
+        name: name.to_owned(),
+        arguments: object(json!({})),
+        signature: None,
+        cache: None,
+    };
+    let body = written(&choice(vec![called("shop.get"), called("other.get")], Finish::Tool), asked(echo));
+    assert_eq!((&body["output"][0]["namespace"], &body["output"][0]["name"]), (&json!("shop"), &json!("get")));
+    assert_eq!((body["output"][1].get("namespace"), &body["output"][1]["name"]), (None, &json!("other.get")));
+    assert!(matches!(&read_ok(&body).choices[0].blocks[0], Block::ToolCall { name, .. } if name == "shop.get"));
+}
+
+#[test]
 fn custom_tools_are_called_with_text_and_pictures_are_items() {
     let echo = json!({"tools": [{"type": "custom", "name": "get"}]});
     let media = Block::Media {

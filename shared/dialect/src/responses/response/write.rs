@@ -1,7 +1,5 @@
 //! A caller's whole answer.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use serde_json::{Value, json};
 use sluice_domain::Usage;
@@ -11,6 +9,7 @@ use crate::ir::{Block, Choice, Family, MediaKind, Response, Signature, Source};
 use crate::media;
 use crate::responses::finish::{self, Ending};
 use crate::responses::item::{self, Call};
+use crate::responses::namespace::Callers;
 use crate::responses::{arguments, usage};
 
 /// Writes the body of an answer. Only the first choice is told.
@@ -148,8 +147,8 @@ pub(in crate::responses) fn medium(block: &Block, asked: &Asked) -> Option<Mediu
 }
 
 fn output(choice: &Choice, ending: Ending, asked: &mut Asked) -> Vec<Value> {
-    let customs = item::custom_tools(asked.echo.as_ref());
-    let mut output = Output { asked, customs, logprobs: Some(choice), parts: Vec::new(), items: Vec::new() };
+    let tools = Callers::of(asked.echo.as_ref());
+    let mut output = Output { asked, tools, logprobs: Some(choice), parts: Vec::new(), items: Vec::new() };
     for block in &choice.blocks {
         output.block(block);
     }
@@ -163,7 +162,7 @@ fn output(choice: &Choice, ending: Ending, asked: &mut Asked) -> Vec<Value> {
 
 struct Output<'a> {
     asked: &'a mut Asked,
-    customs: BTreeSet<String>,
+    tools: Callers,
     /// The choice whose log probabilities the next text carries: they are not split by texts.
     logprobs: Option<&'a Choice>,
     /// Parts of the open message.
@@ -193,7 +192,9 @@ impl Output<'_> {
                 self.reasoning("", state.as_deref());
                 self.close();
                 let arguments = arguments::write(arguments);
-                let call = Call { id, name, arguments: &arguments, is_custom: self.customs.contains(name) };
+                let (namespace, plain) = self.tools.parted(name);
+                let is_custom = self.tools.is_custom(name);
+                let call = Call { id, namespace, name: plain, arguments: &arguments, is_custom };
                 self.items.push(call.item(&call.item_id(), "completed"));
             }
             Block::Media { .. } => match medium(block, self.asked) {

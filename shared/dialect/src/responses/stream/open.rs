@@ -58,6 +58,8 @@ pub(super) struct Call {
     pub(super) name: String,
     /// The tool takes text: it is told when it is whole.
     pub(super) is_custom: bool,
+    /// The namespace of the tool.
+    pub(super) namespace: Option<String>,
     /// JSON text, as far as it came.
     pub(super) arguments: String,
     /// Bytes of the arguments that were told.
@@ -73,6 +75,7 @@ pub(super) struct Call {
 impl Call {
     /// For its item.
     pub(super) fn as_item(&self) -> item::Call<'_> {
-        item::Call { id: &self.id, name: &self.name, arguments: &self.arguments, is_custom: self.is_custom }
+        let Self { id, name, arguments, .. } = self;
+        item::Call { id, namespace: self.namespace.as_deref(), name, arguments, is_custom: self.is_custom }
     }
 }

@@ -10,7 +10,7 @@ use crate::codec::{ANSWER_TOOL, Reading};
 use crate::ir::{Arguments, Block, BlockStart, Blocks, Event, Finish, StreamError};
 use crate::json;
 use crate::responses::response::{self, Piece};
-use crate::responses::{finish, usage};
+use crate::responses::{finish, namespace, usage};
 
 /// Reads one stream.
 #[derive(Debug, Clone)]
@@ -158,7 +158,8 @@ impl Reader {
         state.call = Call::Open(0);
         self.current = None;
         let id = self.reading.ids.of_call(item.get("call_id").and_then(Value::as_str), self.reading.client);
-        let name = self.reading.names.restore(name).to_owned();
+        let name = namespace::of_call(item);
+        let name = self.reading.names.restore(&name).to_owned();
         self.blocks.call(CHOICE, index, BlockStart::ToolCall { id, name, whole: None }, out);
     }
 

@@ -1,6 +1,6 @@
 //! A caller's stream. Items come one after the other, and each is told in full before the next begins.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::BytesMut;
 use serde_json::{Value, json};
@@ -10,8 +10,9 @@ use super::open::{Call, Message, Reasoning};
 use crate::codec::Asked;
 use crate::error::UpstreamError;
 use crate::ir::{BlockStart, Event, Finish, StreamError};
+use crate::responses::namespace::Callers;
 use crate::responses::response::{Envelope, Outcome, encrypted};
-use crate::responses::{finish, item};
+use crate::responses::finish;
 
 mod calls;
 mod texts;
@@ -23,7 +24,7 @@ use wire::Wire;
 #[derive(Debug, Clone)]
 pub struct Writer {
     asked: Asked,
-    customs: BTreeSet<String>,
+    tools: Callers,
     wire: Wire,
     envelope: Option<Envelope>,
     /// Items that are whole and told; the next one's index is their number.
@@ -45,7 +46,7 @@ impl Writer {
     #[must_use]
     pub fn new(asked: Asked) -> Self {
         Self {
-            customs: item::custom_tools(asked.echo.as_ref()),
+            tools: Callers::of(asked.echo.as_ref()),
             asked,
             wire: Wire::default(),
             envelope: None,

@@ -15,6 +15,7 @@ const KNOWN: &[&str] = &[
     "access_programs",
     "background",
     "background_options",
+    "client_metadata",
     "context_management",
     "conversation",
     "image",

@@ -8,7 +8,7 @@ use super::content;
 use crate::ir::{Arguments, Block, Family, MediaKind, NativeField, Request, Role, Signature, Source, Turn};
 use crate::media;
 use crate::node::{BodyError, Node, Rule};
-use crate::responses::{arguments, item};
+use crate::responses::{arguments, item, namespace};
 use crate::signature::Sealer;
 
 /// Reads `input` into the turns of a request, and instructions before the first of them into its system.
@@ -92,7 +92,8 @@ impl Items<'_> {
 
     fn call(&mut self, item: &Node<'_>, arguments: Arguments) -> Result<(), BodyError> {
         let id = call_id(item)?;
-        let name = item.need("name")?.text()?.to_owned();
+        item.need("name")?.text()?;
+        let name = namespace::of_call(item.value());
         self.push(Role::Assistant, vec![Block::ToolCall { id, name, arguments, signature: None, cache: None }]);
         Ok(())
     }

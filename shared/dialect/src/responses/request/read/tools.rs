@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use crate::ir::{Family, NativeField, Request, Tool, ToolChoice};
 use crate::node::{BodyError, Node};
-use crate::responses::CUSTOM_INPUT;
+use crate::responses::{CUSTOM_INPUT, namespace};
 
 /// `tools`, `tool_choice` and `parallel_tool_calls`.
 pub(super) fn read(root: &Node<'_>, request: &mut Request) -> Result<(), BodyError> {
     if let Some(tools) = root.get("tools") {
         for tool in tools.items()? {
-            request.tools.push(declaration(&tool)?);
+            declare(None, &tool, request)?;
         }
     }
     request.parallel_tools = super::flag(root, "parallel_tool_calls")?;
@@ -22,18 +22,35 @@ pub(super) fn read(root: &Node<'_>, request: &mut Request) -> Result<(), BodyErr
     Ok(())
 }
 
-fn declaration(tool: &Node<'_>) -> Result<Tool, BodyError> {
+/// A tool, or all of a namespace.
+fn declare(namespace: Option<&str>, tool: &Node<'_>, request: &mut Request) -> Result<(), BodyError> {
     tool.object()?;
-    let kind = tool.need("type")?.text()?;
+    match tool.need("type")?.text()? {
+        "namespace" if namespace.is_none() => {
+            let name = tool.need("name")?.text()?;
+            for inner in tool.need("tools")?.items()? {
+                declare(Some(name), &inner, request)?;
+            }
+        }
+        kind if kind.starts_with("web_search") && super::flag(tool, "external_web_access")? == Some(false) => {
+            // a search of what the provider has kept: no other has it, and an answer without it is one
+            request.native.push(NativeField { path: "tools.web_search", is_essential: false });
+        }
+        kind => request.tools.push(declaration(namespace, kind, tool)?),
+    }
+    Ok(())
+}
+
+fn declaration(namespace: Option<&str>, kind: &str, tool: &Node<'_>) -> Result<Tool, BodyError> {
     match kind {
         "function" => Ok(Tool::Function {
-            name: tool.need("name")?.text()?.to_owned(),
+            name: namespace::joined(namespace, tool.need("name")?.text()?),
             description: super::string(tool, "description")?,
             schema: schema(tool)?,
             strict: super::flag(tool, "strict")?,
             cache: None,
         }),
-        "custom" => custom(tool),
+        "custom" => custom(namespace, tool),
         kind if kind.starts_with("web_search") => web_search(tool),
         kind => Ok(Tool::Native { family: Family::OpenAi, kind: kind.to_owned(), raw: tool.value().clone() }),
     }
@@ -46,7 +63,7 @@ fn schema(tool: &Node<'_>) -> Result<Option<Value>, BodyError> {
 }
 
 /// A tool that takes text becomes a function of one text; its grammar is told in words.
-fn custom(tool: &Node<'_>) -> Result<Tool, BodyError> {
+fn custom(namespace: Option<&str>, tool: &Node<'_>) -> Result<Tool, BodyError> {
     let format = tool.get("format");
     let definition = format.as_ref().and_then(|format| format.get("definition"));
     let grammar = definition.map(|definition| definition.text()).transpose()?;
@@ -55,7 +72,7 @@ fn custom(tool: &Node<'_>) -> Result<Tool, BodyError> {
         input.insert("description".to_owned(), format!("Text of this grammar:\n{grammar}").into());
     }
     Ok(Tool::Function {
-        name: tool.need("name")?.text()?.to_owned(),
+        name: namespace::joined(namespace, tool.need("name")?.text()?),
         description: super::string(tool, "description")?,
         schema: Some(json!({
             "type": "object", "properties": {(CUSTOM_INPUT): input},
@@ -93,13 +110,17 @@ fn choice(said: &Node<'_>) -> Result<Option<ToolChoice>, BodyError> {
         return Err(said.wrong("a string or an object"));
     }
     match said.need("type")?.text()? {
-        "function" | "custom" => Ok(Some(ToolChoice::Named(said.need("name")?.text()?.to_owned()))),
+        "function" | "custom" => {
+            said.need("name")?.text()?;
+            Ok(Some(ToolChoice::Named(namespace::of_call(said.value()))))
+        }
         "allowed_tools" => {
             let is_required = said.need("mode")?.word(&[("auto", false), ("required", true)], "auto, required")?;
             let mut names = Vec::new();
             for tool in said.need("tools")?.items()? {
                 if let Some(name) = tool.get("name") {
-                    names.push(name.text()?.to_owned());
+                    name.text()?;
+                    names.push(namespace::of_call(tool.value()));
                 }
             }
             Ok(Some(ToolChoice::Allowed { names, is_required }))

@@ -256,6 +256,35 @@ fn media_are_bytes_addresses_or_files() {
 }
 
 #[test]
+fn tools_in_a_namespace_are_known_by_one_name() {
+    let get = json!({"type": "function", "name": "get"});
+    let request = read_ok(json!({
+        "model": "m",
+        "tools": [{"type": "namespace", "name": "shop", "description": "d", "tools": [get, {"type": "custom", "name": "note"}]}],
+        "tool_choice": {"type": "function", "namespace": "shop", "name": "get"},
+        "input": [{"type": "function_call", "call_id": "c", "namespace": "shop", "name": "get", "arguments": "{}"}],
+    }));
+    let names: Vec<_> =
+        request.tools.iter().filter_map(|tool| if let Tool::Function { name, .. } = tool { Some(name) } else { None }).collect();
+    assert_eq!(names, ["shop.get", "shop.note"]);
+    assert_eq!(request.tool_choice, ToolChoice::Named("shop.get".to_owned()));
+    assert!(matches!(&request.turns[0].blocks[0], Block::ToolCall { name, .. } if name == "shop.get"));
+    let inner = json!({"type": "namespace", "name": "inner", "tools": []});
+    let nested = read_ok(with(json!({"tools": [{"type": "namespace", "name": "outer", "tools": [inner]}]})));
+    assert!(matches!(&nested.tools[..], [Tool::Native { kind, .. }] if kind == "namespace"));
+}
+
+#[test]
+fn a_search_that_may_not_leave_the_provider_is_advice() {
+    let request = read_ok(with(json!({"tools": [{"type": "web_search", "external_web_access": false}]})));
+    assert_eq!(
+        (&request.tools[..], &request.native[..]),
+        (&[][..], &[NativeField { path: "tools.web_search", is_essential: false }][..])
+    );
+    assert_eq!(read_ok(with(json!({"tools": [{"type": "web_search", "external_web_access": true}]}))).tools.len(), 1);
+}
+
+#[test]
 fn tools_and_the_choice_of_them() {
     let request = read_ok(with(json!({"tools": [
         {"type": "function", "name": "get", "description": "d", "parameters": {"type": "object"}, "strict": false},

@@ -199,6 +199,23 @@ fn state_of_a_call_comes_before_it_and_a_refusal_is_a_part() {
 }
 
 #[test]
+fn a_tool_in_a_namespace_is_called_as_the_caller_knows_it() {
+    let echo = json!({"tools": [{"type": "namespace", "name": "shop", "tools": [{"type": "function", "name": "get"}]}]});
+    let begins = BlockStart::ToolCall { id: "call_1".to_owned(), name: "shop.get".to_owned(), whole: None };
+    let events = write_all(
+        Asked { echo: echo.as_object().cloned(), ..asked() },
+        &[start(), begin(0, begins), arguments(0, "{}"), stop(0), finish(Finish::Tool), Event::End],
+    );
+    check_items(&events);
+    let items = events.iter().filter_map(|event| event.get("item"));
+    for item in items {
+        assert_eq!((&item["namespace"], &item["name"]), (&json!("shop"), &json!("get")), "{item}");
+    }
+    let done = events.iter().find(|event| event["type"] == "response.function_call_arguments.done").unwrap();
+    assert_eq!(done["name"], "get");
+}
+
+#[test]
 fn custom_tools_and_pictures() {
     let echo = json!({"tools": [{"type": "custom", "name": "get"}]}).as_object().cloned();
     let picture = Block::Media {

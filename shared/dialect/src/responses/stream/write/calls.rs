@@ -16,11 +16,13 @@ impl Writer {
             self.close("completed", out);
         }
         let (id, name) = called;
+        let (namespace, plain) = self.tools.parted(name);
         self.calls.push_back(Call {
             block,
             id: id.to_owned(),
-            name: name.to_owned(),
-            is_custom: self.customs.contains(name),
+            namespace: namespace.map(ToOwned::to_owned),
+            name: plain.to_owned(),
+            is_custom: self.tools.is_custom(name),
             arguments: whole.map(arguments::write).unwrap_or_default(),
             told: 0,
             item: None,
