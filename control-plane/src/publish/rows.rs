@@ -1,6 +1,7 @@
 //! Rows of the database as the resources and identities relays know. A row that breaks a rule is left out and named.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::QueryResult;
@@ -83,6 +84,7 @@ pub(super) fn channel(row: &QueryResult) -> Read<(Channel, i64)> {
             drains: get(row, "drains")?,
         },
         limits: limits(row)?,
+        settings: Arc::default(),
     };
     Ok((channel, get(row, "rev")?))
 }
