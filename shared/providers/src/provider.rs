@@ -166,10 +166,10 @@ impl Provider {
             || self.base_url.serves.contains(&capability)
     }
 
-    /// Whether a relay can serve it: keys that are proven anew on each request, and settings that channels do not have, are not served yet.
+    /// Whether a relay can serve it: keys that are proven anew on each request are not served yet.
     #[must_use]
     pub fn is_served(&self) -> bool {
-        !self.needs_proof() && self.fields.iter().all(|field| !field.required || field.name == FieldName::ApiVersion)
+        !self.needs_proof()
     }
 
     /// Whether a channel of it must have a base URL.
