@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 /// What a channel does beyond sending requests on. Everything may be left out.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, and one field of the JSON")]
 pub struct ChannelSettings {
     /// Settings that the provider's `fields` name, such as `region` or `account_id`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
