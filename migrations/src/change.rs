@@ -22,8 +22,8 @@ pub enum Change {
         table: &'static str,
         /// Its name.
         name: String,
-        /// The statement.
-        alter: Box<TableAlterStatement>,
+        /// Its type, before it is made the engine's.
+        column: Box<ColumnDef>,
     },
     /// Creates an index.
     Index {
@@ -46,8 +46,7 @@ pub(crate) fn table(name: &'static str, fill: impl FnOnce(&mut TableCreateStatem
 /// One more column of a table that is there.
 pub(crate) fn column(table: &'static str, column: ColumnDef) -> Change {
     let name = column.get_column_name();
-    let alter = Table::alter().table(table).add_column(column).to_owned();
-    Change::Column { table, name, alter: Box::new(alter) }
+    Change::Column { table, name, column: Box::new(column) }
 }
 
 /// An index over columns; its name says where it is and what is in it.
@@ -103,9 +102,11 @@ fn render(change: &Change, engine: DatabaseBackend) -> String {
         (Change::Table { create, .. }, DatabaseBackend::MySql) => for_engine(create, engine).to_string(MysqlQueryBuilder),
         (Change::Table { create, .. }, DatabaseBackend::Postgres) => create.to_string(PostgresQueryBuilder),
         (Change::Table { create, .. }, _) => create.to_string(SqliteQueryBuilder),
-        (Change::Column { alter, .. }, DatabaseBackend::MySql) => alter.to_string(MysqlQueryBuilder),
-        (Change::Column { alter, .. }, DatabaseBackend::Postgres) => alter.to_string(PostgresQueryBuilder),
-        (Change::Column { alter, .. }, _) => alter.to_string(SqliteQueryBuilder),
+        (Change::Column { table, column, .. }, DatabaseBackend::MySql) => add(table, column, engine).to_string(MysqlQueryBuilder),
+        (Change::Column { table, column, .. }, DatabaseBackend::Postgres) => {
+            add(table, column, engine).to_string(PostgresQueryBuilder)
+        }
+        (Change::Column { table, column, .. }, _) => add(table, column, engine).to_string(SqliteQueryBuilder),
         (Change::Index { create, .. }, DatabaseBackend::MySql) => create.to_string(MysqlQueryBuilder),
         (Change::Index { create, .. }, DatabaseBackend::Postgres) => create.to_string(PostgresQueryBuilder),
         (Change::Index { create, .. }, _) => create.to_string(SqliteQueryBuilder),
@@ -123,17 +124,27 @@ fn for_engine(create: &TableCreateStatement, engine: DatabaseBackend) -> TableCr
         wide.table(name.clone());
     }
     for column in create.get_columns() {
-        let mut column = column.clone();
-        if column.get_column_type() == Some(&ColumnType::Text) {
-            column.custom("mediumtext");
-        }
-        wide.col(column);
+        wide.col(wide_column(column));
     }
     for index in create.get_indexes() {
         wide.index(&mut index.clone());
     }
     wide.engine("InnoDB").character_set("utf8mb4").collate("utf8mb4_bin");
     wide
+}
+
+/// The statement that adds a column. Its texts compare as the table's do.
+fn add(table: &'static str, column: &ColumnDef, engine: DatabaseBackend) -> TableAlterStatement {
+    let column = if engine == DatabaseBackend::MySql { wide_column(column) } else { column.clone() };
+    Table::alter().table(table).add_column(column).to_owned()
+}
+
+fn wide_column(column: &ColumnDef) -> ColumnDef {
+    let mut column = column.clone();
+    if column.get_column_type() == Some(&ColumnType::Text) {
+        column.custom("mediumtext");
+    }
+    column
 }
 
 impl MigrationName for Scripted {
@@ -149,9 +160,9 @@ impl MigrationTrait for Scripted {
         for change in &self.changes {
             match change {
                 Change::Table { create, .. } => manager.create_table(for_engine(create, engine)).await?,
-                Change::Column { table, name, alter } => {
+                Change::Column { table, name, column } => {
                     if !manager.has_column(*table, name).await? {
-                        manager.alter_table(*alter.clone()).await?;
+                        manager.alter_table(add(table, column, engine)).await?;
                     }
                 }
                 Change::Index { table, name, create } => {

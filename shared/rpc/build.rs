@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Messages that hold secrets: their `Debug` is written by hand, and shows none.
-const SECRETS: [&str; 2] = [".sluice.relay.v1.ChannelKey", ".sluice.relay.v1.RegisterReply"];
+const SECRETS: [&str; 3] = [".sluice.relay.v1.Channel", ".sluice.relay.v1.ChannelKey", ".sluice.relay.v1.RegisterReply"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");

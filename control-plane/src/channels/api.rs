@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sluice_domain::{ChannelId, Status};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::settings::{Form, Settings};
 use super::{Channel, ChannelFields, ChannelFilter, ChannelKey};
 use crate::app::App;
 use crate::http::words::StatusName;
@@ -72,6 +74,9 @@ struct View {
     first_output_secs: Option<i64>,
     /// How much may be sent over it; empty: any amount. Beyond it, other channels are tried.
     limits: Vec<LimitBody>,
+    /// What it does beyond sending requests on. Secrets are shown as `***`.
+    #[schema(value_type = Form)]
+    settings: Settings,
     /// The first and last characters of the first key; `null`: it has none.
     key_hint: Option<String>,
     /// Its keys, in order. The keys themselves are never shown here.
@@ -132,6 +137,7 @@ impl View {
             client_abort: if channel.policy.drains { ClientAbort::Drain } else { ClientAbort::Cancel },
             first_output_secs: Some(channel.policy.first_output_millis / 1_000).filter(|secs| *secs > 0),
             limits: LimitBody::list(&channel.limits),
+            settings: channel.settings,
             key_hint: keys.first().map(|key| key.key_hint.clone()).filter(|hint| !hint.is_empty()),
             keys,
             created_at: Moment(channel.created_at),
@@ -206,6 +212,9 @@ struct NewBody {
     first_output_secs: Option<i64>,
     /// How much may be sent over it. Left out: any amount.
     limits: Option<Vec<LimitBody>>,
+    /// What it does beyond sending requests on. Left out: nothing.
+    #[schema(value_type = Option<Form>)]
+    settings: Option<Map<String, Value>>,
 }
 
 /// What is to change of a channel. Fields that are left out stay.
@@ -252,6 +261,9 @@ struct PatchBody {
     first_output_secs: Patch<i64>,
     /// Takes the place of all there are.
     limits: Option<Vec<LimitBody>>,
+    /// Fields that are left out stay, `null` unsets one, others take the place of what there was; `***` keeps a secret.
+    #[schema(value_type = Option<Form>)]
+    settings: Option<Map<String, Value>>,
 }
 
 /// The keys of a channel themselves.
@@ -350,6 +362,7 @@ async fn create(State(app): State<App>, asking: Asking, Json(body): Json<NewBody
         drains: body.client_abort.map(|abort| abort == ClientAbort::Drain),
         first_output_secs: set(body.first_output_secs),
         limits: body.limits,
+        settings: body.settings,
     };
     let made = super::create(&app, &asking, fields).await?;
     let location = format!("/api/channels/{}", made.object.id);
@@ -402,6 +415,7 @@ async fn patch(
         drains: body.client_abort.map(|abort| abort == ClientAbort::Drain),
         first_output_secs: body.first_output_secs,
         limits: body.limits,
+        settings: body.settings,
     };
     let changed = super::patch(&app, &asking, ChannelId::new(id), fields).await?;
     let (rev, seq) = (changed.object.rev, changed.config_seq);

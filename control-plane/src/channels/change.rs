@@ -8,7 +8,7 @@ use sluice_domain::{ChannelId, ChannelKeyId, Role, Status};
 use sluice_providers::Provider;
 use tracing::warn;
 
-use super::{Channel, ChannelFields, Policy, demo, not_found, rules, store};
+use super::{Channel, ChannelFields, Policy, Settings, demo, not_found, rules, store};
 use crate::app::App;
 use crate::auth::Scope;
 use crate::db::Tx;
@@ -50,10 +50,10 @@ pub async fn create(app: &App, asking: &Asking, mut fields: ChannelFields) -> Re
 
     let tx = app.db.begin().await?;
     need_groups(&tx, &channel).await?;
-    channel.id = store::insert(&tx, &channel).await?;
+    channel.id = store::insert(&tx, &app.keyring, &channel).await?;
     channel.keys = store::replace_keys(&tx, &app.keyring, channel.id, fields.keys.as_deref().unwrap_or_default()).await?;
     audit::write(&tx, asking, "channels.create", &target(channel.id), &channel).await?;
-    let aside = demo::step_aside(&tx, asking, &channel).await?;
+    let aside = demo::step_aside(&tx, &app.keyring, asking, &channel).await?;
     let config_seq = record(&tx, asking, None, Some(&channel), aside).await?;
     let made = Written { object: channel, config_seq: Some(config_seq) };
     remember(app, &tx, asking, &made).await?;
@@ -69,7 +69,7 @@ pub async fn create(app: &App, asking: &Asking, mut fields: ChannelFields) -> Re
 pub async fn patch(app: &App, asking: &Asking, id: ChannelId, mut fields: ChannelFields) -> Result<Written<Channel>, ApiError> {
     asking.actor.need(Role::Admin, Scope::Write)?;
     let tx = app.db.begin().await?;
-    let before = store::lock(&tx, id).await?.ok_or_else(not_found)?;
+    let before = store::lock(&tx, &app.keyring, id).await?.ok_or_else(not_found)?;
     asking.need_unchanged(before.rev)?;
     if rules::is_empty(&fields) {
         return Ok(Written { object: before, config_seq: None });
@@ -81,7 +81,7 @@ pub async fn patch(app: &App, asking: &Asking, id: ChannelId, mut fields: Channe
     let provider = provider(app, &after.provider)?;
     rules::put_into(&mut after, &mut fields, &provider)?;
     need_groups(&tx, &after).await?;
-    store::update(&tx, &after).await?;
+    store::update(&tx, &app.keyring, &after).await?;
     if let Some(keys) = &fields.keys {
         after.keys = store::replace_keys(&tx, &app.keyring, id, keys).await?;
     }
@@ -90,7 +90,7 @@ pub async fn patch(app: &App, asking: &Asking, id: ChannelId, mut fields: Channe
     }
     let detail = serde_json::json!({"before": &before, "after": &after});
     audit::write(&tx, asking, "channels.patch", &target(id), &detail).await?;
-    let aside = demo::step_aside(&tx, asking, &after).await?;
+    let aside = demo::step_aside(&tx, &app.keyring, asking, &after).await?;
     let config_seq = record(&tx, asking, Some(&before), Some(&after), aside).await?;
     tx.commit().await?;
     app.poke.look();
@@ -104,7 +104,7 @@ pub async fn patch(app: &App, asking: &Asking, id: ChannelId, mut fields: Channe
 pub async fn delete(app: &App, asking: &Asking, id: ChannelId) -> Result<i64, ApiError> {
     asking.actor.need(Role::Admin, Scope::Write)?;
     let tx = app.db.begin().await?;
-    let channel = store::lock(&tx, id).await?.ok_or_else(not_found)?;
+    let channel = store::lock(&tx, &app.keyring, id).await?.ok_or_else(not_found)?;
     asking.need_unchanged(channel.rev)?;
     store::delete(&tx, id, asking.now).await?;
     audit::write(&tx, asking, "channels.delete", &target(id), &channel).await?;
@@ -120,7 +120,7 @@ pub async fn delete(app: &App, asking: &Asking, id: ChannelId) -> Result<i64, Ap
 /// 403 for all but root or when the sign-in is too old, 404.
 pub async fn reveal(app: &App, asking: &Asking, id: ChannelId) -> Result<Vec<RevealedKey>, ApiError> {
     asking.actor.need(Role::Root, Scope::Write)?;
-    store::find(app.db.read(), id).await?.ok_or_else(not_found)?;
+    store::find(app.db.read(), &app.keyring, id).await?.ok_or_else(not_found)?;
     app.gate.critical(asking.client_ip)?;
     asking.need_fresh_sign_in()?;
     let keys = store::open_keys(app.db.read(), &app.keyring, id).await?;
@@ -139,7 +139,7 @@ pub(super) async fn switch_off(app: &App, id: ChannelId, key: Option<ChannelKeyI
     let now = app.clock.wall();
     let reason: String = reason.chars().take(MOST_REASON).collect();
     let tx = app.db.begin().await?;
-    let Some(mut channel) = store::lock(&tx, id).await? else { return Ok(false) };
+    let Some(mut channel) = store::lock(&tx, &app.keyring, id).await? else { return Ok(false) };
     let is_used = |key: ChannelKeyId| channel.keys.iter().any(|one| one.id == key && one.status.is_enabled());
     if !channel.status.is_enabled() || channel.policy.stays_on || key.is_some_and(|key| !is_used(key)) {
         return Ok(false);
@@ -154,7 +154,7 @@ pub(super) async fn switch_off(app: &App, id: ChannelId, key: Option<ChannelKeyI
         (channel.status, channel.status_reason) = (Status::AutoDisabled, Some(reason.clone()));
     }
     (channel.rev, channel.updated_at) = (channel.rev + 1, now);
-    store::update(&tx, &channel).await?;
+    store::update(&tx, &app.keyring, &channel).await?;
     let detail = serde_json::json!({"reason": &reason, "key_id": key, "status": channel.status});
     audit::write_by_itself(&tx, now, "channels.switch_off", &target(id), &detail).await?;
     let switched_off =
@@ -194,6 +194,7 @@ fn blank(provider: String, asking: &Asking) -> Channel {
         cache_read_ratio: None,
         policy: Policy::default(),
         limits: sluice_domain::Limits::default(),
+        settings: Settings::default(),
         keys: Vec::new(),
         rev: 1,
         created_at: asking.now,

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use secrecy::SecretString;
 use sluice_domain::{ChannelId, Role, Status, UserId};
+use sluice_sealed::Keyring;
 
 use super::{Channel, ChannelFields, create, patch, rules, store};
 use crate::app::App;
@@ -35,7 +36,7 @@ pub async fn offer_demo(app: &App, base_url: &str) -> Result<(), ApiError> {
     if models.is_empty() {
         return Ok(());
     }
-    let id = match store::demo_channel(app.db.read()).await? {
+    let id = match store::demo_channel(app.db.read(), &app.keyring).await? {
         Some(channel) => channel.id,
         None => make(app, &asking).await?,
     };
@@ -63,7 +64,7 @@ pub async fn offer_demo(app: &App, base_url: &str) -> Result<(), ApiError> {
 /// # Errors
 /// When the database is away.
 pub async fn withdraw_demo(app: &App) -> Result<(), ApiError> {
-    let found = store::demo_channel(app.db.read()).await?;
+    let found = store::demo_channel(app.db.read(), &app.keyring).await?;
     let Some(channel) = found.filter(|channel| channel.status.is_enabled()) else { return Ok(()) };
     let off = ChannelFields { status: Some(Status::Disabled), ..ChannelFields::default() };
     patch(app, &by_itself(app), channel.id, off).await.map(drop)
@@ -87,18 +88,23 @@ async fn make(app: &App, asking: &Asking) -> Result<ChannelId, ApiError> {
 }
 
 /// Takes from the demo channel what a channel in use serves. Answers the demo channel, if that changed it.
-pub(super) async fn step_aside(tx: &Tx, asking: &Asking, channel: &Channel) -> Result<Option<ChannelId>, ApiError> {
+pub(super) async fn step_aside(
+    tx: &Tx,
+    keyring: &Keyring,
+    asking: &Asking,
+    channel: &Channel,
+) -> Result<Option<ChannelId>, ApiError> {
     if !channel.status.is_enabled() {
         return Ok(None);
     }
-    let Some(known) = store::demo_channel(tx).await?.filter(|demo| demo.id != channel.id) else { return Ok(None) };
-    let Some(demo) = store::lock(tx, known.id).await?.filter(|demo| demo.status.is_enabled()) else { return Ok(None) };
+    let Some(known) = store::demo_channel(tx, keyring).await?.filter(|demo| demo.id != channel.id) else { return Ok(None) };
+    let Some(demo) = store::lock(tx, keyring, known.id).await?.filter(|demo| demo.status.is_enabled()) else { return Ok(None) };
     let free: Vec<_> = demo.models.iter().filter(|model| !channel.models.contains(model)).cloned().collect();
     if free.len() == demo.models.len() {
         return Ok(None);
     }
     let (models, status) = if free.is_empty() { (demo.models, Status::Disabled) } else { (free, demo.status) };
-    store::update(tx, &Channel { models, status, rev: demo.rev + 1, updated_at: asking.now, ..demo }).await?;
+    store::update(tx, keyring, &Channel { models, status, rev: demo.rev + 1, updated_at: asking.now, ..demo }).await?;
     Ok(Some(known.id))
 }
 

@@ -4,6 +4,7 @@ mod api;
 mod change;
 mod demo;
 mod rules;
+mod settings;
 mod store;
 mod verdict;
 mod watch;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use sea_orm::{ConnectionTrait, DbErr};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sluice_billing::Ratio;
 use sluice_domain::{ChannelId, ChannelKeyId, GroupName, Limits, ModelName, Role, Status, UnixMillis};
 
@@ -23,6 +25,7 @@ use crate::http::{ApiError, Asking, Between, LimitBody, Listing, Page, Patch};
 pub use api::routes;
 pub use change::{RevealedKey, create, delete, patch, reveal};
 pub use demo::{offer_demo, withdraw_demo};
+pub use settings::Settings;
 pub(crate) use store::place_of_key;
 pub use verdict::{Evidence, Observed};
 pub use watch::{SuccessRate, Watch};
@@ -62,6 +65,9 @@ pub struct Channel {
     /// How much may be sent over it.
     #[serde(default)]
     pub limits: Limits,
+    /// What it does beyond sending requests on.
+    #[serde(default)]
+    pub settings: Settings,
     /// Its keys, without the keys themselves.
     pub keys: Vec<ChannelKey>,
     /// Grows with every change.
@@ -136,6 +142,8 @@ pub struct ChannelFields {
     pub first_output_secs: Patch<i64>,
     /// How much may be sent over it.
     pub limits: Option<Vec<LimitBody>>,
+    /// What changes of what it does beyond sending requests on: what is left out stays, `null` unsets.
+    pub settings: Option<Map<String, Value>>,
 }
 
 /// Which channels are asked for.
@@ -161,7 +169,7 @@ pub struct ChannelFilter {
 /// 403 for all but administrators.
 pub async fn list(app: &App, asking: &Asking, filter: &ChannelFilter, listing: &Listing) -> Result<Page<Channel>, ApiError> {
     asking.actor.need(Role::Admin, Scope::Read)?;
-    let mut page = store::list(app.db.read(), filter, listing).await?;
+    let mut page = store::list(app.db.read(), &app.keyring, filter, listing).await?;
     let ids: Vec<ChannelId> = page.items.iter().map(|channel| channel.id).collect();
     let mut keys = store::keys_of(app.db.read(), &ids).await?;
     for channel in &mut page.items {
@@ -176,7 +184,7 @@ pub async fn list(app: &App, asking: &Asking, filter: &ChannelFilter, listing: &
 /// 403 for all but administrators, 404.
 pub async fn get(app: &App, asking: &Asking, id: ChannelId) -> Result<Channel, ApiError> {
     asking.actor.need(Role::Admin, Scope::Read)?;
-    store::find(app.db.read(), id).await?.ok_or_else(not_found)
+    store::find(app.db.read(), &app.keyring, id).await?.ok_or_else(not_found)
 }
 
 /// What each channel in use serves: its models, in its groups.

@@ -8,7 +8,7 @@ use sluice_domain::{GroupName, ModelName, Status};
 use sluice_providers::Provider;
 use sluice_snapshot::resource;
 
-use super::{Channel, ChannelFields};
+use super::{Channel, ChannelFields, settings};
 use crate::http::{ApiError, LimitBody, Patch, Rules};
 
 /// The most keys of a channel.
@@ -71,6 +71,7 @@ pub(super) fn put_into(channel: &mut Channel, fields: &mut ChannelFields, provid
     }
     check_address(&mut rules, channel, fields, provider);
     check_keys(&mut rules, channel, fields, provider);
+    put_settings(&mut rules, channel, fields, provider)?;
     rules.done()
 }
 
@@ -107,31 +108,56 @@ fn unique<T: PartialEq, E: std::fmt::Display>(
     names
 }
 
+fn put_settings(
+    rules: &mut Rules,
+    channel: &mut Channel,
+    fields: &mut ChannelFields,
+    provider: &Provider,
+) -> Result<(), ApiError> {
+    if let Some(patch) = fields.settings.take() {
+        match channel.settings.patched(patch) {
+            Ok(patched) => channel.settings = patched,
+            Err(refused) if refused.errors.is_empty() => return Err(refused),
+            // what is no settings is not judged further
+            Err(refused) => {
+                rules.append(refused.errors);
+                return Ok(());
+            }
+        }
+    }
+    settings::check(rules, channel, provider);
+    Ok(())
+}
+
 fn check_mapping(rules: &mut Rules, mapping: &BTreeMap<String, String>) {
     if mapping.len() > MOST_MAPPINGS {
         rules.refuse("model_mapping", "length", format!("must have at most {MOST_MAPPINGS} entries"));
     }
     for (from, to) in mapping {
-        if let Err(rule) = ModelName::parse(from).and_then(|_| ModelName::parse(to)) {
-            rules.refuse(&format!("model_mapping.{from}"), "name", rule.to_string());
+        let field = format!("model_mapping.{from}");
+        // an empty name ends a chain
+        let parsed = ModelName::parse(from).and_then(|_| if to.is_empty() { Ok(()) } else { ModelName::parse(to).map(drop) });
+        if let Err(rule) = parsed {
+            rules.refuse(&field, "name", rule.to_string());
         }
-        if ends_in_loop(mapping, from) {
-            let most = resource::Channel::MAX_MAPPINGS;
-            rules.refuse(&format!("model_mapping.{from}"), "loop", format!("must lead to a name within {most} steps"));
-        }
+        check_chain(rules, &field, mapping, from);
     }
 }
 
-/// Whether following a name never ends, or takes more steps than relays follow.
-fn ends_in_loop(mapping: &BTreeMap<String, String>, from: &str) -> bool {
-    let mut name = from;
-    for _ in 0..resource::Channel::MAX_MAPPINGS {
-        match mapping.get(name) {
-            Some(next) if next != name => name = next,
-            _ => return false,
+/// Follows a name as relays do: one that leads to itself or to nothing ends it.
+fn check_chain(rules: &mut Rules, field: &str, mapping: &BTreeMap<String, String>, from: &str) {
+    let most = resource::Channel::MAX_MAPPINGS;
+    let (mut name, mut seen) = (from, Vec::new());
+    while let Some(next) = mapping.get(name).map(String::as_str).filter(|next| *next != name && !next.is_empty()) {
+        seen.push(name);
+        if seen.contains(&next) {
+            return rules.refuse(field, "model_mapping_contains_cycle", "must not lead back to a name it came by");
         }
+        if seen.len() > most {
+            return rules.refuse(field, "length", format!("must lead to a name within {most} steps"));
+        }
+        name = next;
     }
-    true
 }
 
 fn put_policy(rules: &mut Rules, channel: &mut Channel, fields: &mut ChannelFields) {
@@ -222,19 +248,20 @@ pub(super) fn is_empty(fields: &ChannelFields) -> bool {
         && fields.status.is_none()
         && fields.model_mapping.is_none()
         && fields.limits.is_none()
+        && fields.settings.is_none()
         && [fields.auto_ban, fields.empty_reply_retry, fields.drains].iter().all(Option::is_none)
         && fields.first_output_secs == Patch::Keep
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use sluice_domain::{ChannelId, ChannelKeyId, UnixMillis};
     use sluice_providers::Catalog;
 
     use super::*;
     use crate::channels::ChannelKey;
 
-    fn blank() -> Channel {
+    pub(in crate::channels) fn blank() -> Channel {
         Channel {
             id: ChannelId::new(0),
             name: String::new(),
@@ -251,6 +278,7 @@ mod tests {
             cache_read_ratio: None,
             policy: crate::channels::Policy::default(),
             limits: sluice_domain::Limits::default(),
+            settings: settings::Settings::default(),
             keys: vec![],
             rev: 1,
             created_at: UnixMillis(0),
@@ -310,6 +338,24 @@ mod tests {
                 "keys[1]"
             ]
         );
+    }
+
+    #[test]
+    fn a_mapping_may_lead_to_itself_or_to_nothing_and_nowhere_else_back() {
+        let codes = |pairs: &[(&str, &str)]| {
+            let mapping = pairs.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
+            let mut rules = Rules::new();
+            check_mapping(&mut rules, &mapping);
+            let refused = rules.done().err().map(|refused| refused.errors).unwrap_or_default();
+            refused.into_iter().map(|error| format!("{} {}", error.field, error.code)).collect::<Vec<_>>()
+        };
+        assert!(codes(&[("a", "b"), ("b", "b"), ("c", ""), ("d", "c")]).is_empty());
+        let cycle = "model_mapping_contains_cycle";
+        let into = codes(&[("a", "b"), ("b", "c"), ("c", "b")]);
+        assert_eq!(into, ["a", "b", "c"].map(|from| format!("model_mapping.{from} {cycle}")));
+        let names: Vec<String> = (10..28).map(|number| number.to_string()).collect();
+        let chain: Vec<(&str, &str)> = names.iter().zip(&names[1..]).map(|(from, to)| (from.as_str(), to.as_str())).collect();
+        assert_eq!(codes(&chain), ["model_mapping.10 length"], "17 steps");
     }
 
     #[test]

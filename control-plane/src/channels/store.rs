@@ -9,7 +9,7 @@ use sluice_billing::Ratio;
 use sluice_domain::{ChannelId, ChannelKeyId, GroupName, ModelName, Status, UnixMillis};
 use sluice_sealed::{Keyring, Place, random};
 
-use super::{Channel, ChannelFilter, ChannelKey, Policy, RevealedKey};
+use super::{Channel, ChannelFilter, ChannelKey, Policy, RevealedKey, Settings};
 use crate::db::{Insert, Tx, contains, insert_for_id, limits_text, read_limits};
 use crate::http::{ApiError, Listing, Page};
 use crate::tokens::hint;
@@ -18,21 +18,21 @@ const KEYS: &str = "channel_keys";
 /// `site.name` of the id of the channel that was made for the demo.
 const DEMO_CHANNEL: &str = "demo_channel";
 
-pub(super) async fn find(db: &impl ConnectionTrait, id: ChannelId) -> Result<Option<Channel>, DbErr> {
-    one(db, select().and_where(Expr::col("id").eq(id.get())).to_owned(), id).await
+pub(super) async fn find(db: &impl ConnectionTrait, keyring: &Keyring, id: ChannelId) -> Result<Option<Channel>, DbErr> {
+    one(db, keyring, select().and_where(Expr::col("id").eq(id.get())).to_owned(), id).await
 }
 
-pub(super) async fn lock(tx: &Tx, id: ChannelId) -> Result<Option<Channel>, DbErr> {
-    one(tx, select().and_where(Expr::col("id").eq(id.get())).lock(LockType::Update).to_owned(), id).await
+pub(super) async fn lock(tx: &Tx, keyring: &Keyring, id: ChannelId) -> Result<Option<Channel>, DbErr> {
+    one(tx, keyring, select().and_where(Expr::col("id").eq(id.get())).lock(LockType::Update).to_owned(), id).await
 }
 
 /// The channel that was made for the demo, unless it was deleted.
-pub(super) async fn demo_channel(db: &impl ConnectionTrait) -> Result<Option<Channel>, DbErr> {
+pub(super) async fn demo_channel(db: &impl ConnectionTrait, keyring: &Keyring) -> Result<Option<Channel>, DbErr> {
     let select = Query::select().column("value").from("site").and_where(Expr::col("name").eq(DEMO_CHANNEL)).to_owned();
     let Some(row) = db.query_one(&select).await? else { return Ok(None) };
     let id: String = row.try_get("", "value")?;
     let id = id.parse().map_err(|_| DbErr::Type("the site has an unreadable demo channel".to_owned()))?;
-    find(db, ChannelId::new(id)).await
+    find(db, keyring, ChannelId::new(id)).await
 }
 
 /// Writes down which channel was made for the demo.
@@ -44,14 +44,24 @@ pub(super) async fn mark_demo_channel(tx: &Tx, id: ChannelId) -> Result<(), DbEr
     tx.execute(&insert).await.map(drop)
 }
 
-async fn one(db: &impl ConnectionTrait, select: SelectStatement, id: ChannelId) -> Result<Option<Channel>, DbErr> {
+async fn one(
+    db: &impl ConnectionTrait,
+    keyring: &Keyring,
+    select: SelectStatement,
+    id: ChannelId,
+) -> Result<Option<Channel>, DbErr> {
     let Some(row) = db.query_one(&select).await? else { return Ok(None) };
     let mut keys = keys_of(db, &[id]).await?;
-    Ok(Some(Channel { keys: keys.remove(&id).unwrap_or_default(), ..read(&row)? }))
+    Ok(Some(Channel { keys: keys.remove(&id).unwrap_or_default(), ..read(&row, keyring)? }))
 }
 
 /// A page of channels, without their keys.
-pub(super) async fn list(db: &impl ConnectionTrait, filter: &ChannelFilter, listing: &Listing) -> Result<Page<Channel>, DbErr> {
+pub(super) async fn list(
+    db: &impl ConnectionTrait,
+    keyring: &Keyring,
+    filter: &ChannelFilter,
+    listing: &Listing,
+) -> Result<Page<Channel>, DbErr> {
     let mut some = select();
     if let Some(text) = filter.text.as_deref().filter(|text| !text.is_empty()) {
         let text = text.to_lowercase();
@@ -74,7 +84,7 @@ pub(super) async fn list(db: &impl ConnectionTrait, filter: &ChannelFilter, list
         };
         (value, channel.id.get().into())
     };
-    listing.read(db, some, read, marks).await
+    listing.read(db, some, |row| read(row, keyring), marks).await
 }
 
 /// Models and groups of the channels in use.
@@ -88,8 +98,8 @@ pub(super) async fn served(db: &impl ConnectionTrait) -> Result<Vec<(Vec<ModelNa
         .to_owned();
     let lists = |row: &QueryResult| {
         let (models, groups): (String, String) = (row.try_get("", "models")?, row.try_get("", "groups")?);
-        let models = serde_json::from_str(&models).map_err(|_| broken("list of models"))?;
-        Ok((models, serde_json::from_str(&groups).map_err(|_| broken("list of groups"))?))
+        let models = serde_json::from_str(&models).map_err(|_| broken("models"))?;
+        Ok((models, serde_json::from_str(&groups).map_err(|_| broken("groups"))?))
     };
     db.query_all(&in_use).await?.iter().map(lists).collect()
 }
@@ -206,7 +216,7 @@ pub(crate) fn place_of_key(seal_name: &str) -> Place<'_> {
     Place::named(KEYS, "sealed_key", seal_name)
 }
 
-pub(super) async fn insert(tx: &Tx, channel: &Channel) -> Result<ChannelId, ApiError> {
+pub(super) async fn insert(tx: &Tx, keyring: &Keyring, channel: &Channel) -> Result<ChannelId, ApiError> {
     let mut insert = Query::insert()
         .into_table("channels")
         .columns([
@@ -252,10 +262,18 @@ pub(super) async fn insert(tx: &Tx, channel: &Channel) -> Result<ChannelId, ApiE
         channel.created_at.0.into(),
         channel.updated_at.0.into(),
     ]);
-    Ok(ChannelId::new(insert_for_id(tx, insert).await?))
+    let id = ChannelId::new(insert_for_id(tx, insert).await?);
+    // sealed to the row's id, which is not known before
+    if let Some(sealed) = channel.settings.seal(keyring, id).map_err(ApiError::internal)? {
+        let update =
+            Query::update().table("channels").value("sealed_settings", sealed).and_where(Expr::col("id").eq(id.get())).to_owned();
+        tx.execute(&update).await?;
+    }
+    Ok(id)
 }
 
-pub(super) async fn update(tx: &Tx, channel: &Channel) -> Result<(), ApiError> {
+pub(super) async fn update(tx: &Tx, keyring: &Keyring, channel: &Channel) -> Result<(), ApiError> {
+    let settings = channel.settings.seal(keyring, channel.id).map_err(ApiError::internal)?;
     let update = Query::update()
         .table("channels")
         .value("name", channel.name.as_str())
@@ -275,6 +293,7 @@ pub(super) async fn update(tx: &Tx, channel: &Channel) -> Result<(), ApiError> {
         .value("drains", channel.policy.drains)
         .value("stays_on", channel.policy.stays_on)
         .value("limits", limits_text(&channel.limits)?)
+        .value("sealed_settings", settings)
         .value("rev", channel.rev)
         .value("updated_at", channel.updated_at.0)
         .and_where(Expr::col("id").eq(channel.id.get()))
@@ -323,6 +342,7 @@ fn select() -> SelectStatement {
             "drains",
             "stays_on",
             "limits",
+            "sealed_settings",
             "rev",
             "created_at",
             "updated_at",
@@ -332,19 +352,21 @@ fn select() -> SelectStatement {
         .to_owned()
 }
 
-fn read(row: &QueryResult) -> Result<Channel, DbErr> {
+fn read(row: &QueryResult, keyring: &Keyring) -> Result<Channel, DbErr> {
+    let id = ChannelId::new(row.try_get("", "id")?);
+    let settings: Option<String> = row.try_get("", "sealed_settings")?;
     let status: i32 = row.try_get("", "status")?;
     let (models, groups, mapping): (String, String, String) =
         (row.try_get("", "models")?, row.try_get("", "groups")?, row.try_get("", "model_mapping")?);
     let ratio: Option<String> = row.try_get("", "cache_read_ratio")?;
     Ok(Channel {
-        id: ChannelId::new(row.try_get("", "id")?),
+        id,
         name: row.try_get("", "name")?,
         provider: row.try_get("", "provider")?,
         base_url: row.try_get("", "base_url")?,
         api_version: row.try_get("", "api_version")?,
-        models: serde_json::from_str(&models).map_err(|_| broken("list of models"))?,
-        groups: serde_json::from_str(&groups).map_err(|_| broken("list of groups"))?,
+        models: serde_json::from_str(&models).map_err(|_| broken("models"))?,
+        groups: serde_json::from_str(&groups).map_err(|_| broken("groups"))?,
         priority: row.try_get("", "priority")?,
         weight: row.try_get("", "weight")?,
         status: Status::from_code(status).ok_or_else(|| broken("status"))?,
@@ -358,6 +380,7 @@ fn read(row: &QueryResult) -> Result<Channel, DbErr> {
             stays_on: row.try_get("", "stays_on")?,
         },
         limits: read_limits(row)?,
+        settings: Settings::open(keyring, id, settings.as_deref()).map_err(|_| broken("settings"))?,
         keys: Vec::new(),
         rev: row.try_get("", "rev")?,
         created_at: UnixMillis(row.try_get("", "created_at")?),
@@ -366,5 +389,5 @@ fn read(row: &QueryResult) -> Result<Channel, DbErr> {
 }
 
 fn broken(what: &str) -> DbErr {
-    DbErr::Type(format!("a channel has an unreadable {what}"))
+    DbErr::Type(format!("a channel has unreadable {what}"))
 }

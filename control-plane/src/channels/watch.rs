@@ -167,7 +167,7 @@ async fn judge(app: &App, observed: &Observed) -> Result<(), ApiError> {
     if !rules.is_on {
         return Ok(());
     }
-    let Some(channel) = find(app.db.read(), observed.channel).await? else { return Ok(()) };
+    let Some(channel) = find(app.db.read(), &app.keyring, observed.channel).await? else { return Ok(()) };
     let (id, key, now) = (channel.id, observed.key, app.clock.wall());
     for said in &observed.evidence {
         match rules.judge(&channel.provider, said) {

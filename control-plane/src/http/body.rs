@@ -66,6 +66,21 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(refusal)
 }
 
+/// Reads what stands in one field of a body.
+///
+/// # Errors
+/// 422 with the path of the field that is wrong.
+pub fn read_field<T: DeserializeOwned>(field: &str, value: serde_json::Value) -> Result<T, ApiError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let mut refused = refusal(error);
+        for error in &mut refused.errors {
+            error.field =
+                if matches!(error.field.as_str(), "" | ".") { field.to_owned() } else { format!("{field}.{}", error.field) };
+        }
+        refused
+    })
+}
+
 fn refusal(error: serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     let path = error.path().to_string();
     let cause = error.into_inner();

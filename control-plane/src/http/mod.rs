@@ -34,7 +34,7 @@ use utoipa_axum::routes;
 
 pub use answer::{Answer, CONFIG_SEQ, Currency, Done, Shown, Written, twin, usd};
 pub use asking::{Asking, FRESH_MILLIS, IdempotencyKey};
-pub use body::{Json, MAX_BODY_BYTES, MAX_DEPTH, parse};
+pub use body::{Json, MAX_BODY_BYTES, MAX_DEPTH, parse, read_field};
 pub use caller::Caller;
 pub use codes::Code;
 pub use gate::{Gate, GateSettings};

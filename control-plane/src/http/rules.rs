@@ -66,6 +66,11 @@ impl Rules {
         self.read(field, "range", Quota::new(units))
     }
 
+    /// Takes what another check refused.
+    pub fn append(&mut self, errors: Vec<FieldError>) {
+        self.errors.extend(errors);
+    }
+
     /// Ends the checks.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ struct KeyView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ProviderField)]
 struct FieldView {
-    /// The field of the channel.
+    /// Its name in a channel's `settings.fields`; `api_version` is the channel's own field.
     #[schema(value_type = String, example = "api_version")]
     name: FieldName,
     label: String,
@@ -93,8 +93,7 @@ impl View {
                 help: provider.base_url.help.clone(),
             },
             key: KeyView { example: provider.auth.key_example.clone(), is_optional: provider.auth.key_optional },
-            // what channels cannot be given yet is not offered
-            fields: provider.fields.iter().filter(|field| field.name == FieldName::ApiVersion).map(field).collect(),
+            fields: provider.fields.iter().map(field).collect(),
         }
     }
 }

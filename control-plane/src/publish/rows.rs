@@ -13,7 +13,7 @@ use sluice_domain::{
 use sluice_sealed::Keyring;
 use sluice_snapshot::{Channel, ChannelKey, ChannelPolicy, Group, Price, Setting, Token, User};
 
-use crate::channels::place_of_key;
+use crate::channels::{Settings, place_of_key};
 use crate::db::read_limits;
 
 /// Why a row cannot be sent to relays. Names the column, never its content.
@@ -57,11 +57,13 @@ fn limits(row: &QueryResult) -> Read<Limits> {
 }
 
 /// A channel without its keys.
-pub(super) fn channel(row: &QueryResult) -> Read<(Channel, i64)> {
+pub(super) fn channel(row: &QueryResult, keyring: &Keyring) -> Read<(Channel, i64)> {
+    let id = ChannelId::new(get(row, "id")?);
+    let settings: Option<String> = get(row, "sealed_settings")?;
     let weight: i32 = get(row, "weight")?;
     let cache_read_ratio: Option<String> = get(row, "cache_read_ratio")?;
     let channel = Channel {
-        id: ChannelId::new(get(row, "id")?),
+        id,
         name: get(row, "name")?,
         provider: get(row, "provider")?,
         base_url: get(row, "base_url")?,
@@ -83,6 +85,7 @@ pub(super) fn channel(row: &QueryResult) -> Read<(Channel, i64)> {
             drains: get(row, "drains")?,
         },
         limits: limits(row)?,
+        settings: Settings::open(keyring, id, settings.as_deref()).map_err(bad("sealed_settings"))?.into_inner(),
     };
     Ok((channel, get(row, "rev")?))
 }

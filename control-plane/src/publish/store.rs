@@ -149,6 +149,7 @@ pub(super) async fn channels(db: &impl ConnectionTrait, keyring: &Keyring, which
         "keeps_empty",
         "drains",
         "limits",
+        "sealed_settings",
         "rev",
     ];
     let mut select = Query::select().columns(columns).from("channels").and_where(Expr::col("deleted_at").is_null()).to_owned();
@@ -157,7 +158,7 @@ pub(super) async fn channels(db: &impl ConnectionTrait, keyring: &Keyring, which
         channel.keys = keys.remove(&channel.id).unwrap_or_default();
         Versioned::new(Resource::Channel(channel), rev)
     };
-    Ok(read(db, &select, "channels", rows::channel).await?.into_iter().map(with_keys).collect())
+    Ok(read(db, &select, "channels", |row| rows::channel(row, keyring)).await?.into_iter().map(with_keys).collect())
 }
 
 async fn channel_keys(

@@ -9,6 +9,7 @@ mod access;
 mod bad_input;
 mod bounds;
 mod catalogue;
+mod channel_settings;
 mod demo;
 mod described;
 mod first_start;

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 use sluice_domain::Dialect;
 
+mod words;
+
 /// Something a request says that not every target can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {

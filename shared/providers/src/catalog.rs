@@ -58,7 +58,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Those of them that a relay can serve: their keys are sent as they are, and channels have every setting they need.
+    /// Those of them that a relay can serve: their keys are sent as they are.
     ///
     /// # Errors
     /// As [`Catalog::shipped`].

@@ -32,6 +32,8 @@ pub struct Provider {
     /// Whether the vendor still offers it.
     #[serde(default)]
     pub status: ProviderStatus,
+    /// Why relays cannot serve it, as a clause that follows its name; `None`: they can.
+    pub unserved: Option<String>,
     /// Whose state and files it understands.
     #[serde(default = "words::compatible", with = "words::FamilyWord")]
     pub family: Family,
@@ -169,10 +171,10 @@ impl Provider {
             || self.base_url.serves.contains(&capability)
     }
 
-    /// Whether a relay can serve it: settings that channels do not have are not served yet.
+    /// Whether a relay can serve it.
     #[must_use]
     pub fn is_served(&self) -> bool {
-        self.fields.iter().all(|field| !field.required || field.name == FieldName::ApiVersion)
+        self.unserved.is_none()
     }
 
     /// Whether a channel of it must have a base URL.

@@ -8,7 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sluice_billing::{HoldPolicy, ModelPrice, Ratio};
 use sluice_domain::{ChannelId, ChannelKeyId, Counted, GroupName, Limit, Limits, ModelName, Status};
 use sluice_snapshot::{
-    Channel, ChannelKey, ChannelPolicy, Delta, Group, Price, Resource, ResourceKey, Setting, StateHash, Upsert, Version,
+    Channel, ChannelKey, ChannelPolicy, ChannelSettings, Delta, Group, Price, Resource, ResourceKey, Setting, StateHash, Upsert,
+    Version,
 };
 
 use crate::error::Malformed;
@@ -152,6 +153,7 @@ fn channel_to_pb(channel: &Channel) -> pb::Channel {
         keeps_empty: channel.policy.keeps_empty,
         drains: channel.policy.drains,
         limits: limits_to_pb(&channel.limits),
+        settings: channel.settings.to_text(),
     }
 }
 
@@ -183,6 +185,7 @@ fn channel_from_pb(channel: pb::Channel) -> Result<Channel, Malformed> {
             drains: channel.drains,
         },
         limits: limits_from_pb(&channel.limits)?,
+        settings: Arc::new(ChannelSettings::from_text(&channel.settings).map_err(Malformed::at("settings"))?),
     })
 }
 

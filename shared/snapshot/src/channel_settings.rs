@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// What a channel does beyond sending requests on. Everything may be left out.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own, and one field of the JSON")]
 pub struct ChannelSettings {
     /// Settings that the provider's `fields` name, such as `region` or `account_id`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -136,6 +137,36 @@ impl ChannelSettings {
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
+
+    /// As text, for the database and for relays; empty where nothing is set.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        if self.is_default() {
+            return String::new();
+        }
+        // what could not be written would be no JSON, and refused by whoever reads it
+        serde_json::to_string(self).unwrap_or_else(|error| error.to_string())
+    }
+
+    /// Reads what [`ChannelSettings::to_text`] wrote.
+    ///
+    /// # Errors
+    /// When it is not that, or holds something that only a later version knows.
+    pub fn from_text(text: &str) -> Result<Self, UnreadableSettings> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        // serde's message may quote what is secret; its place is enough
+        serde_json::from_str(text).map_err(|error| UnreadableSettings { column: error.column() })
+    }
+}
+
+/// Settings of a channel that cannot be read. Shows none of them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("hold something that is not known here, at column {column}")]
+pub struct UnreadableSettings {
+    /// How far they could be read, in bytes.
+    pub column: usize,
 }
 
 impl fmt::Debug for ChannelSettings {
@@ -156,6 +187,18 @@ mod tests {
         let settings: ChannelSettings = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&settings).unwrap(), text);
         assert!(serde_json::from_str::<ChannelSettings>(r#"{"proxies":[]}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_written_reads_back_and_what_cannot_be_read_is_not_quoted() {
+        assert_eq!(ChannelSettings::default().to_text(), "");
+        assert_eq!(ChannelSettings::from_text(""), Ok(ChannelSettings::default()));
+        let settings = ChannelSettings { status_mapping: [(404, 400)].into(), allow_service_tier: true, ..Default::default() };
+        assert_eq!(ChannelSettings::from_text(&settings.to_text()), Ok(settings));
+        for text in [r#"{"proxies":["hunter2"]}"#, r#"{"allow_service_tier":"hunter2"}"#, "hunter2"] {
+            let refused = ChannelSettings::from_text(text).unwrap_err();
+            assert!(!format!("{refused} {refused:?}").contains("hunter2"), "{refused}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub mod settings;
 pub mod snapshot;
 pub mod table;
 
-pub use channel_settings::{ChannelSettings, KeyMode, MediaByUrl, OnLoss, SystemPrompt, SystemPromptMode};
+pub use channel_settings::{ChannelSettings, KeyMode, MediaByUrl, OnLoss, SystemPrompt, SystemPromptMode, UnreadableSettings};
 pub use hash::StateHash;
 pub use identity::{Token, User};
 pub use request_limits::RequestLimits;

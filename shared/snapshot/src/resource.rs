@@ -1,11 +1,14 @@
 //! The things that are pushed to relays.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sluice_billing::{ModelPrice, Ratio};
 use sluice_domain::{ChannelId, ChannelKeyId, GroupName, Limits, ModelName, Status};
+
+use crate::channel_settings::ChannelSettings;
 
 /// Names one resource: its kind and its key within the kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +106,8 @@ pub struct Channel {
     pub policy: ChannelPolicy,
     /// How much may be sent over it.
     pub limits: Limits,
+    /// What it does beyond sending requests on. Channels are cloned per request.
+    pub settings: Arc<ChannelSettings>,
 }
 
 /// What a channel may do differently from others.
@@ -120,13 +125,14 @@ impl Channel {
     /// The longest chain of mappings that is followed.
     pub const MAX_MAPPINGS: usize = 16;
 
-    /// The name to ask the upstream for: the mapping is followed from name to name (a loop ends where it began to repeat).
+    /// The name to ask the upstream for: the mapping is followed from name to name. A name that leads to itself or to nothing ends it, as
+    /// does the end of [`Channel::MAX_MAPPINGS`] in a loop.
     #[must_use]
     pub fn upstream_model<'a>(&'a self, requested: &'a str) -> &'a str {
         let mut name = requested;
         for _ in 0..Self::MAX_MAPPINGS {
             match self.model_mapping.get(name) {
-                Some(next) if next != name => name = next,
+                Some(next) if next != name && !next.is_empty() => name = next,
                 _ => break,
             }
         }
@@ -205,6 +211,7 @@ mod tests {
             cache_read_ratio: None,
             policy: crate::ChannelPolicy::default(),
             limits: Limits::default(),
+            settings: Arc::default(),
         }
     }
 
@@ -213,6 +220,7 @@ mod tests {
         assert_eq!(channel(&[]).upstream_model("a"), "a");
         assert_eq!(channel(&[("a", "b"), ("b", "c")]).upstream_model("a"), "c");
         assert_eq!(channel(&[("a", "a")]).upstream_model("a"), "a");
+        assert_eq!(channel(&[("a", "b"), ("b", "")]).upstream_model("a"), "b");
         assert!(["a", "b"].contains(&channel(&[("a", "b"), ("b", "a")]).upstream_model("a")));
     }
 

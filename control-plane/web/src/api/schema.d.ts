@@ -882,6 +882,8 @@ export interface components {
             first_output_secs: number | null;
             /** @description How much may be sent over it; empty: any amount. Beyond it, other channels are tried. */
             limits: components["schemas"]["Limit"][];
+            /** @description What it does beyond sending requests on. Secrets are shown as `***`. */
+            settings: components["schemas"]["ChannelSettings"];
             /** @description The first and last characters of the first key; `null`: it has none. */
             key_hint: string | null;
             /** @description Its keys, in order. The keys themselves are never shown here. */
@@ -939,6 +941,88 @@ export interface components {
             first_output_secs?: number | null;
             /** @description Takes the place of all there are. */
             limits?: components["schemas"]["Limit"][] | null;
+            settings?: components["schemas"]["ChannelSettings"] | null;
+        };
+        /** @description What a channel does beyond sending requests on. What is left out is not set. */
+        ChannelSettings: {
+            /**
+             * @description What the provider's `fields` name (see `/api/providers`), but for `api_version`.
+             * @example {
+             *       "region": "us-central1"
+             *     }
+             */
+            fields?: {
+                [key: string]: string;
+            } | null;
+            /**
+             * @description Changes of the body that is sent: fields to replace, or `operations`. At most 64 KiB; `stream` cannot be changed.
+             * @example {
+             *       "operations": [
+             *         {
+             *           "mode": "set",
+             *           "path": "temperature",
+             *           "value": 0.7
+             *         }
+             *       ]
+             *     }
+             */
+            param_override?: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * @description Headers that are sent. Values may hold `{api_key}` or be `{client_header:NAME}`; the names `*` and `re:…` pass on the caller's.
+             * @example {
+             *       "x-team": "search",
+             *       "re:^x-trace-": ""
+             *     }
+             */
+            header_override?: {
+                [key: string]: string;
+            } | null;
+            system_prompt?: components["schemas"]["ChannelSystemPrompt"] | null;
+            /** @description Whether answers are written anew, so that they hold nothing beyond their dialect. */
+            force_format?: boolean | null;
+            /** @description Whether reasoning is given as `<think>` within the answer's text. */
+            thinking_to_content?: boolean | null;
+            /** @description Whether the caller's bytes are sent as they are, where both sides speak one dialect. */
+            pass_through_body?: boolean | null;
+            /**
+             * @description The proxy requests take: `http`, `https`, `socks5` or `socks5h`. Its password is shown as `***`, which sent back keeps it.
+             * @example socks5h://user:***@10.0.0.1:1080
+             */
+            proxy?: string | null;
+            media_by_url?: components["schemas"]["MediaByUrl"] | null;
+            /** @description The proxy that media are fetched through, like `proxy`. */
+            media_proxy?: string | null;
+            /**
+             * @description Statuses of refusals, 400 to 599, from what the upstream said to what the caller is told.
+             * @example {
+             *       "404": 400
+             *     }
+             */
+            status_mapping?: {
+                [key: string]: number;
+            } | null;
+            /** @description Whether `service_tier` is sent. */
+            allow_service_tier?: boolean | null;
+            /** @description Whether `safety_identifier` is sent. */
+            allow_safety_identifier?: boolean | null;
+            /** @description Whether `store` is left out. */
+            disable_store?: boolean | null;
+            key_mode?: components["schemas"]["KeyMode"] | null;
+            /** @description What is done with parts of requests that the provider's dialect cannot say; otherwise as usual. */
+            losses?: {
+                [key: string]: components["schemas"]["OnLoss"];
+            } | null;
+            /** @description The model that the channel is tested with, one of its own; `null`: its first. */
+            test_model?: string | null;
+        };
+        /** @description Instructions that a channel adds. */
+        ChannelSystemPrompt: {
+            /** @description The instructions. */
+            text: string;
+            /** @description What becomes of the caller's; `fill` where nothing is said. */
+            mode?: components["schemas"]["SystemPromptMode"];
         };
         /**
          * @description What becomes of a stream whose caller left.
@@ -1118,6 +1202,11 @@ export interface components {
          */
         HoldPolicy: "adaptive" | "strict" | "windowed";
         /**
+         * @description Whether each key is as likely as the others, or one follows the other.
+         * @enum {string}
+         */
+        KeyMode: "random" | "polling";
+        /**
          * @description What values a setting takes.
          * @enum {string}
          */
@@ -1187,6 +1276,11 @@ export interface components {
             expires_at: components["schemas"]["Moment"] | null;
             last_used_at: components["schemas"]["Moment"] | null;
         };
+        /**
+         * @description Whether media are passed on as addresses, or fetched and sent as data.
+         * @enum {string}
+         */
+        MediaByUrl: "pass" | "inline";
         /** @description A model that can be asked for. */
         Model: {
             /** @description The name requests ask for. */
@@ -1264,6 +1358,7 @@ export interface components {
             first_output_secs?: number | null;
             /** @description How much may be sent over it. Left out: any amount. */
             limits?: components["schemas"]["Limit"][] | null;
+            settings?: components["schemas"]["ChannelSettings"] | null;
         };
         /** @description What a new group is to be. */
         NewGroup: {
@@ -1400,6 +1495,11 @@ export interface components {
          */
         NotificationDelivery: "listed" | "pending" | "delivered" | "failed";
         /**
+         * @description Whether a part is left out and named in `x-sluice-dropped-fields`, or the request refused.
+         * @enum {string}
+         */
+        OnLoss: "drop" | "reject";
+        /**
          * @description How a request ended.
          * @enum {string}
          */
@@ -1492,6 +1592,8 @@ export interface components {
                 first_output_secs: number | null;
                 /** @description How much may be sent over it; empty: any amount. Beyond it, other channels are tried. */
                 limits: components["schemas"]["Limit"][];
+                /** @description What it does beyond sending requests on. Secrets are shown as `***`. */
+                settings: components["schemas"]["ChannelSettings"];
                 /** @description The first and last characters of the first key; `null`: it has none. */
                 key_hint: string | null;
                 /** @description Its keys, in order. The keys themselves are never shown here. */
@@ -2375,7 +2477,7 @@ export interface components {
         /** @description One setting of a channel, as the form shows it. */
         ProviderField: {
             /**
-             * @description The field of the channel.
+             * @description Its name in a channel's `settings.fields`; `api_version` is the channel's own field.
              * @example api_version
              */
             name: string;
@@ -2846,6 +2948,11 @@ export interface components {
          * @enum {string}
          */
         StatusName: "enabled" | "disabled" | "auto_disabled";
+        /**
+         * @description What becomes of the caller's instructions: the channel's fill in where there are none, come first, or are sent alone.
+         * @enum {string}
+         */
+        SystemPromptMode: "fill" | "prepend" | "replace";
         /** @description A key for programs. */
         Token: {
             /** Format: int64 */

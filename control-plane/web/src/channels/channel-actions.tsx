@@ -1,7 +1,8 @@
-import { DeleteOutlined } from "@ant-design/icons";
+import { DeleteOutlined, SettingOutlined } from "@ant-design/icons";
 import { App, Button, Switch, Tooltip } from "antd";
 import { useTranslation } from "react-i18next";
 import { type Channel, useDeleteChannel, usePatchChannel } from "../api/channels.ts";
+import { openDialog } from "../layout/open-dialog.ts";
 import { StatusLabel } from "../parts/labels.tsx";
 import { useOutcomeMessage } from "../parts/outcome-message.tsx";
 
@@ -20,7 +21,7 @@ export function ChannelState({ channel }: { channel: Channel }) {
   );
 }
 
-/** Switches a channel on and off, and deletes it. Both say first what will happen, and to how many models. */
+/** Opens a channel's settings, switches it on and off, and deletes it. The last two say first what will happen, and to how many models. */
 export function ChannelActions({ channel }: { channel: Channel }) {
   const { t } = useTranslation();
   const { modal } = App.useApp();
@@ -61,6 +62,15 @@ export function ChannelActions({ channel }: { channel: Channel }) {
         onChange={toggle}
         aria-label={t(isOn ? "disable_what" : "enable_what", { name })}
       />
+      <Tooltip title={t("channels.settings")}>
+        <Button
+          type="text"
+          size="small"
+          icon={<SettingOutlined />}
+          aria-label={t("channels.settings_of", { name })}
+          onClick={() => openDialog({ form: "settings", channel })}
+        />
+      </Tooltip>
       <Tooltip title={t("delete")}>
         <Button
           type="text"

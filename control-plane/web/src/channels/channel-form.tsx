@@ -9,9 +9,11 @@ import { markFields } from "../parts/form-problem.ts";
 import { Late } from "../parts/late.tsx";
 import { useOutcomeMessage } from "../parts/outcome-message.tsx";
 import { ProblemAlert } from "../parts/problem-alert.tsx";
+import { AdvancedFields } from "./advanced-fields.tsx";
 import { type ChannelValues, EMPTY, newChannel, onProviderChosen } from "./new-channel.ts";
 import { ProviderFields } from "./provider-fields.tsx";
 import { RoutingFields } from "./routing-fields.tsx";
+import { EMPTY_SETTINGS } from "./settings-values.ts";
 
 const DRAFT = "channel";
 
@@ -56,6 +58,7 @@ function Fields({ form, create, providers, onClose }: FieldsProps) {
   const [problem, setProblem] = useState<Problem | null>(null);
   const draft = draftOf<ChannelValues>(DRAFT);
   const [slug, setSlug] = useState(draft.provider);
+  const [isAdvanced, setAdvanced] = useState(false);
   const provider = providers.find(known => known.slug === slug);
 
   const choose = (chosenSlug: string) => {
@@ -63,17 +66,24 @@ function Fields({ form, create, providers, onClose }: FieldsProps) {
     if (!chosen) return;
     const before = form.getFieldsValue(["name", "models"]) as Pick<ChannelValues, "name" | "models">;
     form.setFieldsValue(onProviderChosen(chosen, provider, { name: before.name ?? "", models: before.models ?? [] }));
+    // those of another provider mean nothing here
+    form.setFieldValue(["settings", "fields"], {});
     setSlug(chosenSlug);
   };
   const submit = (values: ChannelValues) => {
     if (values.provider === undefined) return;
-    create.mutate(newChannel({ ...EMPTY, ...values, provider: values.provider }), {
+    const settings = { ...EMPTY_SETTINGS, ...values.settings };
+    create.mutate(newChannel({ ...EMPTY, ...values, settings, provider: values.provider }), {
       onSuccess: made => {
         dropDraft(DRAFT);
         tell(Promise.resolve(made), t("channels.created", { name: made.name }));
         onClose();
       },
-      onError: thrown => setProblem(markFields(form, withKeysTogether(asProblem(thrown)))),
+      onError: thrown => {
+        const problem = withKeysTogether(asProblem(thrown));
+        if (problem.fields.some(({ field }) => isAdvancedField(field))) setAdvanced(true);
+        setProblem(markFields(form, problem));
+      },
     });
   };
   return (
@@ -84,6 +94,10 @@ function Fields({ form, create, providers, onClose }: FieldsProps) {
       initialValues={{ ...EMPTY, ...draft }}
       onValuesChange={(_, values) => keepDraft(DRAFT, values)}
       onFinish={submit}
+      onFinishFailed={({ errorFields }) => {
+        if (errorFields.some(({ name }) => isAdvancedField(name.join(".")))) setAdvanced(true);
+      }}
+      scrollToFirstError={{ block: "center" }}
     >
       <div className="stack">
         <ProblemAlert problem={problem} />
@@ -112,12 +126,18 @@ function Fields({ form, create, providers, onClose }: FieldsProps) {
               </Form.Item>
               <ProviderFields provider={provider} />
               <RoutingFields />
+              <AdvancedFields isOpen={isAdvanced} onToggle={setAdvanced} />
             </>
           )}
         </div>
       </div>
     </Form>
   );
+}
+
+/** Whether a field is in the part that is folded away. The provider's own are not. */
+function isAdvancedField(path: string): boolean {
+  return path.startsWith("settings.") && !path.startsWith("settings.fields.");
 }
 
 /** The form has one field for one key and for many; the API names either. */

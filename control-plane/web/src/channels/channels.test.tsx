@@ -69,6 +69,58 @@ describe("the channel form", () => {
   });
 });
 
+describe("the settings of a channel", () => {
+  it("are asked for when one is set, and the folded part opens at what is wrong with it", async () => {
+    const api = await show("/channels");
+    const dialog = await openForm();
+    await chooseProvider("Azure OpenAI");
+    fireEvent.change(await within(dialog).findByLabelText("Keys"), { target: { value: "key" } });
+    fireEvent.change(within(dialog).getByLabelText("Base URL"), { target: { value: "https://x.example" } });
+    fireEvent.change(within(dialog).getByLabelText(/^Remove dots/), { target: { value: "true" } });
+    const body = within(dialog).getByLabelText("Changes of the body");
+    fireEvent.change(body, { target: { value: "temperature: 1" } });
+    save(dialog);
+    await within(dialog).findByText("Write a JSON object.");
+    expect(within(dialog).getByRole("button", { name: /Advanced/ }).getAttribute("aria-expanded")).toBe("true");
+    fireEvent.change(body, { target: { value: '{"temperature": 1}' } });
+    save(dialog);
+    await waitFor(() => expect(api.calls("POST", "/api/channels")).toHaveLength(1));
+    expect(api.calls("POST", "/api/channels")[0]?.body.settings).toEqual({
+      fields: { strip_dots: "true" },
+      param_override: { temperature: 1 },
+    });
+  });
+
+  it("are left out of a plain channel", async () => {
+    const api = await show("/channels");
+    const dialog = await openForm();
+    await chooseProvider("OpenAI");
+    fireEvent.change(await within(dialog).findByLabelText("Keys"), { target: { value: "sk-one" } });
+    save(dialog);
+    await waitFor(() => expect(api.calls("POST", "/api/channels")).toHaveLength(1));
+    expect(api.calls("POST", "/api/channels")[0]?.body).not.toHaveProperty("settings");
+  });
+
+  it("are changed beside the list, and the server's word stands at its field", async () => {
+    const settings = { proxy: "http://u:***@h:1/", force_format: true };
+    const api = await show("/channels", { channels: [{ ...channel(1, "A", ["gpt-5"]), settings }], pricedModels: ["gpt-5"] });
+    fireEvent.click(await screen.findByRole("button", { name: "Settings of A" }));
+    const dialog = await screen.findByRole("dialog");
+    const proxy = (await within(dialog).findByLabelText("Proxy")) as HTMLInputElement;
+    expect(proxy.value).toBe("http://u:***@h:1/");
+    fireEvent.change(proxy, { target: { value: "http://u:***@other:1/" } });
+    const rule = { field: "settings.proxy", code: "masked", detail: "must be given with its secret" };
+    api.overrides.set("PATCH /api/channels/1", () => refusal(422, "invalid", [rule]));
+    fireEvent.click(within(dialog).getByRole("button", { name: "Save settings" }));
+    await within(dialog).findByText("must be given with its secret");
+    expect(api.calls("PATCH", "/api/channels/1")[0]?.body.settings).toMatchObject({
+      proxy: "http://u:***@other:1/",
+      force_format: true,
+      test_model: null,
+    });
+  });
+});
+
 describe("the channel form and prices", () => {
   it("warns of models without a price, and comes back when the price is set", async () => {
     const api = await show("/channels", { pricedModels: ["demo", "gpt-5"] });

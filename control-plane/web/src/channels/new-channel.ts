@@ -1,6 +1,7 @@
 /** What the channel form holds, and what the API is asked for. */
 
 import type { NewChannel, Provider } from "../api/channels.ts";
+import { EMPTY_SETTINGS, newSettings, type SettingsValues } from "./settings-values.ts";
 
 /** Names are those of the API, so that its word about a field finds it. */
 export interface ChannelValues {
@@ -14,6 +15,7 @@ export interface ChannelValues {
   groups: string[];
   priority: number;
   weight: number;
+  settings: SettingsValues;
 }
 
 export const EMPTY: ChannelValues = {
@@ -25,6 +27,7 @@ export const EMPTY: ChannelValues = {
   groups: ["default"],
   priority: 0,
   weight: 1,
+  settings: EMPTY_SETTINGS,
 };
 
 /** The lines that are not empty, without space around them, each once. */
@@ -39,6 +42,7 @@ export function newChannel(values: ChannelValues & { provider: string }): NewCha
   const [key] = keys;
   const baseUrl = values.base_url.trim();
   const version = values.api_version.trim();
+  const settings = newSettings(values.settings);
   return {
     name: values.name.trim(),
     provider: values.provider,
@@ -49,6 +53,7 @@ export function newChannel(values: ChannelValues & { provider: string }): NewCha
     ...(keys.length > 1 ? { keys } : key === undefined ? {} : { key }),
     ...(baseUrl === "" ? {} : { base_url: baseUrl }),
     ...(version === "" ? {} : { api_version: version }),
+    ...(settings === undefined ? {} : { settings }),
   };
 }
 

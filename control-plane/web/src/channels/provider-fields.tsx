@@ -13,9 +13,27 @@ export function ProviderFields({ provider }: { provider: Provider }) {
       <AddressField provider={provider} />
       <KeysField provider={provider} />
       <ModelsField provider={provider} />
-      {provider.fields.map(field => (
+      <OwnFields provider={provider} />
+    </>
+  );
+}
+
+/** The fields that only channels of this provider have, and where it explains them. */
+export function OwnFields({ provider, skip = [] }: { provider: Provider; skip?: readonly string[] }) {
+  const { t } = useTranslation();
+  const fields = provider.fields.filter(field => !skip.includes(field.name));
+  return (
+    <>
+      {fields.map(field => (
         <OwnField key={field.name} field={field} />
       ))}
+      {provider.docs && (
+        <p className="muted">
+          <a href={provider.docs} target="_blank" rel="noreferrer">
+            {t("channels.docs_page", { name: provider.name })}
+          </a>
+        </p>
+      )}
     </>
   );
 }
@@ -127,7 +145,8 @@ function OwnField({ field }: { field: Provider["fields"][number] }) {
   const { t } = useTranslation();
   return (
     <Form.Item
-      name={field.name}
+      // the version of addresses is the channel's own field, the others are among its settings
+      name={field.name === "api_version" ? field.name : ["settings", "fields", field.name]}
       label={field.is_required ? field.label : t("optional", { what: field.label })}
       extra={field.help}
       rules={field.is_required ? [{ required: true, whitespace: true, message: t("rules.required") }] : []}

@@ -3,6 +3,7 @@ import { closeDialog, useDialog } from "./open-dialog.ts";
 
 const TokenForm = lazy(() => import("../tokens/token-form.tsx"));
 const ChannelForm = lazy(() => import("../channels/channel-form.tsx"));
+const SettingsForm = lazy(() => import("../channels/settings-form.tsx"));
 const PriceForm = lazy(() => import("../channels/price-form.tsx"));
 const CreditForm = lazy(() => import("../overview/credit-form.tsx"));
 
@@ -16,6 +17,7 @@ export function Dialogs() {
     <Suspense>
       {dialog?.form === "token" && <TokenForm onClose={closeDialog} />}
       {dialog?.form === "channel" && <ChannelForm onClose={closeDialog} />}
+      {dialog?.form === "settings" && <SettingsForm channel={dialog.channel} onClose={closeDialog} />}
       {dialog?.form === "credit" && <CreditForm onClose={closeDialog} />}
       {dialog?.form === "price" && <PriceForm model={dialog.model} onClose={closeDialog} />}
     </Suspense>

@@ -1,11 +1,13 @@
 /** Which form is open. One at a time. */
 
 import { useSyncExternalStore } from "react";
+import type { Channel } from "../api/channels.ts";
 
 /** A form that can be opened from anywhere. */
 export type Dialog =
   | { form: "token" }
   | { form: "channel" }
+  | { form: "settings"; channel: Channel }
   | { form: "credit" }
   /** `back` is the form that asked for the price, and shows again after it. */
   | { form: "price"; model: string; back?: Dialog };

@@ -1,6 +1,11 @@
 //! What a channel of a provider can be given beyond key, base URL and models, and the headers made of it.
 
+use std::collections::BTreeMap;
+
+use http::HeaderValue;
 use serde::{Deserialize, Serialize};
+
+use crate::endpoint::is_region;
 
 /// One setting of a channel, as the form shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +64,30 @@ impl FieldName {
             Self::Region => "region",
         }
     }
+
+    /// Judges a value of it, which is not empty.
+    ///
+    /// # Errors
+    /// The rule it breaks, as a clause that follows the name.
+    pub fn judge(self, value: &str) -> Result<(), &'static str> {
+        match self {
+            Self::StripDots | Self::BetaQuery if !matches!(value, "true" | "false") => Err("must be true or false"),
+            Self::AccountId if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) => {
+                Err("may have letters, digits, - and _ only: it stands in an address")
+            }
+            Self::Region if !is_regions(value) => {
+                Err("must be a region such as us-central1, or a JSON object of models and regions with `default` for the others")
+            }
+            _ if HeaderValue::from_str(value).is_err() => Err("has characters that cannot be sent"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One region for all models, or one for each.
+fn is_regions(value: &str) -> bool {
+    let several = || serde_json::from_str::<BTreeMap<String, String>>(value);
+    is_region(value) || several().is_ok_and(|regions| !regions.is_empty() && regions.values().all(|region| is_region(region)))
 }
 
 /// A header of every request, or of those with a streamed answer.
@@ -74,4 +103,20 @@ pub struct HeaderRule {
     /// Whether only requests for a stream have it.
     #[serde(default)]
     pub when_streamed: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_an_address_or_a_header_is_judged() {
+        let fits = |name: FieldName, value: &str| name.judge(value).is_ok();
+        assert!(fits(FieldName::Region, "us-central1") && fits(FieldName::Region, r#"{"default":"global","m":"eu-west1"}"#));
+        assert!(!fits(FieldName::Region, "evil.example/") && !fits(FieldName::Region, r#"{"m":"evil.example/"}"#));
+        assert!(!fits(FieldName::Region, "{}") && !fits(FieldName::Region, r#"{"m":1}"#));
+        assert!(fits(FieldName::AccountId, "023e105f_a-B") && !fits(FieldName::AccountId, "../x"));
+        assert!(fits(FieldName::BetaQuery, "false") && !fits(FieldName::StripDots, "yes"));
+        assert!(fits(FieldName::Title, "Our gateway") && !fits(FieldName::Title, "a\r\nb: c"));
+    }
 }

@@ -79,11 +79,8 @@ fn details(page: &mut String, provider: &Provider) {
     let links = [("API reference", &provider.docs), ("keys", &provider.keys_page)];
     let links = links.into_iter().filter_map(|(word, link)| Some(format!(", [{word}]({})", link.as_ref()?)));
     line(format!("{}{}\n", cell(&provider.name), links.collect::<String>()));
-    if !provider.is_served() {
-        line(
-            "Not served yet: its keys are proven on each request, or it needs a setting that channels do not have yet.\n"
-                .to_owned(),
-        );
+    if let Some(reason) = &provider.unserved {
+        line(format!("Not served: it {reason}.\n"));
     }
     line(format!("- Base URL: {}", provider.base_url.help));
     line(format!("- Key: {}; {}", how_sent(provider), cell(&provider.auth.key_example)));

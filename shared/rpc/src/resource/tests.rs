@@ -22,6 +22,9 @@ fn channel() -> Channel {
         cache_read_ratio: Some("0.25".parse().unwrap()),
         policy: ChannelPolicy { first_output: Some(Duration::from_secs(90)), keeps_empty: true, drains: true },
         limits: limits(Counted::Concurrency),
+        settings: Arc::new(
+            ChannelSettings::from_text(r#"{"proxy":"socks5://h:1","param_override":{"z":null,"a":{"b":1}}}"#).unwrap(),
+        ),
     }
 }
 
@@ -80,6 +83,26 @@ fn unknown_kinds_and_statuses_are_errors_not_defaults() {
     let body = pb::Channel { status: 9, ..channel_to_pb(&channel()) }.encode_to_vec();
     let unknown = pb::Resource { body: body.into(), ..encode(&Resource::Channel(channel()), 1) };
     assert!(decode(&unknown).unwrap().resource.unwrap_err().starts_with("status"));
+}
+
+#[test]
+fn a_channel_with_settings_of_a_later_version_is_refused_by_name_and_keeps_its_form() {
+    let later = |text: &str| {
+        let body = pb::Channel { settings: text.into(), ..channel_to_pb(&channel()) }.encode_to_vec();
+        decode(&pb::Resource { body: body.into(), ..encode(&Resource::Channel(channel()), 2) }).unwrap()
+    };
+    let version = |seq| Version { lineage: "l".into(), seq };
+    let known = decode(&encode(&Resource::Channel(channel()), 1)).unwrap();
+    for text in [r#"{"hedge":"sk-up"}"#, r#"{"key_mode":"sk-up"}"#, r#"{"losses":{"seed":"sk-up"}}"#, "sk-up"] {
+        let (mut snapshot, _) = sluice_snapshot::Snapshot::new(version(1), vec![known.clone()]);
+        let delta = Delta { from: version(1), to: version(2), upserts: vec![later(text)], deletes: vec![] };
+        let rejected = snapshot.apply(delta).unwrap();
+        assert_eq!(rejected[0].key, ResourceKey::Channel(ChannelId::new(5)));
+        assert!(rejected[0].reason.starts_with("settings") && !rejected[0].reason.contains("sk-up"), "{:?}", rejected[0]);
+        assert_eq!(snapshot.get(&rejected[0].key).unwrap().resource, known.resource.clone().ok(), "its earlier form stays");
+    }
+    let none = later("").resource.unwrap();
+    assert!(matches!(&*none, Resource::Channel(channel) if channel.settings.is_default()));
 }
 
 #[test]
