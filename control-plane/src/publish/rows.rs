@@ -83,6 +83,7 @@ pub(super) fn channel(row: &QueryResult) -> Read<(Channel, i64)> {
             drains: get(row, "drains")?,
         },
         limits: limits(row)?,
+        settings: std::sync::Arc::default(),
     };
     Ok((channel, get(row, "rev")?))
 }

@@ -36,6 +36,7 @@ fn table() -> Table {
             cache_read_ratio: None,
             policy: sluice_snapshot::ChannelPolicy::default(),
             limits: sluice_domain::Limits::default(),
+            settings: std::sync::Arc::default(),
         })
     };
     let resources = [

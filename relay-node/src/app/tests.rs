@@ -66,6 +66,7 @@ fn channel(id: i64, status: Status) -> pb::Resource {
         cache_read_ratio: None,
         policy: sluice_snapshot::ChannelPolicy::default(),
         limits: sluice_domain::Limits::default(),
+        settings: std::sync::Arc::default(),
     };
     resource::encode(&Resource::Channel(channel), 1)
 }

@@ -213,6 +213,7 @@ fn channel(id: i64) -> pb::Resource {
         cache_read_ratio: None,
         policy: sluice_snapshot::ChannelPolicy::default(),
         limits: sluice_domain::Limits::default(),
+        settings: std::sync::Arc::default(),
     };
     resource::encode(&Resource::Channel(channel), 1)
 }

@@ -169,6 +169,7 @@ mod tests {
             cache_read_ratio: None,
             policy: sluice_snapshot::ChannelPolicy::default(),
             limits: sluice_domain::Limits::default(),
+            settings: std::sync::Arc::default(),
         };
         Upsert { key: ResourceKey::Channel(channel.id), hash: 1, resource: Ok(Arc::new(Resource::Channel(channel))) }
     }

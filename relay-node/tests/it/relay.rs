@@ -169,6 +169,7 @@ pub fn channel(id: i64, base_url: &str) -> Channel {
         cache_read_ratio: None,
         policy: sluice_snapshot::ChannelPolicy::default(),
         limits: sluice_domain::Limits::default(),
+        settings: std::sync::Arc::default(),
     }
 }
 

@@ -25,6 +25,7 @@ fn channel(id: i64, priority: i64, weight: u32) -> Channel {
         cache_read_ratio: None,
         policy: sluice_snapshot::ChannelPolicy::default(),
         limits: sluice_domain::Limits::default(),
+        settings: std::sync::Arc::default(),
     }
 }
 

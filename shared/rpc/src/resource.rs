@@ -183,6 +183,7 @@ fn channel_from_pb(channel: pb::Channel) -> Result<Channel, Malformed> {
             drains: channel.drains,
         },
         limits: limits_from_pb(&channel.limits)?,
+        settings: std::sync::Arc::default(),
     })
 }
 

@@ -1,11 +1,14 @@
 //! The things that are pushed to relays.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sluice_billing::{ModelPrice, Ratio};
 use sluice_domain::{ChannelId, ChannelKeyId, GroupName, Limits, ModelName, Status};
+
+use crate::channel_settings::ChannelSettings;
 
 /// Names one resource: its kind and its key within the kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +106,8 @@ pub struct Channel {
     pub policy: ChannelPolicy,
     /// How much may be sent over it.
     pub limits: Limits,
+    /// What it does beyond sending requests on.
+    pub settings: Arc<ChannelSettings>,
 }
 
 /// What a channel may do differently from others.
@@ -205,6 +210,7 @@ mod tests {
             cache_read_ratio: None,
             policy: crate::ChannelPolicy::default(),
             limits: Limits::default(),
+            settings: Arc::default(),
         }
     }
 

@@ -165,6 +165,7 @@ mod tests {
             cache_read_ratio: None,
             policy: crate::ChannelPolicy::default(),
             limits: sluice_domain::Limits::default(),
+            settings: std::sync::Arc::default(),
         })
     }
 

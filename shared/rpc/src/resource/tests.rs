@@ -22,6 +22,7 @@ fn channel() -> Channel {
         cache_read_ratio: Some("0.25".parse().unwrap()),
         policy: ChannelPolicy { first_output: Some(Duration::from_secs(90)), keeps_empty: true, drains: true },
         limits: limits(Counted::Concurrency),
+        settings: std::sync::Arc::default(),
     }
 }
 
