@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 use secrecy::ExposeSecret;
 use sluice_dialect::Surface;
 use sluice_dialect::error::UpstreamError;
-use sluice_dialect::exchange::{self, Passage, Sent, StreamMeter, Unwritable, Way};
+use sluice_dialect::exchange::{self, Manner, Passage, Sent, StreamMeter, Unwritable, Way};
 use sluice_dialect::json::JsonError;
 use sluice_dialect::openai::{Content, Finish, StreamOptions};
 use sluice_domain::ChannelId;
@@ -167,6 +167,7 @@ impl Journey {
             account: u64::try_from(candidate.channel.id.get()).ok(),
             stream_options: self.stream_options(place),
             losses: &self.losses,
+            manner: &Manner::default(),
         };
         let mut sent = self.request.write(&way, &self.site)?;
         if place.provider.adjusts(surface, model) {
