@@ -8,11 +8,11 @@ use http::{HeaderMap, StatusCode};
 use secrecy::ExposeSecret;
 use sluice_dialect::Surface;
 use sluice_dialect::error::UpstreamError;
-use sluice_dialect::exchange::{self, Manner, Passage, Sent, StreamMeter, Unwritable, Way};
+use sluice_dialect::exchange::{self, Passage, Sent, StreamMeter, Unwritable, Way};
 use sluice_dialect::json::JsonError;
 use sluice_dialect::openai::{Content, Finish, StreamOptions};
 use sluice_domain::ChannelId;
-use sluice_providers::{CallError, Capability, ChannelAddress, Provider};
+use sluice_providers::{CallError, Capability, ChannelAddress, FieldName, Provider};
 use sluice_routing::Candidate;
 use sluice_upstream::{self as upstream, ReadError, Timeouts};
 use tokio::time::{Instant, timeout_at};
@@ -127,19 +127,19 @@ impl Journey {
         let channel = ChannelAddress {
             base_url: &place.base_url,
             secret: &candidate.key.secret,
-            api_version: candidate.channel.api_version.as_deref(),
-            organization: None,
-            strip_dots: false,
-            extra: &[],
+            api_version: candidate.channel.api_version.as_deref().or_else(|| place.shape.field(FieldName::ApiVersion)),
+            organization: place.shape.field(FieldName::Organization),
+            strip_dots: place.shape.field(FieldName::StripDots) == Some("true"),
+            extra: &place.shape.fields(),
         };
-        let (capability, Sent { body, dropped, betas, passage }) =
-            self.write(candidate, place, model).map_err(|error| unwritable(&error))?;
-        let target = place
+        let (capability, Sent { body, dropped, betas, passage }) = self.write(candidate, place, model)?;
+        let mut target = place
             .provider
             .call(&channel, capability, model, is_stream, &self.hints.borrowed(&betas))
             .map_err(|error| not_made(&error, model != self.request.facts().model.as_str()))?;
+        place.shape.put_headers(&mut target, &self.hints, &candidate.key.secret)?;
         let began = Instant::now();
-        let sent = self.app.engine.client.send(&self.app.engine.route, target, body, self.timeouts(candidate, is_stream)).await;
+        let sent = self.app.engine.client.send(place.shape.route(), target, body, self.timeouts(candidate, is_stream)).await;
         let answer = sent.map_err(|error| Failure::not_sent(&error))?;
         let status = answer.status;
         if !status.is_success() {
@@ -156,8 +156,8 @@ impl Journey {
     }
 
     /// The body for one upstream: in its own dialect, as far as that can say what is asked for.
-    fn write(&self, candidate: &Candidate, place: &Place, model: &str) -> Result<(Capability, Sent), Unwritable> {
-        let surface = place.provider.speaks_for(self.request.surface(), &place.base_url, model).ok_or(Unwritable::NoWay)?;
+    fn write(&self, candidate: &Candidate, place: &Place, model: &str) -> Result<(Capability, Sent), Failure> {
+        let surface = place.provider.speaks_for(self.request.surface(), &place.base_url, model).ok_or_else(not_served)?;
         let way = Way {
             surface,
             model,
@@ -166,13 +166,18 @@ impl Journey {
             output_limit: self.terms.output_limit,
             account: u64::try_from(candidate.channel.id.get()).ok(),
             stream_options: self.stream_options(place),
-            losses: &self.losses,
-            manner: &Manner::default(),
+            losses: place.shape.losses(),
+            manner: place.shape.manner(),
         };
-        let mut sent = self.request.write(&way, &self.site)?;
-        if place.provider.adjusts(surface, model) {
+        let mut sent = self.request.write(&way, &self.site).map_err(|error| unwritable(&error))?;
+        if self.request.passes_as_it_is(&way) {
+            return Ok((Capability::from(surface), sent));
+        }
+        let adjusts = place.provider.adjusts(surface, model);
+        if adjusts {
             sent.body = adjusted(&place.provider, surface, model, &sent.body);
         }
+        sent.body = place.shape.body(sent.body, adjusts, &self.override_context(model))?;
         Ok((Capability::from(surface), sent))
     }
 

@@ -18,4 +18,5 @@ mod relay;
 mod retry;
 mod routes;
 mod secrets;
+mod shaping;
 mod stream;

@@ -238,6 +238,12 @@ impl Request {
         Ok(Sent { body: Bytes::from(Value::Object(body).to_string()), dropped, betas, passage })
     }
 
+    /// Whether an upstream is sent the caller's bytes as they are, because its channel wants that.
+    #[must_use]
+    pub fn passes_as_it_is(&self, way: &Way<'_>) -> bool {
+        way.manner.passes_body && way.surface == self.surface() && !self.must_be_written()
+    }
+
     /// The same for an upstream of the caller's own dialect: the bytes pass, with the few changes that its channel wants.
     fn pass(&self, way: &Way<'_>, site: &Site) -> Result<Sent, Unwritable> {
         let (body, dropped) = self.changed(way)?;
