@@ -87,6 +87,7 @@ impl RelayApp {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        parts.engine.turns.begin_at(parts.node.as_str());
         Self(Arc::new(parts))
     }
 }

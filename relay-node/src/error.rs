@@ -261,6 +261,8 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// What the upstream said, when the caller is to read that.
     pub upstream: Option<Box<Passed>>,
+    /// The status the caller is told in place of what it would be.
+    pub told_status: Option<u16>,
 }
 
 /// An upstream's own error, on its way to the caller.
@@ -280,7 +282,7 @@ impl Refusal {
     #[must_use]
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
         let retry_after = (kind.status() == 503).then_some(Self::COME_BACK);
-        Self { kind, message: message.into(), param: None, retry_after, upstream: None }
+        Self { kind, message: message.into(), param: None, retry_after, upstream: None, told_status: None }
     }
 
     /// The same, naming the field at fault.
@@ -293,7 +295,7 @@ impl Refusal {
     /// The status the caller gets.
     #[must_use]
     pub fn status(&self) -> u16 {
-        self.upstream.as_ref().map_or(self.kind.status(), |passed| passed.status)
+        self.told_status.unwrap_or_else(|| self.upstream.as_ref().map_or(self.kind.status(), |passed| passed.status))
     }
 
     /// The `type` the caller gets.

@@ -87,7 +87,7 @@ async fn prepare(
     let usual = app.engine.lengths.usual(model.as_str());
     let mut kept = limits::take(&app.limits, &table, (&admitted, &asked), usual, rates).await?;
     let now = app.clock.read().boot_millis;
-    let mut planned = plan::make(&table, &admitted, &asked, &app.engine.ejections, now)?;
+    let mut planned = plan::make(&table, &admitted, &asked, &app.engine, now)?;
     let mut rng = app.chance.rng();
     let permit =
         app.spool.permit().map_err(|_| Refusal::new(Kind::SpoolFull, "the relay cannot record the request, try again"))?;

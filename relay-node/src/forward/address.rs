@@ -1,14 +1,16 @@
-//! Where channels are: their base URLs, judged once and kept while the configuration stays.
+//! Where channels are, and what is special about them: judged once, and kept while the configuration stays.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use sluice_domain::ChannelId;
-use sluice_providers::{BaseUrl, Catalog, Provider};
+use sluice_providers::{BaseUrl, Catalog, HeaderOverrideError, ParamOverrideError, Provider};
 use sluice_snapshot::Channel;
+use sluice_upstream::ProxyError;
 
 use super::lacking::Lacking;
+use super::shape::Shape;
 
 /// A channel whose provider and address are known to be good.
 #[derive(Debug)]
@@ -21,15 +23,23 @@ pub(super) struct Place {
     pub(super) label: Arc<str>,
     /// Interfaces that were not found there.
     pub(super) lacking: Lacking,
+    /// What its administrator wants of requests and answers.
+    pub(super) shape: Shape,
 }
 
 /// Why a channel has no place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NoPlace {
     /// This relay does not know its provider. Another one may.
     Provider,
     /// Its address cannot be one.
     Address,
+    /// The same of its proxy's.
+    Proxy(ProxyError),
+    /// Its rules for bodies cannot be followed.
+    Params(ParamOverrideError),
+    /// Its entries for headers cannot be sent.
+    Headers(HeaderOverrideError),
 }
 
 /// The places of channels met so far.
@@ -76,6 +86,7 @@ impl Addresses {
     fn work_out(&self, channel: &Channel) -> Result<Place, NoPlace> {
         let provider = self.catalog.get(&channel.provider).ok_or(NoPlace::Provider)?;
         let base_url = provider.parse_base_url(channel.base_url.as_deref().unwrap_or_default()).map_err(|_| NoPlace::Address)?;
-        Ok(Place { provider: Arc::clone(provider), base_url, label: provider.slug.as_str().into(), lacking: Lacking::default() })
+        let (shape, lacking) = (Shape::of(&channel.settings)?, Lacking::default());
+        Ok(Place { provider: Arc::clone(provider), base_url, label: provider.slug.as_str().into(), lacking, shape })
     }
 }

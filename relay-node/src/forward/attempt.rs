@@ -12,7 +12,7 @@ use sluice_dialect::exchange::{self, Passage, Sent, StreamMeter, Unwritable, Way
 use sluice_dialect::json::JsonError;
 use sluice_dialect::openai::{Content, Finish, StreamOptions};
 use sluice_domain::ChannelId;
-use sluice_providers::{Amended, Amender, CallError, Capability, ChannelAddress, ClientHints, Provider};
+use sluice_providers::{Amended, Amender, CallError, Capability, ChannelAddress, ClientHints, FieldName, Provider};
 use sluice_routing::Candidate;
 use sluice_upstream::{self as upstream, ReadError, Timeouts};
 use tokio::time::{Instant, timeout_at};
@@ -137,18 +137,18 @@ impl Journey {
         let channel = ChannelAddress {
             base_url: &place.base_url,
             secret: &candidate.key.secret,
-            api_version: candidate.channel.api_version.as_deref(),
-            organization: None,
-            strip_dots: false,
-            extra: &[],
+            api_version: candidate.channel.api_version.as_deref().or_else(|| place.shape.field(FieldName::ApiVersion)),
+            organization: place.shape.field(FieldName::Organization),
+            strip_dots: place.shape.field(FieldName::StripDots) == Some("true"),
+            extra: &place.shape.fields(),
         };
-        let (capability, Sent { body, dropped, betas, passage }) =
-            self.write(candidate, place, model).map_err(|error| unwritable(&error))?;
+        let (capability, Sent { body, dropped, betas, passage }) = self.write(candidate, place, model)?;
         let mut target = place
             .provider
             .call(&channel, capability, model, is_stream, &self.hints.borrowed(&betas))
             .map_err(|error| not_made(&error, model != self.request.facts().model.as_str()))?;
-        let route = &self.app.engine.route;
+        place.shape.put_headers(&mut target, &self.hints, &candidate.key.secret)?;
+        let route = place.shape.route();
         self.prove(&place.provider, &candidate.key.secret, route, (&mut target, &body)).await?;
         let amender = Amender::of(&place.provider, capability, self.request.facts().model.as_str(), is_stream);
         let began = Instant::now();
@@ -175,8 +175,8 @@ impl Journey {
     }
 
     /// The body for one upstream: in its own dialect, as far as that can say what is asked for.
-    fn write(&self, candidate: &Candidate, place: &Place, model: &str) -> Result<(Capability, Sent), Unwritable> {
-        let surface = self.surface(place, model).ok_or(Unwritable::NoWay)?;
+    fn write(&self, candidate: &Candidate, place: &Place, model: &str) -> Result<(Capability, Sent), Failure> {
+        let surface = self.surface(place, model).ok_or_else(not_served)?;
         let table = self.app.engine.takes.table(&self.terms.settings.model_capabilities);
         let way = Way {
             surface,
@@ -188,13 +188,19 @@ impl Journey {
             output_limit: self.terms.output_limit,
             account: u64::try_from(candidate.channel.id.get()).ok(),
             stream_options: self.stream_options(place),
-            losses: &self.losses,
+            losses: place.shape.losses(),
+            manner: place.shape.manner(),
         };
-        let mut sent = self.request.write(&way, &self.site)?;
-        if place.provider.adjusts(surface, model) {
+        let mut sent = self.request.write(&way, &self.site).map_err(|error| unwritable(&error))?;
+        if self.request.passes_as_it_is(&way) {
+            return Ok((Capability::from(surface), sent));
+        }
+        let adjusts = place.provider.adjusts(surface, model);
+        if adjusts {
             let hints = self.hints.borrowed(&sent.betas);
             sent.body = adjusted(&place.provider, surface, model, &hints, &sent.body);
         }
+        sent.body = place.shape.body(sent.body, adjusts, &self.override_context(model))?;
         Ok((Capability::from(surface), sent))
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sluice_domain::{ChannelId, Clock};
 use sluice_limits::{KeyedLimiter, Rate, RateError};
 use sluice_providers::Catalog;
+use sluice_routing::Turns;
 use sluice_upstream::{Client, Route};
 use tokio::sync::Semaphore;
 
@@ -43,6 +44,8 @@ pub struct Parts {
     pub(super) tokens: Tokens,
     /// Which channels are left out for a while.
     pub ejections: Ejections,
+    /// Which keys were used last, of channels that use them in turn.
+    pub turns: Turns,
     /// How many retries may be made.
     pub(super) retries: RetryBudget,
     /// What is seen of channels, to be told.
@@ -86,6 +89,7 @@ impl Engine {
             takes: Takes::default(),
             tokens: Tokens::default(),
             ejections: Ejections::default(),
+            turns: Turns::default(),
             retries: RetryBudget::default(),
             seen: Seen::default(),
             drains: Arc::new(Semaphore::new(MAX_DRAINS)),

@@ -167,7 +167,28 @@ impl Failure {
         match error {
             NoPlace::Provider => Self::not_served("the channel's provider is not known"),
             NoPlace::Address => Self::not_made("the channel's address cannot be used", Some(Fault::Address)),
+            NoPlace::Proxy(error) => {
+                Self::not_made("the channel's proxy cannot be used", Some(Fault::Address)).with_detail(|| error.to_string())
+            }
+            NoPlace::Params(error) => {
+                Self::of_settings("the channel's rules for bodies cannot be followed", Fault::Params, error.to_string())
+            }
+            NoPlace::Headers(error) => {
+                Self::of_settings("the channel's headers cannot be sent", Fault::Headers, error.to_string())
+            }
         }
+    }
+
+    /// A setting of the channel's own cannot be followed, whatever is asked for. The word for it is the fault's.
+    fn of_settings(message: &'static str, fault: Fault, detail: String) -> Self {
+        Self { word: fault.code(), detail, ..Self::not_made(message, Some(fault)) }
+    }
+
+    /// A setting of the channel's own cannot be followed for this request. Another request may do: nothing is said against the channel, or any
+    /// caller could have it switched off.
+    #[must_use]
+    pub(super) fn not_shaped(message: &'static str, fault: Fault, detail: String) -> Self {
+        Self { word: fault.code(), detail, ..Self::not_served(message) }
     }
 
     /// The channel does not take such a request, which says nothing against it.

@@ -12,6 +12,7 @@ mod failure;
 mod lacking;
 mod proof;
 mod seen;
+mod shape;
 mod takes;
 mod timing;
 mod tokens;
@@ -21,12 +22,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use sluice_dialect::call_id::IdMaker;
 use sluice_dialect::exchange::{Request, Site};
-use sluice_dialect::loss::LossPolicy;
 use sluice_providers::ClientHints;
 use sluice_routing::{Candidate, Next, Plan};
 use sluice_snapshot::RelaySettings;
@@ -62,8 +62,6 @@ pub struct Journey {
     pub plan: Plan,
     /// What writing its body in another dialect takes.
     site: Site,
-    /// What to do with what has no counterpart in it.
-    losses: LossPolicy,
     /// Chance, for choices and waits.
     pub rng: SmallRng,
     /// The upstream that was waited for is asked again once.
@@ -124,6 +122,8 @@ pub struct Hints {
     pub anthropic_version: Option<HeaderValue>,
     /// `anthropic-beta`
     pub anthropic_beta: Option<HeaderValue>,
+    /// What else may be passed on, if a channel that may be tried wants any of it.
+    pub others: HeaderMap,
 }
 
 impl Hints {
@@ -173,11 +173,10 @@ impl Journey {
             app: app.clone(),
             request,
             payload,
-            hints: call.hints(),
+            hints: Hints { others: shape::wanted_headers(&plan, &call.head.headers), ..call.hints() },
             terms,
             plan,
             site,
-            losses: LossPolicy::default(),
             rng,
             has_waited: false,
             deadline,
@@ -202,7 +201,10 @@ impl Journey {
             let next = self.next(&candidate, &failure, retries).await;
             match limits::next_within(bill.kept(), &mut self.plan, &mut self.rng, next).await.ok() {
                 Some(next) => candidate = next,
-                None => return Answered { outcome: Err(Box::new(failure.refusal)), bill },
+                None => {
+                    let refusal = shape::told(failure, &candidate.channel.settings);
+                    return Answered { outcome: Err(Box::new(refusal)), bill };
+                }
             }
             retries += 1;
         }

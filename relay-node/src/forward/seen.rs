@@ -55,6 +55,10 @@ pub enum Fault {
     Mapping,
     /// The version of the interface.
     Version,
+    /// Its rules for bodies.
+    Params,
+    /// Its entries for headers.
+    Headers,
 }
 
 impl Fault {
@@ -66,6 +70,8 @@ impl Fault {
             Self::Key => "channel:invalid_key",
             Self::Mapping => "channel:model_mapped_error",
             Self::Version => "channel:invalid_version",
+            Self::Params => "channel:param_override_invalid",
+            Self::Headers => "channel:header_override_invalid",
         }
     }
 }

@@ -18,7 +18,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::header::{ALLOW, CONNECTION, LOCATION};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, Response, StatusCode, Version};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body::Body as _;
@@ -70,6 +70,7 @@ impl Call<'_> {
             openai_beta: header("openai-beta"),
             anthropic_version: header("anthropic-version"),
             anthropic_beta: header("anthropic-beta"),
+            others: HeaderMap::new(),
         }
     }
 }

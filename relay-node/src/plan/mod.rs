@@ -9,8 +9,8 @@ use sluice_snapshot::Table;
 
 use crate::admit::{AUTO, Admitted};
 use crate::error::{Kind, Refusal};
+use crate::forward::Engine;
 use crate::ingress::request::Asked;
-use crate::plan::ejection::Ejections;
 
 /// Candidates and price of one request.
 #[derive(Debug)]
@@ -25,17 +25,17 @@ pub struct Planned {
 ///
 /// # Errors
 /// When nobody can serve it, or the model has no price.
-pub fn make(table: &Table, admitted: &Admitted, asked: &Asked, ejections: &Ejections, now: u64) -> Result<Planned, Refusal> {
+pub fn make(table: &Table, admitted: &Admitted, asked: &Asked, engine: &Engine, now: u64) -> Result<Planned, Refusal> {
     if admitted.group.as_str() == AUTO && table.group(AUTO).is_none() {
         return Err(Refusal::new(Kind::NoChannel, "auto groups are not enabled"));
     }
     let model = &asked.request.facts().model;
     let ask = Ask { group: admitted.group.as_str(), model: model.as_str(), pin: admitted.pin };
-    let recent = ejections.recent(now);
+    let recent = engine.ejections.recent(now);
     let plan = sluice_routing::plan(table, ask, |channel, key| recent.standing((channel, key), model.as_str()))
         .map_err(|error| no_plan(&error, &admitted.group, model, admitted.pin.is_some()))?;
     let rate = rate(table, &admitted.group, model)?;
-    Ok(Planned { plan, rate })
+    Ok(Planned { plan: plan.with_turns(&engine.turns), rate })
 }
 
 /// The price of a model in a group.

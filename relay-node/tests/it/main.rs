@@ -19,4 +19,5 @@ mod relay;
 mod retry;
 mod routes;
 mod secrets;
+mod shaping;
 mod stream;

@@ -166,13 +166,13 @@ impl Field {
     }
 }
 
-/// What a channel does otherwise than usual, by the caller's name of a field.
+/// What a channel does otherwise than usual.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LossPolicy {
     /// Left out, though usually refused.
-    pub drop: BTreeSet<String>,
+    pub drop: BTreeSet<Field>,
     /// Refused, though usually left out.
-    pub reject: BTreeSet<String>,
+    pub reject: BTreeSet<Field>,
 }
 
 /// A request that the target cannot serve: answer 400, in the caller's dialect, and ask nobody.
@@ -212,7 +212,7 @@ impl<'p> Losses<'p> {
     /// When the channel wants it refused.
     pub fn drop(&mut self, field: Field) -> Result<(), Unsupported> {
         let path = field.name_in(self.client);
-        if self.policy.reject.contains(path) {
+        if self.policy.reject.contains(&field) {
             return Err(self.unsupported(path, NO_COUNTERPART));
         }
         self.dropped.insert(path);
@@ -233,7 +233,7 @@ impl<'p> Losses<'p> {
     /// Unless the channel wants it left out.
     pub fn reject_because(&mut self, field: Field, reason: &'static str) -> Result<(), Unsupported> {
         let path = field.name_in(self.client);
-        if !self.policy.drop.contains(path) {
+        if !self.policy.drop.contains(&field) {
             return Err(self.unsupported(path, reason));
         }
         self.dropped.insert(path);
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(refused.to_string(), "`stop_sequences` has no counterpart at the provider of this model (OpenAI Responses)");
         assert_eq!(losses.dropped().collect::<Vec<_>>(), ["top_k"]);
 
-        let policy = LossPolicy { drop: ["stop_sequences".to_owned()].into(), reject: ["top_k".to_owned()].into() };
+        let policy = LossPolicy { drop: [Field::Stop].into(), reject: [Field::TopK].into() };
         let mut losses = Losses::new(Dialect::Anthropic, Dialect::Responses, &policy);
         assert_eq!(losses.reject(Field::Stop), Ok(()));
         assert!(losses.drop(Field::TopK).is_err());

@@ -2,10 +2,11 @@
 //!
 //! [`plan`] freezes, at the start of a request, who could serve it: the channels of (group, model) in tiers of falling priority, less
 //! those that cannot be used, each with the reason. [`Plan::next`] then hands out attempts one by one: within a tier by weight, over a
-//! channel's keys by chance, never the same channel and key twice. Pure: chance comes in as a parameter, and what is ejected is asked
+//! channel's keys by chance or in turn, never the same channel and key twice. Pure: chance comes in as a parameter, and what is ejected is asked
 //! of the caller.
 
 mod order;
+mod turns;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use sluice_snapshot::{Channel, ChannelKey, Table};
 use smallvec::SmallVec;
 
 pub use order::{Next, Plan};
+pub use turns::Turns;
 
 /// How a channel and key stand, by what happened to them here lately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

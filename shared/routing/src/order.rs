@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rand::{Rng, RngExt};
 use sluice_domain::{ChannelId, ChannelKeyId};
-use sluice_snapshot::{Channel, ChannelKey};
+use sluice_snapshot::{Channel, ChannelKey, KeyMode};
 use smallvec::SmallVec;
 
-use crate::{Candidate, LeftOut, Odd, Reason, usable_keys};
+use crate::{Candidate, LeftOut, Odd, Reason, Turns, usable_keys};
 
 /// Which candidate is wanted next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,11 +25,19 @@ pub struct Plan {
     left_out: Vec<LeftOut>,
     odd: Odd,
     tried: SmallVec<[(ChannelId, ChannelKeyId); 4]>,
+    turns: Option<Turns>,
 }
 
 impl Plan {
     pub(crate) fn new(tiers: Vec<Vec<Arc<Channel>>>, left_out: Vec<LeftOut>, odd: Odd) -> Self {
-        Self { tiers, left_out, odd, tried: SmallVec::new() }
+        Self { tiers, left_out, odd, tried: SmallVec::new(), turns: None }
+    }
+
+    /// The same, where keys of channels that want it are taken in turn. Otherwise all are taken by chance.
+    #[must_use]
+    pub fn with_turns(mut self, turns: &Turns) -> Self {
+        self.turns = Some(turns.clone());
+        self
     }
 
     /// Channels that serve the model and were left out, with the reasons.
@@ -101,7 +109,11 @@ impl Plan {
         if fitting.is_empty() {
             fitting = self.untried_keys(channel).collect();
         }
-        pick(&fitting, rng).map(|key| (*key).clone())
+        let in_turn = self.turns.as_ref().filter(|_| channel.settings.key_mode == KeyMode::Polling);
+        let Some(turns) = in_turn else { return pick(&fitting, rng).map(|key| (*key).clone()) };
+        let fits = |place: usize| channel.keys.get(place).is_some_and(|key| fitting.iter().any(|fitting| fitting.id == key.id));
+        let place = turns.take(channel.id, channel.keys.len(), fits)?;
+        channel.keys.get(place).cloned()
     }
 
     fn has_untried_key(&self, channel: &Channel) -> bool {

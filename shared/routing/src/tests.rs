@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use sluice_domain::{GroupName, ModelName, Status};
-use sluice_snapshot::{Resource, Snapshot, Upsert, Version};
+use sluice_snapshot::{ChannelSettings, KeyMode, Resource, Snapshot, Upsert, Version};
 
 use super::*;
 
@@ -203,4 +203,20 @@ proptest! {
         prop_assert_eq!(tried.len(), usize::try_from(total).unwrap());
         prop_assert_eq!(tried.iter().collect::<HashSet<_>>().len(), tried.len());
     }
+}
+
+#[test]
+fn keys_of_a_channel_that_wants_it_are_taken_in_turn_over_requests_and_retries() {
+    let polling = ChannelSettings { key_mode: KeyMode::Polling, ..ChannelSettings::default() };
+    let keys = vec![key(1, Status::Enabled), key(2, Status::Disabled), key(3, Status::Enabled), key(4, Status::Enabled)];
+    let table = table(vec![Channel { keys, settings: Arc::new(polling), ..channel(1, 0, 1) }]);
+    let (turns, mut rng) = (Turns::default(), rng());
+    let mut ask_once = |retries: usize| -> Vec<i64> {
+        let mut plan = plan(&table, ask(), good).unwrap().with_turns(&turns);
+        let next = |_| plan.next(Next::KeyOf(ChannelId::new(1)), &mut rng).unwrap().key.id.get();
+        (0..=retries).map(next).collect()
+    };
+    assert_eq!([ask_once(0), ask_once(0), ask_once(0), ask_once(0)].concat(), [1, 3, 4, 1]);
+    assert_eq!(ask_once(2), [3, 4, 1], "a retry takes the next one, and no key twice");
+    assert_eq!(ask_once(0), [3]);
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::passage::{Kind as Way, Other, Passage};
 use super::{
     codecs::{Bystander, Codec},
-    output, rename,
+    output, rename, stops,
 };
 use crate::call_id::IdMaker;
 use crate::codec::{AnswerError, Reading};
@@ -57,8 +57,9 @@ impl Answer {
 
     /// Writes it as the caller's dialect has it.
     fn anew(body: &Bytes, way: Other, known: &[&str]) -> Result<Self, JsonError> {
-        let Other { from, to, mut reading, mut asked } = way;
-        let (response, content) = understood(body, from, &mut reading, known)?;
+        let Other { from, to, mut reading, mut asked, stops } = way;
+        let (mut response, content) = understood(body, from, &mut reading, known)?;
+        stops::cut_whole(&mut response, &stops);
         let body = to.write_response(&response, &mut asked);
         Ok(Self(Kind::Read(Box::new(Read { body, content, response }))))
     }

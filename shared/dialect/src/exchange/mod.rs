@@ -11,15 +11,19 @@
 mod answer;
 mod codecs;
 mod facts;
+mod manner;
 mod native;
 mod output;
 mod passage;
 mod prompt;
 mod rename;
 mod request;
+mod stops;
 mod stream;
+mod system;
 
 pub use answer::Answer;
+pub use manner::{Instructions, Manner, Rank};
 pub use passage::{Passage, Sent, Site, Unwritable, Way};
 pub use request::{Form, Incoming, Request, RequestError};
 pub use stream::StreamMeter;

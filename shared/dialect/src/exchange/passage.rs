@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::codecs::{Bystander, Codec};
+use super::manner::Manner;
 use super::request::{Form, Request};
 use crate::call_id::IdMaker;
 use crate::capabilities::Table;
@@ -38,6 +39,8 @@ pub struct Way<'a> {
     pub stream_options: StreamOptions,
     /// What the channel does otherwise than usual with what has no counterpart.
     pub losses: &'a LossPolicy,
+    /// What the channel does beside carrying the request.
+    pub manner: &'a Manner,
 }
 
 /// What writing needs to know beside the request.
@@ -102,6 +105,8 @@ pub(super) struct Other {
     pub(super) to: Codec,
     pub(super) reading: Reading,
     pub(super) asked: Asked,
+    /// Texts that end the answer, and that the upstream does not know of.
+    pub(super) stops: Vec<String>,
 }
 
 impl Passage {
@@ -114,7 +119,7 @@ impl Passage {
     pub(super) fn other(
         (from, to): (Codec, Codec),
         request: &Request,
-        meaning: &ir::Request,
+        reasoning: ir::Reasoning,
         written: Written,
         way: &Way<'_>,
         site: &Site,
@@ -131,16 +136,16 @@ impl Passage {
             model: request.facts().model.as_str().to_owned(),
             created: site.now,
             include_usage: request.facts().include_usage || site.shows_usage,
-            shows_reasoning: shows_reasoning(from, &meaning.reasoning),
-            wants_encrypted: meaning.reasoning.encrypted,
-            thinking_to_content: false,
+            shows_reasoning: shows_reasoning(from, reasoning),
+            wants_encrypted: reasoning.encrypted,
+            thinking_to_content: way.manner.thinking_to_content,
             media_to_markdown: true,
             is_sse: request.form() != Some(Form::Array),
             echo: (from == Codec::Responses).then(|| request.fields()),
             ids: site.ids.clone().apart(),
             sealer: site.sealer.clone(),
         };
-        Self(Kind::Other(Box::new(Other { from: to, to: from, reading, asked })))
+        Self(Kind::Other(Box::new(Other { from: to, to: from, reading, asked, stops: written.stops_here })))
     }
 
     /// Whether the answer is written anew.
@@ -151,7 +156,7 @@ impl Passage {
 }
 
 /// Whether a caller gets to see reasoning: Chat and Responses show what there is, the others what was asked for.
-fn shows_reasoning(caller: Codec, reasoning: &ir::Reasoning) -> bool {
+fn shows_reasoning(caller: Codec, reasoning: ir::Reasoning) -> bool {
     match caller {
         Codec::Chat | Codec::Responses => reasoning.show != Some(Show::Nothing),
         Codec::Messages => reasoning.mode == ReasoningMode::On,

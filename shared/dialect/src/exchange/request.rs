@@ -9,7 +9,8 @@ use sluice_domain::NameError;
 
 use super::codecs::{Bystander, Codec};
 use super::passage::{Passage, Sent, Site, Unwritable, Way};
-use super::{facts, native, prompt};
+use super::{facts, native, prompt, system};
+use crate::codec::Written;
 use crate::ir;
 use crate::json::{Document, JsonError};
 use crate::loss::Losses;
@@ -196,8 +197,7 @@ impl Request {
     /// When the upstream cannot serve it: something in it has no counterpart there, or is not what its own dialect allows.
     pub fn write(&self, way: &Way<'_>, site: &Site) -> Result<Sent, Unwritable> {
         if way.surface == self.surface() && !self.must_be_written() {
-            let passage = Passage::same(way.surface, self.rename(way));
-            return Ok(Sent { body: self.native_body(way), dropped: Vec::new(), betas: Vec::new(), passage });
+            return self.pass(way, site);
         }
         let (Some(from), Some(to)) = (Codec::of(self.surface()), Codec::of(way.surface)) else { return Err(Unwritable::NoWay) };
         let mut meaning = self.meaning(from, &site.sealer)?;
@@ -214,6 +214,9 @@ impl Request {
             output_limit: way.output_limit,
             account: way.account,
         };
+        if let Some(own) = way.manner.instructions_for(way.surface) {
+            system::instruct(meaning.to_mut(), own);
+        }
         let mut written = to.write_request(&meaning, &target, &mut losses)?;
         let mut body = std::mem::take(&mut written.body);
         if !own.is_empty() {
@@ -225,9 +228,68 @@ impl Request {
         if way.stream_options == StreamOptions::Strip {
             body.remove("stream_options");
         }
-        let (dropped, betas) = (losses.dropped().collect(), std::mem::take(&mut written.betas));
-        let passage = Passage::other((from, to), self, &meaning, written, way, site);
+        for name in &way.manner.left_out {
+            body.shift_remove(*name);
+        }
+        let mut dropped: Vec<_> = losses.dropped().collect();
+        dropped.extend(self.left_out(way));
+        let betas = std::mem::take(&mut written.betas);
+        let passage = Passage::other((from, to), self, meaning.reasoning, written, way, site);
         Ok(Sent { body: Bytes::from(Value::Object(body).to_string()), dropped, betas, passage })
+    }
+
+    /// Whether an upstream is sent the caller's bytes as they are, because its channel wants that.
+    #[must_use]
+    pub fn passes_as_it_is(&self, way: &Way<'_>) -> bool {
+        way.manner.passes_body && way.surface == self.surface() && !self.must_be_written()
+    }
+
+    /// The same for an upstream of the caller's own dialect: the bytes pass, with the few changes that its channel wants.
+    fn pass(&self, way: &Way<'_>, site: &Site) -> Result<Sent, Unwritable> {
+        let (body, dropped) = self.changed(way)?;
+        let passage = match Codec::of(way.surface).filter(|codec| way.manner.rewrites(*codec)) {
+            Some(codec) => {
+                // where the request cannot be read as a whole, its answer shows what such answers usually do
+                let reasoning = self.meaning(codec, &site.sealer).map(|meaning| meaning.reasoning).unwrap_or_default();
+                Passage::other((codec, codec), self, reasoning, Written::default(), way, site)
+            }
+            None => Passage::same(way.surface, self.rename(way)),
+        };
+        Ok(Sent { body, dropped, betas: Vec::new(), passage })
+    }
+
+    /// The bytes that pass, and what its channel leaves out of them.
+    fn changed(&self, way: &Way<'_>) -> Result<(Bytes, Vec<&'static str>), BodyError> {
+        let body = self.native_body(way);
+        if way.manner.passes_body {
+            return Ok((body, Vec::new()));
+        }
+        let left_out: Vec<_> = self.left_out(way).collect();
+        let instructions = way.manner.instructions_for(way.surface);
+        if left_out.is_empty() && instructions.is_none() {
+            return Ok((body, left_out));
+        }
+        let document = Document::parse(body).map_err(|_| undecodable())?;
+        let mut edit = document.edit();
+        for name in &left_out {
+            edit.remove(name);
+        }
+        if let Some(own) = instructions {
+            system::edit(&mut edit, way.surface, &document, way.model, own);
+        }
+        Ok((edit.finish(), left_out))
+    }
+
+    /// Fields of the caller's that its channel does not send.
+    fn left_out<'w>(&'w self, way: &'w Way<'_>) -> impl Iterator<Item = &'static str> + 'w {
+        way.manner.left_out.iter().copied().filter(|name| self.document().occurrences(name) > 0)
+    }
+
+    fn document(&self) -> &Document {
+        match &self.kind {
+            Kind::Plain(request) => request.document(),
+            Kind::Spoken(spoken) => &spoken.document,
+        }
     }
 
     /// The caller's name of the model, where the upstream has another.
@@ -238,7 +300,10 @@ impl Request {
 
     fn native_body(&self, way: &Way<'_>) -> Bytes {
         match &self.kind {
-            Kind::Plain(request) => request.upstream_body(Some(way.model), way.stream_options, way.output_limit),
+            Kind::Plain(request) => {
+                let stream_options = if way.manner.passes_body { StreamOptions::Forward } else { way.stream_options };
+                request.upstream_body(Some(way.model), stream_options, way.output_limit)
+            }
             Kind::Spoken(spoken) => {
                 native::body(spoken.surface, &spoken.document, &spoken.facts, spoken.meaning.as_ref().ok(), way)
             }

@@ -6,6 +6,7 @@ use sluice_domain::Usage;
 use super::answer::bystander;
 use super::codecs::{Bystander, Reader, Writer};
 use super::passage::{Kind as Way, Passage};
+use super::stops::Cutter;
 use super::{output, rename};
 use crate::ir::Event;
 use crate::json;
@@ -28,6 +29,8 @@ struct Watch {
     reader: Reader,
     /// `None`: the frames pass as they are.
     writer: Option<Writer>,
+    /// Ends the stream where the upstream could not be asked to.
+    cutter: Option<Cutter>,
     /// The caller's name of the model as JSON, where frames pass and the upstream has another.
     rename: Option<String>,
     usage: Reported,
@@ -57,15 +60,17 @@ impl StreamMeter {
             }
             Way::Other(way) => {
                 let (reader, writer) = (Reader::new(way.from, way.reading), Writer::new(way.to, way.asked));
-                Self::read(reader, Some(writer), None)
+                Self::read(reader, Some((writer, Cutter::of(&way.stops))), None)
             }
         }
     }
 
-    fn read(reader: Reader, writer: Option<Writer>, rename: Option<String>) -> Self {
+    fn read(reader: Reader, anew: Option<(Writer, Option<Cutter>)>, rename: Option<String>) -> Self {
+        let (writer, cutter) = anew.map_or((None, None), |(writer, cutter)| (Some(writer), cutter));
         Self(Kind::Read(Box::new(Watch {
             reader,
             writer,
+            cutter,
             rename,
             usage: Reported::Missing,
             is_usage_final: false,
@@ -170,7 +175,7 @@ impl Watch {
         let mut heard = Vec::new();
         self.reader.push(event.name, &data, &mut heard);
         let mut out = BytesMut::new();
-        if let Err(Failed(raw)) = self.hear(&heard, &mut out, text) {
+        if let Err(Failed(raw)) = self.hear(heard, &mut out, text) {
             return raw.map_or(Verdict::Malformed, Verdict::Error);
         }
         match (&self.writer, self.is_complete) {
@@ -192,13 +197,17 @@ impl Watch {
         let mut heard = Vec::new();
         self.reader.finish(&mut heard);
         let mut out = BytesMut::new();
-        let heard = self.hear(&heard, &mut out, text);
+        let heard = self.hear(heard, &mut out, text);
         (heard.is_ok() && !out.is_empty()).then(|| out.freeze())
     }
 
     /// Takes in what was read, and writes it for the caller.
-    fn hear(&mut self, heard: &[Event], out: &mut BytesMut, text: &mut dyn FnMut(&str)) -> Result<(), Failed> {
-        for event in heard {
+    fn hear(&mut self, heard: Vec<Event>, out: &mut BytesMut, text: &mut dyn FnMut(&str)) -> Result<(), Failed> {
+        let heard = match &mut self.cutter {
+            Some(cutter) => cutter.cut(heard),
+            None => heard,
+        };
+        for event in &heard {
             match event {
                 Event::Error(error) => return Err(Failed(error.raw.clone())),
                 Event::Usage(usage) if !usage.is_empty() => {

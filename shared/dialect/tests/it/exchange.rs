@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sluice_dialect::Surface;
 use sluice_dialect::call_id::IdMaker;
 use sluice_dialect::capabilities::Table;
-use sluice_dialect::exchange::{Answer, Form, Incoming, Request, RequestError, Sent, Site, StreamMeter, Unwritable, Way};
+use sluice_dialect::exchange::{Answer, Form, Incoming, Manner, Request, RequestError, Sent, Site, StreamMeter, Unwritable, Way};
 use sluice_dialect::ir::Family;
 use sluice_dialect::loss::LossPolicy;
 use sluice_dialect::openai::{Content, Reported, StreamOptions, Summary, Verdict};
@@ -75,6 +75,7 @@ fn sent(request: &Request, surface: Surface, model: &str) -> Result<Sent, Unwrit
         account: None,
         stream_options: StreamOptions::Forward,
         losses: &losses,
+        manner: &Manner::default(),
     };
     request.write(&way, &site())
 }
@@ -200,6 +201,7 @@ fn a_lower_limit_of_output_is_written_where_its_dialect_has_it() {
                 account: None,
                 stream_options: StreamOptions::Forward,
                 losses: &losses,
+                manner: &Manner::default(),
             };
             serde_json::from_slice::<Value>(&request.write(&way, &site()).unwrap().body).unwrap()
         };
@@ -228,6 +230,7 @@ fn a_lower_limit_of_output_is_written_where_its_dialect_has_it() {
             account: None,
             stream_options: StreamOptions::Forward,
             losses: &losses,
+            manner: &Manner::default(),
         };
         let body: Value = serde_json::from_slice(&request.write(&way, &site()).unwrap().body).unwrap();
         assert_eq!((&body["max_tokens"], &body["thinking"]), (&json!(limit), &thinking));

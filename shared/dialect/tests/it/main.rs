@@ -7,4 +7,6 @@ mod gemini;
 #[cfg(test)]
 mod goldens;
 #[cfg(test)]
+mod manner;
+#[cfg(test)]
 mod responses;

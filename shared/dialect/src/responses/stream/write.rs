@@ -10,9 +10,9 @@ use super::open::{Call, Message, Reasoning};
 use crate::codec::Asked;
 use crate::error::UpstreamError;
 use crate::ir::{BlockStart, Event, Finish, StreamError};
+use crate::responses::finish;
 use crate::responses::namespace::Callers;
 use crate::responses::response::{Envelope, Outcome, encrypted};
-use crate::responses::finish;
 
 mod calls;
 mod texts;

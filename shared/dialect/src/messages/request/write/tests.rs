@@ -7,7 +7,7 @@ use crate::ir::{
     Arguments, Block, CacheMark, Effort, Family, MediaKind, NativeField, Reasoning, ReasoningMode, Role, Show, Signature, Source,
     Tool, ToolChoice, Turn,
 };
-use crate::loss::LossPolicy;
+use crate::loss::{Field, LossPolicy};
 use crate::messages::SILENT;
 use crate::target::{Capabilities, Options, Thinking};
 
@@ -148,19 +148,21 @@ fn advice_is_dropped_and_needs_are_refused() {
     );
     let audio =
         Block::Media { kind: MediaKind::Audio, source: Source::Text(String::new()), detail: None, title: None, cache: None };
-    for (request, path) in [
-        (Request { choices: Some(2), ..asking() }, "n"),
-        (Request { logprobs: Some(0), ..asking() }, "logprobs"),
-        (Request { modalities: vec![Modality::Audio], ..asking() }, "modalities"),
+    let native = Tool::Native { family: Family::OpenAi, kind: "x".into(), raw: json!({}) };
+    for (request, path, field) in [
+        (Request { choices: Some(2), ..asking() }, "n", Field::Choices),
+        (Request { logprobs: Some(0), ..asking() }, "logprobs", Field::Logprobs),
+        (Request { modalities: vec![Modality::Audio], ..asking() }, "modalities", Field::Modalities),
         (
             Request { native: vec![NativeField { path: "previous_response_id", is_essential: true }], ..asking() },
             "previous_response_id",
+            Field::Native("previous_response_id"),
         ),
-        (Request { turns: vec![user(vec![audio])], ..asking() }, "input_audio"),
-        (Request { tools: vec![Tool::Native { family: Family::OpenAi, kind: "x".into(), raw: json!({}) }], ..asking() }, "tools"),
+        (Request { turns: vec![user(vec![audio])], ..asking() }, "input_audio", Field::Audio),
+        (Request { tools: vec![native], ..asking() }, "tools", Field::ServerTool),
     ] {
         assert_eq!(Place::default().try_write(&request).unwrap_err().path, path);
-        let policy = LossPolicy { drop: [path.to_owned()].into(), ..LossPolicy::default() };
+        let policy = LossPolicy { drop: [field].into(), ..LossPolicy::default() };
         assert_eq!(Place { policy, ..Place::default() }.write(&request).1, [path]);
     }
 }

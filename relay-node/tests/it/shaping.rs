@@ -1,0 +1,221 @@
+//! What the settings of a channel make of requests and answers.
+
+use std::sync::Arc;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use sluice_snapshot::{Channel, ChannelSettings};
+use sluice_testkit::client::send;
+use sluice_testkit::simulator::{Scenario, Simulator, SimulatorConfig};
+
+use crate::recorder::{Heard, Recorder};
+use crate::relay::{TestRelay, World, channel, channel_key, name};
+
+const ANSWER: &[u8] = br#"{"id":"1","object":"chat.completion","model":"gpt-4o","vendor":{"x":1},"choices":[{"index":0,"message":{"role":"assistant","content":"Hi.","reasoning_content":"Hm."},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}"#;
+
+fn settings(text: &Value) -> Arc<ChannelSettings> {
+    Arc::new(serde_json::from_value(text.clone()).unwrap())
+}
+
+/// A relay whose only channel is of a provider and has these settings.
+async fn relay(provider: &str, url: &str, text: &Value) -> TestRelay {
+    let base_url = if provider == "openai-compatible" { format!("{url}/v1") } else { url.to_owned() };
+    let only = Channel { provider: provider.into(), base_url: Some(base_url), settings: settings(text), ..channel(1, url) };
+    World { channels: vec![only], ..World::with_upstream(url) }.start().await
+}
+
+fn question() -> Value {
+    json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "hello there"}]})
+}
+
+/// What an upstream hears of a question over a channel with these settings, and what its caller is told.
+async fn heard(text: &Value, body: &Value) -> (Heard, Value) {
+    let upstream = Recorder::start("application/json", &[ANSWER]).await;
+    let relay = relay("openai-compatible", &upstream.base_url(), text).await;
+    let caller = relay.caller().with_header("x-trace", "t-1").with_header("cookie", "c=1");
+    let answer = caller.post("/v1/chat/completions", body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    (upstream.heard().remove(0), answer.json())
+}
+
+fn json_of(heard: &Heard) -> Value {
+    serde_json::from_slice(&heard.body).unwrap()
+}
+
+#[tokio::test]
+async fn a_channels_rules_change_the_body() {
+    let rules = json!({"param_override": {"operations": [
+        {"mode": "set", "path": "temperature", "value": 0.5},
+        {"mode": "append", "path": "messages.-1.content", "value": "!",
+         "conditions": [{"path": "original_model", "mode": "full", "value": "gpt-4o"}]},
+    ]}});
+    let (heard, _) = heard(&rules, &question()).await;
+    let sent = json_of(&heard);
+    assert_eq!((&sent["temperature"], &sent["messages"][0]["content"]), (&json!(0.5), &json!("hello there!")));
+}
+
+#[tokio::test]
+async fn a_channels_headers_and_those_it_passes_on_are_sent() {
+    let entries = json!({"header_override": {
+        "X-Team": "blue", "X-Key": "Token {api_key}", "X-Echo": "{client_header:X-Trace}", "*": "", "X-None": "{client_header:X-Absent}",
+    }});
+    let (heard, _) = heard(&entries, &question()).await;
+    let header = |name: &str| heard.headers.get(name).map(|value| value.to_str().unwrap());
+    assert_eq!(header("x-team"), Some("blue"));
+    assert_eq!(header("x-key"), Some("Token upstream-key-1"));
+    assert_eq!((header("x-echo"), header("x-trace")), (Some("t-1"), Some("t-1")));
+    assert_eq!((header("x-none"), header("cookie")), (None, None));
+    assert_eq!(header("authorization"), Some("Bearer upstream-key-1"));
+    assert!(heard.headers.values().all(|value| !value.to_str().unwrap().contains(crate::relay::KEY)));
+}
+
+#[tokio::test]
+async fn a_channel_whose_settings_cannot_be_followed_is_passed_over_and_told_of() {
+    let upstream = Recorder::start("application/json", &[ANSWER]).await;
+    let url = upstream.base_url();
+    for (text, word) in [
+        (json!({"param_override": {"operations": [{"mode": "burn", "path": "a"}]}}), "channel:param_override_invalid"),
+        (json!({"header_override": {"re:(": ""}}), "channel:header_override_invalid"),
+    ] {
+        let broken = Channel { priority: 5, settings: settings(&text), ..channel(1, &url) };
+        let relay = World { channels: vec![broken, channel(2, &url)], ..World::with_upstream(&url) }.start().await;
+        let answer = relay.caller().post("/v1/chat/completions", &question()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let told = relay.app.engine.seen.take();
+        let broken = told.iter().find(|told| told.way.0.get() == 1).unwrap();
+        assert_eq!(broken.evidence[0].fault.unwrap().code(), word);
+    }
+}
+
+#[tokio::test]
+async fn fields_that_a_channel_does_not_send_stay_here() {
+    let mut body = question();
+    for (field, value) in [("service_tier", json!("auto")), ("safety_identifier", json!("u")), ("store", json!(true))] {
+        body[field] = value;
+    }
+    let (usual, _) = heard(&json!({}), &body).await;
+    let sent = json_of(&usual);
+    assert_eq!((sent.get("service_tier"), sent.get("safety_identifier"), &sent["store"]), (None, None, &json!(true)));
+    let other = json!({"allow_service_tier": true, "allow_safety_identifier": true, "disable_store": true});
+    let (other, _) = heard(&other, &body).await;
+    let sent = json_of(&other);
+    assert_eq!((&sent["service_tier"], &sent["safety_identifier"], sent.get("store")), (&json!("auto"), &json!("u"), None));
+}
+
+#[tokio::test]
+async fn a_body_without_anything_to_change_is_the_same_to_the_byte() {
+    let upstream = Recorder::start("application/json", &[ANSWER]).await;
+    let relay = relay("openai-compatible", &upstream.base_url(), &json!({"system_prompt": {"text": ""}})).await;
+    let body = r#"{ "model":"gpt-4o", "x": 1e400, "messages" :[{"role":"user","content":"hi"}] }"#;
+    let asked = relay.caller().request(Method::POST, "/v1/chat/completions").body(body);
+    let answer = send(asked).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(upstream.heard()[0].body, body);
+}
+
+#[tokio::test]
+async fn a_channels_instructions_come_before_the_callers() {
+    let prompt = json!({"system_prompt": {"text": "Be brief.", "mode": "prepend"}});
+    let (plain, _) = heard(&prompt, &question()).await;
+    assert_eq!(json_of(&plain)["messages"][0], json!({"role": "system", "content": "Be brief."}));
+    let upstream = Simulator::start(SimulatorConfig { models: vec!["gpt-4o".into()], ..SimulatorConfig::default() });
+    let relay = relay("anthropic", &upstream.base_url(), &prompt).await;
+    upstream.queue(Scenario { echo: Some(sluice_testkit::simulator::Echo::System), ..Scenario::default() });
+    let mut body = question();
+    body["messages"] = json!([{"role": "system", "content": "Speak French."}, {"role": "user", "content": "hi"}]);
+    let answer = relay.caller().post("/v1/chat/completions", &body).await;
+    assert_eq!(answer.json()["choices"][0]["message"]["content"], "Be brief.\nSpeak French.", "{}", answer.text());
+}
+
+#[tokio::test]
+async fn answers_are_written_anew_where_a_channel_wants_that() {
+    let (_, usual) = heard(&json!({}), &question()).await;
+    assert_eq!(usual["vendor"]["x"], 1);
+    let (_, formatted) = heard(&json!({"force_format": true}), &question()).await;
+    assert!(formatted.get("vendor").is_none(), "{formatted}");
+    assert_eq!(formatted["choices"][0]["message"]["content"], "Hi.");
+    let (_, thinking) = heard(&json!({"thinking_to_content": true}), &question()).await;
+    assert_eq!(thinking["choices"][0]["message"]["content"], "<think>\nHm.\n</think>\n\nHi.", "{thinking}");
+}
+
+#[tokio::test]
+async fn the_callers_bytes_pass_where_a_channel_wants_that() {
+    let mut body = question();
+    body["service_tier"] = "auto".into();
+    let text = json!({
+        "pass_through_body": true, "system_prompt": {"text": "x", "mode": "replace"}, "param_override": {"temperature": 1}
+    });
+    let (heard, _) = heard(&text, &body).await;
+    assert_eq!(json_of(&heard), body);
+}
+
+#[tokio::test]
+async fn callers_read_the_status_that_a_channel_has_for_its_upstreams() {
+    let upstream = Simulator::start(SimulatorConfig { models: vec!["gpt-4o".into()], ..SimulatorConfig::default() });
+    let relay = relay("openai-compatible", &upstream.base_url(), &json!({"status_mapping": {"422": 400}})).await;
+    upstream.queue(Scenario::status(422));
+    let answer = relay.caller().post("/v1/chat/completions", &question()).await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_channel_turns_what_is_left_out_into_a_refusal() {
+    let upstream = Simulator::start(SimulatorConfig { models: vec!["gpt-4o".into()], ..SimulatorConfig::default() });
+    let relay = relay("anthropic", &upstream.base_url(), &json!({"losses": {"seed": "reject"}})).await;
+    let mut body = question();
+    body["seed"] = 1.into();
+    let answer = relay.caller().post("/v1/chat/completions", &body).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["error"]["param"]), (400, &json!("seed")), "{}", answer.text());
+    assert_eq!(upstream.stats().received, 0);
+}
+
+#[tokio::test]
+async fn keys_are_used_in_turn_where_a_channel_wants_that() {
+    let upstream = Recorder::start("application/json", &[ANSWER]).await;
+    let url = upstream.base_url();
+    let keys = vec![channel_key(1, "key-a"), channel_key(2, "key-b"), channel_key(3, "key-c")];
+    let only = Channel { keys, settings: settings(&json!({"key_mode": "polling"})), ..channel(1, &url) };
+    let relay = World { channels: vec![only], ..World::with_upstream(&url) }.start().await;
+    for _ in 0..6 {
+        relay.caller().post("/v1/chat/completions", &question()).await;
+    }
+    let used: Vec<String> =
+        upstream.heard().iter().map(|heard| heard.headers["authorization"].to_str().unwrap().to_owned()).collect();
+    assert_eq!(used[..3], used[3..]);
+    assert_eq!(used[..3].iter().collect::<std::collections::BTreeSet<_>>().len(), 3, "{used:?}");
+}
+
+#[tokio::test]
+async fn a_channel_reaches_its_upstream_through_its_proxy() {
+    let proxy = Recorder::start("application/json", &[ANSWER]).await;
+    let through = format!("http://user:hunter2@{}", proxy.addr);
+    let relay = relay("openai-compatible", "http://upstream.example", &json!({"proxy": through})).await;
+    let answer = relay.caller().post("/v1/chat/completions", &question()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let heard = proxy.heard().remove(0);
+    assert_eq!(heard.headers["host"], "upstream.example");
+    assert!(heard.headers["proxy-authorization"].to_str().unwrap().starts_with("Basic "));
+
+    let nowhere = format!("socks5h://user:hunter2@127.0.0.1:{}", sluice_testkit::ports::free());
+    let relay = self::relay("openai-compatible", "http://upstream.example", &json!({"proxy": nowhere})).await;
+    let answer = relay.caller().post("/v1/chat/completions", &question()).await;
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    assert!(!answer.text().contains("hunter2") && !answer.text().contains("127.0.0.1"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_setting_of_the_providers_stands_in_the_address() {
+    let upstream = Recorder::start("application/json", &[ANSWER]).await;
+    let mapped = json!({"fields": {"account_id": "acc-1"}});
+    let only = Channel {
+        provider: "cloudflare-workers-ai".into(),
+        base_url: Some(upstream.base_url()),
+        settings: settings(&mapped),
+        models: vec![name("gpt-4o")],
+        ..channel(1, "")
+    };
+    let relay = World { channels: vec![only], ..World::with_upstream(&upstream.base_url()) }.start().await;
+    let answer = relay.caller().post("/v1/chat/completions", &question()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(upstream.heard()[0].path.contains("/accounts/acc-1/"), "{}", upstream.heard()[0].path);
+}
