@@ -10,6 +10,7 @@
 
 mod answer;
 mod codecs;
+mod count;
 mod facts;
 mod native;
 mod output;
@@ -20,6 +21,7 @@ mod request;
 mod stream;
 
 pub use answer::Answer;
+pub use count::{Count, CountSurface, Counted};
 pub use passage::{Passage, Sent, Site, Unwritable, Way};
 pub use request::{Form, Incoming, Request, RequestError};
 pub use stream::StreamMeter;

@@ -10,6 +10,7 @@ use sluice_domain::NameError;
 use super::codecs::{Bystander, Codec};
 use super::passage::{Passage, Sent, Site, Unwritable, Way};
 use super::{facts, native, prompt};
+use crate::embedding;
 use crate::ir;
 use crate::json::{Document, JsonError};
 use crate::loss::Losses;
@@ -55,6 +56,8 @@ enum Kind {
     Plain(Box<openai::Request>),
     /// Read as a whole.
     Spoken(Box<Spoken>),
+    /// Vectors, in Google's form.
+    Vectors(Box<embedding::Request>),
 }
 
 /// A request of a dialect that is read as a whole.
@@ -110,6 +113,15 @@ impl RequestError {
     }
 }
 
+impl From<embedding::RequestError> for RequestError {
+    fn from(error: embedding::RequestError) -> Self {
+        match error {
+            embedding::RequestError::Model(error) => Self::Model(error),
+            embedding::RequestError::Body(error) => Self::Body(error),
+        }
+    }
+}
+
 impl From<openai::RequestError> for RequestError {
     fn from(error: openai::RequestError) -> Self {
         match error {
@@ -128,7 +140,14 @@ impl Request {
         let Incoming { surface, body, model, form } = incoming;
         let codec = match Bystander::of(surface) {
             Bystander::Parser(surface) => {
-                return Ok(Self { kind: Kind::Plain(Box::new(openai::Request::read(body, surface)?)) });
+                let request = openai::Request::read_of(body, surface, model.as_deref())?;
+                return Ok(Self { kind: Kind::Plain(Box::new(request)) });
+            }
+            Bystander::Vectors(form) => {
+                let document = Document::parse(body)?;
+                let value = value_of(document.body())?;
+                let request = embedding::Request::read(form, document, &value, &model.unwrap_or_default())?;
+                return Ok(Self { kind: Kind::Vectors(Box::new(request)) });
             }
             Bystander::Codec(codec) => codec,
         };
@@ -152,6 +171,7 @@ impl Request {
         match &self.kind {
             Kind::Plain(request) => request.facts(),
             Kind::Spoken(spoken) => &spoken.facts,
+            Kind::Vectors(request) => &request.facts,
         }
     }
 
@@ -161,6 +181,11 @@ impl Request {
         match &self.kind {
             Kind::Plain(request) => request.surface().into(),
             Kind::Spoken(spoken) => spoken.surface,
+            Kind::Vectors(request) => match request.form {
+                embedding::Form::OpenAi => Surface::Embeddings,
+                embedding::Form::One => Surface::EmbedContent,
+                embedding::Form::Batch => Surface::BatchEmbedContents,
+            },
         }
     }
 
@@ -170,6 +195,7 @@ impl Request {
         match &self.kind {
             Kind::Plain(request) => request.body(),
             Kind::Spoken(spoken) => spoken.document.body(),
+            Kind::Vectors(request) => request.document.body(),
         }
     }
 
@@ -187,6 +213,7 @@ impl Request {
                 Ok(meaning) => prompt::visit(meaning, text),
                 Err(_) => prompt::visit_unread(&self.fields(), text),
             },
+            Kind::Vectors(request) => request.wish.visit(text),
         }
     }
 
@@ -198,6 +225,9 @@ impl Request {
         if way.surface == self.surface() && !self.must_be_written() {
             let passage = Passage::same(way.surface, self.rename(way));
             return Ok(Sent { body: self.native_body(way), dropped: Vec::new(), betas: Vec::new(), passage });
+        }
+        if let (Some(from), Some(to)) = (embedding::Form::of(self.surface()), embedding::Form::of(way.surface)) {
+            return self.write_vectors((from, to), way);
         }
         let (Some(from), Some(to)) = (Codec::of(self.surface()), Codec::of(way.surface)) else { return Err(Unwritable::NoWay) };
         let mut meaning = self.meaning(from, &site.sealer)?;
@@ -230,6 +260,18 @@ impl Request {
         Ok(Sent { body: Bytes::from(Value::Object(body).to_string()), dropped, betas, passage })
     }
 
+    fn write_vectors(&self, (from, to): (embedding::Form, embedding::Form), way: &Way<'_>) -> Result<Sent, Unwritable> {
+        let wish = match &self.kind {
+            Kind::Vectors(request) => Cow::Borrowed(&request.wish),
+            _ => Cow::Owned(embedding::wish_of_openai(&value_of(self.body()).map_err(|_| undecodable())?)?),
+        };
+        let mut losses = Losses::new(self.surface().dialect(), way.surface.dialect(), way.losses);
+        let body = embedding::write(&wish, to, way.model, &mut losses)?;
+        let passage = Passage::vectors(embedding::passage(from, to, &wish, self.facts().model.as_str()));
+        let dropped = losses.dropped().collect();
+        Ok(Sent { body: Bytes::from(Value::Object(body).to_string()), dropped, betas: Vec::new(), passage })
+    }
+
     /// The caller's name of the model, where the upstream has another.
     fn rename(&self, way: &Way<'_>) -> Option<Box<str>> {
         let requested = self.facts().model.as_str();
@@ -242,6 +284,7 @@ impl Request {
             Kind::Spoken(spoken) => {
                 native::body(spoken.surface, &spoken.document, &spoken.facts, spoken.meaning.as_ref().ok(), way)
             }
+            Kind::Vectors(request) => request.native_body(way.model),
         }
     }
 
@@ -253,9 +296,9 @@ impl Request {
     fn meaning(&self, codec: Codec, sealer: &Sealer) -> Result<Cow<'_, ir::Request>, BodyError> {
         match &self.kind {
             Kind::Spoken(spoken) => spoken.meaning.as_ref().map(Cow::Borrowed).map_err(BodyError::clone),
-            Kind::Plain(request) => {
+            Kind::Plain(_) | Kind::Vectors(_) => {
                 // it was read as JSON before; what only a decoder of strings refuses is told as such
-                let value = value_of(request.body()).map_err(|_| undecodable())?;
+                let value = value_of(self.body()).map_err(|_| undecodable())?;
                 codec.read_request(&value, None, None, sealer).map(Cow::Owned)
             }
         }
@@ -272,7 +315,7 @@ impl Request {
     /// How the answer goes out.
     pub(super) fn form(&self) -> Option<Form> {
         match &self.kind {
-            Kind::Plain(_) => None,
+            Kind::Plain(_) | Kind::Vectors(_) => None,
             Kind::Spoken(spoken) => spoken.form,
         }
     }

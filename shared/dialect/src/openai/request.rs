@@ -14,6 +14,9 @@ pub const MAX_OUTPUT_TOKENS: u32 = (1 << 30) - 1;
 /// The largest number of answers a request may ask for.
 pub const MAX_CHOICES: u32 = 128;
 
+/// The model that moderates where a request names none.
+const MODERATOR: &str = "omni-moderation-latest";
+
 /// The longest `user` that is read, in bytes.
 const MAX_USER_BYTES: usize = 512;
 
@@ -141,9 +144,18 @@ impl Request {
     /// # Errors
     /// When it is not a JSON object, has no model, lacks what the surface needs, or a field that is read has a wrong type or value.
     pub fn read(body: Bytes, surface: Surface) -> Result<Self, RequestError> {
+        Self::read_of(body, surface, None)
+    }
+
+    /// The same where the address may name the model: it counts where the body names none.
+    ///
+    /// # Errors
+    /// As [`Request::read`].
+    pub fn read_of(body: Bytes, surface: Surface, model: Option<&str>) -> Result<Self, RequestError> {
         let document = Document::parse(body)?;
         let read = ReadFields::of(&document);
-        let facts = read.facts(surface)?;
+        let usual = (surface == Surface::Moderations).then_some(MODERATOR);
+        let facts = read.facts(surface, model.or(usual))?;
         read.check_prompt(surface)?;
         let has_doubled_fields = read.has_doubled;
         Ok(Self { document, surface, facts, has_doubled_fields })
@@ -188,8 +200,10 @@ impl Request {
                 edit.set(key, self.document.get(key).unwrap_or_default());
             }
         }
-        if let Some(model) = model.filter(|model| *model != self.facts.model.as_str()) {
-            edit.set("model", json::quoted(model));
+        let is_named = self.document.get_some("model").is_some();
+        let model_to_send = model.unwrap_or(self.facts.model.as_str());
+        if !is_named || model_to_send != self.facts.model.as_str() {
+            edit.set("model", json::quoted(model_to_send));
         }
         match stream_options {
             StreamOptions::Force if self.facts.stream && !self.facts.include_usage => {
@@ -199,7 +213,7 @@ impl Request {
             StreamOptions::Force | StreamOptions::Forward => {}
         }
         if let Some(limit) = output_limit.filter(|_| self.surface.generates()) {
-            limit::lower(&mut edit, &self.document, model.unwrap_or(self.facts.model.as_str()), limit);
+            limit::lower(&mut edit, &self.document, model_to_send, limit);
         }
         edit.finish()
     }
@@ -222,7 +236,7 @@ impl fmt::Debug for Request {
 }
 
 /// The fields that decide something here. Written twice, only the last reaches the upstream: it must not read another one than we did.
-const READ_FIELDS: [&str; 16] = [
+const READ_FIELDS: [&str; 20] = [
     "model",
     "stream",
     "stream_options",
@@ -239,6 +253,10 @@ const READ_FIELDS: [&str; 16] = [
     "tools",
     "functions",
     "user",
+    "query",
+    "documents",
+    "top_n",
+    "return_documents",
 ];
 
 /// The raw values of [`READ_FIELDS`], in their order; `null` is absent.
@@ -264,9 +282,9 @@ impl<'d> ReadFields<'d> {
         self.values.get(place).copied().flatten()
     }
 
-    fn facts(&self, surface: Surface) -> Result<Facts, RequestError> {
+    fn facts(&self, surface: Surface, usual_model: Option<&str>) -> Result<Facts, RequestError> {
         let mut facts = Facts {
-            model: self.model()?,
+            model: self.model(usual_model)?,
             stream: false,
             include_usage: false,
             max_output: None,
@@ -300,10 +318,16 @@ impl<'d> ReadFields<'d> {
         Ok(facts)
     }
 
-    fn model(&self) -> Result<ModelName, RequestError> {
-        let raw = self.get("model").ok_or(RequestError::MissingModel)?;
-        expect("model", raw, Shape::String, "a string")?;
-        ModelName::parse(&text_of(raw)).map_err(|error| match error {
+    fn model(&self, usual: Option<&str>) -> Result<ModelName, RequestError> {
+        let named = match (self.get("model"), usual) {
+            (Some(raw), _) => {
+                expect("model", raw, Shape::String, "a string")?;
+                text_of(raw)
+            }
+            (None, Some(usual)) => usual.into(),
+            (None, None) => return Err(RequestError::MissingModel),
+        };
+        ModelName::parse(&named).map_err(|error| match error {
             NameError::Empty => RequestError::MissingModel,
             other => RequestError::Model(other),
         })
@@ -330,8 +354,31 @@ impl<'d> ReadFields<'d> {
                 }
             }
             Surface::Completions => self.check_text_or_list("prompt"),
-            Surface::Embeddings => self.check_text_or_list("input"),
+            Surface::Embeddings | Surface::Moderations => self.check_text_or_list("input"),
+            Surface::Rerank => self.check_search(),
         }
+    }
+
+    /// What is looked for, and in what.
+    fn check_search(&self) -> Result<(), RequestError> {
+        let query = self.get("query").ok_or(RequestError::Missing { field: "query" })?;
+        match Shape::of(query) {
+            Shape::String => refuse_if(text_of(query).is_empty(), "query")?,
+            Shape::Object => refuse_if(json::is_empty_container(query), "query")?,
+            got => return Err(RequestError::Shape { field: "query", expected: "a string or an object", got }),
+        }
+        let documents = self.get("documents").ok_or(RequestError::Missing { field: "documents" })?;
+        expect("documents", documents, Shape::Array, "an array")?;
+        refuse_if(json::is_empty_container(documents), "documents")?;
+        let entries: Vec<&serde_json::value::RawValue> = serde_json::from_slice(documents).unwrap_or_default();
+        let shapes = entries.into_iter().map(|entry| Shape::of(entry.get().as_bytes()));
+        if let Some(got) = shapes.into_iter().find(|shape| !matches!(shape, Shape::String | Shape::Object)) {
+            return Err(RequestError::Shape { field: "documents", expected: "strings and objects", got });
+        }
+        if let Some(raw) = self.get("top_n") {
+            whole("top_n", raw, 1, u32::MAX)?;
+        }
+        self.get("return_documents").map_or(Ok(()), |raw| boolean("return_documents", raw).map(drop))
     }
 
     fn check_text_or_list(&self, field: &'static str) -> Result<(), RequestError> {
