@@ -6,7 +6,6 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode};
 use secrecy::ExposeSecret;
-use sluice_dialect::Surface;
 use sluice_dialect::error::UpstreamError;
 use sluice_dialect::exchange::{self, Passage, Sent, StreamMeter, Unwritable, Way};
 use sluice_dialect::json::JsonError;
@@ -18,6 +17,7 @@ use sluice_upstream::{self as upstream, ReadError, Timeouts};
 use tokio::time::{Instant, timeout_at};
 
 use super::address::Place;
+use super::amend::Amendment;
 use super::failure::Failure;
 use super::seen::Fault;
 use super::wire::{Form, Pieces, announced_bytes, passed_headers, read_some, upstream_request_id};
@@ -133,11 +133,11 @@ impl Journey {
             extra: &[],
         };
         let (capability, Sent { body, dropped, betas, passage }) =
-            self.write(candidate, place, model).map_err(|error| unwritable(&error))?;
+            self.write(candidate, place, model).map_err(|error| unwritable(&error, place))?;
         let target = place
             .provider
             .call(&channel, capability, model, is_stream, &self.hints.borrowed(&betas))
-            .map_err(|error| not_made(&error, model != self.request.facts().model.as_str()))?;
+            .map_err(|error| not_made(&error, model != self.request.facts().model.as_str(), place))?;
         let began = Instant::now();
         let sent = self.app.engine.client.send(&self.app.engine.route, target, body, self.timeouts(candidate, is_stream)).await;
         let answer = sent.map_err(|error| Failure::not_sent(&error))?;
@@ -149,7 +149,8 @@ impl Journey {
             let opened = self.open((candidate, answerer, began), answer, (place, passage), bill).await?;
             Good::Stream(Box::new(Opened { dropped, ..opened }))
         } else {
-            let whole = self.read_whole(candidate, answer, passage, bill).await?;
+            let amendment = Amendment::of(place, capability, &self.request);
+            let whole = self.read_whole(candidate, answer, (passage, amendment), bill).await?;
             Good::Whole(Box::new(Whole { dropped, ..whole }))
         };
         Ok((status, good))
@@ -170,7 +171,7 @@ impl Journey {
         };
         let mut sent = self.request.write(&way, &self.site)?;
         if place.provider.adjusts(surface, model) {
-            sent.body = adjusted(&place.provider, surface, model, &sent.body);
+            sent.body = adjusted(&place.provider, surface.into(), model, &sent.body);
         }
         Ok((Capability::from(surface), sent))
     }
@@ -291,7 +292,7 @@ impl Journey {
             Ok((body, _held)) => body,
             Err(failure) => return failure,
         };
-        match self.parse(candidate, body, passage).await {
+        match self.parse(candidate, body, (passage, None)).await {
             Ok(document) => match document.content() {
                 Content::Error(error) => Failure::reported(status, (**error).clone(), self.keywords()),
                 Content::Empty => Failure::empty(status),
@@ -309,7 +310,7 @@ impl Journey {
         &self,
         candidate: &Candidate,
         answer: upstream::Answer,
-        passage: Passage,
+        way_back: (Passage, Option<Amendment>),
         bill: &mut Bill,
     ) -> Result<Whole, Failure> {
         let status = answer.status;
@@ -326,7 +327,7 @@ impl Journey {
         if body.is_empty() {
             return Err(Failure::empty(status));
         }
-        let answer = self.parse(candidate, body, passage).await.map_err(|error| not_read(&error, status))?;
+        let answer = self.parse(candidate, body, way_back).await.map_err(|error| not_read(&error, status))?;
         match answer.content() {
             Content::Error(error) => return Err(Failure::reported(status, (**error).clone(), self.keywords())),
             Content::Empty if !self.may_be_empty(answer.finish()) && !candidate.channel.policy.keeps_empty => {
@@ -342,10 +343,18 @@ impl Journey {
     }
 
     /// Reads a document; a long one away from the threads that serve requests.
-    async fn parse(&self, candidate: &Candidate, body: Bytes, passage: Passage) -> Result<exchange::Answer, Unread> {
+    async fn parse(
+        &self,
+        candidate: &Candidate,
+        body: Bytes,
+        (passage, amendment): (Passage, Option<Amendment>),
+    ) -> Result<exchange::Answer, Unread> {
         let secret = candidate.key.secret.clone();
         let is_short = body.len() <= LONG_BYTES;
-        let read = move || exchange::Answer::read(body, passage, &[secret.expose_secret()]);
+        let read = move || {
+            let body = amendment.map_or(body.clone(), |amendment| amendment.apply(body));
+            exchange::Answer::read(body, passage, &[secret.expose_secret()])
+        };
         if is_short {
             return read().map_err(Unread::NotJson);
         }
@@ -406,34 +415,35 @@ fn not_read(unread: &Unread, status: StatusCode) -> Failure {
 }
 
 /// A body as its provider wants it. It was read or written as an object before.
-fn adjusted(provider: &Provider, surface: Surface, model: &str, body: &Bytes) -> Bytes {
+pub(super) fn adjusted(provider: &Provider, capability: Capability, model: &str, body: &Bytes) -> Bytes {
     let Ok(mut fields) = serde_json::from_slice(body) else { return body.clone() };
-    provider.adjust(surface, model, &mut fields);
+    provider.adjust(capability, model, &mut fields);
     serde_json::to_vec(&fields).map_or_else(|_| body.clone(), Bytes::from)
 }
 
-/// The caller chose the interface.
-fn not_served() -> Failure {
-    Failure::not_served("the channel's provider does not serve this interface")
+/// The caller chose the interface. Another channel's provider may have it.
+fn not_served(place: &Place) -> Failure {
+    let message = format!("the provider of this model, {}, does not serve this interface", place.label);
+    Failure::unsupported(Refusal::new(Kind::UnsupportedEndpoint, message))
 }
 
 /// The request cannot be said in the upstream's dialect, or breaks a rule of its own.
-fn unwritable(error: &Unwritable) -> Failure {
+pub(super) fn unwritable(error: &Unwritable, place: &Place) -> Failure {
     let refusal = || Refusal::new(Kind::InvalidRequest, error.to_string());
     match error {
-        Unwritable::NoWay => not_served(),
+        Unwritable::NoWay => not_served(place),
         Unwritable::Unsupported(unsupported) => Failure::callers(refusal().with_param(unsupported.path)),
         Unwritable::Body(wrong) => Failure::callers(refusal().with_param(wrong.path.clone())),
     }
 }
 
-fn not_made(error: &CallError, is_mapped: bool) -> Failure {
+pub(super) fn not_made(error: &CallError, is_mapped: bool, place: &Place) -> Failure {
     match error {
         CallError::CallerVersion => {
             let refusal = Refusal::new(Kind::InvalidRequest, error.to_string());
             Failure::callers(refusal.with_param("api-version"))
         }
-        CallError::NotServed { .. } => not_served(),
+        CallError::NotServed { .. } => not_served(place),
         CallError::Model => {
             Failure::not_made("the model's name cannot be sent to the channel", is_mapped.then_some(Fault::Mapping))
         }

@@ -4,9 +4,11 @@
 //! drops the future ends the running attempt, and the bill inside it settles what had come.
 
 mod address;
+mod amend;
 mod answerer;
 mod attempt;
 mod budget;
+mod count;
 mod engine;
 mod failure;
 mod seen;
@@ -30,6 +32,7 @@ use tokio::time::{Instant, sleep};
 
 pub use self::answerer::Answerer;
 pub use self::attempt::{Good, Opened, Whole};
+pub use self::count::Counting;
 pub use self::engine::Engine;
 use self::failure::{Failure, Retry};
 pub use self::seen::{Evidence, Fault, Seen, Told};

@@ -2,6 +2,8 @@
 //!
 //! What is counted is a conversation, so it is read and written as one, without what only an answer would need.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sluice_domain::Dialect;
@@ -95,7 +97,7 @@ const WHOLE: [&str; 2] = ["generateContentRequest", "generate_content_request"];
 #[derive(Debug, Clone)]
 pub struct Count {
     surface: CountSurface,
-    request: Request,
+    request: Arc<Request>,
     /// The body around the request, and the field it stands in (Gemini).
     around: Option<(Document, &'static str)>,
 }
@@ -117,11 +119,11 @@ impl Count {
     pub fn read(surface: CountSurface, body: Bytes, model: Option<Box<str>>, sealer: &Sealer) -> Result<Self, RequestError> {
         let conversation = |body| Incoming { surface: surface.conversation(), body, model: model.clone(), form: None };
         if surface != CountSurface::Gemini {
-            return Ok(Self { surface, request: Request::read(conversation(body), sealer)?, around: None });
+            return Ok(Self { surface, request: Arc::new(Request::read(conversation(body), sealer)?), around: None });
         }
         let document = Document::parse(body)?;
         let Some(field) = WHOLE.into_iter().find(|field| document.get_some(field).is_some()) else {
-            let request = Request::read(conversation(document.body().clone()), sealer)?;
+            let request = Arc::new(Request::read(conversation(document.body().clone()), sealer)?);
             return Ok(Self { surface, request, around: None });
         };
         if document.get_some("contents").is_some() {
@@ -130,12 +132,12 @@ impl Count {
         }
         let inner = Bytes::copy_from_slice(document.get_some(field).unwrap_or_default());
         let request = Request::read(conversation(inner), sealer).map_err(|error| inside(error, field))?;
-        Ok(Self { surface, request, around: Some((document, field)) })
+        Ok(Self { surface, request: Arc::new(request), around: Some((document, field)) })
     }
 
     /// The conversation.
     #[must_use]
-    pub const fn request(&self) -> &Request {
+    pub const fn request(&self) -> &Arc<Request> {
         &self.request
     }
 
