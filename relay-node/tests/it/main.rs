@@ -7,6 +7,7 @@ mod bounds;
 mod caller;
 mod counting;
 mod dialects;
+mod endpoints;
 mod holds;
 mod ledger;
 mod limits;
