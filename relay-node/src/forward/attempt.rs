@@ -94,8 +94,7 @@ pub struct Opened {
 
 impl Journey {
     pub(super) async fn attempt(&self, candidate: &Candidate, answerer: &Answerer, bill: &mut Bill) -> Result<Good, Failure> {
-        let requested = self.request.facts().model.as_str();
-        let model = candidate.channel.upstream_model(requested);
+        let model = candidate.channel.upstream_model(self.request.plain_model());
         bill.attempt(candidate, model);
         let place = match self.app.engine.addresses.of(&candidate.channel) {
             Ok(place) => place,
@@ -137,7 +136,7 @@ impl Journey {
         let target = place
             .provider
             .call(&channel, capability, model, is_stream, &self.hints.borrowed(&betas))
-            .map_err(|error| not_made(&error, model != self.request.facts().model.as_str(), place))?;
+            .map_err(|error| not_made(&error, model != self.request.plain_model(), place))?;
         let began = Instant::now();
         let sent = self.app.engine.client.send(&self.app.engine.route, target, body, self.timeouts(candidate, is_stream)).await;
         let answer = sent.map_err(|error| Failure::not_sent(&error))?;

@@ -121,6 +121,7 @@ fn find(path: &str, has_anthropic_version: bool) -> Option<Found<'_>> {
         "/v1/completions" => return Some((Shape::OPENAI, POST, Target::Text(Surface::Completions))),
         "/v1/embeddings" | "/v1beta/openai/embeddings" => return Some((Shape::OPENAI, POST, Target::Text(Surface::Embeddings))),
         "/v1/responses" => return Some((RESPONSES, POST, Target::Text(Surface::Responses))),
+        "/v1/responses/compact" => return Some((RESPONSES, POST, Target::Text(Surface::Compact))),
         "/v1/messages" => return Some((ANTHROPIC, POST, Target::Text(Surface::Messages))),
         "/v1/edits" => return Some((Shape::OPENAI, POST, Target::Text(Surface::Edits))),
         "/v1/rerank" | "/v2/rerank" | "/rerank" => return Some((Shape::OPENAI, POST, Target::Text(Surface::Rerank))),
@@ -200,7 +201,7 @@ fn models<'p>(path: &'p str, segments: &[&'p str], has_anthropic_version: bool) 
 fn v1(rest: &[&str]) -> Option<(Shape, Methods)> {
     const OPENAI: Shape = Shape::OPENAI;
     Some(match rest {
-        ["responses", "compact"] | ["responses", _, "cancel"] => (RESPONSES, POST),
+        ["responses", _, "cancel"] => (RESPONSES, POST),
         ["responses", _, "input_items"] => (RESPONSES, GET),
         ["responses", id] if !id.is_empty() => (RESPONSES, GET_DELETE),
         ["images", "generations" | "edits" | "variations"]
@@ -305,6 +306,7 @@ mod tests {
         assert_eq!(at("POST", "/v1/responses"), (Target::Text(Surface::Responses), RESPONSES));
         assert_eq!(at("POST", "/v1/messages"), (Target::Text(Surface::Messages), ANTHROPIC));
         assert_eq!(at("POST", "/v1beta/openai/chat/completions"), (Target::Text(Surface::ChatCompletions), Shape::OPENAI));
+        assert_eq!(at("POST", "/v1/responses/compact"), (Target::Text(Surface::Compact), RESPONSES));
         assert_eq!(at("POST", "/v1/edits"), (Target::Text(Surface::Edits), Shape::OPENAI));
         assert_eq!(at("POST", "/v1/moderations"), (Target::Text(Surface::Moderations), Shape::OPENAI));
         for path in ["/v1/rerank", "/rerank", "/v2/rerank"] {
@@ -350,7 +352,6 @@ mod tests {
     #[test]
     fn every_interface_of_the_catalogue_is_known_in_its_shape() {
         for (method, path, shape) in [
-            ("POST", "/v1/responses/compact", RESPONSES),
             ("DELETE", "/v1/responses/resp_1", RESPONSES),
             ("POST", "/v1/responses/resp_1/cancel", RESPONSES),
             ("GET", "/v1/responses/resp_1/input_items", RESPONSES),

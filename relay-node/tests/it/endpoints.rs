@@ -370,6 +370,31 @@ async fn edits_are_made_by_any_model_that_chats() {
 }
 
 #[tokio::test]
+async fn a_conversation_is_compacted_by_its_own_interface_at_its_own_price() {
+    let answer = json!({"id": "resp_1", "object": "response.compaction", "output": [{"type": "compaction", "encrypted_content": "x"}],
+        "usage": {"input_tokens": 30, "output_tokens": 10, "total_tokens": 40}});
+    let recorder = Recorder::start("application/json", &[answer.to_string().as_bytes()]).await;
+    for (priced, quota) in [(GPT, 2 * (30 + 4 * 10)), ("*-openai-compact", 3 * (30 + 4 * 10))] {
+        let ratio = if priced == GPT { "2" } else { "3" };
+        let mut world = World {
+            channels: vec![of("openai", 1, recorder.base_url(), &[GPT])],
+            prices: vec![(priced, ratios(ratio, "4"))],
+            ..World::with_upstream(&recorder.base_url())
+        };
+        world.tokens[0].models = Some(vec![name(GPT)]);
+        let relay = world.start().await;
+        let body = json!({"model": GPT, "input": [{"type": "message", "role": "user", "content": "hi"}]});
+        let told = relay.caller().post("/v1/responses/compact", &body).await;
+        assert_eq!((told.status.as_u16(), told.json()), (200, answer.clone()));
+        let heard = recorder.heard().pop().unwrap();
+        assert_eq!((heard.path.as_str(), serde_json::from_slice::<Value>(&heard.body).unwrap()), ("/v1/responses/compact", body));
+        let record = relay.record().await;
+        assert_eq!((record.model.as_str(), record.upstream_model.as_str()), ("gpt-4.1-openai-compact", GPT));
+        assert_eq!((record.usage.input, record.usage.output, record.quota.get()), (30, 10, quota));
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_named_in_the_callers_dialect_before_anybody_is_asked() {
     let site = Site::start().await;
     let googles = |verb: &str| format!("/v1beta/models/{GOOGLES}:{verb}");
@@ -396,6 +421,7 @@ async fn what_is_wrong_is_named_in_the_callers_dialect_before_anybody_is_asked()
         ("/rerank".to_owned(), json!({"model": RERANKER, "query": "q", "documents": ["x"], "top_n": "2"}), "top_n"),
         ("/v1/moderations".to_owned(), json!({}), "input"),
         ("/v1/edits".to_owned(), json!({"model": PLAIN, "input": "x"}), "instruction"),
+        ("/v1/responses/compact".to_owned(), json!({"model": GPT}), "input"),
         ("/v1/engines/text-embedding-3-small/embeddings".to_owned(), json!({}), "input"),
     ] {
         let answer = site.post(&path, &body).await;
@@ -416,6 +442,7 @@ async fn a_provider_without_the_interface_is_the_callers_choice_of_model() {
     for (path, body) in [
         ("/v1/rerank", search),
         ("/v1/embeddings", json!({"model": CLAUDE, "input": "x"})),
+        ("/v1/responses/compact", json!({"model": CLAUDE, "input": "x"})),
         ("/v1/completions", json!({"model": CLAUDE, "prompt": "x"})),
     ] {
         let answer = site.post(path, &body).await;

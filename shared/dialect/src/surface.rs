@@ -25,6 +25,8 @@ pub enum Surface {
     Moderations,
     /// `POST /v1/responses`
     Responses,
+    /// `POST /v1/responses/compact`: a conversation made shorter
+    Compact,
     /// `POST /v1/messages`
     Messages,
     /// `POST /v1beta/models/{model}:generateContent`, and `:streamGenerateContent`
@@ -39,13 +41,14 @@ impl From<openai::Surface> for Surface {
             openai::Surface::Embeddings => Self::Embeddings,
             openai::Surface::Rerank => Self::Rerank,
             openai::Surface::Moderations => Self::Moderations,
+            openai::Surface::Compact => Self::Compact,
         }
     }
 }
 
 impl Surface {
     /// Every surface, for metrics that start at zero.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ChatCompletions,
         Self::Completions,
         Self::Edits,
@@ -55,6 +58,7 @@ impl Surface {
         Self::Rerank,
         Self::Moderations,
         Self::Responses,
+        Self::Compact,
         Self::Messages,
         Self::GenerateContent,
     ];
@@ -72,6 +76,7 @@ impl Surface {
             Self::Rerank => "/v1/rerank",
             Self::Moderations => "/v1/moderations",
             Self::Responses => "/v1/responses",
+            Self::Compact => "/v1/responses/compact",
             Self::Messages => "/v1/messages",
             Self::GenerateContent => "/v1beta/models/{model}:generateContent",
         }
@@ -90,6 +95,7 @@ impl Surface {
             Self::Rerank => "rerank",
             Self::Moderations => "moderations",
             Self::Responses => "responses",
+            Self::Compact => "compact",
             Self::Messages => "messages",
             Self::GenerateContent => "generate_content",
         }
@@ -102,7 +108,7 @@ impl Surface {
             Self::ChatCompletions | Self::Completions | Self::Edits | Self::Embeddings | Self::Rerank | Self::Moderations => {
                 Dialect::OpenAi
             }
-            Self::Responses => Dialect::Responses,
+            Self::Responses | Self::Compact => Dialect::Responses,
             Self::Messages => Dialect::Anthropic,
             Self::GenerateContent | Self::EmbedContent | Self::BatchEmbedContents => Dialect::Gemini,
         }

@@ -133,6 +133,7 @@ impl From<Surface> for Capability {
             Surface::Rerank => Self::Rerank,
             Surface::Moderations => Self::Moderations,
             Surface::Responses => Self::Responses,
+            Surface::Compact => Self::ResponsesCompact,
             Surface::Messages => Self::Messages,
             Surface::GenerateContent => Self::GenerateContent,
         }

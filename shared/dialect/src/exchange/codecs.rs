@@ -38,7 +38,8 @@ impl Codec {
             | Surface::EmbedContent
             | Surface::BatchEmbedContents
             | Surface::Rerank
-            | Surface::Moderations => None,
+            | Surface::Moderations
+            | Surface::Compact => None,
         }
     }
 
@@ -129,6 +130,7 @@ impl Bystander {
             Surface::Embeddings => Self::Parser(openai::Surface::Embeddings),
             Surface::Rerank => Self::Parser(openai::Surface::Rerank),
             Surface::Moderations => Self::Parser(openai::Surface::Moderations),
+            Surface::Compact => Self::Parser(openai::Surface::Compact),
             Surface::EmbedContent => Self::Vectors(embedding::Form::One),
             Surface::BatchEmbedContents => Self::Vectors(embedding::Form::Batch),
             Surface::Edits => Self::Codec(Codec::Edits),

@@ -175,6 +175,15 @@ impl Request {
         }
     }
 
+    /// The model as upstreams are asked for it, before a channel maps it. Only what is compacted has another name for prices.
+    #[must_use]
+    pub fn plain_model(&self) -> &str {
+        match &self.kind {
+            Kind::Plain(request) => request.plain_model(),
+            Kind::Spoken(_) | Kind::Vectors(_) => self.facts().model.as_str(),
+        }
+    }
+
     /// The surface it was sent to.
     #[must_use]
     pub fn surface(&self) -> Surface {
@@ -274,7 +283,7 @@ impl Request {
 
     /// The caller's name of the model, where the upstream has another.
     fn rename(&self, way: &Way<'_>) -> Option<Box<str>> {
-        let requested = self.facts().model.as_str();
+        let requested = self.plain_model();
         (way.model != requested).then(|| requested.into())
     }
 

@@ -49,7 +49,7 @@ impl Answer {
         let usage = normalise(found.usage.map(bytes_of), found.choice_usage.map(bytes_of));
         let has_reasoning = matches!(usage, Reported::Counted(usage) if usage.reasoning > 0);
         let has_output = match surface {
-            Surface::Embeddings | Surface::Rerank | Surface::Moderations => found.items > 0,
+            Surface::Embeddings | Surface::Rerank | Surface::Moderations | Surface::Compact => found.items > 0,
             Surface::ChatCompletions | Surface::Completions => found.has_output || has_reasoning,
         };
         let content = match found.error {

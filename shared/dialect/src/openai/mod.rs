@@ -1,5 +1,5 @@
-//! OpenAI Chat Completions and its relatives: completions, embeddings, reranking (which OpenAI itself does not have), moderations, the
-//! model list.
+//! OpenAI Chat Completions and its relatives: completions, embeddings, reranking (which OpenAI itself does not have), moderations,
+//! compaction of Responses, the model list.
 //!
 //! Same dialect on both sides: the body goes through as it came, and what must be known (model, stream, limits, usage, end) is read
 //! beside it. Unknown fields are never touched. What is changed, and only if needed: the model name both ways, `stream_options` and the
@@ -36,6 +36,8 @@ pub enum Surface {
     Rerank,
     /// `POST /v1/moderations`
     Moderations,
+    /// `POST /v1/responses/compact`
+    Compact,
 }
 
 impl Surface {

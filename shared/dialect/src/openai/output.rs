@@ -46,7 +46,7 @@ pub(super) struct Found<'de> {
     pub(super) error: Option<&'de RawValue>,
     /// Entries of `choices`.
     pub(super) choices: u32,
-    /// Entries of `data` (embeddings, some rerankers) and `results` (reranking, moderations).
+    /// Entries of `data` (embeddings, some rerankers), `results` (reranking, moderations) and `output` (compaction).
     pub(super) items: u32,
     /// Bit n: choice n appeared, or ended.
     pub(super) started: u128,
@@ -125,7 +125,7 @@ enum Key {
     Usage,
     Error,
     Choices,
-    #[serde(alias = "results")]
+    #[serde(alias = "results", alias = "output")]
     Data,
     Index,
     #[serde(alias = "message")]

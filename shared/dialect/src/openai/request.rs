@@ -17,6 +17,10 @@ pub const MAX_CHOICES: u32 = 128;
 /// The model that moderates where a request names none.
 const MODERATOR: &str = "omni-moderation-latest";
 
+/// What stands behind the name of a model whose conversations are made shorter, wherever it is looked up: it has prices and channels of
+/// its own.
+const COMPACT: &str = "-openai-compact";
+
 /// The longest `user` that is read, in bytes.
 const MAX_USER_BYTES: usize = 512;
 
@@ -155,8 +159,11 @@ impl Request {
         let document = Document::parse(body)?;
         let read = ReadFields::of(&document);
         let usual = (surface == Surface::Moderations).then_some(MODERATOR);
-        let facts = read.facts(surface, model.or(usual))?;
+        let mut facts = read.facts(surface, model.or(usual))?;
         read.check_prompt(surface)?;
+        if surface == Surface::Compact && !facts.model.as_str().ends_with(COMPACT) {
+            facts.model = ModelName::parse(&format!("{}{COMPACT}", facts.model)).map_err(RequestError::Model)?;
+        }
         let has_doubled_fields = read.has_doubled;
         Ok(Self { document, surface, facts, has_doubled_fields })
     }
@@ -165,6 +172,13 @@ impl Request {
     #[must_use]
     pub fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// The model as upstreams are asked for it, before a channel maps it: without what stands behind its name for prices alone.
+    #[must_use]
+    pub fn plain_model(&self) -> &str {
+        let model = self.facts.model.as_str();
+        if self.surface == Surface::Compact { model.strip_suffix(COMPACT).unwrap_or(model) } else { model }
     }
 
     /// The surface it was sent to.
@@ -200,9 +214,9 @@ impl Request {
                 edit.set(key, self.document.get(key).unwrap_or_default());
             }
         }
-        let is_named = self.document.get_some("model").is_some();
-        let model_to_send = model.unwrap_or(self.facts.model.as_str());
-        if !is_named || model_to_send != self.facts.model.as_str() {
+        let model_to_send = model.unwrap_or(self.plain_model());
+        let named = self.document.get_some("model").map(text_of);
+        if named.as_deref() != Some(model_to_send) {
             edit.set("model", json::quoted(model_to_send));
         }
         match stream_options {
@@ -236,7 +250,7 @@ impl fmt::Debug for Request {
 }
 
 /// The fields that decide something here. Written twice, only the last reaches the upstream: it must not read another one than we did.
-const READ_FIELDS: [&str; 20] = [
+const READ_FIELDS: [&str; 21] = [
     "model",
     "stream",
     "stream_options",
@@ -257,6 +271,7 @@ const READ_FIELDS: [&str; 20] = [
     "documents",
     "top_n",
     "return_documents",
+    "previous_response_id",
 ];
 
 /// The raw values of [`READ_FIELDS`], in their order; `null` is absent.
@@ -356,6 +371,8 @@ impl<'d> ReadFields<'d> {
             Surface::Completions => self.check_text_or_list("prompt"),
             Surface::Embeddings | Surface::Moderations => self.check_text_or_list("input"),
             Surface::Rerank => self.check_search(),
+            Surface::Compact if self.get("previous_response_id").is_some() => Ok(()),
+            Surface::Compact => self.check_text_or_list("input"),
         }
     }
 

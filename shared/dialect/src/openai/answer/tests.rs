@@ -63,6 +63,12 @@ fn what_is_worth_paying_for_is_told_from_what_is_not() {
         (Surface::Embeddings, r#"{"data":[]}"#, "empty"),
         (Surface::Rerank, r#"{"results":[{"index":0,"relevance_score":0.9}],"usage":{"total_tokens":3}}"#, "output"),
         (Surface::Rerank, r#"{"results":[]}"#, "empty"),
+        (
+            Surface::Compact,
+            r#"{"object":"response.compaction","output":[{}],"usage":{"input_tokens":9,"output_tokens":2}}"#,
+            "output",
+        ),
+        (Surface::Compact, r#"{"object":"response.compaction","output":[]}"#, "empty"),
         (Surface::Moderations, r#"{"id":"modr-1","model":"m","results":[{"flagged":false}]}"#, "output"),
     ];
     for (surface, body, expected) in rows {

@@ -221,3 +221,16 @@ fn a_model_that_the_body_does_not_name_is_the_address_s_or_the_usual_one_and_is_
     assert_eq!(named.unwrap().facts().model.as_str(), "own");
     assert_eq!(read(Surface::Embeddings, r#"{"input":"x"}"#).unwrap_err().code(), "missing_model");
 }
+
+#[test]
+fn what_is_compacted_has_a_name_of_its_own_that_no_upstream_sees() {
+    let body = r#"{"model":"gpt-5","input":[{"type":"message","role":"user","content":"hi"}],"x":1.0}"#;
+    let request = read(Surface::Compact, body).unwrap();
+    assert_eq!((request.facts().model.as_str(), request.plain_model()), ("gpt-5-openai-compact", "gpt-5"));
+    assert_eq!(request.upstream_body(Some("gpt-5"), StreamOptions::Force, Some(9)), body);
+    let named = read(Surface::Compact, r#"{"model":"gpt-5-openai-compact","previous_response_id":"resp_1"}"#).unwrap();
+    assert_eq!(named.facts().model.as_str(), "gpt-5-openai-compact");
+    let sent = named.upstream_body(Some("gpt-5"), StreamOptions::Force, None);
+    assert_eq!(sent, r#"{"model":"gpt-5","previous_response_id":"resp_1"}"#);
+    assert_eq!(read(Surface::Compact, r#"{"model":"gpt-5"}"#).unwrap_err().param(), Some("input"));
+}
