@@ -90,6 +90,8 @@ pub enum Kind {
     WrongMethod,
     /// The interface is known and not served.
     NotServed,
+    /// The provider of the model does not serve the interface.
+    UnsupportedEndpoint,
     /// The upstream could not be reached, or broke off before it answered.
     Unreachable,
     /// The upstream took too long.
@@ -122,7 +124,7 @@ const THEIRS: &str = "upstream_error";
 
 impl Kind {
     /// Every kind, for metrics that start at zero.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::MissingKey,
         Self::UnknownKey,
         Self::TokenExpired,
@@ -156,6 +158,7 @@ impl Kind {
         Self::UnknownPath,
         Self::WrongMethod,
         Self::NotServed,
+        Self::UnsupportedEndpoint,
         Self::Unreachable,
         Self::UpstreamTimeout,
         Self::UpstreamRefused,
@@ -204,6 +207,7 @@ impl Kind {
             Self::UnknownPath => Facts(404, CALLER_ERROR, "", "unknown_path", Caller),
             Self::WrongMethod => Facts(405, CALLER_ERROR, "method_not_allowed", "wrong_method", Caller),
             Self::NotServed => Facts(501, OURS, "api_not_implemented", "not_served", Us),
+            Self::UnsupportedEndpoint => Facts(400, CALLER_ERROR, "unsupported_endpoint", "unsupported_endpoint", Caller),
             Self::Unreachable => Facts(502, THEIRS, "do_request_failed", "unreachable", Upstream),
             Self::UpstreamTimeout => Facts(504, THEIRS, "upstream_timeout", "upstream_timeout", Upstream),
             Self::UpstreamRefused => Facts(502, THEIRS, "bad_response_status_code", "upstream_refused", Upstream),

@@ -22,6 +22,7 @@ pub mod view;
 
 pub mod admit;
 pub mod auth;
+mod counting;
 pub mod error;
 pub mod forward;
 pub mod hold;

@@ -83,7 +83,7 @@ async fn prepare(
     let asked = request::read(payload.bytes.clone(), interface, app.view.sealer()).await?;
     seen.asked(asked.request.facts());
     let model = &asked.request.facts().model;
-    admit::check_model(&admitted.caller.token, model)?;
+    admit::check_model(&admitted.caller.token, model, asked.request.plain_model())?;
     let usual = app.engine.lengths.usual(model.as_str());
     let mut kept = limits::take(&app.limits, &table, (&admitted, &asked), usual, rates).await?;
     let now = app.clock.read().boot_millis;

@@ -1,4 +1,4 @@
-//! What programs ask the control plane for by mistake: interfaces of relays, and pages of the family that are not served. Programs read
+//! What programs ask the control plane for by mistake: interfaces of relays, and pages of the family that there are not. Programs read
 //! JSON in OpenAI's shape; the console's page would only confuse them.
 
 use axum::extract::State;
@@ -11,7 +11,7 @@ use sluice_domain::surface::{Half, half_of};
 
 use crate::app::App;
 
-/// The balance pages of the family.
+/// Where the balance pages of the family are.
 const BALANCE: [&str; 2] = ["/v1/dashboard", "/dashboard/billing"];
 
 /// Answers what belongs elsewhere, and lets everything else pass.
@@ -19,8 +19,8 @@ pub(super) async fn refuse(State(app): State<App>, request: Request, next: Next)
     let path = request.uri().path();
     let is_under = |prefix: &&str| path.strip_prefix(*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if BALANCE.iter().any(is_under) {
-        let text = "the family's balance pages are not served; GET /api/session tells a balance";
-        return refusal(StatusCode::NOT_IMPLEMENTED, "not_served", text);
+        let text = "of the family's balance pages there are billing/subscription and billing/usage";
+        return refusal(StatusCode::NOT_FOUND, "no_route", text);
     }
     if half_of(path) == Half::Relay {
         let place = if app.relay_address.is_empty() { "" } else { ", here at " };

@@ -17,7 +17,7 @@ use super::caller::Caller;
 use super::codes::Code;
 use super::problem::ApiError;
 use crate::app::App;
-use crate::auth;
+use crate::{auth, balances};
 
 /// Credentials remembered as good.
 const MOST_PROVED: u64 = 100_000;
@@ -50,7 +50,16 @@ pub struct Gate {
     web: Option<KeyedLimiter<IpAddr>>,
     critical: Option<KeyedLimiter<IpAddr>>,
     failed_sign_ins: KeyedLimiter<String>,
+    /// Balance pages of the family's, by address.
+    balance: KeyedLimiter<IpAddr>,
+    /// The family's page about a token, by address.
+    token_usage: KeyedLimiter<IpAddr>,
 }
+
+/// Balance pages an address may ask for, and the time that counts in (relay-api.md §4).
+const BALANCE: (u32, Duration) = (180, Duration::from_mins(3));
+/// The same of the page about a token: it is answered for keys that may not be used any more, so it is worth guessing at.
+const TOKEN_USAGE: (u32, Duration) = (20, Duration::from_mins(20));
 
 impl Gate {
     /// Failed sign-ins a username may have in [`Gate::FAILED_PERIOD`].
@@ -73,6 +82,8 @@ impl Gate {
             web: limiter(settings.web)?,
             critical: limiter(settings.critical)?,
             failed_sign_ins: KeyedLimiter::new(failed, KeyedLimiter::<String>::CAPACITY, clock.clone())?,
+            balance: fixed(BALANCE, clock)?,
+            token_usage: fixed(TOKEN_USAGE, clock)?,
         })
     }
 
@@ -104,6 +115,22 @@ impl Gate {
     /// 429 when the address made too many.
     pub fn critical(&self, address: IpAddr) -> Result<(), ApiError> {
         count(self.critical.as_ref(), address)
+    }
+
+    /// Counts a request for a balance page.
+    ///
+    /// # Errors
+    /// How long to wait, when the address asked too often.
+    pub fn balance(&self, address: IpAddr) -> Result<(), RetryAfter> {
+        self.balance.check(&counted(address))
+    }
+
+    /// Counts a request for the page about a token.
+    ///
+    /// # Errors
+    /// How long to wait, when the address asked too often.
+    pub fn token_usage(&self, address: IpAddr) -> Result<(), RetryAfter> {
+        self.token_usage.check(&counted(address))
     }
 
     /// Whether another sign-in of this username may be tried. Looked at before the password is.
@@ -144,6 +171,10 @@ fn limiter<K: Clone + Eq + Hash>(rate: Option<Rate>, clock: &Clock) -> Result<Op
     rate.map(|rate| KeyedLimiter::new(rate, KeyedLimiter::<K>::CAPACITY, clock.clone())).transpose()
 }
 
+fn fixed((requests, time): (u32, Duration), clock: &Clock) -> Result<KeyedLimiter<IpAddr>, RateError> {
+    KeyedLimiter::new(Rate::new(requests, time)?, KeyedLimiter::<IpAddr>::CAPACITY, clock.clone())
+}
+
 fn count(limiter: Option<&KeyedLimiter<IpAddr>>, address: IpAddr) -> Result<(), ApiError> {
     check(limiter, &counted(address))
 }
@@ -166,9 +197,13 @@ fn counted(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Counts every request: those to the API, and pages. Hashed assets are free, because one page needs many.
+/// Counts every request: those to the API, and pages. Hashed assets are free, because one page needs many, and balance pages have limits of
+/// their own.
 pub(super) async fn limit(State(app): State<App>, caller: Caller, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
+    if balances::is_page(path) {
+        return next.run(request).await;
+    }
     if !super::is_api(path) {
         let limiter = app.gate.web.as_ref().filter(|_| !path.starts_with("/assets/"));
         return match count(limiter, caller.address) {

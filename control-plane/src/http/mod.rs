@@ -50,8 +50,8 @@ pub use values::{DecimalText, Moment, Patch};
 use crate::app::App;
 use crate::settlement::quarantine;
 use crate::{
-    audit, auth, channels, groups, leases, models, nodes, notifications, pricing, providers, reconciliation, settings, tokens,
-    usage, users, wallet,
+    audit, auth, balances, channels, groups, leases, models, nodes, notifications, pricing, providers, reconciliation, settings,
+    tokens, usage, users, wallet,
 };
 
 /// Everything the control plane serves on its HTTP port. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: limits
@@ -60,6 +60,7 @@ pub fn router(app: App) -> Router {
     let (api, _) = routes().split_for_parts();
     Router::new()
         .merge(api)
+        .merge(balances::routes())
         .route("/api", axum::routing::any(no_route))
         .route("/api/", axum::routing::any(no_route))
         .route("/api/{*rest}", axum::routing::any(no_route))

@@ -84,8 +84,8 @@ async fn a_program_that_asks_the_control_plane_for_a_model_is_told_so_in_json() 
     for (reply, status, code) in [
         (someone.get("/v1/models").await, 404, "not_a_relay"),
         (someone.post("/v1/chat/completions", json!({})).await, 404, "not_a_relay"),
-        (someone.get("/v1/dashboard/billing/usage").await, 501, "not_served"),
-        (someone.get("/dashboard/billing/subscription").await, 501, "not_served"),
+        (someone.get("/v1/dashboard/billing/credit_grants").await, 404, "no_route"),
+        (someone.get("/v1/dashboard/billing/usage").await, 401, "invalid_api_key"),
     ] {
         assert_eq!((reply.status, &reply.body["error"]["code"]), (status, &json!(code)), "{}", reply.text);
         assert_eq!(reply.headers["content-type"], "application/json");

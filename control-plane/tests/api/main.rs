@@ -7,6 +7,7 @@
 
 mod access;
 mod bad_input;
+mod balances;
 mod bounds;
 mod catalogue;
 mod channel_settings;

@@ -25,6 +25,8 @@ pub struct Kept {
     channel: Held,
     /// Estimate of the whole request, in tokens.
     tokens: u64,
+    /// Its tokens count at all.
+    weighs: bool,
 }
 
 impl Kept {
@@ -50,7 +52,7 @@ impl Kept {
 
     /// The request ended: what it used is known, and whether its caller got an answer.
     pub fn settle(&mut self, usage: &Usage, status: u16) {
-        let tokens = usage.total_input().saturating_add(usage.total_output());
+        let tokens = if self.weighs { usage.total_input().saturating_add(usage.total_output()) } else { 0 };
         let is_success = (1..400).contains(&status);
         for held in [&mut self.caller, &mut self.channel] {
             std::mem::replace(held, Held::nothing()).settle(tokens, is_success);
@@ -74,7 +76,8 @@ pub async fn take(
     match limiter.admit(asks(table, admitted, asked, tokens)).await {
         Ok(caller) => {
             *rates = Rates::of(caller.standings());
-            Ok(Kept { limiter: limiter.clone(), caller, channel: Held::nothing(), tokens })
+            let weighs = asked.request.surface().weighs();
+            Ok(Kept { limiter: limiter.clone(), caller, channel: Held::nothing(), tokens, weighs })
         }
         Err(refused) => {
             *rates = Rates::of(refused.standings.iter().cloned());
@@ -144,8 +147,11 @@ fn asks(table: &Table, admitted: &Admitted, asked: &Asked, tokens: u64) -> Vec<A
 
 /// About how many tokens a request will take: its prompt, and as much output as is usual, or as it allows where that is less.
 fn estimate(asked: &Asked, usual: u64) -> u64 {
-    let facts = asked.request.facts();
-    if !asked.request.surface().generates() {
+    let (facts, surface) = (asked.request.facts(), asked.request.surface());
+    if !surface.weighs() {
+        return 0;
+    }
+    if !surface.generates() {
         return asked.prompt;
     }
     let most = facts.max_output.map(u64::from);

@@ -57,12 +57,12 @@ pub fn check(caller: Caller, table: &Table, address: IpAddr, now: UnixMillis) ->
     Ok(Admitted { caller, group, pin })
 }
 
-/// Whether a token may ask for a model.
+/// Whether a token may ask for a model, by its full name or by the plain one.
 ///
 /// # Errors
 /// When its list of models has another opinion.
-pub fn check_model(token: &Token, model: &ModelName) -> Result<(), Refusal> {
-    if token.allows_model(model.as_str()) {
+pub fn check_model(token: &Token, model: &ModelName, plain: &str) -> Result<(), Refusal> {
+    if token.allows_model(model.as_str()) || token.allows_model(plain) {
         return Ok(());
     }
     let message = format!("the token {} has no access to model {model}", token.name);

@@ -136,7 +136,7 @@ fn only_administrators_name_a_channel_and_it_must_be_in_use() {
 #[test]
 fn a_model_list_without_entries_allows_nothing() {
     let model = ModelName::parse("gpt-4o").unwrap();
-    assert!(check_model(&token(), &model).is_ok());
-    let refusal = check_model(&Token { models: Some(vec![]), ..token() }, &model).unwrap_err();
+    assert!(check_model(&token(), &model, model.as_str()).is_ok());
+    let refusal = check_model(&Token { models: Some(vec![]), ..token() }, &model, model.as_str()).unwrap_err();
     assert_eq!((refusal.kind, refusal.param()), (Kind::ModelNotAllowed, Some("model")));
 }

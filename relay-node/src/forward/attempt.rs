@@ -12,13 +12,14 @@ use sluice_dialect::exchange::{self, Passage, Sent, StreamMeter, Unwritable, Way
 use sluice_dialect::json::JsonError;
 use sluice_dialect::openai::{Content, Finish, StreamOptions};
 use sluice_domain::ChannelId;
-use sluice_providers::{Amended, Amender, CallError, Capability, ChannelAddress, ClientHints, FieldName, Provider};
+use sluice_providers::{Amended, Amender, BodyError, CallError, Capability, ChannelAddress, ClientHints, FieldName, Provider};
 use sluice_routing::Candidate;
 use sluice_upstream::{self as upstream, ReadError, Timeouts};
 use tokio::time::{Instant, timeout_at};
 
 use super::address::Place;
 use super::failure::Failure;
+use super::proof::prove;
 use super::seen::Fault;
 use super::wire::{Form, Pieces, announced_bytes, passed_headers, read_some, upstream_request_id};
 use super::{Answerer, Journey};
@@ -94,8 +95,7 @@ pub struct Opened {
 
 impl Journey {
     pub(super) async fn attempt(&self, candidate: &Candidate, answerer: &Answerer, bill: &mut Bill) -> Result<Good, Failure> {
-        let requested = self.request.facts().model.as_str();
-        let model = candidate.channel.upstream_model(requested);
+        let model = candidate.channel.upstream_model(self.request.plain_model());
         bill.attempt(candidate, model);
         let place = match self.app.engine.addresses.of(&candidate.channel) {
             Ok(place) => place,
@@ -146,11 +146,12 @@ impl Journey {
         let mut target = place
             .provider
             .call(&channel, capability, model, is_stream, &self.hints.borrowed(&betas))
-            .map_err(|error| not_made(&error, model != self.request.facts().model.as_str()))?;
+            .map_err(|error| not_made(&error, model != self.request.plain_model(), place))?;
         place.shape.put_headers(&mut target, &self.hints, &candidate.key.secret)?;
         let route = place.shape.route();
-        self.prove(&place.provider, &candidate.key.secret, route, (&mut target, &body)).await?;
-        let amender = Amender::of(&place.provider, capability, self.request.facts().model.as_str(), is_stream);
+        prove(&self.app, &place.provider, &candidate.key.secret, route, (&mut target, &body)).await?;
+        let name = self.request.facts().model.as_str();
+        let amender = Amender::of(&place.provider, capability, name, is_stream, self.request.body());
         let began = Instant::now();
         let sent = self.app.engine.client.send(route, target, body, self.timeouts(candidate, is_stream)).await;
         let answer = sent.map_err(|error| Failure::not_sent(&error))?;
@@ -176,7 +177,7 @@ impl Journey {
 
     /// The body for one upstream: in its own dialect, as far as that can say what is asked for.
     fn write(&self, candidate: &Candidate, place: &Place, model: &str) -> Result<(Capability, Sent), Failure> {
-        let surface = self.surface(place, model).ok_or_else(not_served)?;
+        let surface = self.surface(place, model).ok_or_else(|| not_served(place))?;
         let table = self.app.engine.takes.table(&self.terms.settings.model_capabilities);
         let way = Way {
             surface,
@@ -191,14 +192,14 @@ impl Journey {
             losses: place.shape.losses(),
             manner: place.shape.manner(),
         };
-        let mut sent = self.request.write(&way, &self.site).map_err(|error| unwritable(&error))?;
+        let mut sent = self.request.write(&way, &self.site).map_err(|error| unwritable(&error, place))?;
         if self.request.passes_as_it_is(&way) {
             return Ok((Capability::from(surface), sent));
         }
         let adjusts = place.provider.adjusts(surface, model);
         if adjusts {
             let hints = self.hints.borrowed(&sent.betas);
-            sent.body = adjusted(&place.provider, surface, model, &hints, &sent.body);
+            sent.body = adjusted(&place.provider, surface.into(), model, &hints, &sent.body);
         }
         sent.body = place.shape.body(sent.body, adjusts, &self.override_context(model))?;
         Ok((Capability::from(surface), sent))
@@ -321,11 +322,7 @@ impl Journey {
             Ok((body, _held)) => body,
             Err(failure) => return failure,
         };
-        let body = match self.amended(candidate, body, amender.as_ref(), status) {
-            Ok(body) => body,
-            Err(failure) => return failure,
-        };
-        match self.parse(candidate, body, passage).await {
+        match self.parse(candidate, body, (passage, amender)).await {
             Ok(document) => match document.content() {
                 Content::Error(error) => Failure::reported(status, (**error).clone(), self.keywords()),
                 Content::Empty => Failure::empty(status),
@@ -335,7 +332,7 @@ impl Journey {
                     status,
                 ),
             },
-            Err(error) => not_read(&error, status),
+            Err(error) => self.not_read(error, candidate, status),
         }
     }
 
@@ -343,7 +340,7 @@ impl Journey {
         &self,
         candidate: &Candidate,
         answer: upstream::Answer,
-        (passage, amender): (Passage, Option<Amender>),
+        way_back: (Passage, Option<Amender>),
         bill: &mut Bill,
     ) -> Result<Whole, Failure> {
         let status = answer.status;
@@ -354,14 +351,13 @@ impl Journey {
             }
             Form::Document | Form::Other => {}
         }
-        let headers = passed_headers(&answer.headers, &passage);
+        let headers = passed_headers(&answer.headers, &way_back.0);
         bill.first_byte(upstream_request_id(&answer.headers));
         let (body, held) = self.collect(answer, bill).await?;
         if body.is_empty() {
             return Err(Failure::empty(status));
         }
-        let body = self.amended(candidate, body, amender.as_ref(), status)?;
-        let answer = self.parse(candidate, body, passage).await.map_err(|error| not_read(&error, status))?;
+        let answer = self.parse(candidate, body, way_back).await.map_err(|error| self.not_read(error, candidate, status))?;
         match answer.content() {
             Content::Error(error) => return Err(Failure::reported(status, (**error).clone(), self.keywords())),
             Content::Empty if !self.may_be_empty(answer.finish()) && !candidate.channel.policy.keeps_empty => {
@@ -376,34 +372,41 @@ impl Journey {
         Ok(Whole { status, headers, answer, dropped: Vec::new(), channel: candidate.channel.id, held })
     }
 
-    /// A whole answer as its interface has it, or the error that it tells in its provider's own way.
-    fn amended(
+    /// Reads a document; a long one away from the threads that serve requests.
+    async fn parse(
         &self,
         candidate: &Candidate,
         body: Bytes,
-        amender: Option<&Amender>,
-        status: StatusCode,
-    ) -> Result<Bytes, Failure> {
-        match amender.map(|amender| amender.amend(&body)) {
-            None | Some(Amended::AsItIs) => Ok(body),
-            Some(Amended::Changed(body)) => Ok(body.into()),
-            Some(Amended::Failed(told)) => {
-                let known = [candidate.key.secret.expose_secret()];
-                let error = UpstreamError::told(told.status, &told.code, &told.message, &known);
-                Err(Failure::reported(status, error, self.keywords()))
-            }
-        }
-    }
-
-    /// Reads a document; a long one away from the threads that serve requests.
-    async fn parse(&self, candidate: &Candidate, body: Bytes, passage: Passage) -> Result<exchange::Answer, Unread> {
+        (passage, amender): (Passage, Option<Amender>),
+    ) -> Result<exchange::Answer, Unread> {
         let secret = candidate.key.secret.clone();
         let is_short = body.len() <= LONG_BYTES;
-        let read = move || exchange::Answer::read(body, passage, &[secret.expose_secret()]);
+        let read = move || {
+            let body = match amender.map(|amender| amender.amend(&body)) {
+                None | Some(Amended::AsItIs) => body,
+                Some(Amended::Changed(body)) => body.into(),
+                Some(Amended::Failed(told)) => return Err(Unread::Told(told)),
+            };
+            exchange::Answer::read(body, passage, &[secret.expose_secret()]).map_err(Unread::NotJson)
+        };
         if is_short {
-            return read().map_err(Unread::NotJson);
+            return read();
         }
-        tokio::task::spawn_blocking(read).await.map_err(|_| Unread::GaveUp)?.map_err(Unread::NotJson)
+        tokio::task::spawn_blocking(read).await.map_err(|_| Unread::GaveUp)?
+    }
+
+    /// A document that could not be read, or told an error in its provider's own way.
+    fn not_read(&self, unread: Unread, candidate: &Candidate, status: StatusCode) -> Failure {
+        let failure = Failure::unusable(Kind::BadResponseBody, "the upstream's answer could not be read", status);
+        match unread {
+            Unread::NotJson(error) => failure.with_detail(|| error.to_string()),
+            Unread::GaveUp => failure,
+            Unread::Told(told) => {
+                let known = [candidate.key.secret.expose_secret()];
+                let error = UpstreamError::told(told.status, &told.code, &told.message, &known);
+                Failure::reported(status, error, self.keywords())
+            }
+        }
     }
 
     /// Reads a whole body within its bound and the byte budget.
@@ -449,48 +452,42 @@ fn page(status: StatusCode) -> Failure {
 enum Unread {
     NotJson(JsonError),
     GaveUp,
-}
-
-fn not_read(unread: &Unread, status: StatusCode) -> Failure {
-    let failure = Failure::unusable(Kind::BadResponseBody, "the upstream's answer could not be read", status);
-    match unread {
-        Unread::NotJson(error) => failure.with_detail(|| error.to_string()),
-        Unread::GaveUp => failure,
-    }
+    Told(BodyError),
 }
 
 /// A body as its provider wants it. It was read or written as an object before.
-fn adjusted(provider: &Provider, surface: Surface, model: &str, hints: &ClientHints<'_>, body: &Bytes) -> Bytes {
+pub(super) fn adjusted(provider: &Provider, capability: Capability, model: &str, hints: &ClientHints<'_>, body: &Bytes) -> Bytes {
     let Ok(mut fields) = serde_json::from_slice(body) else { return body.clone() };
-    provider.adjust(surface, model, &mut fields);
-    if surface == Surface::Messages {
+    provider.adjust(capability, model, &mut fields);
+    if capability.is_anthropic() {
         provider.put_betas(hints, &mut fields);
     }
     serde_json::to_vec(&fields).map_or_else(|_| body.clone(), Bytes::from)
 }
 
-/// The caller chose the interface.
-fn not_served() -> Failure {
-    Failure::not_served("the channel's provider does not serve this interface")
+/// The caller chose the interface. Another channel's provider may have it.
+fn not_served(place: &Place) -> Failure {
+    let message = format!("the provider of this model, {}, does not serve this interface", place.label);
+    Failure::unsupported(Refusal::new(Kind::UnsupportedEndpoint, message))
 }
 
 /// The request cannot be said in the upstream's dialect, or breaks a rule of its own.
-fn unwritable(error: &Unwritable) -> Failure {
+pub(super) fn unwritable(error: &Unwritable, place: &Place) -> Failure {
     let refusal = || Refusal::new(Kind::InvalidRequest, error.to_string());
     match error {
-        Unwritable::NoWay => not_served(),
+        Unwritable::NoWay => not_served(place),
         Unwritable::Unsupported(unsupported) => Failure::callers(refusal().with_param(unsupported.path)),
         Unwritable::Body(wrong) => Failure::callers(refusal().with_param(wrong.path.clone())),
     }
 }
 
-fn not_made(error: &CallError, is_mapped: bool) -> Failure {
+pub(super) fn not_made(error: &CallError, is_mapped: bool, place: &Place) -> Failure {
     match error {
         CallError::CallerVersion => {
             let refusal = Refusal::new(Kind::InvalidRequest, error.to_string());
             Failure::callers(refusal.with_param("api-version"))
         }
-        CallError::NotServed { .. } => not_served(),
+        CallError::NotServed { .. } => not_served(place),
         CallError::Model => {
             Failure::not_made("the model's name cannot be sent to the channel", is_mapped.then_some(Fault::Mapping))
         }

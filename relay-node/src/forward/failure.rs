@@ -191,6 +191,12 @@ impl Failure {
         Self { word: fault.code(), detail, ..Self::not_served(message) }
     }
 
+    /// The channel's provider has no such interface: its caller is told so, unless another channel has.
+    #[must_use]
+    pub(super) fn unsupported(refusal: Refusal) -> Self {
+        Self { retry: Retry::NextChannel, ..Self::told(refusal) }
+    }
+
     /// The channel does not take such a request, which says nothing against it.
     #[must_use]
     pub(super) fn not_served(message: &'static str) -> Self {

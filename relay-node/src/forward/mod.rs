@@ -7,6 +7,7 @@ mod address;
 mod answerer;
 mod attempt;
 mod budget;
+mod count;
 mod engine;
 mod failure;
 mod lacking;
@@ -34,6 +35,7 @@ use tokio::time::{Instant, sleep};
 
 pub use self::answerer::Answerer;
 pub use self::attempt::{Good, Opened, Whole};
+pub use self::count::Counting;
 pub use self::engine::Engine;
 use self::failure::{Failure, Retry};
 pub use self::seen::{Evidence, Fault, Seen, Told};

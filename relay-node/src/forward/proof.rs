@@ -6,32 +6,30 @@ use sluice_providers::sign::SignError;
 use sluice_providers::{Provider, Target};
 use sluice_upstream::Route;
 
-use super::Journey;
 use super::failure::Failure;
 use super::seen::Fault;
 use super::tokens::NoToken;
+use crate::app::RelayApp;
 
-impl Journey {
-    /// Proves the key: signs address, headers and body as they are, or puts in the token that the key is exchanged for. Most keys were
-    /// put as a header before, and need nothing.
-    pub(super) async fn prove(
-        &self,
-        provider: &Provider,
-        secret: &SecretString,
-        route: &Route,
-        (target, body): (&mut Target, &Bytes),
-    ) -> Result<(), Failure> {
-        if !provider.needs_proof() {
-            return Ok(());
-        }
-        let now = self.app.clock.read().wall.0 / 1_000;
-        let engine = &self.app.engine;
-        let token = match provider.token_request(secret, now).map_err(|error| unproven(&error))? {
-            Some(made) => Some(engine.tokens.of(&engine.client, route, made).await.map_err(no_token)?),
-            None => None,
-        };
-        provider.prove(target, secret, token.as_ref(), body, now).map_err(|error| unproven(&error))
+/// Proves the key: signs address, headers and body as they are, or puts in the token that the key is exchanged for. Most keys were
+/// put as a header before, and need nothing.
+pub(super) async fn prove(
+    app: &RelayApp,
+    provider: &Provider,
+    secret: &SecretString,
+    route: &Route,
+    (target, body): (&mut Target, &Bytes),
+) -> Result<(), Failure> {
+    if !provider.needs_proof() {
+        return Ok(());
     }
+    let now = app.clock.read().wall.0 / 1_000;
+    let engine = &app.engine;
+    let token = match provider.token_request(secret, now).map_err(|error| unproven(&error))? {
+        Some(made) => Some(engine.tokens.of(&engine.client, route, made).await.map_err(no_token)?),
+        None => None,
+    };
+    provider.prove(target, secret, token.as_ref(), body, now).map_err(|error| unproven(&error))
 }
 
 fn unproven(error: &SignError) -> Failure {

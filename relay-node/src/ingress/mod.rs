@@ -34,6 +34,7 @@ use self::route::{Route, Target, resolve};
 use crate::admit::{self, Admitted};
 use crate::app::RelayApp;
 use crate::auth;
+use crate::counting;
 use crate::error::{Kind, Refusal};
 use crate::forward::Hints;
 use crate::metrics::ByInterface;
@@ -118,6 +119,7 @@ async fn dispatch(app: &RelayApp, call: &Call<'_>, body: &mut Body, route: Route
     let interface = Interface::of(route.target, call.head.uri.query());
     let kind = match (&interface, route.target) {
         (Some(interface), _) => ByInterface::Text(interface.surface),
+        (None, Target::Count { .. }) => ByInterface::CountTokens,
         (None, Target::Models | Target::Model(_)) => ByInterface::Models,
         (None, _) => ByInterface::Other,
     };
@@ -130,13 +132,14 @@ async fn dispatch(app: &RelayApp, call: &Call<'_>, body: &mut Body, route: Route
         return pipeline::serve(app, call, body, interface, observed).await;
     }
     let answered = match route.target {
+        Target::Count { surface, model } => counting::serve(app, call, body, (surface, model), &mut observed).await,
         Target::Status => Ok(status(app)),
         Target::Home | Target::Page => page(app, call, route.target),
         Target::Models => listing(app, call, &mut observed, None).await,
         Target::Model(name) => listing(app, call, &mut observed, Some(name)).await,
         Target::NotServed => not_served(app, call, &mut observed).await,
         Target::WrongMethod(methods) => return wrong_method(call, methods, observed),
-        Target::Unknown | Target::Text(_) | Target::Generate { .. } => Err(unknown(call)),
+        Target::Unknown | Target::Text(_) | Target::Named { .. } => Err(unknown(call)),
     };
     match answered {
         Ok(response) => {
@@ -150,8 +153,11 @@ async fn dispatch(app: &RelayApp, call: &Call<'_>, body: &mut Body, route: Route
     }
 }
 
-/// Who calls, judged: all that the interfaces without a model ask.
-async fn admitted(app: &RelayApp, call: &Call<'_>, observed: &mut Observed) -> Result<Admitted, Refusal> {
+/// Who calls, judged: all that the interfaces ask which charge nothing.
+///
+/// # Errors
+/// When the caller may not call.
+pub async fn admitted(app: &RelayApp, call: &Call<'_>, observed: &mut Observed) -> Result<Admitted, Refusal> {
     let caller = auth::identify(&app.view, call.presented_key().as_deref()).await?;
     observed.caller(&caller);
     admit::check(caller, &app.view.table(), call.client, app.view.corrected(call.started.wall))
@@ -179,7 +185,8 @@ async fn not_served(app: &RelayApp, call: &Call<'_>, observed: &mut Observed) ->
     Err(Refusal::new(
         Kind::NotServed,
         format!(
-            "{path} is not served; chat completions, responses, messages, generateContent, completions, embeddings and models are"
+            "{path} is not served; chat completions, responses, messages, generateContent, completions, edits, embeddings, rerank, \
+             moderations, token counting and models are"
         ),
     ))
 }

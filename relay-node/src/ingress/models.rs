@@ -85,7 +85,11 @@ fn is_visible(table: &Table, admitted: &Admitted, model: &str) -> bool {
 
 fn card<'a>(id: &'a str, owner: &'a str) -> ModelCard<'a> {
     let owned_by = if UNKNOWN_OWNERS.contains(&owner) { "custom" } else { owner };
-    let endpoint_types: &[&str] = if id.contains("embedding") { &["embeddings"] } else { &["openai"] };
+    let endpoint_types: &[&str] = match id {
+        id if id.contains("rerank") => &["jina-rerank"],
+        id if id.contains("embedding") => &["embeddings"],
+        _ => &["openai"],
+    };
     ModelCard { id, owned_by, endpoint_types }
 }
 
@@ -127,12 +131,13 @@ struct GeminiList<'a> {
 struct GeminiModel<'a> {
     name: String,
     display_name: &'a str,
-    supported_generation_methods: [&'static str; 1],
+    supported_generation_methods: [&'static str; 2],
 }
 
 impl<'a> GeminiModel<'a> {
     fn new(id: &'a str) -> Self {
-        let method = if id.contains("embedding") { "embedContent" } else { "generateContent" };
-        Self { name: format!("models/{id}"), display_name: id, supported_generation_methods: [method] }
+        let methods =
+            if id.contains("embedding") { ["embedContent", "batchEmbedContents"] } else { ["generateContent", "countTokens"] };
+        Self { name: format!("models/{id}"), display_name: id, supported_generation_methods: methods }
     }
 }

@@ -26,6 +26,7 @@ const X_SLUICE_CHANNEL: HeaderName = HeaderName::from_static("x-sluice-channel")
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const X_SLUICE_OUTPUT_LIMIT: HeaderName = HeaderName::from_static("x-sluice-output-limit");
 const X_SLUICE_DROPPED_FIELDS: HeaderName = HeaderName::from_static("x-sluice-dropped-fields");
+const X_SLUICE_ESTIMATED: HeaderName = HeaderName::from_static("x-sluice-estimated");
 const X_SLUICE_VERSION: HeaderName = HeaderName::from_static("x-sluice-version");
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -167,6 +168,13 @@ pub fn without(mut response: Response<Body>, dropped: &[&str]) -> Response<Body>
     if let Some(names) = (!dropped.is_empty()).then(|| HeaderValue::try_from(dropped.join(", "))).and_then(Result::ok) {
         response.headers_mut().insert(X_SLUICE_DROPPED_FIELDS, names);
     }
+    response
+}
+
+/// The answer, saying that its figures are this relay's own.
+#[must_use]
+pub fn estimated(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(X_SLUICE_ESTIMATED, HeaderValue::from_static("true"));
     response
 }
 

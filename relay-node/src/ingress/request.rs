@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use sluice_dialect::Surface;
-use sluice_dialect::exchange::{Form, Incoming, Request, RequestError};
+use sluice_dialect::exchange::{Count, CountSurface, Form, Incoming, Request, RequestError};
 use sluice_dialect::signature::Sealer;
 
 use super::route::Target;
@@ -32,15 +32,14 @@ impl Interface {
     pub(super) fn of(target: Target<'_>, query: Option<&str>) -> Option<Self> {
         match target {
             Target::Text(surface) => Some(Self { surface, model: None, form: None }),
-            Target::Generate { model, streams } => {
+            Target::Named { surface, model, streams } => {
                 let has_sse = query.is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse"));
                 let form = match (streams, has_sse) {
                     (false, _) => Form::Whole,
                     (true, true) => Form::Events,
                     (true, false) => Form::Array,
                 };
-                let model = percent_decode_str(model).decode_utf8_lossy().into();
-                Some(Self { surface: Surface::GenerateContent, model: Some(model), form: Some(form) })
+                Some(Self { surface, model: Some(plain(model)), form: Some(form) })
             }
             _ => None,
         }
@@ -75,6 +74,25 @@ pub async fn read(body: Bytes, interface: Interface, sealer: Sealer) -> Result<A
         Ok(outcome) => outcome.map_err(|error| refuse(&error)),
         Err(_) => Err(Refusal::new(Kind::Internal, "the request could not be read")),
     }
+}
+
+/// Reads a body whose tokens are to be counted. `model` is what the address says.
+///
+/// # Errors
+/// When it is not a request of this interface.
+pub async fn read_count(body: Bytes, (surface, model): (CountSurface, Option<&str>), sealer: Sealer) -> Result<Count, Refusal> {
+    let (is_short, model) = (body.len() <= LONG_BYTES, model.map(plain));
+    let read = move || Count::read(surface, body, model, &sealer).map_err(|error| refuse(&error));
+    if is_short {
+        return read();
+    }
+    let outcome = tokio::task::spawn_blocking(read).await;
+    outcome.unwrap_or_else(|_| Err(Refusal::new(Kind::Internal, "the request could not be read")))
+}
+
+/// A name as it stands in an address, without its escapes.
+fn plain(name: &str) -> Box<str> {
+    percent_decode_str(name).decode_utf8_lossy().into()
 }
 
 fn refuse(error: &RequestError) -> Refusal {

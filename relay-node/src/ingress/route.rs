@@ -2,6 +2,7 @@
 
 use axum::http::Method;
 use sluice_dialect::Surface;
+use sluice_dialect::exchange::CountSurface;
 use sluice_domain::Dialect;
 
 /// How an error looks on the wire (relay-api.md §9.1).
@@ -38,12 +39,21 @@ impl Shape {
 pub(super) enum Target<'p> {
     /// A model's answer.
     Text(Surface),
-    /// The same of a model that the address names (Gemini).
-    Generate {
+    /// The same of a model that the address names.
+    Named {
+        /// The surface.
+        surface: Surface,
         /// The model, as it stands in the address.
         model: &'p str,
-        /// Whether the answer is to be streamed.
+        /// Whether the address asks for a stream.
         streams: bool,
+    },
+    /// How many tokens a request has.
+    Count {
+        /// Where.
+        surface: CountSurface,
+        /// The model, where the address names it.
+        model: Option<&'p str>,
     },
     /// The list of models.
     Models,
@@ -74,6 +84,10 @@ pub(super) struct Route<'p> {
 
 /// The methods a path takes, as a header says them.
 pub(super) type Methods = &'static str;
+
+const ANTHROPIC: Shape = Shape::Dialect(Dialect::Anthropic);
+const GEMINI: Shape = Shape::Dialect(Dialect::Gemini);
+const RESPONSES: Shape = Shape::Dialect(Dialect::Responses);
 
 const GET: Methods = "GET, HEAD";
 const POST: Methods = "POST";
@@ -106,10 +120,16 @@ fn find(path: &str, has_anthropic_version: bool) -> Option<Found<'_>> {
         }
         "/v1/completions" => return Some((Shape::OPENAI, POST, Target::Text(Surface::Completions))),
         "/v1/embeddings" | "/v1beta/openai/embeddings" => return Some((Shape::OPENAI, POST, Target::Text(Surface::Embeddings))),
-        "/v1/responses" => return Some((Shape::Dialect(Dialect::Responses), POST, Target::Text(Surface::Responses))),
-        "/v1/messages" => return Some((Shape::Dialect(Dialect::Anthropic), POST, Target::Text(Surface::Messages))),
+        "/v1/responses" => return Some((RESPONSES, POST, Target::Text(Surface::Responses))),
+        "/v1/responses/compact" => return Some((RESPONSES, POST, Target::Text(Surface::Compact))),
+        "/v1/messages" => return Some((ANTHROPIC, POST, Target::Text(Surface::Messages))),
+        "/v1/edits" => return Some((Shape::OPENAI, POST, Target::Text(Surface::Edits))),
+        "/v1/rerank" | "/v2/rerank" | "/rerank" => return Some((Shape::OPENAI, POST, Target::Text(Surface::Rerank))),
+        "/v1/moderations" => return Some((Shape::OPENAI, POST, Target::Text(Surface::Moderations))),
+        "/v1/messages/count_tokens" => return Some((ANTHROPIC, POST, count(CountSurface::Messages))),
+        "/v1/responses/input_tokens" => return Some((RESPONSES, POST, count(CountSurface::Responses))),
         "/v1beta/openai/models" => return Some((Shape::OPENAI, GET, Target::Models)),
-        "/v1beta/models" => return Some((Shape::Dialect(Dialect::Gemini), GET, Target::Models)),
+        "/v1beta/models" => return Some((GEMINI, GET, Target::Models)),
         "/" => return Some((Shape::OPENAI, GET, Target::Home)),
         "/api/status" => return Some((Shape::OPENAI, GET, Target::Status)),
         _ => {}
@@ -118,9 +138,10 @@ fn find(path: &str, has_anthropic_version: bool) -> Option<Found<'_>> {
     let segments = split(path, &mut segments)?;
     match segments {
         ["v1", "models", ..] => models(path, segments, has_anthropic_version),
+        ["v1", "engines", _, .., "embeddings"] => engine(path),
         ["v1", rest @ ..] => v1(rest).map(|(shape, methods)| (shape, methods, Target::NotServed)),
         ["v1beta", "models", .., last] if last.contains(':') => Some(verb(path)),
-        ["v1beta", "models", name] if !name.is_empty() => Some((Shape::Dialect(Dialect::Gemini), GET, Target::Model(name))),
+        ["v1beta", "models", name] if !name.is_empty() => Some((GEMINI, GET, Target::Model(name))),
         ["v1beta", rest @ ..] => v1beta(rest).map(|(shape, methods)| (shape, methods, Target::NotServed)),
         _ => elsewhere(segments).map(|(shape, methods)| (shape, methods, Target::NotServed)),
     }
@@ -138,16 +159,31 @@ fn split<'a, 'p>(path: &'p str, segments: &'a mut [&'p str; MAX_SEGMENTS]) -> Op
     segments.get(..count)
 }
 
+const fn count<'p>(surface: CountSurface) -> Target<'p> {
+    Target::Count { surface, model: None }
+}
+
 /// What is to be done with a model that an address names: `/v1beta/models/gemini-2.5-pro:generateContent`.
 fn verb(path: &str) -> Found<'_> {
-    const GEMINI: Shape = Shape::Dialect(Dialect::Gemini);
-    let named = path.split_once("/models/").and_then(|(_, rest)| rest.rsplit_once(':'));
-    let target = match named {
-        Some((model, "generateContent")) => Target::Generate { model, streams: false },
-        Some((model, "streamGenerateContent")) => Target::Generate { model, streams: true },
+    let Some((model, verb)) = path.split_once("/models/").and_then(|(_, rest)| rest.rsplit_once(':')) else {
+        return (GEMINI, POST, Target::NotServed);
+    };
+    let named = |surface, streams| Target::Named { surface, model, streams };
+    let target = match verb {
+        "generateContent" => named(Surface::GenerateContent, false),
+        "streamGenerateContent" => named(Surface::GenerateContent, true),
+        "embedContent" => named(Surface::EmbedContent, false),
+        "batchEmbedContents" => named(Surface::BatchEmbedContents, false),
+        "countTokens" => Target::Count { surface: CountSurface::Gemini, model: Some(model) },
         _ => Target::NotServed,
     };
     (GEMINI, POST, target)
+}
+
+/// `/v1/engines/text-embedding-ada-002/embeddings`
+fn engine(path: &str) -> Option<Found<'_>> {
+    let model = path.strip_prefix("/v1/engines/")?.strip_suffix("/embeddings").filter(|model| !model.is_empty())?;
+    Some((Shape::OPENAI, POST, Target::Named { surface: Surface::Embeddings, model, streams: false }))
 }
 
 fn models<'p>(path: &'p str, segments: &[&'p str], has_anthropic_version: bool) -> Option<Found<'p>> {
@@ -164,17 +200,12 @@ fn models<'p>(path: &'p str, segments: &[&'p str], has_anthropic_version: bool) 
 
 fn v1(rest: &[&str]) -> Option<(Shape, Methods)> {
     const OPENAI: Shape = Shape::OPENAI;
-    const RESPONSES: Shape = Shape::Dialect(Dialect::Responses);
-    const ANTHROPIC: Shape = Shape::Dialect(Dialect::Anthropic);
     Some(match rest {
-        ["messages", "count_tokens"] => (ANTHROPIC, POST),
-        ["responses", "compact" | "input_tokens"] | ["responses", _, "cancel"] => (RESPONSES, POST),
+        ["responses", _, "cancel"] => (RESPONSES, POST),
         ["responses", _, "input_items"] => (RESPONSES, GET),
         ["responses", id] if !id.is_empty() => (RESPONSES, GET_DELETE),
-        ["edits" | "moderations" | "rerank"]
-        | ["images", "generations" | "edits" | "variations"]
+        ["images", "generations" | "edits" | "variations"]
         | ["audio", "speech" | "transcriptions" | "translations"]
-        | ["engines", _, "embeddings"]
         | ["realtime", "client_secrets" | "sessions"]
         | ["videos", _, "remix"]
         | ["fine-tunes", _, "cancel"] => (OPENAI, POST),
@@ -202,7 +233,6 @@ fn v1beta(rest: &[&str]) -> Option<(Shape, Methods)> {
 
 fn elsewhere(segments: &[&str]) -> Option<(Shape, Methods)> {
     Some(match segments {
-        ["rerank"] | ["v2", "rerank"] => (Shape::OPENAI, POST),
         ["dashboard", "billing", "subscription" | "usage"] => (Shape::OPENAI, GET),
         ["mj", rest @ ..] | ["mj-fast" | "mj-relax" | "mj-turbo", "mj", rest @ ..] => (Shape::Midjourney, midjourney(rest)?),
         ["suno", "submit", _] | ["suno", "fetch"] => (Shape::Task, POST),
@@ -263,10 +293,6 @@ fn family_shape(path: &str) -> Shape {
 mod tests {
     use super::*;
 
-    const ANTHROPIC: Shape = Shape::Dialect(Dialect::Anthropic);
-    const GEMINI: Shape = Shape::Dialect(Dialect::Gemini);
-    const RESPONSES: Shape = Shape::Dialect(Dialect::Responses);
-
     fn at<'p>(method: &str, path: &'p str) -> (Target<'p>, Shape) {
         let route = resolve(&Method::from_bytes(method.as_bytes()).unwrap(), path, false);
         (route.target, route.shape)
@@ -280,7 +306,13 @@ mod tests {
         assert_eq!(at("POST", "/v1/responses"), (Target::Text(Surface::Responses), RESPONSES));
         assert_eq!(at("POST", "/v1/messages"), (Target::Text(Surface::Messages), ANTHROPIC));
         assert_eq!(at("POST", "/v1beta/openai/chat/completions"), (Target::Text(Surface::ChatCompletions), Shape::OPENAI));
-        let generate = |model, streams| (Target::Generate { model, streams }, GEMINI);
+        assert_eq!(at("POST", "/v1/responses/compact"), (Target::Text(Surface::Compact), RESPONSES));
+        assert_eq!(at("POST", "/v1/edits"), (Target::Text(Surface::Edits), Shape::OPENAI));
+        assert_eq!(at("POST", "/v1/moderations"), (Target::Text(Surface::Moderations), Shape::OPENAI));
+        for path in ["/v1/rerank", "/rerank", "/v2/rerank"] {
+            assert_eq!(at("POST", path), (Target::Text(Surface::Rerank), Shape::OPENAI), "{path}");
+        }
+        let generate = |model, streams| (Target::Named { surface: Surface::GenerateContent, model, streams }, GEMINI);
         assert_eq!(at("POST", "/v1beta/models/gemini-2.5-pro:generateContent"), generate("gemini-2.5-pro", false));
         assert_eq!(at("POST", "/v1beta/models/gemini-2.5-pro:streamGenerateContent"), generate("gemini-2.5-pro", true));
         assert_eq!(at("POST", "/v1/models/ours/a:b:generateContent"), generate("ours/a:b", false));
@@ -296,22 +328,34 @@ mod tests {
     }
 
     #[test]
+    fn a_model_in_the_address_is_found_for_every_verb() {
+        let named = |surface, model| Target::Named { surface, model, streams: false };
+        assert_eq!(at("POST", "/v1/models/m:embedContent"), (named(Surface::EmbedContent, "m"), GEMINI));
+        assert_eq!(at("POST", "/v1beta/models/m:batchEmbedContents"), (named(Surface::BatchEmbedContents, "m"), GEMINI));
+        assert_eq!(at("POST", "/v1/engines/ada/embeddings"), (named(Surface::Embeddings, "ada"), Shape::OPENAI));
+        assert_eq!(at("POST", "/v1/engines/ours/ada/embeddings"), (named(Surface::Embeddings, "ours/ada"), Shape::OPENAI));
+        assert_eq!(at("POST", "/v1/engines//embeddings").0, Target::Unknown);
+        assert_eq!(at("POST", "/v1/engines/embeddings").0, Target::Unknown);
+        assert_eq!(at("POST", "/v1beta/models/m:predict"), (Target::NotServed, GEMINI));
+    }
+
+    #[test]
+    fn tokens_are_counted_in_three_shapes() {
+        assert_eq!(at("POST", "/v1/messages/count_tokens"), (count(CountSurface::Messages), ANTHROPIC));
+        assert_eq!(at("POST", "/v1/responses/input_tokens"), (count(CountSurface::Responses), RESPONSES));
+        let gemini = Target::Count { surface: CountSurface::Gemini, model: Some("a/b") };
+        assert_eq!(at("POST", "/v1beta/models/a/b:countTokens"), (gemini, GEMINI));
+        assert_eq!(at("POST", "/v1/models/a/b:countTokens"), (gemini, GEMINI));
+        assert_eq!(at("GET", "/v1/messages/count_tokens"), (Target::WrongMethod("POST"), ANTHROPIC));
+    }
+
+    #[test]
     fn every_interface_of_the_catalogue_is_known_in_its_shape() {
         for (method, path, shape) in [
-            ("POST", "/v1/edits", Shape::OPENAI),
-            ("POST", "/v1/responses/compact", RESPONSES),
             ("DELETE", "/v1/responses/resp_1", RESPONSES),
             ("POST", "/v1/responses/resp_1/cancel", RESPONSES),
             ("GET", "/v1/responses/resp_1/input_items", RESPONSES),
-            ("POST", "/v1/messages/count_tokens", ANTHROPIC),
-            ("POST", "/v1beta/models/gemini-2.5-pro:countTokens", GEMINI),
-            ("POST", "/v1/models/gemini-2.5-pro:embedContent", GEMINI),
             ("POST", "/v1beta/openai/images/generations", Shape::OPENAI),
-            ("POST", "/v1/engines/ada/embeddings", Shape::OPENAI),
-            ("POST", "/v1/moderations", Shape::OPENAI),
-            ("POST", "/v1/rerank", Shape::OPENAI),
-            ("POST", "/rerank", Shape::OPENAI),
-            ("POST", "/v2/rerank", Shape::OPENAI),
             ("POST", "/v1/images/generations", Shape::OPENAI),
             ("POST", "/v1/audio/transcriptions", Shape::OPENAI),
             ("GET", "/v1/realtime", Shape::OPENAI),

@@ -30,7 +30,7 @@ pub fn intent(
         config_lineage: table.version.lineage.clone(),
         config_seq: table.version.seq,
         model: facts.model.clone(),
-        upstream_model: first.channel.upstream_model(facts.model.as_str()).to_owned(),
+        upstream_model: first.channel.upstream_model(asked.request.plain_model()).to_owned(),
         group: admitted.group.clone(),
         channel_id: Some(first.channel.id),
         usage: Usage::default(),

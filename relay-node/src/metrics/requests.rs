@@ -76,6 +76,8 @@ impl RequestMetrics {
 pub enum ByInterface {
     /// A model's answer.
     Text(Surface),
+    /// How many tokens a request has.
+    CountTokens,
     /// The list of models, or one of it.
     Models,
     /// Anything else: status, unknown paths, interfaces that are not served.
@@ -88,6 +90,7 @@ impl ByInterface {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Text(surface) => surface.as_str(),
+            Self::CountTokens => "count_tokens",
             Self::Models => "models",
             Self::Other => "other",
         }
@@ -103,7 +106,7 @@ impl Labels for ByInterface {
 
     fn known() -> Vec<Self> {
         let texts = Surface::ALL.into_iter().map(Self::Text);
-        texts.chain([Self::Models, Self::Other]).collect()
+        texts.chain([Self::CountTokens, Self::Models, Self::Other]).collect()
     }
 }
 

@@ -30,9 +30,16 @@ pub fn make(table: &Table, admitted: &Admitted, asked: &Asked, engine: &Engine, 
         return Err(Refusal::new(Kind::NoChannel, "auto groups are not enabled"));
     }
     let model = &asked.request.facts().model;
-    let ask = Ask { group: admitted.group.as_str(), model: model.as_str(), pin: admitted.pin };
+    let ask = |model| Ask { group: admitted.group.as_str(), model, pin: admitted.pin };
     let recent = engine.ejections.recent(now);
-    let plan = sluice_routing::plan(table, ask, |channel, key| recent.standing((channel, key), model.as_str()))
+    let standing = |channel, key| recent.standing((channel, key), model.as_str());
+    let plain = asked.request.plain_model();
+    let plan = sluice_routing::plan(table, ask(model.as_str()), standing)
+        // the full name is looked up first, and what stands behind it taken off only if nobody has it
+        .or_else(|error| match error {
+            NoPlan::UnknownModel if plain != model.as_str() => sluice_routing::plan(table, ask(plain), standing),
+            error => Err(error),
+        })
         .map_err(|error| no_plan(&error, &admitted.group, model, admitted.pin.is_some()))?;
     let rate = rate(table, &admitted.group, model)?;
     Ok(Planned { plan: plan.with_turns(&engine.turns), rate })

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use sluice_dialect::Surface;
 use sluice_dialect::exchange::{Answer, Request};
 use sluice_dialect::openai::Reported;
+use sluice_domain::Usage;
 
 use super::drains::Forwarding;
 use super::pump::Pump;
@@ -101,8 +102,9 @@ impl Delivery {
     }
 
     /// An answer in one piece, settled. Without a usage report it is counted first.
-    pub async fn whole(self, whole: Whole, bill: Box<Bill>) -> Response<Body> {
-        self.settle_whole(&whole, bill).await;
+    pub async fn whole(self, mut whole: Whole, bill: Box<Bill>) -> Response<Body> {
+        let charged = self.settle_whole(&whole, bill).await;
+        whole.answer.charge(charged);
         let channel = self.shows_channel.then_some(whole.channel);
         let dropped = whole.dropped.clone();
         reply::without(reply::limited(reply::whole(whole, channel), self.output_limit), &dropped)
@@ -126,7 +128,7 @@ impl Delivery {
         self.request.as_ref().and_then(|request| self.counter.prompt(request))
     }
 
-    async fn settle_whole(&self, whole: &Whole, mut bill: Box<Bill>) {
+    async fn settle_whole(&self, whole: &Whole, mut bill: Box<Bill>) -> Usage {
         let mut counted = Counted::default();
         let tally = bill.tally();
         if estimate(&whole.answer, tally).await {
@@ -138,7 +140,7 @@ impl Delivery {
                 counted.output = counting.await;
             }
         }
-        bill.settle(Ending::Completed(whole.status.as_u16(), counted));
+        bill.settle(Ending::Completed(whole.status.as_u16(), counted))
     }
 }
 

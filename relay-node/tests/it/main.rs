@@ -8,6 +8,7 @@ mod caller;
 mod clouds;
 mod counting;
 mod dialects;
+mod endpoints;
 mod holds;
 mod ledger;
 mod limits;

@@ -92,8 +92,8 @@ async fn every_interface_refuses_a_missing_key_in_its_own_shape_and_other_method
 #[tokio::test]
 async fn interfaces_that_are_not_served_say_so_to_whom_they_know() {
     let relay = World::with_upstream(NOWHERE).start().await;
-    let answer = relay.caller().post("/v1/messages/count_tokens", &json!({})).await;
-    assert_eq!((answer.status.as_u16(), answer.json()["error"]["type"].as_str()), (501, Some("api_error")));
+    let answer = relay.caller().post("/v1beta/models/imagen-3:predict", &json!({})).await;
+    assert_eq!((answer.status.as_u16(), answer.json()["error"]["status"].as_str()), (501, Some("UNIMPLEMENTED")));
     let answer = relay.caller().get("/v1/files").await;
     assert_eq!((answer.status.as_u16(), answer.json()["error"]["code"].as_str()), (501, Some("api_not_implemented")));
     let answer = relay.caller().post("/suno/submit/music", &json!({})).await;

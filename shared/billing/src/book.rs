@@ -56,8 +56,8 @@ impl PriceBook {
         self.prices.get(model)
     }
 
-    /// The price of a model: by its exact name, else by its normal form, else by the entry `*-openai-compact` for names that end so.
-    /// `None`: the request must be refused as unpriced.
+    /// The price of a model: by its exact name, else by its normal form, else by the entry `*-openai-compact` for names that end so,
+    /// else of the model before that ending. `None`: the request must be refused as unpriced.
     #[must_use]
     pub fn find(&self, model: &str, unpriced: Unpriced) -> Option<Arc<ModelPrice>> {
         let priced = |name: &str| self.entry(name).filter(|price| price.is_priced());
@@ -66,6 +66,10 @@ impl PriceBook {
         }
         if let Some(price) = priced(COMPACT_ENTRY).filter(|_| model.ends_with(COMPACT_SUFFIX)) {
             return Some(Arc::new(completed((**price).clone(), model)));
+        }
+        let plain = model.strip_suffix(COMPACT_SUFFIX).filter(|plain| !plain.is_empty());
+        if let Some(price) = plain.and_then(|plain| self.find(plain, Unpriced::Refuse)) {
+            return Some(price);
         }
         match unpriced {
             Unpriced::Refuse => None,
@@ -127,6 +131,15 @@ mod tests {
     fn a_missing_completion_ratio_is_the_familys_and_a_given_one_stays() {
         assert_eq!(found("gpt-4o"), Some("1.25 × 4".to_owned()));
         assert_eq!(found("gpt-4.1"), Some("1 × 7".to_owned()));
+    }
+
+    #[test]
+    fn a_compact_model_without_an_entry_costs_what_the_model_costs() {
+        let book = PriceBook::new([("gpt-5", entry("2"))]);
+        let price = book.find("gpt-5-openai-compact", Unpriced::Refuse).unwrap();
+        assert_eq!((price.model_ratio, price.completion_ratio), (Some(Ratio::of(2, 0)), Some(Ratio::of(8, 0))));
+        assert_eq!(book.find("o3-openai-compact", Unpriced::Refuse), None);
+        assert_eq!(book.find("-openai-compact", Unpriced::Refuse), None);
     }
 
     #[test]

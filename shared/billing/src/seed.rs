@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn every_shipped_price_is_listed_once_with_source_and_date() {
         let prices = shipped_prices().unwrap();
-        assert_eq!(prices.len(), 270);
+        assert_eq!(prices.len(), 271);
         assert!(prices.windows(2).all(|pair| pair[0].model < pair[1].model));
         for shipped in &prices {
             assert!(!shipped.source.is_empty(), "{}", shipped.model);

@@ -12,6 +12,8 @@ pub mod call_id;
 pub mod capabilities;
 pub mod chat;
 pub mod codec;
+mod edits;
+mod embedding;
 pub mod error;
 pub mod exchange;
 pub mod gemini;

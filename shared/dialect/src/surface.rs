@@ -11,10 +11,22 @@ pub enum Surface {
     ChatCompletions,
     /// `POST /v1/completions`
     Completions,
-    /// `POST /v1/embeddings`
+    /// `POST /v1/edits`: older than chat, and asked for as chat.
+    Edits,
+    /// `POST /v1/embeddings`, and `/v1/engines/{model}/embeddings`
     Embeddings,
+    /// `POST /v1beta/models/{model}:embedContent`
+    EmbedContent,
+    /// `POST /v1beta/models/{model}:batchEmbedContents`
+    BatchEmbedContents,
+    /// `POST /v1/rerank`, `/rerank` and `/v2/rerank`
+    Rerank,
+    /// `POST /v1/moderations`
+    Moderations,
     /// `POST /v1/responses`
     Responses,
+    /// `POST /v1/responses/compact`: a conversation made shorter
+    Compact,
     /// `POST /v1/messages`
     Messages,
     /// `POST /v1beta/models/{model}:generateContent`, and `:streamGenerateContent`
@@ -27,14 +39,29 @@ impl From<openai::Surface> for Surface {
             openai::Surface::ChatCompletions => Self::ChatCompletions,
             openai::Surface::Completions => Self::Completions,
             openai::Surface::Embeddings => Self::Embeddings,
+            openai::Surface::Rerank => Self::Rerank,
+            openai::Surface::Moderations => Self::Moderations,
+            openai::Surface::Compact => Self::Compact,
         }
     }
 }
 
 impl Surface {
     /// Every surface, for metrics that start at zero.
-    pub const ALL: [Self; 6] =
-        [Self::ChatCompletions, Self::Completions, Self::Embeddings, Self::Responses, Self::Messages, Self::GenerateContent];
+    pub const ALL: [Self; 12] = [
+        Self::ChatCompletions,
+        Self::Completions,
+        Self::Edits,
+        Self::Embeddings,
+        Self::EmbedContent,
+        Self::BatchEmbedContents,
+        Self::Rerank,
+        Self::Moderations,
+        Self::Responses,
+        Self::Compact,
+        Self::Messages,
+        Self::GenerateContent,
+    ];
 
     /// The path callers use.
     #[must_use]
@@ -42,8 +69,14 @@ impl Surface {
         match self {
             Self::ChatCompletions => "/v1/chat/completions",
             Self::Completions => "/v1/completions",
+            Self::Edits => "/v1/edits",
             Self::Embeddings => "/v1/embeddings",
+            Self::EmbedContent => "/v1beta/models/{model}:embedContent",
+            Self::BatchEmbedContents => "/v1beta/models/{model}:batchEmbedContents",
+            Self::Rerank => "/v1/rerank",
+            Self::Moderations => "/v1/moderations",
             Self::Responses => "/v1/responses",
+            Self::Compact => "/v1/responses/compact",
             Self::Messages => "/v1/messages",
             Self::GenerateContent => "/v1beta/models/{model}:generateContent",
         }
@@ -55,8 +88,14 @@ impl Surface {
         match self {
             Self::ChatCompletions => "chat_completions",
             Self::Completions => "completions",
+            Self::Edits => "edits",
             Self::Embeddings => "embeddings",
+            Self::EmbedContent => "embed_content",
+            Self::BatchEmbedContents => "batch_embed_contents",
+            Self::Rerank => "rerank",
+            Self::Moderations => "moderations",
             Self::Responses => "responses",
+            Self::Compact => "compact",
             Self::Messages => "messages",
             Self::GenerateContent => "generate_content",
         }
@@ -66,17 +105,40 @@ impl Surface {
     #[must_use]
     pub const fn dialect(self) -> Dialect {
         match self {
-            Self::ChatCompletions | Self::Completions | Self::Embeddings => Dialect::OpenAi,
-            Self::Responses => Dialect::Responses,
+            Self::ChatCompletions | Self::Completions | Self::Edits | Self::Embeddings | Self::Rerank | Self::Moderations => {
+                Dialect::OpenAi
+            }
+            Self::Responses | Self::Compact => Dialect::Responses,
             Self::Messages => Dialect::Anthropic,
-            Self::GenerateContent => Dialect::Gemini,
+            Self::GenerateContent | Self::EmbedContent | Self::BatchEmbedContents => Dialect::Gemini,
         }
     }
 
-    /// Whether the answer is generated text: it can be streamed, and its length has a limit.
+    /// Whether the answer is generated text, which is held for and paid for by its length.
     #[must_use]
     pub const fn generates(self) -> bool {
-        !matches!(self, Self::Embeddings)
+        matches!(self, Self::Completions | Self::Edits) || self.converses()
+    }
+
+    /// The surface an upstream is asked at first: the same, but for edits, which nobody has any more.
+    #[must_use]
+    pub const fn asked_as(self) -> Self {
+        match self {
+            Self::Edits => Self::ChatCompletions,
+            same => same,
+        }
+    }
+
+    /// Whether its tokens count for limits of tokens. Moderation is a service to callers, not a use of a model.
+    #[must_use]
+    pub const fn weighs(self) -> bool {
+        !matches!(self, Self::Moderations)
+    }
+
+    /// Whether its answers are vectors, which any other such surface can serve.
+    #[must_use]
+    pub const fn embeds(self) -> bool {
+        matches!(self, Self::Embeddings | Self::EmbedContent | Self::BatchEmbedContents)
     }
 
     /// Whether it is a conversation, which any other such surface can serve.

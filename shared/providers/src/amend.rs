@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::{BodyError, Capability, Provider};
@@ -15,6 +16,8 @@ pub struct Amender {
     /// The model, as the caller calls it.
     model: Box<str>,
     amends: bool,
+    /// The request, where its answer comes without what it asked with.
+    refills: Option<Bytes>,
 }
 
 /// What became of an answer, or of an event.
@@ -29,12 +32,20 @@ pub enum Amended {
 }
 
 impl Amender {
-    /// Whoever puts answers of a provider right; `None` where they never need it. `model` is the caller's name of the model.
-    pub fn of(provider: &Arc<Provider>, capability: impl Into<Capability>, model: &str, is_streamed: bool) -> Option<Self> {
+    /// Whoever puts answers of a provider right; `None` where they never need it. `model` is the caller's name of the model, `asked` the
+    /// caller's body.
+    pub fn of(
+        provider: &Arc<Provider>,
+        capability: impl Into<Capability>,
+        model: &str,
+        is_streamed: bool,
+        asked: &Bytes,
+    ) -> Option<Self> {
         let capability = capability.into();
         let amends = provider.amends(capability, is_streamed);
-        let is_needed = amends || provider.has_body_errors();
-        is_needed.then(|| Self { provider: Arc::clone(provider), capability, model: model.into(), amends })
+        let refills = (capability == Capability::Rerank && provider.refills()).then(|| asked.clone());
+        let is_needed = amends || refills.is_some() || provider.has_body_errors();
+        is_needed.then(|| Self { provider: Arc::clone(provider), capability, model: model.into(), amends, refills })
     }
 
     /// Looks at a JSON object. What is none is not touched: its reader says so.
@@ -44,11 +55,16 @@ impl Amender {
         if let Some(error) = self.provider.body_error(&fields) {
             return Amended::Failed(error);
         }
-        if !self.amends {
+        if !self.amends && self.refills.is_none() {
             return Amended::AsItIs;
         }
         let before = fields.clone();
-        self.provider.amend(self.capability, &self.model, &mut fields);
+        if self.amends {
+            self.provider.amend(self.capability, &self.model, &mut fields);
+        }
+        if let Some(asked) = self.refills.as_ref().and_then(|asked| serde_json::from_slice(asked).ok()) {
+            self.provider.refill(&asked, &mut fields);
+        }
         if fields == before { Amended::AsItIs } else { Amended::Changed(Value::Object(fields).to_string().into_bytes()) }
     }
 }
@@ -68,7 +84,7 @@ mod tests {
     use crate::Catalog;
 
     fn amender(slug: &str, capability: Capability, is_streamed: bool) -> Option<Amender> {
-        Amender::of(Catalog::shipped().unwrap().get(slug).unwrap(), capability, "m", is_streamed)
+        Amender::of(Catalog::shipped().unwrap().get(slug).unwrap(), capability, "m", is_streamed, &Bytes::new())
     }
 
     #[test]
@@ -85,6 +101,17 @@ mod tests {
         let changed = r#"{"usage":{"prompt_tokens":5,"completion_tokens":5,"total_tokens":10}}"#;
         assert_eq!(xai.amend(usage), Amended::Changed(changed.into()));
         assert_eq!(xai.amend(b"[DONE]"), Amended::AsItIs);
+    }
+
+    #[test]
+    fn documents_that_were_not_sent_back_are_those_of_the_request() {
+        let asked = Bytes::from_static(br#"{"documents":["a","b"],"return_documents":true}"#);
+        let catalog = Catalog::shipped().unwrap();
+        let amender = Amender::of(catalog.get("xinference").unwrap(), Capability::Rerank, "m", false, &asked).unwrap();
+        let Amended::Changed(changed) = amender.amend(br#"{"results":[{"index":1,"relevance_score":0.5}]}"#) else {
+            panic!("nothing was put in");
+        };
+        assert!(String::from_utf8(changed).unwrap().contains("\"b\""));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sluice_dialect::Surface;
+use sluice_dialect::exchange::CountSurface;
 
 /// What a provider can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub enum Capability {
     Responses,
     /// OpenAI Responses: a conversation made shorter.
     ResponsesCompact,
+    /// The tokens of a request for Responses.
+    ResponsesInputTokens,
     /// Image generation.
     Images,
     /// Image editing.
@@ -49,7 +52,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability, in the order they are listed to people.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Chat,
         Self::Responses,
         Self::Messages,
@@ -65,6 +68,7 @@ impl Capability {
         Self::Transcriptions,
         Self::Translations,
         Self::ResponsesCompact,
+        Self::ResponsesInputTokens,
         Self::CountTokens,
         Self::GeminiCountTokens,
         Self::GeminiEmbeddings,
@@ -92,6 +96,7 @@ impl Capability {
             Self::Rerank => "rerank",
             Self::Responses => "responses",
             Self::ResponsesCompact => "responses_compact",
+            Self::ResponsesInputTokens => "responses_input_tokens",
             Self::Images => "images",
             Self::ImageEdits => "image_edits",
             Self::Speech => "speech",
@@ -107,7 +112,8 @@ impl Capability {
     }
 
     /// Whether Anthropic's headers belong to its requests.
-    pub(crate) const fn is_anthropic(self) -> bool {
+    #[must_use]
+    pub const fn is_anthropic(self) -> bool {
         matches!(self, Self::Messages | Self::CountTokens)
     }
 
@@ -120,12 +126,27 @@ impl Capability {
 impl From<Surface> for Capability {
     fn from(surface: Surface) -> Self {
         match surface {
-            Surface::ChatCompletions => Self::Chat,
+            Surface::ChatCompletions | Surface::Edits => Self::Chat,
             Surface::Completions => Self::Completions,
             Surface::Embeddings => Self::Embeddings,
+            Surface::EmbedContent => Self::GeminiEmbeddings,
+            Surface::BatchEmbedContents => Self::GeminiBatchEmbeddings,
+            Surface::Rerank => Self::Rerank,
+            Surface::Moderations => Self::Moderations,
             Surface::Responses => Self::Responses,
+            Surface::Compact => Self::ResponsesCompact,
             Surface::Messages => Self::Messages,
             Surface::GenerateContent => Self::GenerateContent,
+        }
+    }
+}
+
+impl From<CountSurface> for Capability {
+    fn from(surface: CountSurface) -> Self {
+        match surface {
+            CountSurface::Messages => Self::CountTokens,
+            CountSurface::Gemini => Self::GeminiCountTokens,
+            CountSurface::Responses => Self::ResponsesInputTokens,
         }
     }
 }

@@ -164,6 +164,11 @@ pub enum Hook {
         /// Where.
         from: RerankUsage,
     },
+    /// The results of reranking stand in another field.
+    RerankResults {
+        /// Where.
+        from: String,
+    },
     /// Documents missing in an answer of reranking are taken from the request.
     RerankDocumentRefill,
 }
@@ -229,9 +234,15 @@ impl Provider {
         }
     }
 
+    /// Whether [`Provider::refill`] may change an answer of reranking.
+    #[must_use]
+    pub fn refills(&self) -> bool {
+        self.hooks.contains(&Hook::RerankDocumentRefill)
+    }
+
     /// Puts documents into an answer of reranking that came without them, from the request.
     pub fn refill(&self, asked: &Map<String, Value>, answer: &mut Map<String, Value>) {
-        if self.hooks.contains(&Hook::RerankDocumentRefill) {
+        if self.refills() {
             rerank::refill(asked, answer);
         }
     }
@@ -296,6 +307,7 @@ impl Hook {
             | Self::Unwrap { .. }
             | Self::BodyError { .. }
             | Self::RerankUsage { .. }
+            | Self::RerankResults { .. }
             | Self::RerankDocumentRefill => false,
         }
     }
@@ -333,6 +345,7 @@ impl Hook {
             | Self::Unwrap { .. }
             | Self::BodyError { .. }
             | Self::RerankUsage { .. }
+            | Self::RerankResults { .. }
             | Self::RerankDocumentRefill => {}
         }
     }
@@ -340,7 +353,9 @@ impl Hook {
     fn is_for_answer(&self, capability: Capability) -> bool {
         match self {
             Self::RunEndpointCodec => capability == Capability::Completions,
-            Self::RerankCodecDashscope | Self::RerankUsage { .. } => capability == Capability::Rerank,
+            Self::RerankCodecDashscope | Self::RerankUsage { .. } | Self::RerankResults { .. } => {
+                capability == Capability::Rerank
+            }
             Self::ResponseModelRewrite => true,
             Self::CompletionFromTotal => matches!(capability, Capability::Chat | Capability::Completions),
             Self::Unwrap { .. } => capability != Capability::Messages,
@@ -353,6 +368,7 @@ impl Hook {
             Self::RunEndpointCodec => run_endpoint::amend(model, answer),
             Self::RerankCodecDashscope => rerank::from_dashscope(answer),
             Self::RerankUsage { from } => rerank::put_usage(answer, *from),
+            Self::RerankResults { from } => rerank::put_results(answer, from),
             Self::ResponseModelRewrite => {
                 answer.insert("model".to_owned(), model.into());
             }

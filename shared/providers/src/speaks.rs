@@ -1,6 +1,7 @@
 //! Which interface a provider is asked at for a caller's.
 
 use sluice_dialect::Surface;
+use sluice_dialect::exchange::CountSurface;
 
 use crate::{BaseUrl, BaseUrlMeaning, Capability, Provider};
 
@@ -10,13 +11,17 @@ use crate::{BaseUrl, BaseUrlMeaning, Capability, Provider};
 /// Claude's (Messages), Gemini's (`generateContent`) or serves Responses alone (Codex).
 const PREFERRED: [Surface; 4] = [Surface::ChatCompletions, Surface::Messages, Surface::GenerateContent, Surface::Responses];
 
+/// Surfaces of vectors, in the order they are asked for on behalf of callers of another one: the one verb of Google's for any number of
+/// texts stands for both.
+const VECTORS: [Surface; 2] = [Surface::BatchEmbedContents, Surface::Embeddings];
+
 impl Provider {
     /// The surface the upstream is asked at for a caller's surface, whatever the model and the channel's address; `None` when the caller
     /// cannot be served.
     ///
     /// It is the caller's own surface where the provider has it. Otherwise a conversation (chat, responses, messages, generate_content) is
-    /// asked for at the first of these that the provider has: chat, messages, generate_content, responses. Completions and embeddings are
-    /// not converted.
+    /// asked for at the first of these that the provider has: chat, messages, generate_content, responses. Vectors are asked for at
+    /// `batchEmbedContents` or embeddings, edits as chat. Completions, reranking and moderations are not converted.
     #[must_use]
     pub fn speaks(&self, caller: Surface) -> Option<Surface> {
         prefer(caller, |surface| {
@@ -52,6 +57,14 @@ impl Provider {
         self.unsure.contains(&Capability::from(surface))
     }
 
+    /// Where the tokens of a caller's request can be counted for one model at one address: at the caller's own interface, else at that of
+    /// Messages, Gemini or Responses. `None`: nowhere.
+    #[must_use]
+    pub fn counts_for(&self, caller: CountSurface, base: &BaseUrl, model: &str) -> Option<CountSurface> {
+        let own_first = std::iter::once(caller).chain(CountSurface::ALL);
+        own_first.into_iter().find(|surface| self.reaches((*surface).into(), base, model))
+    }
+
     /// Whether there is an address for a capability, of some version.
     fn reaches(&self, capability: Capability, base: &BaseUrl, model: &str) -> bool {
         if let Some(plan) = self.plan(base) {
@@ -66,10 +79,18 @@ impl Provider {
 }
 
 fn prefer(caller: Surface, has: impl Fn(Surface) -> bool) -> Option<Surface> {
-    if has(caller) {
-        return Some(caller);
+    let own = caller.asked_as();
+    if has(own) {
+        return Some(own);
     }
-    PREFERRED.into_iter().find(|surface| caller.converses() && has(*surface))
+    let others: &[Surface] = if own.converses() {
+        &PREFERRED
+    } else if own.embeds() {
+        &VECTORS
+    } else {
+        &[]
+    };
+    others.iter().copied().find(|surface| has(*surface))
 }
 
 #[cfg(test)]
@@ -116,16 +137,43 @@ mod tests {
     }
 
     #[test]
-    fn completions_and_embeddings_are_not_converted() {
+    fn completions_and_embeddings_are_not_converted() {}
+
+    fn vectors_are_asked_for_in_either_form_and_completions_and_reranking_in_their_own() {
+        use Surface::{BatchEmbedContents, EmbedContent, Embeddings};
         let catalog = Catalog::shipped().unwrap();
-        for (slug, completions, embeddings) in
-            [("openai", true, true), ("anthropic", false, false), ("google-gemini", false, false), ("jina", false, true)]
-        {
+        let vectors = |slug: &str| {
+            let provider = catalog.get(slug).unwrap();
+            [Embeddings, EmbedContent, BatchEmbedContents].map(|caller| provider.speaks(caller))
+        };
+        assert_eq!(vectors("openai"), [Some(Embeddings); 3]);
+        assert_eq!(vectors("jina"), [Some(Embeddings); 3]);
+        assert_eq!(vectors("google-gemini"), [BatchEmbedContents, EmbedContent, BatchEmbedContents].map(Some));
+        assert_eq!(vectors("anthropic"), [None; 3]);
+        for (slug, completions, rerank) in [("openai", true, true), ("google-gemini", false, false), ("jina", false, true)] {
             let provider = catalog.get(slug).unwrap();
             assert_eq!(provider.speaks(Surface::Completions).is_some(), completions, "{slug}");
-            assert_eq!(provider.speaks(Surface::Embeddings).is_some(), embeddings, "{slug}");
+            assert_eq!(provider.speaks(Surface::Rerank).is_some(), rerank, "{slug}");
         }
         assert_eq!(catalog.get("jina").unwrap().speaks(Surface::ChatCompletions), None);
+        assert_eq!(catalog.get("mistral").unwrap().speaks(Surface::Edits), Some(Surface::ChatCompletions));
+        assert_eq!(catalog.get("anthropic").unwrap().speaks(Surface::Edits), Some(Surface::Messages));
+    }
+
+    #[test]
+    fn tokens_are_counted_where_a_provider_counts_them() {
+        let catalog = Catalog::shipped().unwrap();
+        let counts = |slug: &str, caller| {
+            let provider = catalog.get(slug).unwrap();
+            let base = provider.base_url.default.as_deref().unwrap_or("https://x.example");
+            provider.counts_for(caller, &provider.parse_base_url(base).unwrap(), "m")
+        };
+        for caller in CountSurface::ALL {
+            assert_eq!(counts("anthropic", caller), Some(CountSurface::Messages));
+            assert_eq!(counts("google-gemini", caller), Some(CountSurface::Gemini));
+            assert_eq!(counts("openai", caller), Some(CountSurface::Responses));
+            assert_eq!(counts("mistral", caller), None);
+        }
     }
 
     #[test]

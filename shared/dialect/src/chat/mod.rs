@@ -22,7 +22,7 @@ mod sample;
 mod shown;
 pub mod stream;
 mod think;
-mod usage;
+pub(crate) mod usage;
 
 #[cfg(test)]
 mod tests;

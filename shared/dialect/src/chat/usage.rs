@@ -32,7 +32,7 @@ fn with_reasoning_on_top(usage: Usage, wire: &Value) -> Usage {
 }
 
 /// As callers read it. Classes that OpenAI itself does not always name are left out when they are zero.
-pub(super) fn write(usage: &Usage) -> Value {
+pub(crate) fn write(usage: &Usage) -> Value {
     let (prompt, completion) = (usage.total_input(), usage.total_output());
     let mut input = Map::new();
     input.insert("cached_tokens".to_owned(), usage.cache_read.into());

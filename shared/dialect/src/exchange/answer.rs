@@ -1,6 +1,7 @@
 //! A whole answer, not streamed.
 
 use bytes::Bytes;
+use sluice_domain::Usage;
 
 use super::passage::{Kind as Way, Other, Passage};
 use super::{
@@ -9,6 +10,7 @@ use super::{
 };
 use crate::call_id::IdMaker;
 use crate::codec::{AnswerError, Reading};
+use crate::embedding;
 use crate::error::UpstreamError;
 use crate::ir::{Family, Response};
 use crate::json::{self, JsonError, mended};
@@ -22,6 +24,7 @@ pub struct Answer(Kind);
 enum Kind {
     Plain { answer: openai::Answer, rename: Option<Box<str>> },
     Read(Box<Read>),
+    Vectors { answer: embedding::Answer, charged: Option<Usage> },
 }
 
 /// An answer that was read as a whole.
@@ -45,6 +48,11 @@ impl Answer {
             }
             Way::Same { beside: Bystander::Codec(codec), rename } => Self::passing(&body, codec, rename.as_deref(), known),
             Way::Other(way) => Self::anew(&body, *way, known),
+            Way::Vectors(way) => Ok(Self(Kind::Vectors { answer: embedding::Answer::read(&body, &way, known)?, charged: None })),
+            Way::Same { beside: Bystander::Vectors(form), .. } => {
+                let way = embedding::Passage::same(form);
+                Ok(Self(Kind::Vectors { answer: embedding::Answer::read(&body, &way, known)?, charged: None }))
+            }
         }
     }
 
@@ -70,6 +78,7 @@ impl Answer {
         match &self.0 {
             Kind::Plain { answer, .. } => answer.usage(),
             Kind::Read(read) => read.response.usage.map_or(Reported::Missing, Reported::Counted),
+            Kind::Vectors { answer, .. } => answer.usage(),
         }
     }
 
@@ -79,6 +88,7 @@ impl Answer {
         match &self.0 {
             Kind::Plain { answer, .. } => answer.finish(),
             Kind::Read(read) => read.response.choices.iter().rev().find_map(|choice| choice.finish.as_ref()).map(output::finish),
+            Kind::Vectors { .. } => None,
         }
     }
 
@@ -88,6 +98,7 @@ impl Answer {
         match &self.0 {
             Kind::Plain { answer, .. } => answer.content(),
             Kind::Read(read) => &read.content,
+            Kind::Vectors { answer, .. } => answer.content(),
         }
     }
 
@@ -97,6 +108,7 @@ impl Answer {
         match &self.0 {
             Kind::Plain { answer, .. } => answer.size_bytes(),
             Kind::Read(read) => read.body.len(),
+            Kind::Vectors { answer, .. } => answer.size_bytes(),
         }
     }
 
@@ -105,6 +117,14 @@ impl Answer {
         match &self.0 {
             Kind::Plain { answer, .. } => answer.visit_output(text),
             Kind::Read(read) => output::visit(&read.response, text),
+            Kind::Vectors { .. } => OutputCounts::default(),
+        }
+    }
+
+    /// Takes what is charged, for callers who are to be told a usage that their upstream did not report.
+    pub fn charge(&mut self, usage: Usage) {
+        if let Kind::Vectors { charged, .. } = &mut self.0 {
+            *charged = Some(usage);
         }
     }
 
@@ -114,6 +134,7 @@ impl Answer {
         match self.0 {
             Kind::Plain { answer, rename } => answer.into_body(rename.as_deref()),
             Kind::Read(read) => read.body,
+            Kind::Vectors { answer, charged } => answer.into_body(charged.as_ref()),
         }
     }
 }
@@ -137,7 +158,7 @@ pub(super) fn bystander(codec: Codec) -> Reading {
     let family = match codec {
         Codec::Messages => Family::Anthropic,
         Codec::Gemini => Family::Google,
-        Codec::Chat | Codec::Responses => Family::OpenAi,
+        Codec::Chat | Codec::Edits | Codec::Responses => Family::OpenAi,
     };
     Reading {
         family,

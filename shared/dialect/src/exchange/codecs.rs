@@ -1,4 +1,4 @@
-//! The four codecs behind one name each: which of them does something is decided here and nowhere else.
+//! The codecs behind one name each: which of them does something is decided here and nowhere else.
 
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
@@ -12,12 +12,13 @@ use crate::node::BodyError;
 use crate::signature::Sealer;
 use crate::surface::Surface;
 use crate::target::Target;
-use crate::{chat, gemini, messages, openai, responses};
+use crate::{chat, edits, embedding, gemini, messages, openai, responses};
 
-/// A dialect of conversations.
+/// A dialect of conversations. Edits are one for callers only: what is asked for is chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Codec {
     Chat,
+    Edits,
     Responses,
     Messages,
     Gemini,
@@ -28,16 +29,24 @@ impl Codec {
     pub(super) const fn of(surface: Surface) -> Option<Self> {
         match surface {
             Surface::ChatCompletions => Some(Self::Chat),
+            Surface::Edits => Some(Self::Edits),
             Surface::Responses => Some(Self::Responses),
             Surface::Messages => Some(Self::Messages),
             Surface::GenerateContent => Some(Self::Gemini),
-            Surface::Completions | Surface::Embeddings => None,
+            Surface::Completions
+            | Surface::Embeddings
+            | Surface::EmbedContent
+            | Surface::BatchEmbedContents
+            | Surface::Rerank
+            | Surface::Moderations
+            | Surface::Compact => None,
         }
     }
 
     pub(super) const fn surface(self) -> Surface {
         match self {
             Self::Chat => Surface::ChatCompletions,
+            Self::Edits => Surface::Edits,
             Self::Responses => Surface::Responses,
             Self::Messages => Surface::Messages,
             Self::Gemini => Surface::GenerateContent,
@@ -54,6 +63,7 @@ impl Codec {
     ) -> Result<Request, BodyError> {
         match self {
             Self::Chat => chat::request::read(body, sealer),
+            Self::Edits => edits::read(body),
             Self::Responses => responses::request::read(body, sealer),
             Self::Messages => messages::request::read(body, sealer),
             Self::Gemini => {
@@ -72,7 +82,7 @@ impl Codec {
     ) -> Result<Written, Unsupported> {
         let request = for_target(request, self.surface().dialect(), target.capabilities);
         match self {
-            Self::Chat => chat::request::write(&request, target, losses),
+            Self::Chat | Self::Edits => chat::request::write(&request, target, losses),
             Self::Responses => responses::request::write(&request, target, losses),
             Self::Messages => messages::request::write(&request, target, losses),
             Self::Gemini => gemini::request::write(&request, target, losses),
@@ -82,7 +92,7 @@ impl Codec {
     /// Reads an upstream's whole answer.
     pub(super) fn read_response(self, body: &[u8], reading: &mut Reading) -> Result<Response, AnswerError> {
         match self {
-            Self::Chat => chat::response::read(body, reading),
+            Self::Chat | Self::Edits => chat::response::read(body, reading),
             Self::Responses => responses::response::read(body, reading),
             Self::Messages => messages::response::read(body, reading),
             Self::Gemini => gemini::response::read(body, reading),
@@ -93,6 +103,7 @@ impl Codec {
     pub(super) fn write_response(self, response: &Response, asked: &mut Asked) -> Bytes {
         match self {
             Self::Chat => chat::response::write(response, asked),
+            Self::Edits => edits::write(response, asked),
             Self::Responses => responses::response::write(response, asked),
             Self::Messages => messages::response::write(response, asked),
             Self::Gemini => gemini::response::write(response, asked),
@@ -107,6 +118,8 @@ pub(super) enum Bystander {
     Parser(openai::Surface),
     /// The readers that conversions use.
     Codec(Codec),
+    /// What counts vectors.
+    Vectors(embedding::Form),
 }
 
 impl Bystander {
@@ -115,6 +128,12 @@ impl Bystander {
             Surface::ChatCompletions => Self::Parser(openai::Surface::ChatCompletions),
             Surface::Completions => Self::Parser(openai::Surface::Completions),
             Surface::Embeddings => Self::Parser(openai::Surface::Embeddings),
+            Surface::Rerank => Self::Parser(openai::Surface::Rerank),
+            Surface::Moderations => Self::Parser(openai::Surface::Moderations),
+            Surface::Compact => Self::Parser(openai::Surface::Compact),
+            Surface::EmbedContent => Self::Vectors(embedding::Form::One),
+            Surface::BatchEmbedContents => Self::Vectors(embedding::Form::Batch),
+            Surface::Edits => Self::Codec(Codec::Edits),
             Surface::Responses => Self::Codec(Codec::Responses),
             Surface::Messages => Self::Codec(Codec::Messages),
             Surface::GenerateContent => Self::Codec(Codec::Gemini),
@@ -134,7 +153,7 @@ pub(super) enum Reader {
 impl Reader {
     pub(super) fn new(codec: Codec, reading: Reading) -> Self {
         match codec {
-            Codec::Chat => Self::Chat(Box::new(chat::stream::Reader::new(reading))),
+            Codec::Chat | Codec::Edits => Self::Chat(Box::new(chat::stream::Reader::new(reading))),
             Codec::Responses => Self::Responses(Box::new(responses::stream::Reader::new(reading))),
             Codec::Messages => Self::Messages(Box::new(messages::stream::Reader::new(reading))),
             Codec::Gemini => Self::Gemini(Box::new(gemini::stream::Reader::new(reading))),
@@ -174,7 +193,7 @@ pub(super) enum Writer {
 impl Writer {
     pub(super) fn new(codec: Codec, asked: Asked) -> Self {
         match codec {
-            Codec::Chat => Self::Chat(Box::new(chat::stream::Writer::new(asked))),
+            Codec::Chat | Codec::Edits => Self::Chat(Box::new(chat::stream::Writer::new(asked))),
             Codec::Responses => Self::Responses(Box::new(responses::stream::Writer::new(asked))),
             Codec::Messages => Self::Messages(Box::new(messages::stream::Writer::new(asked))),
             Codec::Gemini => Self::Gemini(Box::new(gemini::stream::Writer::new(asked))),

@@ -10,6 +10,7 @@
 
 mod answer;
 mod codecs;
+mod count;
 mod facts;
 mod manner;
 mod native;
@@ -23,6 +24,7 @@ mod stream;
 mod system;
 
 pub use answer::Answer;
+pub use count::{Count, CountSurface, Counted};
 pub use manner::{Instructions, Manner, Rank};
 pub use passage::{Passage, Sent, Site, Unwritable, Way};
 pub use request::{Form, Incoming, Request, RequestError};

@@ -53,7 +53,8 @@ fn lower<'d>(edit: &mut Edit<'d>, surface: Surface, document: &'d Document, mean
             config.insert(field.to_owned(), limit.into());
             edit.set(name, Value::Object(config).to_string());
         }
-        Surface::ChatCompletions | Surface::Completions | Surface::Embeddings => {}
+        // read beside their bytes, or nothing to limit
+        _ => {}
     }
 }
 

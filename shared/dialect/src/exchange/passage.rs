@@ -8,6 +8,7 @@ use super::request::{Form, Request};
 use crate::call_id::IdMaker;
 use crate::capabilities::Table;
 use crate::codec::{Asked, Reading, Written};
+use crate::embedding;
 use crate::ir::{self, Family, ReasoningMode, Show};
 use crate::loss::{LossPolicy, Unsupported};
 use crate::node::BodyError;
@@ -97,6 +98,8 @@ pub(super) enum Kind {
     },
     /// Read, and written anew.
     Other(Box<Other>),
+    /// Vectors to or from Google.
+    Vectors(Box<embedding::Passage>),
 }
 
 #[derive(Debug, Clone)]
@@ -113,6 +116,11 @@ impl Passage {
     /// Both sides speak the same.
     pub(super) const fn same(surface: Surface, rename: Option<Box<str>>) -> Self {
         Self(Kind::Same { beside: Bystander::of(surface), rename })
+    }
+
+    /// The way of vectors back to a caller of another form.
+    pub(super) fn vectors(way: embedding::Passage) -> Self {
+        Self(Kind::Vectors(Box::new(way)))
     }
 
     /// The way back from `to` to `from`: an answer is read as the upstream's and written as the caller's.
@@ -151,7 +159,7 @@ impl Passage {
     /// Whether the answer is written anew.
     #[must_use]
     pub const fn is_written(&self) -> bool {
-        matches!(self.0, Kind::Other(_))
+        matches!(self.0, Kind::Other(_) | Kind::Vectors(_))
     }
 }
 
@@ -159,6 +167,7 @@ impl Passage {
 fn shows_reasoning(caller: Codec, reasoning: ir::Reasoning) -> bool {
     match caller {
         Codec::Chat | Codec::Responses => reasoning.show != Some(Show::Nothing),
+        Codec::Edits => false,
         Codec::Messages => reasoning.mode == ReasoningMode::On,
         Codec::Gemini => matches!(reasoning.show, Some(Show::Concise | Show::Full)),
     }

@@ -11,6 +11,7 @@ use super::codecs::{Bystander, Codec};
 use super::passage::{Passage, Sent, Site, Unwritable, Way};
 use super::{facts, native, prompt, system};
 use crate::codec::Written;
+use crate::embedding;
 use crate::ir;
 use crate::json::{Document, JsonError};
 use crate::loss::Losses;
@@ -56,6 +57,8 @@ enum Kind {
     Plain(Box<openai::Request>),
     /// Read as a whole.
     Spoken(Box<Spoken>),
+    /// Vectors, in Google's form.
+    Vectors(Box<embedding::Request>),
 }
 
 /// A request of a dialect that is read as a whole.
@@ -111,6 +114,15 @@ impl RequestError {
     }
 }
 
+impl From<embedding::RequestError> for RequestError {
+    fn from(error: embedding::RequestError) -> Self {
+        match error {
+            embedding::RequestError::Model(error) => Self::Model(error),
+            embedding::RequestError::Body(error) => Self::Body(error),
+        }
+    }
+}
+
 impl From<openai::RequestError> for RequestError {
     fn from(error: openai::RequestError) -> Self {
         match error {
@@ -129,7 +141,14 @@ impl Request {
         let Incoming { surface, body, model, form } = incoming;
         let codec = match Bystander::of(surface) {
             Bystander::Parser(surface) => {
-                return Ok(Self { kind: Kind::Plain(Box::new(openai::Request::read(body, surface)?)) });
+                let request = openai::Request::read_of(body, surface, model.as_deref())?;
+                return Ok(Self { kind: Kind::Plain(Box::new(request)) });
+            }
+            Bystander::Vectors(form) => {
+                let document = Document::parse(body)?;
+                let value = value_of(document.body())?;
+                let request = embedding::Request::read(form, document, &value, &model.unwrap_or_default())?;
+                return Ok(Self { kind: Kind::Vectors(Box::new(request)) });
             }
             Bystander::Codec(codec) => codec,
         };
@@ -153,6 +172,16 @@ impl Request {
         match &self.kind {
             Kind::Plain(request) => request.facts(),
             Kind::Spoken(spoken) => &spoken.facts,
+            Kind::Vectors(request) => &request.facts,
+        }
+    }
+
+    /// The model as upstreams are asked for it, before a channel maps it. Only what is compacted has another name for prices.
+    #[must_use]
+    pub fn plain_model(&self) -> &str {
+        match &self.kind {
+            Kind::Plain(request) => request.plain_model(),
+            Kind::Spoken(_) | Kind::Vectors(_) => self.facts().model.as_str(),
         }
     }
 
@@ -162,6 +191,11 @@ impl Request {
         match &self.kind {
             Kind::Plain(request) => request.surface().into(),
             Kind::Spoken(spoken) => spoken.surface,
+            Kind::Vectors(request) => match request.form {
+                embedding::Form::OpenAi => Surface::Embeddings,
+                embedding::Form::One => Surface::EmbedContent,
+                embedding::Form::Batch => Surface::BatchEmbedContents,
+            },
         }
     }
 
@@ -171,6 +205,7 @@ impl Request {
         match &self.kind {
             Kind::Plain(request) => request.body(),
             Kind::Spoken(spoken) => spoken.document.body(),
+            Kind::Vectors(request) => request.document.body(),
         }
     }
 
@@ -188,6 +223,7 @@ impl Request {
                 Ok(meaning) => prompt::visit(meaning, text),
                 Err(_) => prompt::visit_unread(&self.fields(), text),
             },
+            Kind::Vectors(request) => request.wish.visit(text),
         }
     }
 
@@ -198,6 +234,9 @@ impl Request {
     pub fn write(&self, way: &Way<'_>, site: &Site) -> Result<Sent, Unwritable> {
         if way.surface == self.surface() && !self.must_be_written() {
             return self.pass(way, site);
+        }
+        if let (Some(from), Some(to)) = (embedding::Form::of(self.surface()), embedding::Form::of(way.surface)) {
+            return self.write_vectors((from, to), way);
         }
         let (Some(from), Some(to)) = (Codec::of(self.surface()), Codec::of(way.surface)) else { return Err(Unwritable::NoWay) };
         let mut meaning = self.meaning(from, &site.sealer)?;
@@ -289,12 +328,25 @@ impl Request {
         match &self.kind {
             Kind::Plain(request) => request.document(),
             Kind::Spoken(spoken) => &spoken.document,
+            Kind::Vectors(request) => &request.document,
         }
+    }
+
+    fn write_vectors(&self, (from, to): (embedding::Form, embedding::Form), way: &Way<'_>) -> Result<Sent, Unwritable> {
+        let wish = match &self.kind {
+            Kind::Vectors(request) => Cow::Borrowed(&request.wish),
+            _ => Cow::Owned(embedding::wish_of_openai(&value_of(self.body()).map_err(|_| undecodable())?)?),
+        };
+        let mut losses = Losses::new(self.surface().dialect(), way.surface.dialect(), way.losses);
+        let body = embedding::write(&wish, to, way.model, &mut losses)?;
+        let passage = Passage::vectors(embedding::passage(from, to, &wish, self.facts().model.as_str()));
+        let dropped = losses.dropped().collect();
+        Ok(Sent { body: Bytes::from(Value::Object(body).to_string()), dropped, betas: Vec::new(), passage })
     }
 
     /// The caller's name of the model, where the upstream has another.
     fn rename(&self, way: &Way<'_>) -> Option<Box<str>> {
-        let requested = self.facts().model.as_str();
+        let requested = self.plain_model();
         (way.model != requested).then(|| requested.into())
     }
 
@@ -307,6 +359,7 @@ impl Request {
             Kind::Spoken(spoken) => {
                 native::body(spoken.surface, &spoken.document, &spoken.facts, spoken.meaning.as_ref().ok(), way)
             }
+            Kind::Vectors(request) => request.native_body(way.model),
         }
     }
 
@@ -318,9 +371,9 @@ impl Request {
     fn meaning(&self, codec: Codec, sealer: &Sealer) -> Result<Cow<'_, ir::Request>, BodyError> {
         match &self.kind {
             Kind::Spoken(spoken) => spoken.meaning.as_ref().map(Cow::Borrowed).map_err(BodyError::clone),
-            Kind::Plain(request) => {
+            Kind::Plain(_) | Kind::Vectors(_) => {
                 // it was read as JSON before; what only a decoder of strings refuses is told as such
-                let value = value_of(request.body()).map_err(|_| undecodable())?;
+                let value = value_of(self.body()).map_err(|_| undecodable())?;
                 codec.read_request(&value, None, None, sealer).map(Cow::Owned)
             }
         }
@@ -337,7 +390,7 @@ impl Request {
     /// How the answer goes out.
     pub(super) fn form(&self) -> Option<Form> {
         match &self.kind {
-            Kind::Plain(_) => None,
+            Kind::Plain(_) | Kind::Vectors(_) => None,
             Kind::Spoken(spoken) => spoken.form,
         }
     }

@@ -58,6 +58,10 @@ impl StreamMeter {
             Way::Same { beside: Bystander::Codec(codec), rename } => {
                 Self::read(Reader::new(codec, bystander(codec)), None, rename.as_deref().map(json::quoted))
             }
+            // vectors are never streamed
+            Way::Same { beside: Bystander::Vectors(_), .. } | Way::Vectors(_) => {
+                Self(Kind::Plain(Box::new(openai::StreamMeter::new(openai::Surface::Embeddings, &StreamSettings::default()))))
+            }
             Way::Other(way) => {
                 let (reader, writer) = (Reader::new(way.from, way.reading), Writer::new(way.to, way.asked));
                 Self::read(reader, Some((writer, Cutter::of(&way.stops))), None)

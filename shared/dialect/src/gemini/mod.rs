@@ -22,7 +22,7 @@ mod part;
 pub mod request;
 pub mod response;
 mod signature;
-mod spelling;
+pub(crate) mod spelling;
 pub mod stream;
 mod usage;
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::node::{BodyError, Node, Rule};
 
 /// A field by its `camelCase` name, however it is spelled; `None` when it is absent or null.
-pub(super) fn field<'n>(node: &'n Node<'_>, name: &'static str) -> Option<Node<'n>> {
+pub(crate) fn field<'n>(node: &'n Node<'_>, name: &'static str) -> Option<Node<'n>> {
     if let Some(found) = node.get(name) {
         return Some(found);
     }
@@ -14,26 +14,26 @@ pub(super) fn field<'n>(node: &'n Node<'_>, name: &'static str) -> Option<Node<'
 }
 
 /// A field that must be there.
-pub(super) fn need<'n>(node: &'n Node<'_>, name: &'static str) -> Result<Node<'n>, BodyError> {
+pub(crate) fn need<'n>(node: &'n Node<'_>, name: &'static str) -> Result<Node<'n>, BodyError> {
     field(node, name).map_or_else(|| node.need(name), Ok)
 }
 
 /// A field of an upstream's answer.
-pub(super) fn get<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+pub(crate) fn get<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     let object = value.as_object()?;
     let found = object.get(name).or_else(|| object.iter().find(|(key, _)| is_snake_of(key, name)).map(|(_, value)| value));
     found.filter(|value| !value.is_null())
 }
 
 /// A number within bounds, possibly as text.
-pub(super) fn number(node: &Node<'_>, least: f64, most: f64) -> Result<f64, BodyError> {
+pub(crate) fn number(node: &Node<'_>, least: f64, most: f64) -> Result<f64, BodyError> {
     let Some(text) = node.value().as_str() else { return node.number(least, most) };
     let number: f64 = text.parse().map_err(|_| node.wrong("a number"))?;
     if (least..=most).contains(&number) { Ok(number) } else { Err(node.broken(Rule::Range { least, most })) }
 }
 
 /// A whole number within bounds, possibly as text.
-pub(super) fn whole(node: &Node<'_>, least: i32, most: i32) -> Result<i32, BodyError> {
+pub(crate) fn whole(node: &Node<'_>, least: i32, most: i32) -> Result<i32, BodyError> {
     let whole = match node.value().as_str() {
         Some(text) => text.parse().map_err(|_| node.wrong("a whole number"))?,
         None => node.whole(i64::from(least), i64::from(most))?,
@@ -45,19 +45,19 @@ pub(super) fn whole(node: &Node<'_>, least: i32, most: i32) -> Result<i32, BodyE
 }
 
 /// A whole number of things.
-pub(super) fn count(node: &Node<'_>, least: i32) -> Result<u32, BodyError> {
+pub(crate) fn count(node: &Node<'_>, least: i32) -> Result<u32, BodyError> {
     whole(node, least, i32::MAX).map(i32::unsigned_abs)
 }
 
 /// What a word of an enumeration stands for, in any case.
-pub(super) fn word<T: Copy>(node: &Node<'_>, words: &[(&str, T)], list: &'static str) -> Result<T, BodyError> {
+pub(crate) fn word<T: Copy>(node: &Node<'_>, words: &[(&str, T)], list: &'static str) -> Result<T, BodyError> {
     let said = node.text()?;
     let known = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(said));
     known.map(|(_, meaning)| *meaning).ok_or_else(|| node.broken(Rule::Word(list)))
 }
 
 /// Each item of an array, or the one item that stands for an array of one.
-pub(super) fn each(node: &Node<'_>, mut visit: impl FnMut(&Node<'_>) -> Result<(), BodyError>) -> Result<(), BodyError> {
+pub(crate) fn each(node: &Node<'_>, mut visit: impl FnMut(&Node<'_>) -> Result<(), BodyError>) -> Result<(), BodyError> {
     if node.value().is_object() {
         return visit(node);
     }
@@ -68,7 +68,7 @@ pub(super) fn each(node: &Node<'_>, mut visit: impl FnMut(&Node<'_>) -> Result<(
 }
 
 /// The name in `camelCase`.
-pub(super) fn camel(name: &str) -> String {
+pub(crate) fn camel(name: &str) -> String {
     let mut pieces = name.split('_');
     let mut camel = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {

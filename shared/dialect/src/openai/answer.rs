@@ -25,7 +25,7 @@ pub struct Answer {
 /// What an answer is worth.
 #[derive(Debug, Clone)]
 pub enum Content {
-    /// There is text, a tool call, a refusal, reasoning, media or an embedding.
+    /// There is text, a tool call, a refusal, reasoning, media, an embedding, or what was found of documents or texts.
     Output,
     /// There is nothing.
     Empty,
@@ -49,7 +49,7 @@ impl Answer {
         let usage = normalise(found.usage.map(bytes_of), found.choice_usage.map(bytes_of));
         let has_reasoning = matches!(usage, Reported::Counted(usage) if usage.reasoning > 0);
         let has_output = match surface {
-            Surface::Embeddings => found.data > 0,
+            Surface::Embeddings | Surface::Rerank | Surface::Moderations | Surface::Compact => found.items > 0,
             Surface::ChatCompletions | Surface::Completions => found.has_output || has_reasoning,
         };
         let content = match found.error {

@@ -1,4 +1,5 @@
-//! OpenAI Chat Completions and its relatives: completions, embeddings, the model list.
+//! OpenAI Chat Completions and its relatives: completions, embeddings, reranking (which OpenAI itself does not have), moderations,
+//! compaction of Responses, the model list.
 //!
 //! Same dialect on both sides: the body goes through as it came, and what must be known (model, stream, limits, usage, end) is read
 //! beside it. Unknown fields are never touched. What is changed, and only if needed: the model name both ways, `stream_options` and the
@@ -31,12 +32,18 @@ pub enum Surface {
     Completions,
     /// `POST /v1/embeddings`
     Embeddings,
+    /// `POST /v1/rerank`, in the form of Jina and Cohere.
+    Rerank,
+    /// `POST /v1/moderations`
+    Moderations,
+    /// `POST /v1/responses/compact`
+    Compact,
 }
 
 impl Surface {
     /// Whether the answer is generated text: it can be streamed, and its length has a limit.
     #[must_use]
     pub const fn generates(self) -> bool {
-        !matches!(self, Self::Embeddings)
+        matches!(self, Self::ChatCompletions | Self::Completions)
     }
 }

@@ -46,8 +46,8 @@ pub(super) struct Found<'de> {
     pub(super) error: Option<&'de RawValue>,
     /// Entries of `choices`.
     pub(super) choices: u32,
-    /// Entries of `data` (embeddings).
-    pub(super) data: u32,
+    /// Entries of `data` (embeddings, some rerankers), `results` (reranking, moderations) and `output` (compaction).
+    pub(super) items: u32,
     /// Bit n: choice n appeared, or ended.
     pub(super) started: u128,
     pub(super) finished: u128,
@@ -125,6 +125,7 @@ enum Key {
     Usage,
     Error,
     Choices,
+    #[serde(alias = "results", alias = "output")]
     Data,
     Index,
     #[serde(alias = "message")]
@@ -273,7 +274,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_, 'de> {
         }
         match self.place {
             Place::Choices => self.sink.found.choices += position,
-            Place::Data => self.sink.found.data += position,
+            Place::Data => self.sink.found.items += position,
             Place::Media => self.sink.found.has_output |= position > 0,
             _ => {}
         }

@@ -43,7 +43,9 @@ pub(super) fn visit(document: &Document, surface: Surface, text: &mut dyn FnMut(
             ("suffix", Place::Text),
         ],
         Surface::Completions => &[("prompt", Place::Input), ("suffix", Place::Text)],
-        Surface::Embeddings => &[("input", Place::Input)],
+        Surface::Embeddings | Surface::Moderations => &[("input", Place::Input)],
+        Surface::Compact => &[("instructions", Place::Text), ("input", Place::Raw)],
+        Surface::Rerank => &[("query", Place::Input), ("documents", Place::Input)],
     };
     let mut sink = Sink { counts: PromptCounts::default(), text };
     for (key, place) in fields {

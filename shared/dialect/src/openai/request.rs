@@ -14,6 +14,13 @@ pub const MAX_OUTPUT_TOKENS: u32 = (1 << 30) - 1;
 /// The largest number of answers a request may ask for.
 pub const MAX_CHOICES: u32 = 128;
 
+/// The model that moderates where a request names none.
+const MODERATOR: &str = "omni-moderation-latest";
+
+/// What stands behind the name of a model whose conversations are made shorter, wherever it is looked up: it has prices and channels of
+/// its own.
+const COMPACT: &str = "-openai-compact";
+
 /// The longest `user` that is read, in bytes.
 const MAX_USER_BYTES: usize = 512;
 
@@ -141,10 +148,22 @@ impl Request {
     /// # Errors
     /// When it is not a JSON object, has no model, lacks what the surface needs, or a field that is read has a wrong type or value.
     pub fn read(body: Bytes, surface: Surface) -> Result<Self, RequestError> {
+        Self::read_of(body, surface, None)
+    }
+
+    /// The same where the address may name the model: it counts where the body names none.
+    ///
+    /// # Errors
+    /// As [`Request::read`].
+    pub fn read_of(body: Bytes, surface: Surface, model: Option<&str>) -> Result<Self, RequestError> {
         let document = Document::parse(body)?;
         let read = ReadFields::of(&document);
-        let facts = read.facts(surface)?;
+        let usual = (surface == Surface::Moderations).then_some(MODERATOR);
+        let mut facts = read.facts(surface, model.or(usual))?;
         read.check_prompt(surface)?;
+        if surface == Surface::Compact && !facts.model.as_str().ends_with(COMPACT) {
+            facts.model = ModelName::parse(&format!("{}{COMPACT}", facts.model)).map_err(RequestError::Model)?;
+        }
         let has_doubled_fields = read.has_doubled;
         Ok(Self { document, surface, facts, has_doubled_fields })
     }
@@ -153,6 +172,13 @@ impl Request {
     #[must_use]
     pub fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// The model as upstreams are asked for it, before a channel maps it: without what stands behind its name for prices alone.
+    #[must_use]
+    pub fn plain_model(&self) -> &str {
+        let model = self.facts.model.as_str();
+        if self.surface == Surface::Compact { model.strip_suffix(COMPACT).unwrap_or(model) } else { model }
     }
 
     /// The surface it was sent to.
@@ -188,8 +214,10 @@ impl Request {
                 edit.set(key, self.document.get(key).unwrap_or_default());
             }
         }
-        if let Some(model) = model.filter(|model| *model != self.facts.model.as_str()) {
-            edit.set("model", json::quoted(model));
+        let model_to_send = model.unwrap_or(self.plain_model());
+        let named = self.document.get_some("model").map(text_of);
+        if named.as_deref() != Some(model_to_send) {
+            edit.set("model", json::quoted(model_to_send));
         }
         match stream_options {
             StreamOptions::Force if self.facts.stream && !self.facts.include_usage => {
@@ -199,7 +227,7 @@ impl Request {
             StreamOptions::Force | StreamOptions::Forward => {}
         }
         if let Some(limit) = output_limit.filter(|_| self.surface.generates()) {
-            limit::lower(&mut edit, &self.document, model.unwrap_or(self.facts.model.as_str()), limit);
+            limit::lower(&mut edit, &self.document, model_to_send, limit);
         }
         edit.finish()
     }
@@ -222,7 +250,7 @@ impl fmt::Debug for Request {
 }
 
 /// The fields that decide something here. Written twice, only the last reaches the upstream: it must not read another one than we did.
-const READ_FIELDS: [&str; 16] = [
+const READ_FIELDS: [&str; 21] = [
     "model",
     "stream",
     "stream_options",
@@ -239,6 +267,11 @@ const READ_FIELDS: [&str; 16] = [
     "tools",
     "functions",
     "user",
+    "query",
+    "documents",
+    "top_n",
+    "return_documents",
+    "previous_response_id",
 ];
 
 /// The raw values of [`READ_FIELDS`], in their order; `null` is absent.
@@ -264,9 +297,9 @@ impl<'d> ReadFields<'d> {
         self.values.get(place).copied().flatten()
     }
 
-    fn facts(&self, surface: Surface) -> Result<Facts, RequestError> {
+    fn facts(&self, surface: Surface, usual_model: Option<&str>) -> Result<Facts, RequestError> {
         let mut facts = Facts {
-            model: self.model()?,
+            model: self.model(usual_model)?,
             stream: false,
             include_usage: false,
             max_output: None,
@@ -300,10 +333,16 @@ impl<'d> ReadFields<'d> {
         Ok(facts)
     }
 
-    fn model(&self) -> Result<ModelName, RequestError> {
-        let raw = self.get("model").ok_or(RequestError::MissingModel)?;
-        expect("model", raw, Shape::String, "a string")?;
-        ModelName::parse(&text_of(raw)).map_err(|error| match error {
+    fn model(&self, usual: Option<&str>) -> Result<ModelName, RequestError> {
+        let named = match (self.get("model"), usual) {
+            (Some(raw), _) => {
+                expect("model", raw, Shape::String, "a string")?;
+                text_of(raw)
+            }
+            (None, Some(usual)) => usual.into(),
+            (None, None) => return Err(RequestError::MissingModel),
+        };
+        ModelName::parse(&named).map_err(|error| match error {
             NameError::Empty => RequestError::MissingModel,
             other => RequestError::Model(other),
         })
@@ -330,8 +369,33 @@ impl<'d> ReadFields<'d> {
                 }
             }
             Surface::Completions => self.check_text_or_list("prompt"),
-            Surface::Embeddings => self.check_text_or_list("input"),
+            Surface::Embeddings | Surface::Moderations => self.check_text_or_list("input"),
+            Surface::Rerank => self.check_search(),
+            Surface::Compact if self.get("previous_response_id").is_some() => Ok(()),
+            Surface::Compact => self.check_text_or_list("input"),
         }
+    }
+
+    /// What is looked for, and in what.
+    fn check_search(&self) -> Result<(), RequestError> {
+        let query = self.get("query").ok_or(RequestError::Missing { field: "query" })?;
+        match Shape::of(query) {
+            Shape::String => refuse_if(text_of(query).is_empty(), "query")?,
+            Shape::Object => refuse_if(json::is_empty_container(query), "query")?,
+            got => return Err(RequestError::Shape { field: "query", expected: "a string or an object", got }),
+        }
+        let documents = self.get("documents").ok_or(RequestError::Missing { field: "documents" })?;
+        expect("documents", documents, Shape::Array, "an array")?;
+        refuse_if(json::is_empty_container(documents), "documents")?;
+        let entries: Vec<&serde_json::value::RawValue> = serde_json::from_slice(documents).unwrap_or_default();
+        let shapes = entries.into_iter().map(|entry| Shape::of(entry.get().as_bytes()));
+        if let Some(got) = shapes.into_iter().find(|shape| !matches!(shape, Shape::String | Shape::Object)) {
+            return Err(RequestError::Shape { field: "documents", expected: "strings and objects", got });
+        }
+        if let Some(raw) = self.get("top_n") {
+            whole("top_n", raw, 1, u32::MAX)?;
+        }
+        self.get("return_documents").map_or(Ok(()), |raw| boolean("return_documents", raw).map(drop))
     }
 
     fn check_text_or_list(&self, field: &'static str) -> Result<(), RequestError> {

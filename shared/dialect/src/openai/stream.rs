@@ -202,7 +202,7 @@ impl StreamMeter {
     pub fn usage_frame(&self, usage: &sluice_domain::Usage) -> Bytes {
         let object = match self.surface {
             Surface::Completions => "text_completion",
-            Surface::ChatCompletions | Surface::Embeddings => "chat.completion.chunk",
+            _ => "chat.completion.chunk",
         };
         let (id, created, model) = match &self.head {
             Some(head) => (&*head.id, &*head.created, &*head.model),

@@ -4,13 +4,14 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sluice_dialect::Surface;
 use sluice_dialect::call_id::IdMaker;
+use sluice_dialect::capabilities::Table;
 use sluice_dialect::exchange::{Answer, Form, Incoming, Instructions, Manner, Rank, Request, Sent, Site, StreamMeter, Way};
 use sluice_dialect::ir::Family;
 use sluice_dialect::loss::{Field, LossPolicy};
 use sluice_dialect::openai::{StreamOptions, Verdict};
 use sluice_dialect::signature::Sealer;
 use sluice_dialect::sse::Splitter;
-use sluice_dialect::target::Options;
+use sluice_dialect::target::{Host, Options};
 
 const SURFACES: [Surface; 4] = [Surface::ChatCompletions, Surface::Responses, Surface::Messages, Surface::GenerateContent];
 
@@ -29,7 +30,9 @@ fn sent(request: &Request, surface: Surface, manner: &Manner) -> Sent {
     let way = Way {
         surface,
         model: "ours",
+        table: &Table::default(),
         family: Family::OpenAi,
+        host: Host::Own,
         options: &Options { emulates_stop: true, ..Options::default() },
         output_limit: None,
         account: None,
@@ -284,7 +287,9 @@ fn a_channel_names_losses_by_words() {
     let way = Way {
         surface: Surface::Messages,
         model: "ours",
+        table: &Table::default(),
         family: Family::Anthropic,
+        host: Host::Own,
         options: &Options::default(),
         output_limit: None,
         account: None,

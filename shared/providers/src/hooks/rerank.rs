@@ -39,6 +39,17 @@ pub(super) fn from_dashscope(answer: &mut Map<String, Value>) {
     put_usage(answer, RerankUsage::TotalTokens);
 }
 
+/// Puts results where they are looked for, each document as an object.
+pub(super) fn put_results(answer: &mut Map<String, Value>, from: &str) {
+    let Some(mut results) = answer.shift_remove(from) else { return };
+    for result in results.as_array_mut().into_iter().flatten() {
+        if let Some(document) = result.get_mut("document").filter(|document| document.is_string()) {
+            *document = json!({"text": document.take()});
+        }
+    }
+    answer.insert("results".to_owned(), results);
+}
+
 /// Puts usage where it is read.
 pub(super) fn put_usage(answer: &mut Map<String, Value>, from: RerankUsage) {
     let count = |value: Option<&Value>| value.and_then(Value::as_u64);

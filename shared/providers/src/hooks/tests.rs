@@ -358,6 +358,17 @@ fn usage_of_reranking_is_put_where_it_is_read() {
 }
 
 #[test]
+fn voyages_reranking_has_other_names_for_the_same() {
+    let asked = adjusted("voyage", Capability::Rerank, "rerank-2.5", json!({"query": "q", "documents": ["a"], "top_n": 1}));
+    assert_eq!(asked, json!({"query": "q", "documents": ["a"], "top_k": 1}));
+    let answer = json!({"data": [{"index": 0, "relevance_score": 0.5, "document": "a"}], "usage": {"total_tokens": 4}});
+    let amended = amended("voyage", Capability::Rerank, answer);
+    assert_eq!(amended["results"], json!([{"index": 0, "relevance_score": 0.5, "document": {"text": "a"}}]));
+    assert!(amended.get("data").is_none());
+    assert_eq!(amended["usage"]["prompt_tokens"], 4);
+}
+
+#[test]
 fn documents_that_were_left_out_are_put_back() {
     let catalog = Catalog::shipped().unwrap();
     let xinference = catalog.get("xinference").unwrap();
@@ -444,6 +455,7 @@ fn every_hook_of_the_vocabulary_is_used_and_tested() {
         "rename",
         "rerank_codec_dashscope",
         "rerank_document_refill",
+        "rerank_results",
         "rerank_usage",
         "response_model_rewrite",
         "run_endpoint_codec",

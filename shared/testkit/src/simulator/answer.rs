@@ -201,6 +201,8 @@ fn write_document(job: &mut Job, shared: &Shared) -> Document {
     let (mut answer, usage, tokens) = match job.task {
         Task::Embedding => (embedding::answer(asked, &stamp.model, of_prompt), of_prompt, 0),
         Task::GeminiEmbed | Task::GeminiBatchEmbed => (gemini::embeddings(job.task, asked, &stamp.model), None, 0),
+        Task::Rerank => (openai::rerank::answer(asked, &stamp.model, of_prompt), of_prompt, 0),
+        Task::Moderation => (openai::moderation::answer(asked, &stamp.model, stamp.seed), None, 0),
         Task::ResponsesCount => (responses::count(asked), None, 0),
         Task::MessagesCount => (messages::count(asked), None, 0),
         Task::GeminiCount => (gemini::count(asked), None, 0),

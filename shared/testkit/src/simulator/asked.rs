@@ -125,7 +125,11 @@ pub(super) struct Asked {
     pub(super) inputs: Vec<Input>,
     pub(super) encoding: Encoding,
     pub(super) dimensions: Option<u32>,
-    /// The text of the last user message with any, prompt or input.
+    /// How many documents are wanted, of those that are reranked.
+    pub(super) top: Option<u32>,
+    /// Whether they come back with their text.
+    pub(super) returns_documents: bool,
+    /// The text of the last user message with any, prompt, input or query.
     pub(super) last_text: String,
     /// Everything said by the system, joined by spaces.
     pub(super) system: String,

@@ -16,6 +16,10 @@ pub(super) enum Task {
     Completion,
     /// `/v1/embeddings`.
     Embedding,
+    /// `/v1/rerank`.
+    Rerank,
+    /// `/v1/moderations`.
+    Moderation,
     /// `/v1/responses`.
     Responses,
     /// `/v1/responses/input_tokens`.
@@ -50,6 +54,10 @@ pub(super) enum Kind {
     Base,
     /// OpenAI's embeddings.
     Embedding,
+    /// Jina's reranking.
+    Reranker,
+    /// OpenAI's moderation.
+    Moderator,
     /// Anthropic's.
     Claude,
     /// Google's.
@@ -64,6 +72,8 @@ impl Kind {
             Self::Gpt => matches!(task, Task::Chat | Task::Responses | Task::ResponsesCount),
             Self::Base => task == Task::Completion,
             Self::Embedding => task == Task::Embedding,
+            Self::Reranker => task == Task::Rerank,
+            Self::Moderator => task == Task::Moderation,
             Self::Claude => matches!(task, Task::Messages | Task::MessagesCount),
             Self::Gemini => matches!(task, Task::Gemini | Task::GeminiCount),
             Self::GeminiEmbedding => matches!(task, Task::GeminiEmbed | Task::GeminiBatchEmbed | Task::GeminiCount),
@@ -73,7 +83,9 @@ impl Kind {
     /// Whether a house has models of this kind.
     fn is_of(self, house: House) -> bool {
         match house {
-            House::OpenAi | House::Azure => matches!(self, Self::Gpt | Self::Base | Self::Embedding),
+            House::OpenAi | House::Azure => {
+                matches!(self, Self::Gpt | Self::Base | Self::Embedding | Self::Reranker | Self::Moderator)
+            }
             House::Anthropic => self == Self::Claude,
             House::Google => matches!(self, Self::Gemini | Self::GeminiEmbedding),
         }
@@ -103,6 +115,8 @@ const KNOWN: &[Known] = &[
     ("text-embedding-3-small", "text-embedding-3-small", Kind::Embedding),
     ("text-embedding-3-large", "text-embedding-3-large", Kind::Embedding),
     ("text-embedding-ada-002", "text-embedding-ada-002", Kind::Embedding),
+    ("jina-reranker-v2-base-multilingual", "jina-reranker-v2-base-multilingual", Kind::Reranker),
+    ("omni-moderation-latest", "omni-moderation-latest", Kind::Moderator),
     ("claude-3-5-haiku-latest", "claude-3-5-haiku-20241022", Kind::Claude),
     ("claude-3-7-sonnet-latest", "claude-3-7-sonnet-20250219", Kind::Claude),
     ("claude-sonnet-4-0", "claude-sonnet-4-20250514", Kind::Claude),

@@ -89,6 +89,8 @@ impl Door<'_> {
             Task::Chat => openai::chat(body),
             Task::Completion => openai::completion(body),
             Task::Embedding => openai::embedding_request(body),
+            Task::Rerank => openai::rerank::check(body),
+            Task::Moderation => openai::moderation::check(body),
             Task::Responses => responses::check(model, body, memory),
             Task::ResponsesCount => responses::check_count(body, memory),
             Task::Messages => messages::check(model, body),

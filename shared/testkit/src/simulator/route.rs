@@ -73,6 +73,8 @@ pub(super) fn route_of(method: &Method, uri: &Uri, house: House) -> Result<Route
         "chat/completions" => (task(Task::Chat), Method::POST),
         "completions" => (task(Task::Completion), Method::POST),
         "embeddings" => (task(Task::Embedding), Method::POST),
+        "rerank" if deployment.is_none() && house == House::OpenAi => (task(Task::Rerank), Method::POST),
+        "moderations" if deployment.is_none() && house == House::OpenAi => (task(Task::Moderation), Method::POST),
         "responses" if deployment.is_none() => (task(Task::Responses), Method::POST),
         "responses/input_tokens" if deployment.is_none() => (task(Task::ResponsesCount), Method::POST),
         "messages" if house == House::Anthropic => (task(Task::Messages), Method::POST),

@@ -61,6 +61,15 @@ fn what_is_worth_paying_for_is_told_from_what_is_not() {
         (Surface::Completions, r#"{"choices":[{"text":""}]}"#, "empty"),
         (Surface::Embeddings, r#"{"data":[{"embedding":[0.1]}],"usage":{"prompt_tokens":1,"total_tokens":1}}"#, "output"),
         (Surface::Embeddings, r#"{"data":[]}"#, "empty"),
+        (Surface::Rerank, r#"{"results":[{"index":0,"relevance_score":0.9}],"usage":{"total_tokens":3}}"#, "output"),
+        (Surface::Rerank, r#"{"results":[]}"#, "empty"),
+        (
+            Surface::Compact,
+            r#"{"object":"response.compaction","output":[{}],"usage":{"input_tokens":9,"output_tokens":2}}"#,
+            "output",
+        ),
+        (Surface::Compact, r#"{"object":"response.compaction","output":[]}"#, "empty"),
+        (Surface::Moderations, r#"{"id":"modr-1","model":"m","results":[{"flagged":false}]}"#, "output"),
     ];
     for (surface, body, expected) in rows {
         assert_eq!(kind(surface, body), expected, "{body}");

@@ -69,3 +69,9 @@ fn text_that_cannot_be_decoded_counts_as_it_is_written() {
     let (texts, _) = visit(Surface::ChatCompletions, r#"{"model":"m","messages":[{"content":"\ud800"},{"content":"rest"}]}"#);
     assert!(texts.concat().contains("rest"));
 }
+
+#[test]
+fn a_query_and_its_documents_are_prompt() {
+    let (texts, _) = visit(Surface::Rerank, r#"{"model":"m","query":"q","documents":["a",{"text":"b","id":"no text"}]}"#);
+    assert_eq!(texts, ["q", "a", "b"]);
+}

@@ -182,3 +182,55 @@ fn of_a_field_written_twice_only_the_judged_one_goes_upstream() {
     assert_eq!(chat(body).facts().model.as_str(), "cheap");
     assert_eq!(upstream(body, None, StreamOptions::Forward), r#"{"messages":[1],"model":"cheap"}"#);
 }
+
+#[test]
+fn reranking_needs_something_to_look_for_and_something_to_look_in() {
+    let good = r#"{"model":"m","query":"q","documents":["a",{"text":"b"}],"top_n":2,"return_documents":true,"x":1.0}"#;
+    let request = read(Surface::Rerank, good).unwrap();
+    assert_eq!(request.upstream_body(None, StreamOptions::Force, Some(7)), good, "every byte passes");
+    for (field, rest, said) in [
+        ("query", r#""documents":["a"]"#, "`query` is required"),
+        ("query", r#""query":"","documents":["a"]"#, "`query` must not be empty"),
+        ("query", r#""query":["q"],"documents":["a"]"#, "`query`: expected a string or an object, got an array"),
+        ("documents", r#""query":"q""#, "`documents` is required"),
+        ("documents", r#""query":"q","documents":[]"#, "`documents` must not be empty"),
+        ("documents", r#""query":"q","documents":"a""#, "`documents`: expected an array, got a string"),
+        ("documents", r#""query":"q","documents":["a",1]"#, "`documents`: expected strings and objects, got a number"),
+        ("top_n", r#""query":"q","documents":["a"],"top_n":0"#, "`top_n` must be from 1 to 4294967295"),
+        (
+            "return_documents",
+            r#""query":"q","documents":["a"],"return_documents":1"#,
+            "`return_documents`: expected a boolean, got a number",
+        ),
+    ] {
+        let error = read(Surface::Rerank, &format!(r#"{{"model":"m",{rest}}}"#)).unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.param()), (said, Some(field)));
+    }
+}
+
+#[test]
+fn a_model_that_the_body_does_not_name_is_the_address_s_or_the_usual_one_and_is_sent() {
+    let request = read(Surface::Moderations, r#"{"input":"x"}"#).unwrap();
+    assert_eq!(request.facts().model.as_str(), "omni-moderation-latest");
+    let sent = request.upstream_body(Some("omni-moderation-latest"), StreamOptions::Force, None);
+    assert_eq!(sent, r#"{"input":"x","model":"omni-moderation-latest"}"#);
+    let body = || Bytes::from_static(br#"{"input":"x"}"#);
+    let of_address = Request::read_of(body(), Surface::Embeddings, Some("text-embedding-3-small")).unwrap();
+    assert_eq!(of_address.facts().model.as_str(), "text-embedding-3-small");
+    let named = Request::read_of(Bytes::from_static(br#"{"model":"own","input":"x"}"#), Surface::Embeddings, Some("address"));
+    assert_eq!(named.unwrap().facts().model.as_str(), "own");
+    assert_eq!(read(Surface::Embeddings, r#"{"input":"x"}"#).unwrap_err().code(), "missing_model");
+}
+
+#[test]
+fn what_is_compacted_has_a_name_of_its_own_that_no_upstream_sees() {
+    let body = r#"{"model":"gpt-5","input":[{"type":"message","role":"user","content":"hi"}],"x":1.0}"#;
+    let request = read(Surface::Compact, body).unwrap();
+    assert_eq!((request.facts().model.as_str(), request.plain_model()), ("gpt-5-openai-compact", "gpt-5"));
+    assert_eq!(request.upstream_body(Some("gpt-5"), StreamOptions::Force, Some(9)), body);
+    let named = read(Surface::Compact, r#"{"model":"gpt-5-openai-compact","previous_response_id":"resp_1"}"#).unwrap();
+    assert_eq!(named.facts().model.as_str(), "gpt-5-openai-compact");
+    let sent = named.upstream_body(Some("gpt-5"), StreamOptions::Force, None);
+    assert_eq!(sent, r#"{"model":"gpt-5","previous_response_id":"resp_1"}"#);
+    assert_eq!(read(Surface::Compact, r#"{"model":"gpt-5"}"#).unwrap_err().param(), Some("input"));
+}
