@@ -21,6 +21,7 @@ mod m0009_notifications;
 mod m0010_watch;
 mod m0011_ledger_notes;
 mod m0012_channel_settings;
+mod m0013_providers;
 
 use sea_orm::DatabaseBackend;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -64,6 +65,7 @@ fn scripts() -> Vec<Scripted> {
         Scripted::new("m0010_watch", m0010_watch::changes()),
         Scripted::new("m0011_ledger_notes", m0011_ledger_notes::changes()),
         Scripted::new("m0012_channel_settings", m0012_channel_settings::changes()),
+        Scripted::new("m0013_providers", m0013_providers::changes()),
     ]
 }
 

@@ -1,11 +1,9 @@
 //! Operations that change channels.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use secrecy::SecretString;
 use sluice_domain::{ChannelId, ChannelKeyId, Role, Status};
-use sluice_providers::Provider;
 use tracing::warn;
 
 use super::{Channel, ChannelFields, Policy, Settings, demo, not_found, rules, store};
@@ -16,7 +14,7 @@ use crate::http::idempotency::{remember, replay};
 use crate::http::{ApiError, Asking, Code, Written};
 use crate::notifications::{self, SwitchedOff};
 use crate::publish::log::{self, Changed, RateChange, RateKind};
-use crate::{audit, groups};
+use crate::{audit, groups, providers};
 
 /// Characters that the column of a reason holds.
 const MOST_REASON: usize = 255;
@@ -40,15 +38,14 @@ pub async fn create(app: &App, asking: &Asking, mut fields: ChannelFields) -> Re
         return Ok(made);
     }
     let slug = fields.provider.take().ok_or_else(|| ApiError::field("provider", "required", "is required"))?;
-    let provider = provider(app, &slug)?;
+    let tx = app.db.begin().await?;
+    let provider = providers::need(&tx, &app.catalog, &slug).await?;
     rules::with_defaults(&mut fields);
     let mut channel = blank(slug, asking);
     rules::put_into(&mut channel, &mut fields, &provider)?;
     if channel.name.is_empty() {
         return Err(ApiError::field("name", "required", "is required"));
     }
-
-    let tx = app.db.begin().await?;
     need_groups(&tx, &channel).await?;
     channel.id = store::insert(&tx, &app.keyring, &channel).await?;
     channel.keys = store::replace_keys(&tx, &app.keyring, channel.id, fields.keys.as_deref().unwrap_or_default()).await?;
@@ -78,7 +75,7 @@ pub async fn patch(app: &App, asking: &Asking, id: ChannelId, mut fields: Channe
     if let Some(slug) = fields.provider.take() {
         after.provider = slug;
     }
-    let provider = provider(app, &after.provider)?;
+    let provider = providers::need(&tx, &app.catalog, &after.provider).await?;
     rules::put_into(&mut after, &mut fields, &provider)?;
     need_groups(&tx, &after).await?;
     store::update(&tx, &app.keyring, &after).await?;
@@ -170,11 +167,6 @@ pub(super) async fn switch_off(app: &App, id: ChannelId, key: Option<ChannelKeyI
         _ => warn!(channel.id = %id, reason, "channel {id} is switched off: {reason}"),
     }
     Ok(true)
-}
-
-fn provider(app: &App, slug: &str) -> Result<Arc<Provider>, ApiError> {
-    let found = app.catalog.get(slug).map(Arc::clone);
-    found.ok_or_else(|| ApiError::field("provider", "unknown_provider", "must be the slug of a provider, see /api/providers"))
 }
 
 fn blank(provider: String, asking: &Asking) -> Channel {

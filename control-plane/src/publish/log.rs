@@ -25,6 +25,8 @@ pub enum Changed {
     Price(ModelName),
     /// A setting.
     Setting(String),
+    /// A provider that administrators described, by its slug.
+    Provider(String),
     /// A token; revoking one also needs the urgent lane, which reads it from here.
     Token(TokenId),
     /// A user.
@@ -44,6 +46,7 @@ impl Changed {
             Self::Group(_) => "group",
             Self::Price(_) => "price",
             Self::Setting(_) => "setting",
+            Self::Provider(_) => "provider",
             Self::Token(_) => "token",
             Self::User(_) => "user",
             Self::Account(_) => "account",
@@ -58,7 +61,7 @@ impl Changed {
             Self::Channel(id) => id.to_string(),
             Self::Group(name) => name.to_string(),
             Self::Price(model) => model.to_string(),
-            Self::Setting(name) => name.clone(),
+            Self::Setting(name) | Self::Provider(name) => name.clone(),
             Self::Token(id) => id.to_string(),
             Self::User(id) => id.to_string(),
             Self::Account(id) | Self::Recall(id) => id.to_string(),
@@ -73,6 +76,7 @@ impl Changed {
             "group" => GroupName::parse(name).ok().map(Self::Group),
             "price" => ModelName::parse(name).ok().map(Self::Price),
             "setting" => Some(Self::Setting(name.to_owned())),
+            "provider" => Some(Self::Provider(name.to_owned())),
             "token" => name.parse().ok().map(|id| Self::Token(TokenId::new(id))),
             "user" => name.parse().ok().map(|id| Self::User(UserId::new(id))),
             "account" => name.parse().ok().map(|id| Self::Account(AccountId::new(id))),

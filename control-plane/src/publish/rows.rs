@@ -11,7 +11,7 @@ use sluice_domain::{
     AccountId, ChannelId, ChannelKeyId, GroupName, KeyDigest, Limits, ModelName, Role, Status, TokenId, UnixMillis, UserId,
 };
 use sluice_sealed::Keyring;
-use sluice_snapshot::{Channel, ChannelKey, ChannelPolicy, Group, Price, Setting, Token, User};
+use sluice_snapshot::{Channel, ChannelKey, ChannelPolicy, CustomProvider, Group, Price, Setting, Token, User};
 
 use crate::channels::{Settings, place_of_key};
 use crate::db::read_limits;
@@ -86,6 +86,7 @@ pub(super) fn channel(row: &QueryResult, keyring: &Keyring) -> Read<(Channel, i6
         },
         limits: limits(row)?,
         settings: Settings::open(keyring, id, settings.as_deref()).map_err(bad("sealed_settings"))?.into_inner(),
+        definition: None,
     };
     Ok((channel, get(row, "rev")?))
 }
@@ -113,6 +114,12 @@ pub(super) fn price(row: &QueryResult) -> Read<(Price, i64)> {
 
 pub(super) fn setting(row: &QueryResult) -> Read<(Setting, i64)> {
     Ok((Setting { name: get(row, "name")?, value: get(row, "value")? }, get(row, "rev")?))
+}
+
+/// A provider that administrators described. Relays judge the description.
+pub(super) fn provider(row: &QueryResult) -> Read<(CustomProvider, i64)> {
+    let definition: String = get(row, "definition")?;
+    Ok((CustomProvider { slug: get(row, "slug")?, definition: definition.into() }, get(row, "rev")?))
 }
 
 /// A token, and whether it is deleted.

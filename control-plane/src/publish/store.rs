@@ -203,15 +203,25 @@ pub(super) async fn settings(db: &impl ConnectionTrait, which: Which<'_>) -> Res
     Ok(settings.into_iter().map(|(setting, rev)| Versioned::new(Resource::Setting(setting), rev)).collect())
 }
 
+/// Providers that administrators described.
+pub(super) async fn providers(db: &impl ConnectionTrait, which: Which<'_>) -> Result<Vec<Versioned>, DbErr> {
+    let mut select = Query::select().columns(["slug", "definition", "rev"]).from("providers").to_owned();
+    apply(&mut select, filter("slug", &which));
+    let providers = read(db, &select, "providers", rows::provider).await?;
+    Ok(providers.into_iter().map(|(provider, rev)| Versioned::new(Resource::Provider(provider), rev)).collect())
+}
+
 /// Of these resources, those whose row is there. A channel that is switched off counts as gone: nothing may hold up that it is.
 pub(super) async fn existing(db: &impl ConnectionTrait, keys: &BTreeSet<ResourceKey>) -> Result<BTreeSet<ResourceKey>, DbErr> {
-    let (mut channels, mut groups, mut prices, mut settings) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut channels, mut groups, mut prices) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut settings, mut providers) = (Vec::new(), Vec::new());
     for key in keys {
         match key {
             ResourceKey::Channel(id) => channels.push(sea_orm::Value::from(id.get())),
             ResourceKey::Group(name) => groups.push(name.as_str().into()),
             ResourceKey::Price(model) => prices.push(model.as_str().into()),
             ResourceKey::Setting(name) => settings.push(name.as_str().into()),
+            ResourceKey::Provider(slug) => providers.push(slug.as_str().into()),
         }
     }
     let is_on = Expr::col("deleted_at").is_null().and(Expr::col("status").eq(Status::Enabled.code()));
@@ -222,7 +232,12 @@ pub(super) async fn existing(db: &impl ConnectionTrait, keys: &BTreeSet<Resource
     for row in db.query_all(&here("channels", "id", channels).and_where(is_on).to_owned()).await? {
         found.insert(ResourceKey::Channel(ChannelId::new(row.try_get("", "id")?)));
     }
-    let named = [("user_groups", "name", groups), ("prices", "model", prices), ("settings", "name", settings)];
+    let named = [
+        ("user_groups", "name", groups),
+        ("prices", "model", prices),
+        ("settings", "name", settings),
+        ("providers", "slug", providers),
+    ];
     let mut names: HashSet<(&str, String)> = HashSet::new();
     for (table, column, values) in named.into_iter().filter(|(.., values)| !values.is_empty()) {
         for row in db.query_all(&here(table, column, values)).await? {
@@ -237,6 +252,7 @@ pub(super) async fn existing(db: &impl ConnectionTrait, keys: &BTreeSet<Resource
                 ResourceKey::Group(name) => is_named("user_groups", name.as_str()),
                 ResourceKey::Price(model) => is_named("prices", model.as_str()),
                 ResourceKey::Setting(name) => is_named("settings", name.as_str()),
+                ResourceKey::Provider(slug) => is_named("providers", slug),
             })
             .cloned(),
     );

@@ -208,6 +208,7 @@ async fn load(app: &App, before: &State) -> Result<State, DbErr> {
     resources.extend(store::groups(&tx, Which::All).await?);
     resources.extend(store::prices(&tx, Which::All).await?);
     resources.extend(store::settings(&tx, Which::All).await?);
+    resources.extend(store::providers(&tx, Which::All).await?);
     let mut state = State::new(head, resources);
     if before.version().lineage == state.version().lineage {
         let missing = before.resources().map(|known| known.resource.key()).filter(|key| state.get(key).is_none()).collect();
@@ -225,6 +226,7 @@ struct Sorted {
     groups: Vec<sea_orm::Value>,
     prices: Vec<sea_orm::Value>,
     settings: Vec<sea_orm::Value>,
+    providers: Vec<sea_orm::Value>,
     keys: BTreeSet<ResourceKey>,
     tokens: Vec<TokenId>,
     users: Vec<UserId>,
@@ -253,6 +255,10 @@ impl Sorted {
                     logged.settings.push(name.as_str().into());
                     logged.keys.insert(ResourceKey::Setting(name.clone()));
                 }
+                Changed::Provider(slug) => {
+                    logged.providers.push(slug.as_str().into());
+                    logged.keys.insert(ResourceKey::Provider(slug.clone()));
+                }
                 Changed::Token(id) => logged.tokens.push(*id),
                 Changed::User(id) => logged.users.push(*id),
                 Changed::Account(id) => logged.accounts.push(*id),
@@ -277,6 +283,9 @@ async fn read_change(tx: &Tx, app: &App, state: &State, changes: &BTreeSet<Chang
     }
     if !logged.settings.is_empty() {
         upserts.extend(store::settings(tx, Which::These(&logged.settings)).await?);
+    }
+    if !logged.providers.is_empty() {
+        upserts.extend(store::providers(tx, Which::These(&logged.providers)).await?);
     }
     for upsert in &upserts {
         logged.keys.remove(&upsert.resource.key());

@@ -220,6 +220,7 @@ fn kind_of(kind: pb::Kind) -> &'static str {
         pb::Kind::Group => "group",
         pb::Kind::Price => "price",
         pb::Kind::Setting => "setting",
+        pb::Kind::Provider => "provider",
     }
 }
 

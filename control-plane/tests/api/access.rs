@@ -13,7 +13,7 @@ use crate::world::{Client, World};
 type Row = (&'static str, &'static str, &'static str, &'static str, [u16; 5]);
 
 /// `{user}`, `{token}`, `{channel}` stand for objects of somebody else; `{own}` for a management token of the caller.
-const TABLE: [Row; 62] = [
+const TABLE: [Row; 65] = [
     // anybody
     ("get_status", "GET", "/api/status", "", [200, 200, 200, 200, 200]),
     ("get_openapi", "GET", "/api/openapi.json", "", [200, 200, 200, 200, 200]),
@@ -83,6 +83,9 @@ const TABLE: [Row; 62] = [
     ("delete_channel", "DELETE", "/api/channels/999", "", [401, 403, 404, 404, 403]),
     ("list_providers", "GET", "/api/providers", "", [401, 403, 200, 200, 403]),
     ("get_provider", "GET", "/api/providers/openai", "", [401, 403, 200, 200, 403]),
+    ("create_provider", "POST", "/api/providers", r#"{"definition":{}}"#, [401, 403, 422, 422, 403]),
+    ("patch_provider", "PATCH", "/api/providers/nobody", r#"{"definition":{}}"#, [401, 403, 422, 422, 403]),
+    ("delete_provider", "DELETE", "/api/providers/nobody", "", [401, 403, 404, 404, 403]),
     ("create_price", "POST", "/api/prices", r#"{"model":"{fresh}","model_ratio":"1"}"#, [401, 403, 201, 201, 403]),
     ("patch_price", "PATCH", "/api/prices/gpt-4o", r#"{"model_ratio":"1"}"#, [401, 403, 200, 200, 403]),
     ("delete_price", "DELETE", "/api/prices/none", "", [401, 403, 404, 404, 403]),

@@ -13,6 +13,7 @@ mod catalogue;
 mod channel_settings;
 mod demo;
 mod described;
+mod describing;
 mod first_start;
 mod limiting;
 mod money;

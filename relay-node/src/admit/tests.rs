@@ -37,6 +37,7 @@ fn table() -> Table {
             policy: sluice_snapshot::ChannelPolicy::default(),
             limits: sluice_domain::Limits::default(),
             settings: Arc::default(),
+            definition: None,
         })
     };
     let resources = [

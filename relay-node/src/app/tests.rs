@@ -67,6 +67,7 @@ fn channel(id: i64, status: Status) -> pb::Resource {
         policy: sluice_snapshot::ChannelPolicy::default(),
         limits: sluice_domain::Limits::default(),
         settings: std::sync::Arc::default(),
+        definition: None,
     };
     resource::encode(&Resource::Channel(channel), 1)
 }

@@ -84,9 +84,57 @@ impl Addresses {
     }
 
     fn work_out(&self, channel: &Channel) -> Result<Place, NoPlace> {
-        let provider = self.catalog.get(&channel.provider).ok_or(NoPlace::Provider)?;
+        let provider = match &channel.definition {
+            Some(definition) => Arc::new(Provider::from_definition(definition).map_err(|_| NoPlace::Provider)?),
+            None => Arc::clone(self.catalog.get(&channel.provider).ok_or(NoPlace::Provider)?),
+        };
         let base_url = provider.parse_base_url(channel.base_url.as_deref().unwrap_or_default()).map_err(|_| NoPlace::Address)?;
         let (shape, lacking) = (Shape::of(&channel.settings)?, Lacking::default());
-        Ok(Place { provider: Arc::clone(provider), base_url, label: provider.slug.as_str().into(), lacking, shape })
+        let label = provider.slug.as_str().into();
+        Ok(Place { provider, base_url, label, lacking, shape })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_domain::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_channel_with_a_description_of_its_provider_goes_by_it() {
+        let channel = |provider: &str, definition: Option<&str>| {
+            Arc::new(Channel {
+                id: ChannelId::new(1),
+                name: "one".into(),
+                provider: provider.into(),
+                base_url: None,
+                api_version: None,
+                keys: vec![],
+                models: vec![],
+                groups: vec![],
+                priority: 0,
+                weight: 1,
+                status: Status::Enabled,
+                model_mapping: std::collections::BTreeMap::new(),
+                cache_read_ratio: None,
+                policy: sluice_snapshot::ChannelPolicy::default(),
+                limits: sluice_domain::Limits::default(),
+                settings: Arc::default(),
+                definition: definition.map(Arc::from),
+            })
+        };
+        let described = r#"{"slug":"our-own","name":"Our own","stream_options":"force","models":[],
+            "base_url":{"meaning":"prefix","default":"https://llm.example","help":"h"},
+            "auth":{"scheme":"bearer","key_example":"k"},"endpoints":{"chat":"/v1/chat/completions"}}"#;
+        let addresses = Addresses::new(Arc::new(Catalog::served().unwrap()));
+        let place = addresses.of(&channel("our-own", Some(described))).unwrap();
+        assert_eq!((place.base_url.as_str(), &*place.label), ("https://llm.example", "our-own"));
+        let elsewhere = described.replace("llm.example", "other.example");
+        let moved = addresses.of(&channel("our-own", Some(&elsewhere))).unwrap();
+        assert_eq!(moved.base_url.as_str(), "https://other.example", "another configuration brings other channels");
+        assert_eq!(addresses.of(&channel("our-own", None)).unwrap_err(), NoPlace::Provider);
+        assert_eq!(addresses.of(&channel("our-own", Some("{}"))).unwrap_err(), NoPlace::Provider);
+        assert_eq!(&*addresses.of(&channel("openai", None)).unwrap().label, "openai");
     }
 }

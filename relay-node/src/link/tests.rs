@@ -214,6 +214,7 @@ fn channel(id: i64) -> pb::Resource {
         policy: sluice_snapshot::ChannelPolicy::default(),
         limits: sluice_domain::Limits::default(),
         settings: std::sync::Arc::default(),
+        definition: None,
     };
     resource::encode(&Resource::Channel(channel), 1)
 }

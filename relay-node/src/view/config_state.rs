@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use sluice_domain::{ChannelId, Status};
+use sluice_providers::Provider;
 use sluice_snapshot::{Delta, Gap, Rejected, Resource, ResourceKey, Snapshot, StateHash, Table, Upsert, Version};
 
 /// Every resource at one version, what of it cannot be used, and which channels were revoked ahead of it.
@@ -75,7 +76,8 @@ impl ConfigState {
         Ok(())
     }
 
-    fn take(&mut self, delta: Delta) {
+    fn take(&mut self, mut delta: Delta) {
+        delta.upserts.iter_mut().for_each(refuse_unreadable);
         for key in delta.deletes.iter().chain(delta.upserts.iter().map(|upsert| &upsert.key)) {
             self.rejected.remove(key);
         }
@@ -126,11 +128,22 @@ impl ConfigState {
     }
 }
 
+/// A provider whose description cannot be used here is refused like a resource that does not decode: its earlier form stays.
+fn refuse_unreadable(upsert: &mut Upsert) {
+    let Some(Resource::Provider(described)) = upsert.resource.as_deref().ok() else { return };
+    let refused = match Provider::from_definition(&described.definition) {
+        Ok(provider) if provider.slug == described.slug => return,
+        Ok(_) => "the description is of another provider".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    upsert.resource = Err(refused);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use sluice_domain::GroupName;
-    use sluice_snapshot::{Channel, Group};
+    use sluice_snapshot::{Channel, CustomProvider, Group};
 
     fn version(lineage: &str, seq: i64) -> Version {
         Version { lineage: lineage.into(), seq }
@@ -170,12 +183,44 @@ mod tests {
             policy: sluice_snapshot::ChannelPolicy::default(),
             limits: sluice_domain::Limits::default(),
             settings: Arc::default(),
+            definition: None,
         };
         Upsert { key: ResourceKey::Channel(channel.id), hash: 1, resource: Ok(Arc::new(Resource::Channel(channel))) }
     }
 
     fn ratio(state: &ConfigState, name: &str) -> Option<String> {
         state.compile().0.group_ratio(name).map(ToString::to_string)
+    }
+
+    fn provider(slug: &str, definition: &str) -> Upsert {
+        let resource = Resource::Provider(CustomProvider { slug: slug.into(), definition: definition.into() });
+        let hash = StateHash::of_entry("provider", slug, 1, definition.as_bytes());
+        Upsert { key: ResourceKey::Provider(slug.into()), hash, resource: Ok(Arc::new(resource)) }
+    }
+
+    #[test]
+    fn a_provider_that_cannot_be_used_is_refused_by_name_and_its_earlier_form_stays() {
+        let good = r#"{"slug":"our-own","name":"Our own","stream_options":"force","models":[],"base_url":{"meaning":"prefix","help":"h"},
+            "auth":{"scheme":"bearer","key_example":"k"},"endpoints":{"chat":"/v1/chat/completions"}}"#;
+        let mut state = ConfigState::default();
+        state.replace(version("a", 1), vec![provider("our-own", good)], false);
+        assert!(state.compile().1.is_empty());
+        for (seq, bad) in [(2, "{}".to_owned()), (3, good.replace("/v1", "v1")), (4, good.replace("our-own", "other"))] {
+            let delta = Delta {
+                from: version("a", seq - 1),
+                to: version("a", seq),
+                upserts: vec![provider("our-own", &bad)],
+                deletes: vec![],
+            };
+            state.apply(delta, false).unwrap();
+            assert_eq!(state.compile().1[0].key, ResourceKey::Provider("our-own".into()), "{bad}");
+            let (_, kept) = state.entries().next().unwrap();
+            assert!(matches!(&**kept, Resource::Provider(kept) if &*kept.definition == good));
+        }
+        let mended =
+            Delta { from: version("a", 4), to: version("a", 5), upserts: vec![provider("our-own", good)], deletes: vec![] };
+        state.apply(mended, false).unwrap();
+        assert!(state.compile().1.is_empty());
     }
 
     #[test]

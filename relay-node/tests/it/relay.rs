@@ -170,6 +170,7 @@ pub fn channel(id: i64, base_url: &str) -> Channel {
         policy: sluice_snapshot::ChannelPolicy::default(),
         limits: sluice_domain::Limits::default(),
         settings: Arc::default(),
+        definition: None,
     }
 }
 

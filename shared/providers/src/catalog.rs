@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use self::rules::broken_rule;
 use self::shipped::FILES;
 use crate::Provider;
+
+pub(crate) use self::rules::broken_rule;
 
 mod rules;
 mod shipped;

@@ -1,6 +1,7 @@
 //! The provider catalogue: addresses, authentication, hooks: pure.
 //!
-//! A provider is a file in `catalog/`; [`Catalog::shipped`] holds them all. [`Provider::call`] turns a channel's settings and a request
+//! A provider is a file in `catalog/`; [`Catalog::shipped`] holds them all. [`Provider::from_definition`] reads one that an administrator
+//! described. [`Provider::call`] turns a channel's settings and a request
 //! into a [`Target`]: where to send it, and with which headers. [`Provider::speaks`] says which interface the upstream is asked at,
 //! [`Provider::adjust`] edits the body on the way there, [`Provider::amend`] the answer on the way back. What differs between providers is
 //! data or a named [`Hook`], never an `if` on a slug.
@@ -12,6 +13,7 @@ mod auth;
 mod base_url;
 mod capability;
 mod catalog;
+mod definition;
 mod endpoint;
 pub mod event_stream;
 mod header_override;
@@ -28,6 +30,7 @@ pub use auth::{Auth, AuthScheme};
 pub use base_url::{BaseUrl, BaseUrlError, BaseUrlMeaning};
 pub use capability::Capability;
 pub use catalog::{Catalog, CatalogError};
+pub use definition::{DefinitionError, MAX_DEFINITION_BYTES};
 pub use endpoint::{Gap, Plan, SpecialEndpoint, When};
 pub use header_override::{HeaderOverride, HeaderOverrideError};
 pub use hooks::{BedrockIds, BodyError, Hook, ModelSuffix, RegionGroup, RerankUsage};

@@ -26,6 +26,7 @@ fn channel(id: i64, priority: i64, weight: u32) -> Channel {
         policy: sluice_snapshot::ChannelPolicy::default(),
         limits: sluice_domain::Limits::default(),
         settings: std::sync::Arc::default(),
+        definition: None,
     }
 }
 

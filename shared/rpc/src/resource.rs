@@ -8,8 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sluice_billing::{HoldPolicy, ModelPrice, Ratio};
 use sluice_domain::{ChannelId, ChannelKeyId, Counted, GroupName, Limit, Limits, ModelName, Status};
 use sluice_snapshot::{
-    Channel, ChannelKey, ChannelPolicy, ChannelSettings, Delta, Group, Price, Resource, ResourceKey, Setting, StateHash, Upsert,
-    Version,
+    Channel, ChannelKey, ChannelPolicy, ChannelSettings, CustomProvider, Delta, Group, Price, Resource, ResourceKey, Setting,
+    StateHash, Upsert, Version,
 };
 
 use crate::error::Malformed;
@@ -23,6 +23,7 @@ pub fn encode(resource: &Resource, rev: i64) -> pb::Resource {
         Resource::Group(group) => group_to_pb(group).encode_to_vec(),
         Resource::Price(price) => price_to_pb(price).encode_to_vec(),
         Resource::Setting(setting) => setting_to_pb(setting).encode_to_vec(),
+        Resource::Provider(provider) => provider_to_pb(provider).encode_to_vec(),
     };
     let key = resource.key();
     pb::Resource { kind: kind_to_pb(&key).into(), key: key.name(), rev, body: body.into() }
@@ -57,6 +58,7 @@ fn decode_body(key: &ResourceKey, body: &[u8]) -> Result<Resource, Malformed> {
         ResourceKey::Group(_) => Resource::Group(group_from_pb(&pb::Group::decode(body).map_err(undecodable)?)?),
         ResourceKey::Price(_) => Resource::Price(price_from_pb(&pb::Price::decode(body).map_err(undecodable)?)?),
         ResourceKey::Setting(_) => Resource::Setting(setting_from_pb(pb::Setting::decode(body).map_err(undecodable)?)),
+        ResourceKey::Provider(_) => Resource::Provider(provider_from_pb(pb::Provider::decode(body).map_err(undecodable)?)),
     })
 }
 
@@ -66,6 +68,7 @@ fn kind_to_pb(key: &ResourceKey) -> pb::Kind {
         ResourceKey::Group(_) => pb::Kind::Group,
         ResourceKey::Price(_) => pb::Kind::Price,
         ResourceKey::Setting(_) => pb::Kind::Setting,
+        ResourceKey::Provider(_) => pb::Kind::Provider,
     }
 }
 
@@ -85,6 +88,7 @@ pub fn key_from_pb(kind: i32, key: &str) -> Result<ResourceKey, Malformed> {
         Ok(pb::Kind::Group) => Ok(ResourceKey::Group(group_name("key", key)?)),
         Ok(pb::Kind::Price) => Ok(ResourceKey::Price(model_name("key", key)?)),
         Ok(pb::Kind::Setting) => Ok(ResourceKey::Setting(key.to_owned())),
+        Ok(pb::Kind::Provider) => Ok(ResourceKey::Provider(key.to_owned())),
         Ok(pb::Kind::Unspecified) | Err(_) => Err(Malformed::new("kind", "is of a later version")),
     }
 }
@@ -186,6 +190,7 @@ fn channel_from_pb(channel: pb::Channel) -> Result<Channel, Malformed> {
         },
         limits: limits_from_pb(&channel.limits)?,
         settings: Arc::new(ChannelSettings::from_text(&channel.settings).map_err(Malformed::at("settings"))?),
+        definition: None,
     })
 }
 
@@ -288,6 +293,14 @@ fn setting_to_pb(setting: &Setting) -> pb::Setting {
 
 fn setting_from_pb(setting: pb::Setting) -> Setting {
     Setting { name: setting.name, value: setting.value }
+}
+
+fn provider_to_pb(provider: &CustomProvider) -> pb::Provider {
+    pb::Provider { slug: provider.slug.clone(), definition: (*provider.definition).to_owned() }
+}
+
+fn provider_from_pb(provider: pb::Provider) -> CustomProvider {
+    CustomProvider { slug: provider.slug, definition: provider.definition.into() }
 }
 
 pub(crate) fn filled(text: String) -> Option<String> {

@@ -20,7 +20,7 @@ pub use channel_settings::{ChannelSettings, KeyMode, MediaByUrl, OnLoss, SystemP
 pub use hash::StateHash;
 pub use identity::{Token, User};
 pub use request_limits::RequestLimits;
-pub use resource::{Channel, ChannelKey, ChannelPolicy, Group, Price, Resource, ResourceKey, Setting};
+pub use resource::{Channel, ChannelKey, ChannelPolicy, CustomProvider, Group, Price, Resource, ResourceKey, Setting};
 pub use settings::RelaySettings;
 pub use snapshot::{Delta, Entry, Gap, Rejected, Snapshot, Upsert, Version};
 pub use table::{Route, Table, Tier};

@@ -21,6 +21,8 @@ pub enum ResourceKey {
     Price(ModelName),
     /// One setting of the relays, by name.
     Setting(String),
+    /// A provider that administrators described, by its slug.
+    Provider(String),
 }
 
 impl ResourceKey {
@@ -32,6 +34,7 @@ impl ResourceKey {
             Self::Group(_) => "group",
             Self::Price(_) => "price",
             Self::Setting(_) => "setting",
+            Self::Provider(_) => "provider",
         }
     }
 
@@ -42,7 +45,7 @@ impl ResourceKey {
             Self::Channel(id) => id.to_string(),
             Self::Group(name) => name.to_string(),
             Self::Price(model) => model.to_string(),
-            Self::Setting(name) => name.clone(),
+            Self::Setting(name) | Self::Provider(name) => name.clone(),
         }
     }
 }
@@ -58,6 +61,8 @@ pub enum Resource {
     Price(Price),
     /// One setting of the relays.
     Setting(Setting),
+    /// A provider that administrators described.
+    Provider(CustomProvider),
 }
 
 impl Resource {
@@ -69,6 +74,7 @@ impl Resource {
             Self::Group(group) => ResourceKey::Group(group.name.clone()),
             Self::Price(price) => ResourceKey::Price(price.model.clone()),
             Self::Setting(setting) => ResourceKey::Setting(setting.name.clone()),
+            Self::Provider(provider) => ResourceKey::Provider(provider.slug.clone()),
         }
     }
 }
@@ -108,6 +114,8 @@ pub struct Channel {
     pub limits: Limits,
     /// What it does beyond sending requests on. Channels are cloned per request.
     pub settings: Arc<ChannelSettings>,
+    /// Its provider's description, where administrators described it: joined by the table, never a part of the channel itself.
+    pub definition: Option<Arc<str>>,
 }
 
 /// What a channel may do differently from others.
@@ -190,6 +198,16 @@ pub struct Setting {
     pub value: String,
 }
 
+/// A provider that administrators described, beside those of the catalogue that every relay has. What the description means is known to
+/// those who ask the provider, never here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomProvider {
+    /// Its slug, as channels name it.
+    pub slug: String,
+    /// The content of a catalogue file, as JSON.
+    pub definition: Arc<str>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,6 +230,7 @@ mod tests {
             policy: crate::ChannelPolicy::default(),
             limits: Limits::default(),
             settings: Arc::default(),
+            definition: None,
         }
     }
 

@@ -47,9 +47,21 @@ impl Table {
         let mut table = Self { version: snapshot.version().clone(), ..Self::default() };
         let mut rejected = Vec::new();
         let mut prices = BTreeMap::new();
+        let definitions: HashMap<&str, &Arc<str>> = snapshot
+            .resources()
+            .filter_map(|resource| match &**resource {
+                Resource::Provider(provider) => Some((provider.slug.as_str(), &provider.definition)),
+                _ => None,
+            })
+            .collect();
         for resource in snapshot.resources() {
             match &**resource {
-                Resource::Channel(channel) => table.add_channel(channel),
+                Resource::Channel(channel) => {
+                    let definition = definitions.get(channel.provider.as_str()).map(|text| Arc::clone(text));
+                    table.add_channel(Channel { definition, ..channel.clone() });
+                }
+                // joined to its channels above
+                Resource::Provider(_) => {}
                 Resource::Group(group) => {
                     table.groups.insert(group.name.clone(), Arc::new(group.clone()));
                 }
@@ -122,8 +134,8 @@ impl Table {
             .collect()
     }
 
-    fn add_channel(&mut self, channel: &Channel) {
-        let channel = Arc::new(channel.clone());
+    fn add_channel(&mut self, channel: Channel) {
+        let channel = Arc::new(channel);
         let models: BTreeSet<&ModelName> = channel.models.iter().collect();
         let groups: BTreeSet<&GroupName> = channel.groups.iter().collect();
         for group in groups {
@@ -144,7 +156,7 @@ impl Table {
 mod tests {
     use super::*;
     use crate::hash::StateHash;
-    use crate::resource::{Price, Setting};
+    use crate::resource::{CustomProvider, Price, Setting};
     use crate::snapshot::Upsert;
     use sluice_domain::{Counted, Limit, Status};
 
@@ -166,6 +178,7 @@ mod tests {
             policy: crate::ChannelPolicy::default(),
             limits: sluice_domain::Limits::default(),
             settings: Arc::default(),
+            definition: None,
         })
     }
 
@@ -189,6 +202,20 @@ mod tests {
         assert_eq!(tiers, [(10, 1), (0, 2)]);
         assert!(table.route("vip", "gpt-4o").is_none());
         assert!(table.route("default", "gpt-4").is_none());
+    }
+
+    #[test]
+    fn channels_are_joined_with_the_description_of_their_provider() {
+        let custom = Channel { provider: "our-own".into(), ..of(channel(1, 0, Status::Enabled, &["m"])) };
+        let described = Resource::Provider(CustomProvider { slug: "our-own".into(), definition: "{}".into() });
+        let (table, _) = compile(vec![Resource::Channel(custom), described, channel(2, 0, Status::Enabled, &["m"])]);
+        let definition = |id| table.channel(ChannelId::new(id)).unwrap().definition.as_deref();
+        assert_eq!((definition(1), definition(2)), (Some("{}"), None));
+    }
+
+    fn of(resource: Resource) -> Channel {
+        let Resource::Channel(channel) = resource else { panic!("{resource:?}") };
+        channel
     }
 
     #[test]

@@ -21,10 +21,10 @@ export const channelsQuery = queryOptions({
   queryFn: () => read(api.GET("/api/channels", { params: { query: { limit: CHANNELS_SHOWN } } })),
 });
 
-/** The catalogue: what each provider's channel needs. It changes with the release only. */
+/** The catalogue: what each provider's channel needs. It changes with the release, and when somebody describes a provider. */
 export const providersQuery = queryOptions({
   queryKey: ["providers"],
-  staleTime: Number.POSITIVE_INFINITY,
+  staleTime: 60_000,
   queryFn: async () => (await read(api.GET("/api/providers"))).items,
 });
 

@@ -1900,6 +1900,13 @@ export interface components {
                 key: components["schemas"]["ProviderKey"];
                 /** @description Settings of a channel beyond key, base URL and models. */
                 fields: components["schemas"]["ProviderField"][];
+                /** @description How administrators described it, as the JSON of a catalogue file; `null`: it comes with Sluice. */
+                definition: Record<string, never> | null;
+                /**
+                 * Format: int64
+                 * @description Where this write stands in the order of changes; only in answers to writes.
+                 */
+                config_seq?: number;
             }[];
             /** @description Where the next page begins; `null` on the last page. */
             next_cursor: string | null;
@@ -2464,6 +2471,13 @@ export interface components {
             key: components["schemas"]["ProviderKey"];
             /** @description Settings of a channel beyond key, base URL and models. */
             fields: components["schemas"]["ProviderField"][];
+            /** @description How administrators described it, as the JSON of a catalogue file; `null`: it comes with Sluice. */
+            definition: Record<string, never> | null;
+            /**
+             * Format: int64
+             * @description Where this write stands in the order of changes; only in answers to writes.
+             */
+            config_seq?: number;
         };
         /** @description What a channel's base URL means. */
         ProviderBaseUrl: {

@@ -13,6 +13,7 @@ const provider = (name: string, models: string[]): Provider => ({
   base_url: { is_full_url: false, default: null, help: "" },
   key: { example: "", is_optional: false },
   fields: [],
+  definition: null,
 });
 
 describe("a new channel", () => {

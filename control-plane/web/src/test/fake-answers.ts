@@ -141,6 +141,7 @@ export const providers: Schemas["Provider"][] = [
     base_url: { is_full_url: false, default: "https://api.openai.com", help: "Leave empty for OpenAI itself." },
     key: { example: "sk-...", is_optional: false },
     fields: [],
+    definition: null,
   },
   {
     slug: "azure-openai",
@@ -168,6 +169,7 @@ export const providers: Schemas["Provider"][] = [
         is_required: false,
       },
     ],
+    definition: null,
   },
 ];
 

@@ -7,7 +7,7 @@ use crate::endpoint::{PLACES, REGION, VERSION};
 use crate::{BaseUrl, BaseUrlMeaning, Hook, Provider};
 
 /// The first rule a file breaks.
-pub(super) fn broken_rule(slug: &str, provider: &Provider) -> Option<&'static str> {
+pub(crate) fn broken_rule(slug: &str, provider: &Provider) -> Option<&'static str> {
     if provider.slug != slug || !is_word(slug) {
         return Some("the slug must be the file's name, of a-z, 0-9 and -");
     }

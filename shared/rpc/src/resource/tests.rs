@@ -25,6 +25,7 @@ fn channel() -> Channel {
         settings: Arc::new(
             ChannelSettings::from_text(r#"{"proxy":"socks5://h:1","param_override":{"z":null,"a":{"b":1}}}"#).unwrap(),
         ),
+        definition: None,
     }
 }
 
@@ -50,6 +51,7 @@ fn all() -> Vec<Resource> {
             limits: limits(Counted::Tokens),
         }),
         Resource::Setting(Setting { name: "retry_times".into(), value: "2".into() }),
+        Resource::Provider(CustomProvider { slug: "our-own".into(), definition: r#"{"slug":"our-own"}"#.into() }),
     ]
 }
 

@@ -225,6 +225,7 @@ fn channel_upsert(id: ChannelId, row: Row) -> Upsert {
         policy: sluice_snapshot::ChannelPolicy::default(),
         limits: sluice_domain::Limits::default(),
         settings: Arc::default(),
+        definition: None,
     };
     let hash = StateHash::of_entry("channel", &id.to_string(), row.rev, &[u8::from(row.is_enabled)]);
     Upsert { key: ResourceKey::Channel(id), hash, resource: Ok(Arc::new(Resource::Channel(channel))) }
