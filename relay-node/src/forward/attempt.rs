@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 use secrecy::ExposeSecret;
 use sluice_dialect::Surface;
 use sluice_dialect::error::UpstreamError;
-use sluice_dialect::exchange::{self, Passage, Sent, StreamMeter, Unwritable, Way};
+use sluice_dialect::exchange::{self, Fetched, Passage, Sent, StreamMeter, Unwritable, Way};
 use sluice_dialect::json::JsonError;
 use sluice_dialect::openai::{Content, Finish, StreamOptions};
 use sluice_domain::ChannelId;
@@ -132,7 +132,9 @@ impl Journey {
             strip_dots: place.shape.field(FieldName::StripDots) == Some("true"),
             extra: &place.shape.fields(),
         };
-        let (capability, Sent { body, dropped, betas, passage }) = self.write(candidate, place, model)?;
+        let way = self.way(candidate, place, model)?;
+        let media = self.media(candidate, place, &way).await?;
+        let (capability, Sent { body, dropped, betas, passage }) = self.write(place, &way, &media)?;
         let mut target = place
             .provider
             .call(&channel, capability, model, is_stream, &self.hints.borrowed(&betas))
@@ -155,10 +157,10 @@ impl Journey {
         Ok((status, good))
     }
 
-    /// The body for one upstream: in its own dialect, as far as that can say what is asked for.
-    fn write(&self, candidate: &Candidate, place: &Place, model: &str) -> Result<(Capability, Sent), Failure> {
+    /// Where an upstream is asked, and how.
+    fn way<'w>(&'w self, candidate: &Candidate, place: &'w Place, model: &'w str) -> Result<Way<'w>, Failure> {
         let surface = place.provider.speaks_for(self.request.surface(), &place.base_url, model).ok_or_else(not_served)?;
-        let way = Way {
+        Ok(Way {
             surface,
             model,
             family: place.provider.family,
@@ -168,9 +170,14 @@ impl Journey {
             stream_options: self.stream_options(place),
             losses: place.shape.losses(),
             manner: place.shape.manner(),
-        };
-        let mut sent = self.request.write(&way, &self.site).map_err(|error| unwritable(&error))?;
-        if self.request.passes_as_it_is(&way) {
+        })
+    }
+
+    /// The body for one upstream: in its own dialect, as far as that can say what is asked for, and as its channel wants it.
+    fn write(&self, place: &Place, way: &Way<'_>, media: &Fetched) -> Result<(Capability, Sent), Failure> {
+        let (surface, model) = (way.surface, way.model);
+        let mut sent = self.request.write_with(way, &self.site, media).map_err(|error| unwritable(&error))?;
+        if self.request.passes_as_it_is(way) {
             return Ok((Capability::from(surface), sent));
         }
         let adjusts = place.provider.adjusts(surface, model);

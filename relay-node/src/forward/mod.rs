@@ -9,6 +9,7 @@ mod attempt;
 mod budget;
 mod engine;
 mod failure;
+mod media;
 mod seen;
 mod shape;
 mod timing;
@@ -58,6 +59,8 @@ pub struct Journey {
     pub plan: Plan,
     /// What writing its body in another dialect takes.
     site: Site,
+    /// What was fetched of it.
+    fetched: media::Media,
     /// Chance, for choices and waits.
     pub rng: SmallRng,
     /// The upstream that was waited for is asked again once.
@@ -173,6 +176,7 @@ impl Journey {
             terms,
             plan,
             site,
+            fetched: media::Media::default(),
             rng,
             has_waited: false,
             deadline,
