@@ -18,6 +18,7 @@ use sluice_telemetry::drain::Drain;
 use sluice_telemetry::health::Ops;
 use sluice_telemetry::metrics::Registry;
 use sluice_telemetry::tasks::Tasks;
+use sluice_upstream::{Client, ClientSettings, MediaFetcher, Reach};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -341,12 +342,14 @@ fn part<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> imp
 }
 
 fn engine(settings: &Settings, clock: Clock) -> Result<Engine, StartError> {
-    let client =
-        sluice_upstream::Client::new(sluice_upstream::ClientSettings::default()).map_err(part("the way to providers"))?;
+    let sending = ClientSettings::default();
+    let reach = if settings.requests.media_from_private { Reach::Private } else { Reach::Public };
+    let media = MediaFetcher::new(reach, &sending.user_agent).map_err(part("the way to media"))?;
+    let client = Client::new(sending).map_err(part("the way to providers"))?;
     let catalog = Arc::new(sluice_providers::Catalog::served().map_err(part("the provider catalogue"))?);
     let RequestSettings { answer_timeout, stream_idle, max_line_bytes, .. } = settings.requests;
     let timing = Timing { answer: answer_timeout, stream_idle, ..Timing::default() };
-    Engine::new(client, catalog, timing, max_line_bytes, clock).map_err(part("the engine"))
+    Engine::new((client, media), catalog, timing, max_line_bytes, clock).map_err(part("the engine"))
 }
 
 fn open_disk(settings: &Settings, clock: Clock, metrics: SpoolMetrics) -> Result<Disk, StartError> {

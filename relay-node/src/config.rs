@@ -186,6 +186,10 @@ pub struct RequestOptions {
     /// held for it). Default progress
     #[arg(long, env = "SLUICE_CRASH_BILLING", value_name = "RULE")]
     pub crash_billing: Option<String>,
+    /// true lets images and other media that requests name by address be fetched from private networks and from this machine. Default
+    /// false
+    #[arg(long, env = "SLUICE_MEDIA_FROM_PRIVATE", value_name = "BOOL")]
+    pub media_from_private: Option<String>,
     /// Accepted, without effect: vocabularies are inside the binary
     #[arg(long, env = "TIKTOKEN_CACHE_DIR", value_name = "FOLDER", hide = true)]
     pub tiktoken_cache_dir: Option<String>,
@@ -258,6 +262,8 @@ pub struct RequestSettings {
     pub spool_segment_bytes: Option<u64>,
     /// What a request costs that was cut off by the death of its relay.
     pub crash_billing: CrashBilling,
+    /// Media may be fetched from private networks.
+    pub media_from_private: bool,
 }
 
 /// Settings that were given and do nothing here.
@@ -330,6 +336,7 @@ impl RequestOptions {
                 .parsed("SLUICE_TEST_SPOOL_SEGMENT_KB", self.spool_segment_kb.as_deref(), str::parse::<u64>)
                 .map(|kilobytes| kilobytes.clamp(64, 65_536) * 1_024),
             crash_billing: problems.parsed("SLUICE_CRASH_BILLING", self.crash_billing.as_deref(), str::parse).unwrap_or_default(),
+            media_from_private: problems.flag("SLUICE_MEDIA_FROM_PRIVATE", self.media_from_private.as_deref()),
         }
     }
 }

@@ -92,7 +92,7 @@ impl Problems {
         urls
     }
 
-    fn flag(&mut self, setting: &str, text: Option<&str>) -> bool {
+    pub(super) fn flag(&mut self, setting: &str, text: Option<&str>) -> bool {
         let rule = |text: &str| text.parse::<bool>().map_err(|_| "must be true or false");
         self.parsed(setting, text, rule).unwrap_or_default()
     }

@@ -7,10 +7,12 @@ use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode};
 use secrecy::ExposeSecret;
 use sluice_dialect::Surface;
+use sluice_dialect::capabilities::Table;
 use sluice_dialect::error::UpstreamError;
-use sluice_dialect::exchange::{self, Passage, Sent, StreamMeter, Unwritable, Way};
+use sluice_dialect::exchange::{self, Fetched, Passage, Sent, StreamMeter, Unwritable, Way};
 use sluice_dialect::json::JsonError;
 use sluice_dialect::openai::{Content, Finish, StreamOptions};
+use sluice_dialect::target::Host;
 use sluice_domain::ChannelId;
 use sluice_providers::{Amended, Amender, BodyError, CallError, Capability, ChannelAddress, ClientHints, FieldName, Provider};
 use sluice_routing::Candidate;
@@ -142,7 +144,10 @@ impl Journey {
             strip_dots: place.shape.field(FieldName::StripDots) == Some("true"),
             extra: &place.shape.fields(),
         };
-        let (capability, Sent { body, dropped, betas, passage }) = self.write(candidate, place, model)?;
+        let table = self.app.engine.takes.table(&self.terms.settings.model_capabilities);
+        let way = self.way(candidate, place, model, &table)?;
+        let media = self.media(candidate, place, &way).await?;
+        let (capability, Sent { body, dropped, betas, passage }) = self.write(place, &way, &media)?;
         let mut target = place
             .provider
             .call(&channel, capability, model, is_stream, &self.hints.borrowed(&betas))
@@ -175,14 +180,13 @@ impl Journey {
         place.provider.speaks_without(self.request.surface(), &place.base_url, model, lacks)
     }
 
-    /// The body for one upstream: in its own dialect, as far as that can say what is asked for.
-    fn write(&self, candidate: &Candidate, place: &Place, model: &str) -> Result<(Capability, Sent), Failure> {
+    /// Where an upstream is asked, and how. `table`: what models take by the site's own rows.
+    fn way<'w>(&'w self, candidate: &Candidate, place: &'w Place, model: &'w str, table: &'w Table) -> Result<Way<'w>, Failure> {
         let surface = self.surface(place, model).ok_or_else(|| not_served(place))?;
-        let table = self.app.engine.takes.table(&self.terms.settings.model_capabilities);
-        let way = Way {
+        Ok(Way {
             surface,
             model,
-            table: &table,
+            table,
             family: place.provider.family,
             host: place.provider.host,
             options: &place.provider.writer,
@@ -191,9 +195,15 @@ impl Journey {
             stream_options: self.stream_options(place),
             losses: place.shape.losses(),
             manner: place.shape.manner(),
-        };
-        let mut sent = self.request.write(&way, &self.site).map_err(|error| unwritable(&error, place))?;
-        if self.request.passes_as_it_is(&way) {
+        })
+    }
+
+    /// The body for one upstream: in its own dialect, as far as that can say what is asked for, and as its channel wants it.
+    fn write(&self, place: &Place, way: &Way<'_>, media: &Fetched) -> Result<(Capability, Sent), Failure> {
+        let (surface, model) = (way.surface, way.model);
+        let mut sent = self.request.write_with(way, &self.site, media).map_err(|error| unwritable(&error, place))?;
+        // a cloud's address says what the body must not
+        if self.request.passes_as_it_is(way) && way.host == Host::Own {
             return Ok((Capability::from(surface), sent));
         }
         let adjusts = place.provider.adjusts(surface, model);

@@ -7,7 +7,7 @@ use sluice_domain::{ChannelId, Clock};
 use sluice_limits::{KeyedLimiter, Rate, RateError};
 use sluice_providers::Catalog;
 use sluice_routing::Turns;
-use sluice_upstream::{Client, Route};
+use sluice_upstream::{Client, MediaFetcher, Route};
 use tokio::sync::Semaphore;
 
 use super::address::Addresses;
@@ -34,6 +34,8 @@ pub struct Engine(Arc<Parts>);
 pub struct Parts {
     /// Sends requests.
     pub client: Client,
+    /// Fetches what requests name by address.
+    pub media: MediaFetcher,
     /// How connections are made.
     pub route: Route,
     /// Where channels are.
@@ -75,7 +77,7 @@ impl Engine {
     /// # Errors
     /// Never: the only rate in it is a good one.
     pub fn new(
-        client: Client,
+        (client, media): (Client, MediaFetcher),
         catalog: Arc<Catalog>,
         timing: Timing,
         max_answer_bytes: usize,
@@ -84,6 +86,7 @@ impl Engine {
         let notices = KeyedLimiter::new(Rate::new(1, NOTICE_EVERY)?, NOTICED_CHANNELS, clock)?;
         Ok(Self(Arc::new(Parts {
             client,
+            media,
             route: Route::default(),
             addresses: Addresses::new(catalog),
             takes: Takes::default(),

@@ -11,6 +11,7 @@ mod count;
 mod engine;
 mod failure;
 mod lacking;
+mod media;
 mod proof;
 mod seen;
 mod shape;
@@ -64,6 +65,8 @@ pub struct Journey {
     pub plan: Plan,
     /// What writing its body in another dialect takes.
     site: Site,
+    /// What was fetched of it.
+    fetched: media::Media,
     /// Chance, for choices and waits.
     pub rng: SmallRng,
     /// The upstream that was waited for is asked again once.
@@ -179,6 +182,7 @@ impl Journey {
             terms,
             plan,
             site,
+            fetched: media::Media::default(),
             rng,
             has_waited: false,
             deadline,

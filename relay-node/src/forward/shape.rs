@@ -33,19 +33,21 @@ pub(super) struct Shape {
     headers: HeaderOverride,
     fields: Vec<(FieldName, String)>,
     route: Route,
+    media_proxy: Option<ProxyUrl>,
 }
 
 impl Shape {
     /// Judges a channel's settings.
     pub(super) fn of(settings: &ChannelSettings) -> Result<Self, NoPlace> {
-        let proxy = settings.proxy.as_deref().map(ProxyUrl::parse).transpose().map_err(NoPlace::Proxy)?;
+        let proxy = |text: &Option<String>| text.as_deref().map(ProxyUrl::parse).transpose().map_err(NoPlace::Proxy);
         Ok(Self {
             manner: manner(settings),
             losses: losses(settings),
             params: ParamOverride::compile(&settings.param_override).map_err(NoPlace::Params)?,
             headers: HeaderOverride::compile(&settings.header_override).map_err(NoPlace::Headers)?,
             fields: settings.fields.iter().filter_map(|(name, value)| Some((field(name)?, value.clone()))).collect(),
-            route: Route { proxy, ..Route::default() },
+            route: Route { proxy: proxy(&settings.proxy)?, ..Route::default() },
+            media_proxy: proxy(&settings.media_proxy)?,
         })
     }
 
@@ -62,6 +64,11 @@ impl Shape {
     /// How its connections are made.
     pub(super) const fn route(&self) -> &Route {
         &self.route
+    }
+
+    /// What media are fetched through.
+    pub(super) const fn media_proxy(&self) -> Option<&ProxyUrl> {
+        self.media_proxy.as_ref()
     }
 
     /// A setting that its provider has.

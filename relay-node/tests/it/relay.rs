@@ -31,7 +31,7 @@ use sluice_telemetry::listen::{ListenSettings, routed, serve};
 use sluice_telemetry::metrics::Registry;
 use sluice_telemetry::tasks::Tasks;
 use sluice_testkit::client::Caller;
-use sluice_upstream::{Client, ClientSettings};
+use sluice_upstream::{Client, ClientSettings, MediaFetcher, Reach};
 use tempfile::TempDir;
 
 use crate::ledger::Ledger;
@@ -275,7 +275,9 @@ impl TestRelay {
         }
         let catalog = Arc::new(catalog);
         let client = Client::new(ClientSettings { use_system_proxy: false, ..ClientSettings::default() }).unwrap();
-        let engine = Engine::new(client, catalog, world.timing, settings.requests.max_line_bytes, clock.clone());
+        let reach = if settings.requests.media_from_private { Reach::Private } else { Reach::Public };
+        let media = MediaFetcher::new(reach, "sluice/test").unwrap();
+        let engine = Engine::new((client, media), catalog, world.timing, settings.requests.max_line_bytes, clock.clone());
         tasks.spawn("ledger", world.ledger.clone().serve(quotas.clone(), demands));
         let app = RelayApp::new(app::Parts {
             view: view.clone(),

@@ -219,3 +219,53 @@ async fn a_setting_of_the_providers_stands_in_the_address() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(upstream.heard()[0].path.contains("/accounts/acc-1/"), "{}", upstream.heard()[0].path);
 }
+
+/// A question about an image at an address.
+fn picture(url: &str) -> Value {
+    let image = json!({"type": "image_url", "image_url": {"url": url}});
+    json!({"model": "gpt-4o", "messages": [{"role": "user", "content": [{"type": "text", "text": "what is it?"}, image]}]})
+}
+
+/// The same as [`relay`], which may fetch media from this machine.
+async fn fetching_relay(url: &str, text: &Value) -> TestRelay {
+    let only = Channel { settings: settings(text), ..channel(1, url) };
+    let adjust = |settings: &mut sluice_relay_node::config::Settings| settings.requests.media_from_private = true;
+    World { channels: vec![only], adjust, ..World::with_upstream(url) }.start().await
+}
+
+#[tokio::test]
+async fn media_are_fetched_where_a_channel_wants_that() {
+    let host = Recorder::start("image/png", &[b"\x89PNG\r\n\x1a\n"]).await;
+    let upstream = Recorder::start("application/json", &[ANSWER]).await;
+    let address = format!("{}/cat.png", host.base_url());
+    let sent = async |text: Value| {
+        let relay = fetching_relay(&upstream.base_url(), &text).await;
+        let answer = relay.caller().post("/v1/chat/completions", &picture(&address)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let body = json_of(upstream.heard().last().unwrap());
+        body["messages"][0]["content"][1]["image_url"]["url"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(sent(json!({})).await, address);
+    assert!(host.heard().is_empty());
+    assert_eq!(sent(json!({"media_by_url": "inline"})).await, "data:image/png;base64,iVBORw0KGgo=");
+    assert_eq!(host.heard().len(), 1);
+    let proxied = json!({"media_by_url": "inline", "media_proxy": host.base_url()});
+    assert_eq!(sent(proxied).await, "data:image/png;base64,iVBORw0KGgo=");
+}
+
+#[tokio::test]
+async fn media_that_cannot_be_fetched_are_the_callers_to_mend() {
+    let upstream = Recorder::start("application/json", &[ANSWER]).await;
+    let relay = relay("openai-compatible", &upstream.base_url(), &json!({"media_by_url": "inline"})).await;
+    for url in ["http://127.0.0.1:1/x.png", "http://169.254.169.254/latest/meta-data", "http://localhost/x"] {
+        let answer = relay.caller().post("/v1/chat/completions", &picture(url)).await;
+        let told = answer.json();
+        assert_eq!(
+            (answer.status.as_u16(), &told["error"]["param"]),
+            (400, &json!("messages[0].content[1].image_url.url")),
+            "{told}"
+        );
+        assert!(told["error"]["message"].as_str().unwrap().contains("leads to an address that is not public"), "{told}");
+    }
+    assert!(upstream.heard().is_empty());
+}

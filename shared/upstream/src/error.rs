@@ -171,7 +171,7 @@ fn is_late(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// An error and what caused it.
-fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+pub(crate) fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error| cause_of(*error))
 }
 

@@ -9,7 +9,8 @@ use sluice_domain::NameError;
 
 use super::codecs::{Bystander, Codec};
 use super::passage::{Passage, Sent, Site, Unwritable, Way};
-use super::{facts, native, prompt, system};
+use super::remote::{Fetched, Remote};
+use super::{facts, native, prompt, remote, system};
 use crate::codec::Written;
 use crate::embedding;
 use crate::ir;
@@ -232,8 +233,16 @@ impl Request {
     /// # Errors
     /// When the upstream cannot serve it: something in it has no counterpart there, or is not what its own dialect allows.
     pub fn write(&self, way: &Way<'_>, site: &Site) -> Result<Sent, Unwritable> {
+        self.write_with(way, site, &Fetched::default())
+    }
+
+    /// The same, with media in place of the addresses they were fetched from.
+    ///
+    /// # Errors
+    /// As [`Request::write`].
+    pub fn write_with(&self, way: &Way<'_>, site: &Site, media: &Fetched) -> Result<Sent, Unwritable> {
         if way.surface == self.surface() && !self.must_be_written() {
-            return self.pass(way, site);
+            return self.pass(way, site, media);
         }
         if let (Some(from), Some(to)) = (embedding::Form::of(self.surface()), embedding::Form::of(way.surface)) {
             return self.write_vectors((from, to), way);
@@ -256,6 +265,9 @@ impl Request {
         if let Some(own) = way.manner.instructions_for(way.surface) {
             system::instruct(meaning.to_mut(), own);
         }
+        if !media.is_empty() {
+            remote::inline_read(meaning.to_mut(), media);
+        }
         let mut written = to.write_request(&meaning, &target, &mut losses)?;
         let mut body = std::mem::take(&mut written.body);
         if !own.is_empty() {
@@ -277,6 +289,22 @@ impl Request {
         Ok(Sent { body: Bytes::from(Value::Object(body).to_string()), dropped, betas, passage })
     }
 
+    /// Media that it names by address and that this upstream is to get as data: all of them where the channel `inlines` media, otherwise those
+    /// of models that take no addresses. Some may be named twice.
+    #[must_use]
+    pub fn remote_media(&self, way: &Way<'_>, inlines: bool) -> Vec<Remote> {
+        let surface = self.surface();
+        if self.passes_as_it_is(way) || !remote::may_name(surface, self.body()) {
+            return Vec::new();
+        }
+        if !inlines && Capabilities::of(way.model, way.surface.dialect()).image_urls {
+            return Vec::new();
+        }
+        let raw = remote::field(surface).and_then(|field| self.document().get_some(field));
+        let Some(mut conversation) = raw.and_then(|raw| serde_json::from_slice(raw).ok()) else { return Vec::new() };
+        remote::listed(surface, &mut conversation)
+    }
+
     /// Whether an upstream is sent the caller's bytes as they are, because its channel wants that.
     #[must_use]
     pub fn passes_as_it_is(&self, way: &Way<'_>) -> bool {
@@ -284,8 +312,8 @@ impl Request {
     }
 
     /// The same for an upstream of the caller's own dialect: the bytes pass, with the few changes that its channel wants.
-    fn pass(&self, way: &Way<'_>, site: &Site) -> Result<Sent, Unwritable> {
-        let (body, dropped) = self.changed(way)?;
+    fn pass(&self, way: &Way<'_>, site: &Site, media: &Fetched) -> Result<Sent, Unwritable> {
+        let (body, dropped) = self.changed(way, media)?;
         let passage = match Codec::of(way.surface).filter(|codec| way.manner.rewrites(*codec)) {
             Some(codec) => {
                 // where the request cannot be read as a whole, its answer shows what such answers usually do
@@ -298,11 +326,12 @@ impl Request {
     }
 
     /// The bytes that pass, and what its channel leaves out of them.
-    fn changed(&self, way: &Way<'_>) -> Result<(Bytes, Vec<&'static str>), BodyError> {
+    fn changed(&self, way: &Way<'_>, media: &Fetched) -> Result<(Bytes, Vec<&'static str>), BodyError> {
         let body = self.native_body(way);
         if way.manner.passes_body {
             return Ok((body, Vec::new()));
         }
+        let body = if media.is_empty() { body } else { with_media(body, way.surface, media)? };
         let left_out: Vec<_> = self.left_out(way).collect();
         let instructions = way.manner.instructions_for(way.surface);
         if left_out.is_empty() && instructions.is_none() {
@@ -398,6 +427,18 @@ impl Request {
 
 fn value_of(body: &[u8]) -> Result<Value, JsonError> {
     serde_json::from_slice(body).map_err(|error| JsonError::from_parser(&error))
+}
+
+/// A conversation with media in place of their addresses.
+fn with_media(body: Bytes, surface: Surface, media: &Fetched) -> Result<Bytes, BodyError> {
+    let document = Document::parse(body).map_err(|_| undecodable())?;
+    let mut edit = document.edit();
+    if let Some((field, raw)) = remote::field(surface).and_then(|field| Some((field, document.get_some(field)?))) {
+        let mut conversation = value_of(raw).map_err(|_| undecodable())?;
+        remote::inline(surface, &mut conversation, media);
+        edit.set(field, conversation.to_string());
+    }
+    Ok(edit.finish())
 }
 
 fn undecodable() -> BodyError {

@@ -26,5 +26,10 @@ pub(crate) mod spelling;
 pub mod stream;
 mod usage;
 
+/// Whether Gemini itself takes what is at an address: its own store, and films it watches where they are.
+pub(crate) fn takes_address(uri: &str) -> bool {
+    mime::is_google_file(uri) || mime::is_youtube(uri)
+}
+
 #[cfg(test)]
 mod arbitrary;

@@ -53,7 +53,7 @@ const CONTROL: [(&str, &str); 44] = [
 ];
 
 /// Bad values of settings that the relay and `sluice` share.
-const REQUESTS: [(&str, &str); 8] = [
+const REQUESTS: [(&str, &str); 9] = [
     ("MAX_REQUEST_BODY_MB", "-1"),
     ("STREAMING_TIMEOUT", "0"),
     ("RELAY_TIMEOUT", OVERFLOW),
@@ -62,6 +62,7 @@ const REQUESTS: [(&str, &str); 8] = [
     ("SLUICE_IDENTITY_MAX_STALE", "-600"),
     ("SLUICE_SPOOL_MAX_MB", OVERFLOW),
     ("SLUICE_SPOOL_MAX_MB", CANARY),
+    ("SLUICE_MEDIA_FROM_PRIVATE", "perhaps"),
 ];
 
 /// Bad values of a relay's own settings.
