@@ -14,6 +14,7 @@ pub mod chat;
 pub mod codec;
 pub mod error;
 pub mod exchange;
+pub mod frames;
 pub mod gemini;
 pub mod ir;
 pub mod json;
