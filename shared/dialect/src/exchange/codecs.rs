@@ -12,7 +12,7 @@ use crate::node::BodyError;
 use crate::signature::Sealer;
 use crate::surface::Surface;
 use crate::target::Target;
-use crate::{chat, gemini, messages, openai, responses};
+use crate::{chat, gemini, messages, openai, responses, vendor};
 
 /// A dialect of conversations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Codec {
             Surface::Responses => Some(Self::Responses),
             Surface::Messages => Some(Self::Messages),
             Surface::GenerateContent => Some(Self::Gemini),
-            Surface::Completions | Surface::Embeddings => None,
+            Surface::Completions | Surface::Embeddings | Surface::Vendor(_) => None,
         }
     }
 
@@ -112,7 +112,8 @@ pub(super) enum Bystander {
 impl Bystander {
     pub(super) const fn of(surface: Surface) -> Self {
         match surface {
-            Surface::ChatCompletions => Self::Parser(openai::Surface::ChatCompletions),
+            // nobody asks at a vendor's: its form is that of chat
+            Surface::ChatCompletions | Surface::Vendor(_) => Self::Parser(openai::Surface::ChatCompletions),
             Surface::Completions => Self::Parser(openai::Surface::Completions),
             Surface::Embeddings => Self::Parser(openai::Surface::Embeddings),
             Surface::Responses => Self::Codec(Codec::Responses),
@@ -129,6 +130,7 @@ pub(super) enum Reader {
     Responses(Box<responses::stream::Reader>),
     Messages(Box<messages::stream::Reader>),
     Gemini(Box<gemini::stream::Reader>),
+    Vendor(Box<vendor::Reader>),
 }
 
 impl Reader {
@@ -148,6 +150,7 @@ impl Reader {
             Self::Responses(reader) => reader.push(name, data, out),
             Self::Messages(reader) => reader.push(name, data, out),
             Self::Gemini(reader) => reader.push(name, data, out),
+            Self::Vendor(reader) => reader.push(name, data, out),
         }
     }
 
@@ -158,6 +161,7 @@ impl Reader {
             Self::Responses(reader) => reader.finish(out),
             Self::Messages(reader) => reader.finish(out),
             Self::Gemini(reader) => reader.finish(out),
+            Self::Vendor(reader) => reader.finish(out),
         }
     }
 }

@@ -53,7 +53,7 @@ fn lower<'d>(edit: &mut Edit<'d>, surface: Surface, document: &'d Document, mean
             config.insert(field.to_owned(), limit.into());
             edit.set(name, Value::Object(config).to_string());
         }
-        Surface::ChatCompletions | Surface::Completions | Surface::Embeddings => {}
+        Surface::ChatCompletions | Surface::Completions | Surface::Embeddings | Surface::Vendor(_) => {}
     }
 }
 

@@ -56,7 +56,7 @@ impl StreamMeter {
                 Self::read(Reader::new(codec, bystander(codec)), None, rename.as_deref().map(json::quoted))
             }
             Way::Other(way) => {
-                let (reader, writer) = (Reader::new(way.from, way.reading), Writer::new(way.to, way.asked));
+                let (reader, writer) = (way.from.reader(way.reading), Writer::new(way.to, way.asked));
                 Self::read(reader, Some(writer), None)
             }
         }

@@ -8,3 +8,5 @@ mod gemini;
 mod goldens;
 #[cfg(test)]
 mod responses;
+#[cfg(test)]
+mod vendor;
