@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use sluice_dialect::Surface;
 use sluice_dialect::error::UpstreamError;
 use sluice_dialect::exchange::{self, Passage, Sent, StreamMeter, Unwritable, Way};
+use sluice_dialect::frames::Framing;
 use sluice_dialect::json::JsonError;
 use sluice_dialect::openai::{Content, Finish, StreamOptions};
 use sluice_domain::ChannelId;
@@ -134,9 +135,11 @@ impl Journey {
         };
         let (capability, Sent { body, dropped, betas, passage }) =
             self.write(candidate, place, model).map_err(|error| unwritable(&error))?;
+        // some upstreams stream whether asked or not, and some never do
+        let is_streamed = passage.is_streamed(is_stream);
         let target = place
             .provider
-            .call(&channel, capability, model, is_stream, &self.hints.borrowed(&betas))
+            .call(&channel, capability, model, is_streamed, &self.hints.borrowed(&betas))
             .map_err(|error| not_made(&error, model != self.request.facts().model.as_str()))?;
         let began = Instant::now();
         let sent = self.app.engine.client.send(&self.app.engine.route, target, body, self.timeouts(candidate, is_stream)).await;
@@ -222,13 +225,16 @@ impl Journey {
         let status = answer.status;
         match Form::of(&answer.headers) {
             Form::Page => return Err(page(answer.status)),
+            // all of the answer, told as a stream
+            Form::Document if passage.framing() == Framing::Document => {}
             Form::Document => return Err(self.document_for_stream(candidate, answer, passage, bill).await),
             Form::Events | Form::Other => {}
         }
         let max_bytes = self.app.engine.max_answer_bytes;
         let source = (answer.body, candidate.key.secret.clone());
         let (passed, request_id) = (passed_headers(&answer.headers), upstream_request_id(&answer.headers));
-        let reader = Reader::new(source, self.meter(place, passage), max_bytes, self.app.bytes.clone());
+        let framing = (passage.framing(), max_bytes);
+        let reader = Reader::new(source, self.meter(place, passage), framing, self.app.bytes.clone());
         let (channel, policy) = (candidate.channel.id, candidate.channel.policy);
         let first_output = policy.first_output.map(|wait| began + wait);
         let drains = policy.drains.then(|| Drains::of(&self.app));
@@ -315,12 +321,14 @@ impl Journey {
         let status = answer.status;
         match Form::of(&answer.headers) {
             Form::Page => return Err(page(answer.status)),
-            Form::Events => {
+            Form::Events if !passage.is_streamed(false) => {
                 return Err(Failure::unusable(Kind::BadResponse, "the upstream answered with a stream nobody asked for", status));
             }
-            Form::Document | Form::Other => {}
+            Form::Events | Form::Document | Form::Other => {}
         }
         let headers = passed_headers(&answer.headers);
+        // what is written anew was not created by the caller's request (Replicate says 201)
+        let told = if passage.is_written() { StatusCode::OK } else { status };
         bill.first_byte(upstream_request_id(&answer.headers));
         let (body, held) = self.collect(answer, bill).await?;
         if body.is_empty() {
@@ -338,7 +346,7 @@ impl Journey {
         tally.reported = answer.usage();
         tally.is_final = true;
         tally.saw_output = matches!(answer.content(), Content::Output);
-        Ok(Whole { status, headers, answer, dropped: Vec::new(), channel: candidate.channel.id, held })
+        Ok(Whole { status: told, headers, answer, dropped: Vec::new(), channel: candidate.channel.id, held })
     }
 
     /// Reads a document; a long one away from the threads that serve requests.

@@ -11,8 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 use sluice_billing::Estimator;
 use sluice_dialect::error::UpstreamError;
 use sluice_dialect::exchange::StreamMeter;
+use sluice_dialect::frames::{Framing, Splitter};
 use sluice_dialect::openai::{Summary, Verdict};
-use sluice_dialect::sse::{Frame, Splitter};
+use sluice_dialect::sse::Frame;
 use sluice_domain::Usage;
 use sluice_upstream::{Body, ReadError};
 use tokio::task::JoinHandle;
@@ -78,10 +79,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader at the start of a stream.
+    /// A reader at the start of a stream. Frames longer than the bound are an error.
     #[must_use]
-    pub fn new((body, secret): (Body, SecretString), meter: StreamMeter, max_frame_bytes: usize, budget: ByteBudget) -> Self {
-        let splitter = Some(Splitter::new(max_frame_bytes));
+    pub fn new(
+        (body, secret): (Body, SecretString),
+        meter: StreamMeter,
+        (framing, max_frame_bytes): (Framing, usize),
+        budget: ByteBudget,
+    ) -> Self {
+        let splitter = Some(Splitter::new(framing, max_frame_bytes));
         let (apart, is_closed) = (VecDeque::new(), false);
         Self { body, splitter, apart, meter, is_closed, away: None, secret, pending_bytes: 0, budget, held: None }
     }
