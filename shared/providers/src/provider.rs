@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sluice_dialect::ir::Family;
 use sluice_dialect::openai::StreamOptions;
-use sluice_dialect::target::{Host, Options};
+use sluice_dialect::target::{App, Host, Options};
 
 use crate::endpoint::{Gap, Plan, SpecialEndpoint};
 use crate::{Auth, BaseUrl, BaseUrlError, BaseUrlMeaning, Capability, Hook};
@@ -32,6 +32,8 @@ pub struct Provider {
     /// Whether the vendor still offers it.
     #[serde(default)]
     pub status: ProviderStatus,
+    /// Why relays cannot serve it, as a clause that follows its name; `None`: they can.
+    pub unserved: Option<String>,
     /// Whose state and files it understands.
     #[serde(default = "words::compatible", with = "words::FamilyWord")]
     pub family: Family,
@@ -169,7 +171,23 @@ impl Provider {
     /// Whether a relay can serve it: keys that are proven anew on each request, and settings that channels do not have, are not served yet.
     #[must_use]
     pub fn is_served(&self) -> bool {
-        !self.needs_proof() && self.fields.iter().all(|field| !field.required || field.name == FieldName::ApiVersion)
+        self.unserved.is_none()
+            && !self.needs_proof()
+            && self.fields.iter().all(|field| !field.required || field.name == FieldName::ApiVersion)
+    }
+
+    /// The app behind a channel with such settings, for the [`Options`] of its writer.
+    #[must_use]
+    pub fn app(settings: &[(FieldName, &str)]) -> App {
+        let of = |names: &[FieldName]| {
+            let given = settings.iter().find(|(name, _)| names.contains(name)).map(|(_, value)| value.trim());
+            given.filter(|value| !value.is_empty()).map(str::to_owned)
+        };
+        App {
+            id: of(&[FieldName::BotId, FieldName::LibraryId]),
+            kind: of(&[FieldName::BotType, FieldName::ApiVersion]),
+            user: of(&[FieldName::UserId]),
+        }
     }
 
     /// Whether a channel of it must have a base URL.

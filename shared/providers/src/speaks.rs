@@ -1,6 +1,7 @@
 //! Which interface a provider is asked at for a caller's.
 
 use sluice_dialect::Surface;
+use sluice_dialect::vendor::Vendor;
 
 use crate::{BaseUrl, BaseUrlMeaning, Capability, Provider};
 
@@ -15,8 +16,8 @@ impl Provider {
     /// cannot be served.
     ///
     /// It is the caller's own surface where the provider has it. Otherwise a conversation (chat, responses, messages, generate_content) is
-    /// asked for at the first of these that the provider has: chat, messages, generate_content, responses. Completions and embeddings are
-    /// not converted.
+    /// asked for at the first of these that the provider has: chat, messages, generate_content, responses, an interface of its own.
+    /// Completions and embeddings are not converted.
     #[must_use]
     pub fn speaks(&self, caller: Surface) -> Option<Surface> {
         prefer(caller, |surface| {
@@ -43,7 +44,7 @@ impl Provider {
             return self.base_url.serves.contains(&capability);
         }
         let unversioned = self.versions.as_ref().is_some_and(|versions| versions.endpoints.contains_key(&capability));
-        self.path(base, capability, model, false).is_some() || (unversioned && !self.has_gap(base, capability, model))
+        self.path((base, &[]), capability, model, false).is_some() || (unversioned && !self.has_gap(base, capability, model))
     }
 }
 
@@ -51,7 +52,8 @@ fn prefer(caller: Surface, has: impl Fn(Surface) -> bool) -> Option<Surface> {
     if has(caller) {
         return Some(caller);
     }
-    PREFERRED.into_iter().find(|surface| caller.converses() && has(*surface))
+    let own = Vendor::ALL.map(Surface::Vendor);
+    PREFERRED.into_iter().chain(own).find(|surface| caller.converses() && has(*surface))
 }
 
 #[cfg(test)]
@@ -80,6 +82,9 @@ mod tests {
             ("aws-bedrock", [Messages, Messages, Messages, Messages]),
             ("openai-codex", [Responses, Responses, Responses, Responses]),
             ("google-gemini", [GenerateContent, GenerateContent, GenerateContent, GenerateContent]),
+            ("ollama", [Surface::Vendor(Vendor::Ollama); 4]),
+            ("cohere", [Surface::Vendor(Vendor::Cohere); 4]),
+            ("dify", [Surface::Vendor(Vendor::Dify); 4]),
         ] {
             let provider = catalog.get(slug).unwrap();
             assert_eq!(CONVERSATIONS.map(|caller| provider.speaks(caller)), expected.map(Some), "{slug}");
@@ -97,6 +102,17 @@ mod tests {
             assert_eq!(provider.speaks(Surface::Embeddings).is_some(), embeddings, "{slug}");
         }
         assert_eq!(catalog.get("jina").unwrap().speaks(Surface::ChatCompletions), None);
+    }
+
+    #[test]
+    fn every_vendors_protocol_has_a_provider_and_is_never_a_callers() {
+        let catalog = Catalog::shipped().unwrap();
+        for vendor in Vendor::ALL {
+            let surface = Surface::Vendor(vendor);
+            let speaks = |provider: &&std::sync::Arc<Provider>| provider.speaks(Surface::Messages) == Some(surface);
+            assert_eq!(catalog.iter().filter(speaks).count(), 1, "{vendor:?}");
+            assert!(!CONVERSATIONS.contains(&surface));
+        }
     }
 
     #[test]
