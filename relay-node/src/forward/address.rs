@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use sluice_dialect::target::Options;
 use sluice_domain::ChannelId;
 use sluice_providers::{BaseUrl, Catalog, HeaderOverrideError, ParamOverrideError, Provider};
 use sluice_snapshot::Channel;
@@ -21,6 +22,8 @@ pub(super) struct Place {
     pub(super) base_url: BaseUrl,
     /// The provider's slug, as metric label.
     pub(super) label: Arc<str>,
+    /// What writers of bodies are to do.
+    pub(super) writer: Options,
     /// Interfaces that were not found there.
     pub(super) lacking: Lacking,
     /// What its administrator wants of requests and answers.
@@ -90,8 +93,9 @@ impl Addresses {
         };
         let base_url = provider.parse_base_url(channel.base_url.as_deref().unwrap_or_default()).map_err(|_| NoPlace::Address)?;
         let (shape, lacking) = (Shape::of(&channel.settings)?, Lacking::default());
+        let writer = Options { app: Provider::app(&shape.fields()), ..provider.writer.clone() };
         let label = provider.slug.as_str().into();
-        Ok(Place { provider, base_url, label, lacking, shape })
+        Ok(Place { provider, base_url, label, writer, lacking, shape })
     }
 }
 

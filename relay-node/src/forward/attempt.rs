@@ -10,6 +10,7 @@ use sluice_dialect::Surface;
 use sluice_dialect::capabilities::Table;
 use sluice_dialect::error::UpstreamError;
 use sluice_dialect::exchange::{self, Fetched, Passage, Sent, StreamMeter, Unwritable, Way};
+use sluice_dialect::frames::Framing;
 use sluice_dialect::json::JsonError;
 use sluice_dialect::openai::{Content, Finish, StreamOptions};
 use sluice_dialect::target::Host;
@@ -148,15 +149,17 @@ impl Journey {
         let way = self.way(candidate, place, model, &table)?;
         let media = self.media(candidate, place, &way).await?;
         let (capability, Sent { body, dropped, betas, passage }) = self.write(place, &way, &media)?;
+        // some upstreams stream whether asked or not, and some never do
+        let is_streamed = passage.is_streamed(is_stream);
         let mut target = place
             .provider
-            .call(&channel, capability, model, is_stream, &self.hints.borrowed(&betas))
+            .call(&channel, capability, model, is_streamed, &self.hints.borrowed(&betas))
             .map_err(|error| not_made(&error, model != self.request.plain_model(), place))?;
         place.shape.put_headers(&mut target, &self.hints, &candidate.key.secret)?;
         let route = place.shape.route();
         prove(&self.app, &place.provider, &candidate.key.secret, route, (&mut target, &body)).await?;
         let name = self.request.facts().model.as_str();
-        let amender = Amender::of(&place.provider, capability, name, is_stream, self.request.body());
+        let amender = Amender::of(&place.provider, capability, name, is_streamed, self.request.body());
         let began = Instant::now();
         let sent = self.app.engine.client.send(route, target, body, self.timeouts(candidate, is_stream)).await;
         let answer = sent.map_err(|error| Failure::not_sent(&error))?;
@@ -189,7 +192,7 @@ impl Journey {
             table,
             family: place.provider.family,
             host: place.provider.host,
-            options: &place.provider.writer,
+            options: &place.writer,
             output_limit: self.terms.output_limit,
             account: u64::try_from(candidate.channel.id.get()).ok(),
             stream_options: self.stream_options(place),
@@ -262,13 +265,16 @@ impl Journey {
         let status = answer.status;
         match Form::of(&answer.headers) {
             Form::Page => return Err(page(answer.status)),
+            // all of the answer, told as a stream
+            Form::Document if passage.framing() == Framing::Document => {}
             Form::Document => return Err(self.document_for_stream(candidate, answer, (passage, amender), bill).await),
             Form::Events | Form::Other => {}
         }
         let max_bytes = self.app.engine.max_answer_bytes;
         let source = (answer.body, candidate.key.secret.clone());
         let (passed, request_id) = (passed_headers(&answer.headers, &passage), upstream_request_id(&answer.headers));
-        let reader = Reader::new(source, self.meter(place, passage), max_bytes, self.app.bytes.clone())
+        let framing = (passage.framing(), max_bytes);
+        let reader = Reader::new(source, self.meter(place, passage), framing, self.app.bytes.clone())
             .of_provider(place.provider.framing, amender);
         let (channel, policy) = (candidate.channel.id, candidate.channel.policy);
         let first_output = policy.first_output.map(|wait| began + wait);
@@ -356,12 +362,14 @@ impl Journey {
         let status = answer.status;
         match Form::of(&answer.headers) {
             Form::Page => return Err(page(answer.status)),
-            Form::Events => {
+            Form::Events if !way_back.0.is_streamed(false) => {
                 return Err(Failure::unusable(Kind::BadResponse, "the upstream answered with a stream nobody asked for", status));
             }
-            Form::Document | Form::Other => {}
+            Form::Events | Form::Document | Form::Other => {}
         }
         let headers = passed_headers(&answer.headers, &way_back.0);
+        // what is written anew was not created by the caller's request (Replicate says 201)
+        let told = if way_back.0.is_written() { StatusCode::OK } else { status };
         bill.first_byte(upstream_request_id(&answer.headers));
         let (body, held) = self.collect(answer, bill).await?;
         if body.is_empty() {
@@ -379,7 +387,7 @@ impl Journey {
         tally.reported = answer.usage();
         tally.is_final = true;
         tally.saw_output = matches!(answer.content(), Content::Output);
-        Ok(Whole { status, headers, answer, dropped: Vec::new(), channel: candidate.channel.id, held })
+        Ok(Whole { status: told, headers, answer, dropped: Vec::new(), channel: candidate.channel.id, held })
     }
 
     /// Reads a document; a long one away from the threads that serve requests.

@@ -107,7 +107,7 @@ impl Counting<'_> {
             table: &table,
             family: provider.family,
             host: provider.host,
-            options: &provider.writer,
+            options: &place.writer,
             output_limit: None,
             account: u64::try_from(candidate.channel.id.get()).ok(),
             stream_options: provider.stream_options,

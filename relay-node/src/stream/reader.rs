@@ -11,11 +11,12 @@ use secrecy::{ExposeSecret, SecretString};
 use sluice_billing::Estimator;
 use sluice_dialect::error::UpstreamError;
 use sluice_dialect::exchange::StreamMeter;
+use sluice_dialect::frames::{Framing, Splitter};
 use sluice_dialect::openai::{Summary, Verdict};
-use sluice_dialect::sse::{Frame, Splitter};
+use sluice_dialect::sse::Frame;
 use sluice_domain::Usage;
 use sluice_providers::event_stream::Transcriber;
-use sluice_providers::{Amended, Amender, Framing};
+use sluice_providers::{self as providers, Amended, Amender};
 use sluice_upstream::{Body, ReadError};
 use tokio::task::JoinHandle;
 
@@ -86,10 +87,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader at the start of a stream.
+    /// A reader at the start of a stream. Frames longer than the bound are an error.
     #[must_use]
-    pub fn new((body, secret): (Body, SecretString), meter: StreamMeter, max_frame_bytes: usize, budget: ByteBudget) -> Self {
-        let splitter = Some(Splitter::new(max_frame_bytes));
+    pub fn new(
+        (body, secret): (Body, SecretString),
+        meter: StreamMeter,
+        (framing, max_frame_bytes): (Framing, usize),
+        budget: ByteBudget,
+    ) -> Self {
+        let splitter = Some(Splitter::new(framing, max_frame_bytes));
         let (apart, is_closed) = (VecDeque::new(), false);
         let (transcriber, amender, is_torn) = (None, None, false);
         let (away, held, pending_bytes) = (None, None, 0);
@@ -98,8 +104,8 @@ impl Reader {
 
     /// The same for a provider with a framing or a way of its own.
     #[must_use]
-    pub fn of_provider(mut self, framing: Framing, amender: Option<Amender>) -> Self {
-        self.transcriber = (framing == Framing::AwsEventStream).then(Transcriber::default);
+    pub fn of_provider(mut self, framing: providers::Framing, amender: Option<Amender>) -> Self {
+        self.transcriber = (framing == providers::Framing::AwsEventStream).then(Transcriber::default);
         self.amender = amender;
         self
     }

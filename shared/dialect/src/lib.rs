@@ -4,7 +4,7 @@
 //! not change are never re-encoded: readers borrow from the body, and edits copy every value they do not replace.
 //!
 //! Where caller and upstream speak the same dialect, bytes pass through and a side parser reads what has to be known. Everything else goes
-//! through the [`ir`], in one hop, by the codecs.
+//! through the [`ir`], in one hop, by the codecs. Protocols that only upstreams speak are in [`vendor`].
 //!
 //! Start with [`exchange::Request`] (what a caller sent), then [`exchange::Answer`] and [`exchange::StreamMeter`] (what came back).
 
@@ -16,6 +16,7 @@ mod edits;
 mod embedding;
 pub mod error;
 pub mod exchange;
+pub mod frames;
 pub mod gemini;
 pub mod ir;
 pub mod json;
@@ -32,5 +33,6 @@ pub mod sse;
 mod surface;
 pub mod target;
 pub mod tool_name;
+pub mod vendor;
 
 pub use surface::Surface;

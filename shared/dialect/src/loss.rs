@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 use sluice_domain::Dialect;
 
+use crate::surface::Surface;
+
 mod words;
 
 /// Something a request says that not every target can.
@@ -194,7 +196,7 @@ pub const NO_COUNTERPART: &str = "has no counterpart at the provider of this mod
 #[derive(Debug, Clone)]
 pub struct Losses<'p> {
     client: Dialect,
-    target: Dialect,
+    target: &'static str,
     policy: &'p LossPolicy,
     dropped: BTreeSet<&'static str>,
 }
@@ -203,7 +205,22 @@ impl<'p> Losses<'p> {
     /// Nothing is lost yet on the way from a caller's dialect to an upstream's.
     #[must_use]
     pub const fn new(client: Dialect, target: Dialect, policy: &'p LossPolicy) -> Self {
+        let target = match target {
+            Dialect::OpenAi => "OpenAI Chat",
+            Dialect::Responses => "OpenAI Responses",
+            Dialect::Anthropic => "Anthropic Messages",
+            Dialect::Gemini => "Gemini",
+        };
         Self { client, target, policy, dropped: BTreeSet::new() }
+    }
+
+    /// The same on the way to any surface.
+    #[must_use]
+    pub const fn towards(client: Dialect, surface: Surface, policy: &'p LossPolicy) -> Self {
+        match surface {
+            Surface::Vendor(vendor) => Self { client, target: vendor.title(), policy, dropped: BTreeSet::new() },
+            _ => Self::new(client, surface.dialect(), policy),
+        }
     }
 
     /// Leaves something out that is only advice.
@@ -246,13 +263,7 @@ impl<'p> Losses<'p> {
     }
 
     const fn unsupported(&self, path: &'static str, reason: &'static str) -> Unsupported {
-        let target = match self.target {
-            Dialect::OpenAi => "OpenAI Chat",
-            Dialect::Responses => "OpenAI Responses",
-            Dialect::Anthropic => "Anthropic Messages",
-            Dialect::Gemini => "Gemini",
-        };
-        Unsupported { path, reason, target }
+        Unsupported { path, reason, target: self.target }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use sluice_domain::Dialect;
 
+use crate::frames::Framing;
 use crate::openai;
+use crate::vendor::Vendor;
 
 /// An interface that takes a body and answers with what a model made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +33,8 @@ pub enum Surface {
     Messages,
     /// `POST /v1beta/models/{model}:generateContent`, and `:streamGenerateContent`
     GenerateContent,
+    /// An interface that one vendor's upstreams have, and no caller can ask at.
+    Vendor(Vendor),
 }
 
 impl From<openai::Surface> for Surface {
@@ -47,7 +51,7 @@ impl From<openai::Surface> for Surface {
 }
 
 impl Surface {
-    /// Every surface, for metrics that start at zero.
+    /// Every surface of callers, for metrics that start at zero.
     pub const ALL: [Self; 12] = [
         Self::ChatCompletions,
         Self::Completions,
@@ -63,7 +67,7 @@ impl Surface {
         Self::GenerateContent,
     ];
 
-    /// The path callers use.
+    /// The path callers use; a vendor's own interface has none.
     #[must_use]
     pub const fn path(self) -> &'static str {
         match self {
@@ -79,6 +83,7 @@ impl Surface {
             Self::Compact => "/v1/responses/compact",
             Self::Messages => "/v1/messages",
             Self::GenerateContent => "/v1beta/models/{model}:generateContent",
+            Self::Vendor(_) => "",
         }
     }
 
@@ -98,16 +103,22 @@ impl Surface {
             Self::Compact => "compact",
             Self::Messages => "messages",
             Self::GenerateContent => "generate_content",
+            Self::Vendor(vendor) => vendor.as_str(),
         }
     }
 
-    /// The dialect that is spoken there.
+    /// The dialect that is spoken there. A vendor's own interface takes conversations of the form that Chat has: roles, ids and names of calls
+    /// are fitted to that.
     #[must_use]
     pub const fn dialect(self) -> Dialect {
         match self {
-            Self::ChatCompletions | Self::Completions | Self::Edits | Self::Embeddings | Self::Rerank | Self::Moderations => {
-                Dialect::OpenAi
-            }
+            Self::ChatCompletions
+            | Self::Completions
+            | Self::Edits
+            | Self::Embeddings
+            | Self::Rerank
+            | Self::Moderations
+            | Self::Vendor(_) => Dialect::OpenAi,
             Self::Responses | Self::Compact => Dialect::Responses,
             Self::Messages => Dialect::Anthropic,
             Self::GenerateContent | Self::EmbedContent | Self::BatchEmbedContents => Dialect::Gemini,
@@ -141,9 +152,18 @@ impl Surface {
         matches!(self, Self::Embeddings | Self::EmbedContent | Self::BatchEmbedContents)
     }
 
-    /// Whether it is a conversation, which any other such surface can serve.
+    /// Whether it is a conversation of a caller's, which any other such surface, and any vendor's, can serve.
     #[must_use]
     pub const fn converses(self) -> bool {
         matches!(self, Self::ChatCompletions | Self::Responses | Self::Messages | Self::GenerateContent)
+    }
+
+    /// What its streams are cut into, where nothing is wrapped around them.
+    #[must_use]
+    pub const fn framing(self) -> Framing {
+        match self {
+            Self::Vendor(vendor) => vendor.framing(),
+            _ => Framing::Events,
+        }
     }
 }

@@ -143,6 +143,18 @@ impl Default for Capabilities {
     }
 }
 
+/// What a channel says of the app behind it, where its upstreams are apps rather than models.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct App {
+    /// Its id: Coze's bot, AI Proxy's library, Spark's application.
+    pub id: Option<String>,
+    /// What kind of app it is: Dify's `chatflow`, `agent`, `workflow` or `completion`.
+    pub kind: Option<String>,
+    /// In whose name it is asked where a request names nobody.
+    pub user: Option<String>,
+}
+
 /// What a channel, or the site, wants of writers.
 #[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -168,6 +180,8 @@ pub struct Options {
     pub limits_completion: bool,
     /// Instructions are `developer` where the caller wrote that; otherwise `system`.
     pub keeps_developer: bool,
+    /// The app behind the channel.
+    pub app: App,
 }
 
 impl Default for Options {
@@ -183,6 +197,7 @@ impl Default for Options {
             interleaves_thinking: false,
             limits_completion: false,
             keeps_developer: false,
+            app: App::default(),
         }
     }
 }

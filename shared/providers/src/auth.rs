@@ -43,6 +43,14 @@ pub enum AuthScheme {
     Aws,
     /// Google: a service account, exchanged for a token. [`crate::Provider::prove`] puts that.
     GoogleServiceAccount,
+    /// Tencent: a pair that signs requests.
+    TencentTc3,
+    /// Baidu: a pair that is exchanged for a token, which stands in the address.
+    BaiduToken,
+    /// Zhipu: a key that signs a token of its own.
+    ZhipuJwt,
+    /// iFlytek: a pair that signs the address of a connection.
+    SparkAddress,
 }
 
 /// What a key itself says of the address.
@@ -61,7 +69,13 @@ impl Auth {
     /// What the key says of the address.
     pub(crate) fn known(&self, secret: &SecretString) -> Result<Known, CallError> {
         match self.scheme {
-            AuthScheme::Bearer | AuthScheme::Header | AuthScheme::OauthJson => Ok(Known::default()),
+            AuthScheme::Bearer
+            | AuthScheme::Header
+            | AuthScheme::OauthJson
+            | AuthScheme::TencentTc3
+            | AuthScheme::BaiduToken
+            | AuthScheme::ZhipuJwt
+            | AuthScheme::SparkAddress => Ok(Known::default()),
             AuthScheme::Aws => {
                 let key = AwsKey::parse(secret.expose_secret()).map_err(|_| CallError::Secret)?;
                 Ok(Known { region: Some(key.region().to_owned()), project: None })
@@ -82,8 +96,13 @@ impl Auth {
         match self.scheme {
             AuthScheme::Bearer | AuthScheme::Header => self.put_key(key, headers),
             AuthScheme::OauthJson => put_oauth(key, headers),
-            // the body is signed too, or a token has to be fetched
-            AuthScheme::Aws | AuthScheme::GoogleServiceAccount => Ok(()),
+            // the body or the time is signed too, or a token has to be fetched
+            AuthScheme::Aws
+            | AuthScheme::GoogleServiceAccount
+            | AuthScheme::TencentTc3
+            | AuthScheme::BaiduToken
+            | AuthScheme::ZhipuJwt
+            | AuthScheme::SparkAddress => Ok(()),
         }
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sluice_dialect::Surface;
 use sluice_dialect::exchange::CountSurface;
+use sluice_dialect::vendor::Vendor;
 
 /// What a provider can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,11 +49,16 @@ pub enum Capability {
     GeminiEmbeddings,
     /// Gemini's `batchEmbedContents`: several texts.
     GeminiBatchEmbeddings,
+    /// Anything, at any address below the base URL, as a caller sends it.
+    Raw,
+    /// A conversation by a vendor's own protocol.
+    #[serde(untagged)]
+    Vendor(Vendor),
 }
 
 impl Capability {
     /// Every capability, in the order they are listed to people.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 32] = [
         Self::Chat,
         Self::Responses,
         Self::Messages,
@@ -73,6 +79,19 @@ impl Capability {
         Self::GeminiCountTokens,
         Self::GeminiEmbeddings,
         Self::GeminiBatchEmbeddings,
+        Self::Raw,
+        Self::Vendor(Vendor::Ollama),
+        Self::Vendor(Vendor::Cohere),
+        Self::Vendor(Vendor::DashScope),
+        Self::Vendor(Vendor::Dify),
+        Self::Vendor(Vendor::Coze),
+        Self::Vendor(Vendor::Hunyuan),
+        Self::Vendor(Vendor::Wenxin),
+        Self::Vendor(Vendor::ZhipuV3),
+        Self::Vendor(Vendor::Replicate),
+        Self::Vendor(Vendor::DeepL),
+        Self::Vendor(Vendor::Spark),
+        Self::Vendor(Vendor::Library),
     ];
 
     /// The method of its requests.
@@ -108,6 +127,8 @@ impl Capability {
             Self::GeminiCountTokens => "gemini_count_tokens",
             Self::GeminiEmbeddings => "gemini_embeddings",
             Self::GeminiBatchEmbeddings => "gemini_batch_embeddings",
+            Self::Raw => "raw",
+            Self::Vendor(vendor) => vendor.as_str(),
         }
     }
 
@@ -137,6 +158,7 @@ impl From<Surface> for Capability {
             Surface::Compact => Self::ResponsesCompact,
             Surface::Messages => Self::Messages,
             Surface::GenerateContent => Self::GenerateContent,
+            Surface::Vendor(vendor) => Self::Vendor(vendor),
         }
     }
 }

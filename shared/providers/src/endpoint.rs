@@ -66,14 +66,22 @@ pub enum When {
     ModelContains(String),
     /// The host of the base URL ends with a text.
     HostEndsWith(String),
+    /// The channel has a setting of this value.
+    SettingIs {
+        /// Which setting.
+        name: FieldName,
+        /// Its value.
+        value: String,
+    },
 }
 
 impl When {
-    fn is_met(&self, base: &BaseUrl, model: &str) -> bool {
+    fn is_met(&self, base: &BaseUrl, model: &str, settings: &[(FieldName, &str)]) -> bool {
         match self {
             Self::ModelStartsWith(text) => model.starts_with(text.as_str()),
             Self::ModelContains(text) => model.contains(text.as_str()),
             Self::HostEndsWith(text) => base.host().ends_with(text.as_str()),
+            Self::SettingIs { name, value } => settings.iter().any(|(known, given)| known == name && given.trim() == value),
         }
     }
 }
@@ -95,11 +103,17 @@ impl Provider {
     }
 
     /// The path for a capability; `None` when there is none.
-    pub(crate) fn path(&self, base: &BaseUrl, capability: Capability, model: &str, is_streamed: bool) -> Option<&str> {
+    pub(crate) fn path(
+        &self,
+        (base, settings): (&BaseUrl, &[(FieldName, &str)]),
+        capability: Capability,
+        model: &str,
+        is_streamed: bool,
+    ) -> Option<&str> {
         if self.has_gap(base, capability, model) {
             return None;
         }
-        let fits = |special: &&SpecialEndpoint| special.capability == capability && special.when.is_met(base, model);
+        let fits = |special: &&SpecialEndpoint| special.capability == capability && special.when.is_met(base, model, settings);
         if let Some(special) = self.special_endpoints.iter().find(fits) {
             return Some(special.stream_path.as_ref().filter(|_| is_streamed).unwrap_or(&special.path));
         }
@@ -109,7 +123,7 @@ impl Provider {
 
     pub(crate) fn has_gap(&self, base: &BaseUrl, capability: Capability, model: &str) -> bool {
         let is_there = |gap: &Gap| gap.at_host.as_deref().is_none_or(|host| base.host().ends_with(host));
-        self.gaps.iter().any(|gap| gap.capability == capability && is_there(gap) && gap.when.is_met(base, model))
+        self.gaps.iter().any(|gap| gap.capability == capability && is_there(gap) && gap.when.is_met(base, model, &[]))
     }
 }
 

@@ -57,6 +57,11 @@ pub enum Hook {
     BedrockIds(BedrockIds),
     /// In addresses the date of a Claude stands after `@`.
     VertexClaudeNames,
+    /// Names of models become words of addresses: those of a table, or their own in small letters.
+    PathNames {
+        /// A name and its word each.
+        names: Vec<(String, String)>,
+    },
     /// Claude in a cloud: the address names the model, and the body the version of the interface.
     ClaudeInCloud {
         /// The version.
@@ -190,6 +195,7 @@ impl Provider {
         let named = self.hooks.iter().find_map(|hook| match hook {
             Hook::BedrockIds(ids) => Some(ids.id(model, region)),
             Hook::VertexClaudeNames => Some(names::claude_at_vertex(model)),
+            Hook::PathNames { names } => Some(names::in_path(names, model)),
             _ => None,
         });
         named.unwrap_or(Cow::Borrowed(model))
@@ -302,6 +308,7 @@ impl Hook {
             | Self::AiGatewayBase
             | Self::BedrockIds(_)
             | Self::VertexClaudeNames
+            | Self::PathNames { .. }
             | Self::ResponseModelRewrite
             | Self::CompletionFromTotal
             | Self::Unwrap { .. }
@@ -340,6 +347,7 @@ impl Hook {
             | Self::AiGatewayBase
             | Self::BedrockIds(_)
             | Self::VertexClaudeNames
+            | Self::PathNames { .. }
             | Self::ResponseModelRewrite
             | Self::CompletionFromTotal
             | Self::Unwrap { .. }

@@ -5,10 +5,13 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::sign::aws::AwsKey;
 use crate::sign::google::{ServiceAccount, TokenRequest};
-use crate::sign::{AccessToken, SignError};
+use crate::sign::spark::SparkKey;
+use crate::sign::{AccessToken, SignError, baidu, tencent, zhipu};
 use crate::{AuthScheme, Provider, Target};
 
 const BEDROCK: &str = "bedrock";
+/// What Tencent is asked to do.
+const CHAT_COMPLETIONS: &str = "ChatCompletions";
 const USER_PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
 
 impl Provider {
@@ -18,17 +21,23 @@ impl Provider {
     /// # Errors
     /// When the key cannot be used.
     pub fn token_request(&self, secret: &SecretString, now_secs: i64) -> Result<Option<(String, TokenRequest)>, SignError> {
-        if self.auth.scheme != AuthScheme::GoogleServiceAccount {
-            return Ok(None);
+        match self.auth.scheme {
+            AuthScheme::GoogleServiceAccount => {
+                let account = ServiceAccount::parse(secret.expose_secret())?;
+                Ok(Some((account.digest(), account.token_request(now_secs)?)))
+            }
+            AuthScheme::BaiduToken => {
+                let key = secret.expose_secret();
+                Ok(Some((baidu::digest(key)?, TokenRequest { url: baidu::token_address(key)?, body: SecretString::default() })))
+            }
+            _ => Ok(None),
         }
-        let account = ServiceAccount::parse(secret.expose_secret())?;
-        Ok(Some((account.digest(), account.token_request(now_secs)?)))
     }
 
     /// Whether [`Provider::prove`] has anything to do: where it has not, [`Provider::call`] has put the key.
     #[must_use]
     pub const fn needs_proof(&self) -> bool {
-        matches!(self.auth.scheme, AuthScheme::Aws | AuthScheme::GoogleServiceAccount)
+        !matches!(self.auth.scheme, AuthScheme::Bearer | AuthScheme::Header | AuthScheme::OauthJson)
     }
 
     /// Proves the key on a request that is ready to be sent, with the token where one had to be fetched. Address, headers and body are sent
@@ -61,6 +70,27 @@ impl Provider {
                     let project = HeaderValue::from_str(project).map_err(|_| SignError::Request)?;
                     target.headers.insert(USER_PROJECT, project);
                 }
+                Ok(())
+            }
+            AuthScheme::TencentTc3 => {
+                let host = target.url.host_str().ok_or(SignError::Request)?.to_owned();
+                tencent::sign(&mut target.headers, secret.expose_secret(), CHAT_COMPLETIONS, &host, body, now_secs)
+            }
+            AuthScheme::BaiduToken => {
+                baidu::put(&mut target.url, token.ok_or(SignError::Request)?.secret.expose_secret());
+                Ok(())
+            }
+            AuthScheme::ZhipuJwt => {
+                let token = zhipu::token(secret.expose_secret(), now_secs.saturating_mul(1_000))?;
+                let mut value = HeaderValue::from_str(token.expose_secret()).map_err(|_| SignError::Request)?;
+                value.set_sensitive(true);
+                target.headers.insert(AUTHORIZATION, value);
+                Ok(())
+            }
+            AuthScheme::SparkAddress => {
+                let key = SparkKey::parse(secret.expose_secret())?;
+                let host = target.url.host_str().ok_or(SignError::Request)?;
+                target.url = key.address(host, target.url.path(), now_secs)?;
                 Ok(())
             }
         }
@@ -125,6 +155,71 @@ mod tests {
         assert_eq!(target.headers[AUTHORIZATION], "Bearer ya29.t");
         assert_eq!(target.headers["x-goog-user-project"], "p-1");
         assert!(!format!("{target:?}").contains("ya29"));
+    }
+
+    fn vendor(slug: &str) -> Capability {
+        let catalog = Catalog::shipped().unwrap();
+        let surface = catalog.get(slug).unwrap().speaks(sluice_dialect::Surface::ChatCompletions).unwrap();
+        assert!(!surface.converses(), "{slug} is asked by a protocol of its own");
+        surface.into()
+    }
+
+    #[test]
+    fn tencents_requests_are_signed_over_the_bytes_that_are_sent() {
+        let catalog = Catalog::shipped().unwrap();
+        let provider = catalog.get("tencent-hunyuan").unwrap();
+        let secret = SecretString::from("125|AKID|sk");
+        let mut target = target(provider, &secret, vendor("tencent-hunyuan"), "hunyuan-lite");
+        assert_eq!(target.url.as_str(), "https://hunyuan.tencentcloudapi.com/");
+        let body = br#"{"Model":"hunyuan-lite","Messages":[{"Role":"user","Content":"hi"}],"Stream":false}"#;
+        provider.prove(&mut target, &secret, None, body, NOW).unwrap();
+        let authorization = target.headers[AUTHORIZATION].to_str().unwrap();
+        assert!(authorization.ends_with("464ca5c8629a23b66f56c3faf65b08f6eb74209c1609fc17c68fb8a68b980ba9"), "{authorization}");
+        assert_eq!(target.headers["x-tc-action"], "ChatCompletions");
+        assert!(!format!("{target:?}").contains("AKID"));
+    }
+
+    #[test]
+    fn baidus_pair_is_exchanged_for_a_token_in_the_address_and_never_sent() {
+        let catalog = Catalog::shipped().unwrap();
+        let provider = catalog.get("baidu-wenxin-v1").unwrap();
+        let secret = SecretString::from("public|hidden");
+        let (digest, request) = provider.token_request(&secret, NOW).unwrap().unwrap();
+        assert_eq!((digest.len(), request.body.expose_secret()), (64, ""));
+        assert!(!format!("{request:?}").contains("hidden"));
+        for (model, word) in [("ERNIE-4.0-8K", "completions_pro"), ("ERNIE-Speed-128K", "ernie-speed-128k")] {
+            let mut target = target(provider, &secret, vendor("baidu-wenxin-v1"), model);
+            assert!(target.headers.get(AUTHORIZATION).is_none());
+            assert_eq!(provider.prove(&mut target, &secret, None, b"", NOW), Err(SignError::Request));
+            let token = AccessToken::read(br#"{"access_token":"24.t","expires_in":2592000}"#).unwrap();
+            provider.prove(&mut target, &secret, Some(&token), b"", NOW).unwrap();
+            let expected = format!("https://aip.baidubce.com/rpc/2.0/ai_custom/v1/wenxinworkshop/chat/{word}?access_token=24.t");
+            assert_eq!(target.url.as_str(), expected);
+        }
+        assert!(provider.token_request(&SecretString::from("one"), NOW).is_err());
+    }
+
+    #[test]
+    fn zhipus_key_signs_a_token_and_sparks_an_address() {
+        let catalog = Catalog::shipped().unwrap();
+        let zhipu = catalog.get("zhipu-v3").unwrap();
+        let secret = SecretString::from("abc.def");
+        let mut target = target(zhipu, &secret, vendor("zhipu-v3"), "chatglm_turbo");
+        assert_eq!(target.url.as_str(), "https://open.bigmodel.cn/api/paas/v3/model-api/chatglm_turbo/sse-invoke");
+        zhipu.prove(&mut target, &secret, None, b"", NOW).unwrap();
+        let token = target.headers[AUTHORIZATION].to_str().unwrap();
+        assert!(token.ends_with("._bRQOkxBtdGFgwaD37IV1TvfQA3n-hc-e9l2mpMCquc"), "{token}");
+
+        let spark = catalog.get("xunfei-spark-ws").unwrap();
+        let secret = SecretString::from("app|secret|key");
+        for (model, path) in [("SparkDesk-v3.5", "/v3.5/chat"), ("Spark-Pro-128K", "/chat/pro-128k"), ("SparkDesk", "/v1.1/chat")]
+        {
+            let mut target = self::target(spark, &secret, vendor("xunfei-spark-ws"), model);
+            spark.prove(&mut target, &secret, None, b"", NOW).unwrap();
+            assert_eq!((target.url.scheme(), target.url.path()), ("wss", path), "{model}");
+            assert!(target.url.query().is_some_and(|query| query.contains("authorization=")));
+        }
+        assert!(!spark.is_served());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sluice_dialect::ir::Family;
 use sluice_dialect::openai::StreamOptions;
-use sluice_dialect::target::{Host, Options};
+use sluice_dialect::target::{App, Host, Options};
 
 use crate::endpoint::{Gap, Plan, SpecialEndpoint};
 use crate::{Auth, BaseUrl, BaseUrlError, BaseUrlMeaning, Capability, Hook};
@@ -175,6 +175,20 @@ impl Provider {
     #[must_use]
     pub fn is_served(&self) -> bool {
         self.unserved.is_none()
+    }
+
+    /// The app behind a channel with such settings, for the [`Options`] of its writer.
+    #[must_use]
+    pub fn app(settings: &[(FieldName, &str)]) -> App {
+        let of = |names: &[FieldName]| {
+            let given = settings.iter().find(|(name, _)| names.contains(name)).map(|(_, value)| value.trim());
+            given.filter(|value| !value.is_empty()).map(str::to_owned)
+        };
+        App {
+            id: of(&[FieldName::BotId, FieldName::LibraryId]),
+            kind: of(&[FieldName::BotType, FieldName::ApiVersion]),
+            user: of(&[FieldName::UserId]),
+        }
     }
 
     /// Whether a channel of it must have a base URL.

@@ -2,6 +2,7 @@
 
 use sluice_dialect::Surface;
 use sluice_dialect::exchange::CountSurface;
+use sluice_dialect::vendor::Vendor;
 
 use crate::{BaseUrl, BaseUrlMeaning, Capability, Provider};
 
@@ -20,8 +21,8 @@ impl Provider {
     /// cannot be served.
     ///
     /// It is the caller's own surface where the provider has it. Otherwise a conversation (chat, responses, messages, generate_content) is
-    /// asked for at the first of these that the provider has: chat, messages, generate_content, responses. Vectors are asked for at
-    /// `batchEmbedContents` or embeddings, edits as chat. Completions, reranking and moderations are not converted.
+    /// asked for at the first of these that the provider has: chat, messages, generate_content, responses, an interface of its own. Vectors
+    /// are asked for at `batchEmbedContents` or embeddings, edits as chat. Completions, reranking and moderations are not converted.
     #[must_use]
     pub fn speaks(&self, caller: Surface) -> Option<Surface> {
         prefer(caller, |surface| {
@@ -74,7 +75,7 @@ impl Provider {
             return self.base_url.serves.contains(&capability);
         }
         let unversioned = self.versions.as_ref().is_some_and(|versions| versions.endpoints.contains_key(&capability));
-        self.path(base, capability, model, false).is_some() || (unversioned && !self.has_gap(base, capability, model))
+        self.path((base, &[]), capability, model, false).is_some() || (unversioned && !self.has_gap(base, capability, model))
     }
 }
 
@@ -83,13 +84,11 @@ fn prefer(caller: Surface, has: impl Fn(Surface) -> bool) -> Option<Surface> {
     if has(own) {
         return Some(own);
     }
-    let others: &[Surface] = if own.converses() {
-        &PREFERRED
-    } else if own.embeds() {
-        &VECTORS
-    } else {
-        &[]
-    };
+    if own.converses() {
+        let vendors = Vendor::ALL.map(Surface::Vendor);
+        return PREFERRED.into_iter().chain(vendors).find(|surface| has(*surface));
+    }
+    let others: &[Surface] = if own.embeds() { &VECTORS } else { &[] };
     others.iter().copied().find(|surface| has(*surface))
 }
 
@@ -119,6 +118,9 @@ mod tests {
             ("aws-bedrock", [Messages, Messages, Messages, Messages]),
             ("openai-codex", [Responses, Responses, Responses, Responses]),
             ("google-gemini", [GenerateContent, GenerateContent, GenerateContent, GenerateContent]),
+            ("ollama", [Surface::Vendor(Vendor::Ollama); 4]),
+            ("cohere", [Surface::Vendor(Vendor::Cohere); 4]),
+            ("dify", [Surface::Vendor(Vendor::Dify); 4]),
         ] {
             let provider = catalog.get(slug).unwrap();
             assert_eq!(CONVERSATIONS.map(|caller| provider.speaks(caller)), expected.map(Some), "{slug}");
@@ -137,8 +139,6 @@ mod tests {
     }
 
     #[test]
-    fn completions_and_embeddings_are_not_converted() {}
-
     fn vectors_are_asked_for_in_either_form_and_completions_and_reranking_in_their_own() {
         use Surface::{BatchEmbedContents, EmbedContent, Embeddings};
         let catalog = Catalog::shipped().unwrap();
@@ -173,6 +173,17 @@ mod tests {
             assert_eq!(counts("google-gemini", caller), Some(CountSurface::Gemini));
             assert_eq!(counts("openai", caller), Some(CountSurface::Responses));
             assert_eq!(counts("mistral", caller), None);
+        }
+    }
+
+    #[test]
+    fn every_vendors_protocol_has_a_provider_and_is_never_a_callers() {
+        let catalog = Catalog::shipped().unwrap();
+        for vendor in Vendor::ALL {
+            let surface = Surface::Vendor(vendor);
+            let speaks = |provider: &&std::sync::Arc<Provider>| provider.speaks(Surface::Messages) == Some(surface);
+            assert_eq!(catalog.iter().filter(speaks).count(), 1, "{vendor:?}");
+            assert!(!CONVERSATIONS.contains(&surface));
         }
     }
 

@@ -191,7 +191,7 @@ impl Provider {
         let unversioned = version.filter(|(versions, version)| versions.unversioned.as_deref() == Some(*version));
         let path = match unversioned {
             Some((versions, _)) => versions.endpoints.get(&capability).map(String::as_str),
-            None => self.path(channel.base_url, capability, model, is_streamed),
+            None => self.path((channel.base_url, channel.extra), capability, model, is_streamed),
         };
         let path = path.ok_or_else(|| self.not_served(capability))?;
         let places = Places { version: version.map(|(_, version)| version), ..places };

@@ -6,7 +6,9 @@ use sluice_domain::Usage;
 use super::passage::{Kind as Way, Other, Passage};
 use super::{
     codecs::{Bystander, Codec},
-    output, rename, stops,
+    gathered, output, rename,
+    speech::Speech,
+    stops,
 };
 use crate::call_id::IdMaker;
 use crate::codec::{AnswerError, Reading};
@@ -15,6 +17,7 @@ use crate::error::UpstreamError;
 use crate::ir::{Family, Response};
 use crate::json::{self, JsonError, mended};
 use crate::openai::{self, Content, Finish, OutputCounts, Reported};
+use crate::vendor::Answers;
 
 /// An upstream's answer with status 200, read.
 #[derive(Debug, Clone)]
@@ -58,7 +61,7 @@ impl Answer {
 
     /// Looks at a body that passes as it is.
     fn passing(body: &Bytes, codec: Codec, rename: Option<&str>, known: &[&str]) -> Result<Self, JsonError> {
-        let (response, content) = understood(body, codec, &mut bystander(codec), known)?;
+        let (response, content) = understood(body, Speech::Dialect(codec), &mut bystander(codec), known)?;
         let body = rename.map_or_else(|| body.clone(), |name| rename::renamed(body, name));
         Ok(Self(Kind::Read(Box::new(Read { body, content, response }))))
     }
@@ -66,7 +69,10 @@ impl Answer {
     /// Writes it as the caller's dialect has it.
     fn anew(body: &Bytes, way: Other, known: &[&str]) -> Result<Self, JsonError> {
         let Other { from, to, mut reading, mut asked, stops } = way;
-        let (mut response, content) = understood(body, from, &mut reading, known)?;
+        let (mut response, content) = match from.answers() {
+            Answers::Streamed => gathered::understood(body, from, reading, known)?,
+            Answers::AsAsked | Answers::Whole => understood(body, from, &mut reading, known)?,
+        };
         stops::cut_whole(&mut response, &stops);
         let body = to.write_response(&response, &mut asked);
         Ok(Self(Kind::Read(Box::new(Read { body, content, response }))))
@@ -139,18 +145,26 @@ impl Answer {
     }
 }
 
-fn understood(body: &Bytes, codec: Codec, reading: &mut Reading, known: &[&str]) -> Result<(Response, Content), JsonError> {
+fn understood(body: &Bytes, speech: Speech, reading: &mut Reading, known: &[&str]) -> Result<(Response, Content), JsonError> {
     json::check(mended(body).as_bytes())?;
-    match codec.read_response(body, reading) {
+    match speech.read_response(body, reading) {
         Ok(response) => {
-            let has_reasoning = response.usage.is_some_and(|usage| usage.reasoning > 0);
-            let content = if output::is_useful(&response) || has_reasoning { Content::Output } else { Content::Empty };
+            let content = worth(&response);
             Ok((response, content))
         }
-        Err(AnswerError::Reported) => Ok((Response::default(), Content::Error(Box::new(UpstreamError::read(200, body, known))))),
+        Err(AnswerError::Reported) => {
+            let error = UpstreamError::read(200, &speech.error_body(body), known);
+            Ok((Response::default(), Content::Error(Box::new(error))))
+        }
         // JSON of another form holds no answer
         Err(AnswerError::NotJson | AnswerError::Without(_)) => Ok((Response::default(), Content::Empty)),
     }
+}
+
+/// What an answer that was read is worth.
+pub(super) fn worth(response: &Response) -> Content {
+    let has_reasoning = response.usage.is_some_and(|usage| usage.reasoning > 0);
+    if output::is_useful(response) || has_reasoning { Content::Output } else { Content::Empty }
 }
 
 /// How an answer is read whose bytes pass: nothing of it is written.

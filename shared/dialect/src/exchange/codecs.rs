@@ -12,7 +12,7 @@ use crate::node::BodyError;
 use crate::signature::Sealer;
 use crate::surface::Surface;
 use crate::target::Target;
-use crate::{chat, edits, embedding, gemini, messages, openai, responses};
+use crate::{chat, edits, embedding, gemini, messages, openai, responses, vendor};
 
 /// A dialect of conversations. Edits are one for callers only: what is asked for is chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,8 @@ impl Codec {
             | Surface::BatchEmbedContents
             | Surface::Rerank
             | Surface::Moderations
-            | Surface::Compact => None,
+            | Surface::Compact
+            | Surface::Vendor(_) => None,
         }
     }
 
@@ -125,7 +126,8 @@ pub(super) enum Bystander {
 impl Bystander {
     pub(super) const fn of(surface: Surface) -> Self {
         match surface {
-            Surface::ChatCompletions => Self::Parser(openai::Surface::ChatCompletions),
+            // nobody asks at a vendor's: its form is that of chat
+            Surface::ChatCompletions | Surface::Vendor(_) => Self::Parser(openai::Surface::ChatCompletions),
             Surface::Completions => Self::Parser(openai::Surface::Completions),
             Surface::Embeddings => Self::Parser(openai::Surface::Embeddings),
             Surface::Rerank => Self::Parser(openai::Surface::Rerank),
@@ -148,6 +150,7 @@ pub(super) enum Reader {
     Responses(Box<responses::stream::Reader>),
     Messages(Box<messages::stream::Reader>),
     Gemini(Box<gemini::stream::Reader>),
+    Vendor(Box<vendor::Reader>),
 }
 
 impl Reader {
@@ -167,6 +170,7 @@ impl Reader {
             Self::Responses(reader) => reader.push(name, data, out),
             Self::Messages(reader) => reader.push(name, data, out),
             Self::Gemini(reader) => reader.push(name, data, out),
+            Self::Vendor(reader) => reader.push(name, data, out),
         }
     }
 
@@ -177,6 +181,7 @@ impl Reader {
             Self::Responses(reader) => reader.finish(out),
             Self::Messages(reader) => reader.finish(out),
             Self::Gemini(reader) => reader.finish(out),
+            Self::Vendor(reader) => reader.finish(out),
         }
     }
 }

@@ -7,11 +7,15 @@
 //! Same dialect on both sides: the bytes pass, and a side parser looks at them. Otherwise: read, and written anew, in one hop through the
 //! [`ir`](crate::ir). Chat and its relatives have a side parser of their own ([`openai`](crate::openai)), which reads without building
 //! anything; the other dialects are looked at by the same readers that conversions use.
+//!
+//! Upstreams may speak a vendor's own protocol, which callers never do ([`vendor`](crate::vendor)). Some of these stream whether asked or not,
+//! and some never do; [`Passage::is_streamed`] says it, and either way the caller gets what it asked for.
 
 mod answer;
 mod codecs;
 mod count;
 mod facts;
+mod gathered;
 mod manner;
 mod native;
 mod output;
@@ -20,6 +24,7 @@ mod prompt;
 mod remote;
 mod rename;
 mod request;
+mod speech;
 mod stops;
 mod stream;
 mod system;

@@ -5,10 +5,12 @@ use bytes::Bytes;
 use super::codecs::{Bystander, Codec};
 use super::manner::Manner;
 use super::request::{Form, Request};
+use super::speech::Speech;
 use crate::call_id::IdMaker;
 use crate::capabilities::Table;
 use crate::codec::{Asked, Reading, Written};
 use crate::embedding;
+use crate::frames::Framing;
 use crate::ir::{self, Family, ReasoningMode, Show};
 use crate::loss::{LossPolicy, Unsupported};
 use crate::node::BodyError;
@@ -16,6 +18,7 @@ use crate::openai::StreamOptions;
 use crate::signature::Sealer;
 use crate::surface::Surface;
 use crate::target::{Host, Options};
+use crate::vendor::Answers;
 
 /// Where a request goes, and how.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +107,7 @@ pub(super) enum Kind {
 
 #[derive(Debug, Clone)]
 pub(super) struct Other {
-    pub(super) from: Codec,
+    pub(super) from: Speech,
     pub(super) to: Codec,
     pub(super) reading: Reading,
     pub(super) asked: Asked,
@@ -125,7 +128,7 @@ impl Passage {
 
     /// The way back from `to` to `from`: an answer is read as the upstream's and written as the caller's.
     pub(super) fn other(
-        (from, to): (Codec, Codec),
+        (from, to): (Codec, Speech),
         request: &Request,
         reasoning: ir::Reasoning,
         written: Written,
@@ -160,6 +163,28 @@ impl Passage {
     #[must_use]
     pub const fn is_written(&self) -> bool {
         matches!(self.0, Kind::Other(_) | Kind::Vectors(_))
+    }
+
+    /// What the upstream's stream is cut into, where nothing is wrapped around it.
+    #[must_use]
+    pub fn framing(&self) -> Framing {
+        match &self.0 {
+            Kind::Same { .. } => Framing::Events,
+            Kind::Other(other) => other.from.surface().framing(),
+        }
+    }
+
+    /// Whether the upstream answers with a stream, when the caller wants one or does not: some upstreams know nothing else, and some know none.
+    /// [`Answer`](super::Answer) gathers a stream for a caller that wants none; a [`StreamMeter`](super::StreamMeter) tells a document as a
+    /// stream, which [`Framing::Document`] makes one event of.
+    #[must_use]
+    pub fn is_streamed(&self, caller_streams: bool) -> bool {
+        let Kind::Other(other) = &self.0 else { return caller_streams };
+        match other.from.answers() {
+            Answers::AsAsked => caller_streams,
+            Answers::Streamed => true,
+            Answers::Whole => false,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use sluice_domain::NameError;
 use super::codecs::{Bystander, Codec};
 use super::passage::{Passage, Sent, Site, Unwritable, Way};
 use super::remote::{Fetched, Remote};
+use super::speech::Speech;
 use super::{facts, native, prompt, remote, system};
 use crate::codec::Written;
 use crate::embedding;
@@ -88,6 +89,9 @@ pub enum RequestError {
     /// The model's name cannot be one.
     #[error("`model` {0}")]
     Model(NameError),
+    /// Nobody can ask at this interface: only upstreams speak it.
+    #[error("nobody can ask at this interface")]
+    NoInterface,
 }
 
 impl RequestError {
@@ -99,7 +103,7 @@ impl RequestError {
             Self::OpenAi(error) => error.code(),
             Self::Body(error) if error.path == "model" && error.rule == Rule::Missing => "missing_model",
             Self::Model(NameError::Empty) => "missing_model",
-            Self::Body(_) | Self::Model(_) => "invalid_request",
+            Self::Body(_) | Self::Model(_) | Self::NoInterface => "invalid_request",
         }
     }
 
@@ -107,7 +111,7 @@ impl RequestError {
     #[must_use]
     pub fn param(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::Json(_) => None,
+            Self::Json(_) | Self::NoInterface => None,
             Self::OpenAi(error) => error.param().map(Cow::Borrowed),
             Self::Body(error) => Some(Cow::Owned(error.path.clone())),
             Self::Model(_) => Some(Cow::Borrowed("model")),
@@ -140,6 +144,9 @@ impl Request {
     /// When it is not a JSON object, names no model, or breaks a rule of its dialect.
     pub fn read(incoming: Incoming, sealer: &Sealer) -> Result<Self, RequestError> {
         let Incoming { surface, body, model, form } = incoming;
+        if matches!(surface, Surface::Vendor(_)) {
+            return Err(RequestError::NoInterface);
+        }
         let codec = match Bystander::of(surface) {
             Bystander::Parser(surface) => {
                 let request = openai::Request::read_of(body, surface, model.as_deref())?;
@@ -247,11 +254,11 @@ impl Request {
         if let (Some(from), Some(to)) = (embedding::Form::of(self.surface()), embedding::Form::of(way.surface)) {
             return self.write_vectors((from, to), way);
         }
-        let (Some(from), Some(to)) = (Codec::of(self.surface()), Codec::of(way.surface)) else { return Err(Unwritable::NoWay) };
+        let (Some(from), Some(to)) = (Codec::of(self.surface()), Speech::of(way.surface)) else { return Err(Unwritable::NoWay) };
         let mut meaning = self.meaning(from, &site.sealer)?;
-        let mut losses = Losses::new(self.surface().dialect(), way.surface.dialect(), way.losses);
+        let mut losses = Losses::towards(self.surface().dialect(), way.surface, way.losses);
         // what only the caller's dialect has is lost on the way to another one, and stays on the way to its own
-        let own = if from == to { std::mem::take(&mut meaning.to_mut().native) } else { Vec::new() };
+        let own = if Speech::Dialect(from) == to { std::mem::take(&mut meaning.to_mut().native) } else { Vec::new() };
         let capabilities = Capabilities::of(way.table, way.model, way.surface.dialect());
         let target = Target {
             model: way.model,
@@ -275,6 +282,9 @@ impl Request {
             for field in &own {
                 native::keep(&fields, &mut body, field.path);
             }
+        }
+        if let (Codec::Chat, Speech::Vendor(vendor)) = (from, to) {
+            vendor.keep_own(&self.fields(), &mut body);
         }
         if way.stream_options == StreamOptions::Strip {
             body.remove("stream_options");

@@ -63,7 +63,7 @@ impl StreamMeter {
                 Self(Kind::Plain(Box::new(openai::StreamMeter::new(openai::Surface::Embeddings, &StreamSettings::default()))))
             }
             Way::Other(way) => {
-                let (reader, writer) = (Reader::new(way.from, way.reading), Writer::new(way.to, way.asked));
+                let (reader, writer) = (way.from.reader(way.reading), Writer::new(way.to, way.asked));
                 Self::read(reader, Some((writer, Cutter::of(&way.stops))), None)
             }
         }

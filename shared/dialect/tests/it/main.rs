@@ -10,3 +10,5 @@ mod goldens;
 mod manner;
 #[cfg(test)]
 mod responses;
+#[cfg(test)]
+mod vendor;

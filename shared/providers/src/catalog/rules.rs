@@ -51,7 +51,7 @@ fn is_path(path: &str) -> bool {
     let rest = PLACES.iter().fold(path.to_owned(), |rest, place| rest.replace(place, ""));
     let (front, query) = path.split_once('?').map_or((path, None), |(front, query)| (front, Some(query)));
     let is_query = query.is_none_or(|query| query.contains('=') && !query.contains(['?', '{']));
-    front.starts_with('/') && !front.ends_with('/') && is_query && !rest.contains(['{', '}', '#', ' '])
+    front.starts_with('/') && (front == "/" || !front.ends_with('/')) && is_query && !rest.contains(['{', '}', '#', ' '])
 }
 
 fn is_address(text: &str) -> bool {

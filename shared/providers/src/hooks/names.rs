@@ -56,6 +56,14 @@ pub(super) fn claude_at_vertex(model: &str) -> Cow<'_, str> {
     }
 }
 
+/// The word of a table, or the name in small letters.
+pub(super) fn in_path<'m>(names: &[(String, String)], model: &'m str) -> Cow<'m, str> {
+    match names.iter().find(|(name, _)| name.eq_ignore_ascii_case(model)) {
+        Some((_, word)) => Cow::Owned(word.clone()),
+        None => Cow::Owned(model.to_ascii_lowercase()),
+    }
+}
+
 fn is_date(text: &str) -> bool {
     text.len() == DATE_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -452,6 +452,7 @@ fn every_hook_of_the_vocabulary_is_used_and_tested() {
         "model_suffix",
         "openai_reasoning_rules",
         "openrouter_reasoning",
+        "path_names",
         "rename",
         "rerank_codec_dashscope",
         "rerank_document_refill",

@@ -46,6 +46,14 @@ pub enum FieldName {
     BetaQuery,
     /// The region that stands in addresses.
     Region,
+    /// The bot that is asked (Coze).
+    BotId,
+    /// What kind of app is asked (Dify): `chatflow`, `agent`, `workflow` or `completion`.
+    BotType,
+    /// In whose name an app is asked where a request names nobody.
+    UserId,
+    /// The library that is asked (AI Proxy).
+    LibraryId,
 }
 
 impl FieldName {
@@ -62,6 +70,10 @@ impl FieldName {
             Self::Title => "title",
             Self::BetaQuery => "beta_query",
             Self::Region => "region",
+            Self::BotId => "bot_id",
+            Self::BotType => "bot_type",
+            Self::UserId => "user_id",
+            Self::LibraryId => "library_id",
         }
     }
 

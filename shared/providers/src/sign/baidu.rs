@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::{SignError, parts};
+use super::{SignError, parts, sha256_hex};
 
 /// Where tokens are fetched.
 const TOKEN_ADDRESS: &str = "https://aip.baidubce.com/oauth/2.0/token";
@@ -23,6 +23,15 @@ pub fn token_address(key: &str) -> Result<Url, SignError> {
         .append_pair("client_id", id)
         .append_pair("client_secret", secret);
     Ok(url)
+}
+
+/// Tells a key from others without showing it: tokens are kept under it.
+///
+/// # Errors
+/// When the key does not have its parts.
+pub fn digest(key: &str) -> Result<String, SignError> {
+    let [id, secret] = parts(key).ok_or(SignError::Key("APIKey|SecretKey"))?;
+    Ok(sha256_hex(format!("{id}|{secret}").as_bytes()))
 }
 
 /// Puts a token into an address.

@@ -44,7 +44,8 @@ pub struct TokenRequest {
 
 impl std::fmt::Debug for TokenRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenRequest").field("url", &self.url.as_str()).finish_non_exhaustive()
+        // some have the key in their address
+        f.debug_struct("TokenRequest").field("host", &self.url.host_str()).finish_non_exhaustive()
     }
 }
 

@@ -232,7 +232,9 @@ fn every_path_of_every_provider_makes_an_address() {
         let secret = SecretString::from(match provider.auth.scheme {
             AuthScheme::OauthJson => r#"{"access_token":"t"}"#,
             AuthScheme::GoogleServiceAccount => r#"{"client_email":"a@b","project_id":"p","private_key":"k"}"#,
-            AuthScheme::Bearer | AuthScheme::Header | AuthScheme::Aws => "a|b-1",
+            AuthScheme::TencentTc3 | AuthScheme::SparkAddress => "a|b|c",
+            AuthScheme::ZhipuJwt => "a.b",
+            AuthScheme::Bearer | AuthScheme::Header | AuthScheme::Aws | AuthScheme::BaiduToken => "a|b-1",
         });
         let typed = match provider.base_url.meaning {
             BaseUrlMeaning::Prefix if provider.needs_base_url() => "https://x.example",
@@ -453,4 +455,31 @@ fn clouds_have_version_and_features_in_the_body() {
     assert_eq!(put("aws-bedrock", &hints, own.clone()), serde_json::json!({"anthropic_beta": ["b-2", "a-1", "c-3"]}));
     assert_eq!(put("aws-bedrock", &ClientHints::default(), serde_json::json!({})), serde_json::json!({}));
     assert_eq!(put("anthropic", &hints, own.clone()), own);
+}
+
+#[test]
+fn an_apps_kind_says_its_address_by_setting_or_by_the_models_name() {
+    let catalog = Catalog::shipped().unwrap();
+    let dify = catalog.get("dify").unwrap();
+    let (base_url, secret) = (dify.parse_base_url("https://dify.example/v1").unwrap(), SecretString::from("app-1"));
+    let capability = Capability::Vendor(sluice_dialect::vendor::Vendor::Dify);
+    for (setting, model, expected) in [
+        (None, "anything", "https://dify.example/v1/chat-messages"),
+        (None, "workflow-7", "https://dify.example/v1/workflows/run"),
+        (Some("completion"), "anything", "https://dify.example/v1/completion-messages"),
+        (Some("chatflow"), "workflow-7", "https://dify.example/v1/chat-messages"),
+    ] {
+        let extra: Vec<(FieldName, &str)> = setting.map(|kind| (FieldName::BotType, kind)).into_iter().collect();
+        let channel = ChannelAddress {
+            base_url: &base_url,
+            secret: &secret,
+            api_version: None,
+            organization: None,
+            strip_dots: false,
+            extra: &extra,
+        };
+        let target = dify.call(&channel, capability, model, true, &ClientHints::default()).unwrap();
+        assert_eq!(target.url.as_str(), expected, "{setting:?} {model}");
+        assert_eq!(Provider::app(&extra).kind.as_deref(), setting);
+    }
 }

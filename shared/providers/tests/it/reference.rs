@@ -28,7 +28,7 @@ numbers are those of New API's and One API's channel types, which imports are ma
 that has, and 2000 and more for those neither has.
 
 A caller is served in the form they asked in where the provider has it; other conversations are converted to the first of chat, messages, \
-generate_content and responses that it has.
+generate_content and responses that it has, or to the protocol that is its alone (`ollama_chat`, `cohere_chat`, ...).
 
 ";
 
@@ -162,6 +162,10 @@ fn how_sent(provider: &Provider) -> String {
         AuthScheme::OauthJson => "token and account from a JSON object".to_owned(),
         AuthScheme::Aws => "AWS Signature Version 4, or `Authorization: Bearer` for a single key".to_owned(),
         AuthScheme::GoogleServiceAccount => "a token that the service account is exchanged for".to_owned(),
+        AuthScheme::TencentTc3 => "TC3-HMAC-SHA256".to_owned(),
+        AuthScheme::BaiduToken => "a token that the pair is exchanged for, in the address".to_owned(),
+        AuthScheme::ZhipuJwt => "a token that the key signs, as `Authorization` without a word before it".to_owned(),
+        AuthScheme::SparkAddress => "a signature in the address".to_owned(),
     };
     let second = auth.second_header.as_ref().map_or_else(String::new, |name| format!(", and what follows `|` as `{name}`"));
     let optional = if auth.key_optional { ", may be empty" } else { "" };
@@ -173,6 +177,7 @@ fn condition(when: &When) -> String {
         When::ModelStartsWith(text) => format!("models that start with `{text}`"),
         When::ModelContains(text) => format!("models with `{text}` in their name"),
         When::HostEndsWith(text) => format!("hosts that end with `{text}`"),
+        When::SettingIs { name, value } => format!("channels whose `{}` is `{value}`", name.as_str()),
     }
 }
 
