@@ -1,5 +1,6 @@
-//! The pure rules of money in one place, for the reference ledger of the simulation. Nothing in production looks here.
+//! The pure rules and state machines in one place, for the simulation. Nothing in production looks here.
 
+pub use crate::leases::desk::{Desk, Reply, Told};
 pub use crate::leases::jobs::transition;
 pub use crate::leases::rules::{Size, decide, decide_or_wait};
 pub use crate::leases::store::{Lease, OpenLease};
