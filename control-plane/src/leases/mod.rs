@@ -7,6 +7,7 @@
 //! relay, each gives back what it can and says so, and only when all that could matter have answered is the account exhausted.
 
 mod api;
+pub(crate) mod desk;
 mod doubted;
 mod grant;
 mod history;

@@ -1,11 +1,13 @@
 //! From the database to the relays: what changed, in which order, and who has it.
 //!
 //! A transaction that changes anything relays know calls [`log::record`] as its last write, and [`Poke::look`] after its commit. A
-//! poke carries no data: it only says look at once; the tail looks by itself every 200 ms anyway. [`tail`] reads what changed, keeps the
-//! current [`State`] and gives out [`Change`]s; `rpc` turns them into messages. Every replica tails for itself: there is no leader.
+//! poke carries no data: it only says look at once; the tail looks by itself every 200 ms anyway. [`tail`] reads what [`look`] asks for, keeps
+//! the current [`State`] and gives out [`Change`]s; `rpc` turns them into messages. Every replica tails for itself: there is no leader.
 
+mod follower;
 mod head;
 pub mod log;
+mod look;
 mod rows;
 mod state;
 mod store;
@@ -18,10 +20,12 @@ use sluice_domain::{KeyDigest, UnixMillis};
 use sluice_snapshot::{Token, User, Version};
 use tokio::sync::Notify;
 
+pub use follower::{Follower, Push};
 pub use head::{Head, Past, Stamp, is_behind};
+pub use look::{Logged, Look, Next, POLL, Pace, Rows, Wanted};
 pub use state::{Change, Revoked, State, Versioned};
 pub use store::IdentityPage;
-pub use tail::{Feed, News, POLL};
+pub use tail::{Feed, News};
 
 use crate::app::App;
 use crate::db::Tx;

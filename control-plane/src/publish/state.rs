@@ -1,6 +1,6 @@
 //! What relays should know by now, and how it changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sluice_domain::{AccountId, ChannelId, TokenId, UserId};
@@ -122,6 +122,14 @@ impl State {
         }
         next.head = Head { version: change.to.clone(), stamp };
         next
+    }
+
+    /// What an earlier state of the same history has and this one has not: gone, or not to be read.
+    #[must_use]
+    pub fn lacks(&self, before: &Self) -> BTreeSet<ResourceKey> {
+        let is_same_history = before.version().lineage == self.version().lineage;
+        let known = before.resources.keys().filter(|key| is_same_history && self.get(key).is_none());
+        known.cloned().collect()
     }
 
     /// Keeps what an earlier state has of a resource.

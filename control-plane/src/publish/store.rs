@@ -12,6 +12,7 @@ use tracing::error;
 
 use super::head::{Head, Stamp};
 use super::log::{Changed, RateChange};
+use super::look::Logged;
 use super::rows::{self, BadRow};
 use super::state::Versioned;
 use crate::db::Tx;
@@ -90,16 +91,6 @@ pub(super) async fn stamp_of(db: &impl ConnectionTrait, seq: i64) -> Result<Opti
 pub(super) async fn rename(tx: &Tx, lineage: &str) -> Result<(), DbErr> {
     let update = Query::update().table("config_head").value("lineage", lineage).and_where(Expr::col("id").eq(1)).to_owned();
     tx.execute(&update).await.map(drop)
-}
-
-/// What was logged between two sequence numbers.
-pub(super) struct Logged {
-    /// What changed, each once.
-    pub(super) changes: BTreeSet<Changed>,
-    /// How many sequence numbers there were.
-    pub(super) seqs: usize,
-    /// Whether there may be more than was asked for.
-    pub(super) is_cut: bool,
 }
 
 /// What was logged above a sequence number: at most so many changes, the oldest.

@@ -5,33 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sea_orm::DbErr;
-use sluice_domain::{Clock, Status, TokenId, UserId};
-use sluice_rpc::identity;
-use sluice_snapshot::{Resource, ResourceKey};
+use sea_orm::{DbErr, Value};
+use sluice_domain::Clock;
+use sluice_snapshot::ResourceKey;
 use sluice_telemetry::drain::Drain;
 use tokio::sync::{broadcast, watch};
 use tracing::{error, info, warn};
 
-use super::is_gone;
-use super::log::Changed;
+use super::look::{Look, MOST_AT_ONCE, Next, Pace, Rows, Wanted};
 use super::state::{Change, Revoked, State, Versioned};
 use super::store::{self, Which};
 use crate::app::App;
 use crate::db::Tx;
 use crate::leases::{Proof, begin_history};
 
-/// How often the log is looked at without being poked: other replicas write, too.
-pub const POLL: Duration = Duration::from_millis(200);
-/// How often after money was asked back: whoever asked waits for the answers, and the next question is likely near.
-const RECALL_POLL: Duration = Duration::from_millis(50);
-/// How long it is looked that often.
-const RECALLING: Duration = Duration::from_secs(1);
 /// Changes a listener may be behind; one that is further behind starts over from the state.
 const BACKLOG: usize = 256;
-/// Above this many sequence numbers or changes at once, or when some are gone from the log, everything is read anew. No statement may
-/// name more rows: SQLite takes 32,766 values, PostgreSQL and MySQL 65,535.
-const MOST_AT_ONCE: u64 = 10_000;
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -102,62 +91,67 @@ impl Feed {
     pub async fn run(self, app: App, drain: Drain) {
         let closing = drain.closing();
         tokio::pin!(closing);
-        let mut failing = false;
-        let mut recalled: Option<Instant> = None;
+        let (began, mut pace, mut failing) = (Instant::now(), Pace::default(), false);
         loop {
-            let is_recalling = recalled.is_some_and(|at| at.elapsed() < RECALLING);
             tokio::select! {
                 () = &mut closing => return,
                 () = app.poke.wait() => {}
-                () = tokio::time::sleep(if is_recalling { RECALL_POLL } else { POLL }) => {}
+                () = tokio::time::sleep(pace.wait(began.elapsed())) => {}
             }
             let begun = app.clock.read().boot_millis;
             let looked = self.look(&app).await;
             if looked.is_ok() {
                 self.looked_at.store(begun, Ordering::Relaxed);
             }
-            if matches!(looked, Ok(Looked::Recalled)) {
-                recalled = Some(Instant::now());
-            }
-            match looked {
-                Ok(_) if failing => info!("the log of changes is followed again"),
-                Err(ref error) if !failing => warn!(%error, "cannot follow the log of changes, trying again"),
-                _ => {}
+            match &looked {
+                Ok(change) => {
+                    if let Some(change) = change {
+                        pace.found(change, began.elapsed());
+                    }
+                    if failing {
+                        info!("the log of changes is followed again");
+                    }
+                }
+                Err(error) if !failing => warn!(%error, "cannot follow the log of changes, trying again"),
+                Err(_) => {}
             }
             failing = looked.is_err();
         }
     }
 
-    async fn look(&self, app: &App) -> Result<Looked, DbErr> {
-        let state = self.state();
-        let known = state.head();
-        if store::head(app.db.read()).await? == *known {
-            return Ok(Looked::Seen);
+    /// Looks once, and passes on what it finds: the change, when it followed on what is known.
+    async fn look(&self, app: &App) -> Result<Option<Arc<Change>>, DbErr> {
+        let look = Look::new(self.state());
+        if look.head(&store::head(app.db.read()).await?) == Next::Rest {
+            return Ok(None);
         }
         let tx = app.db.begin_snapshot().await?;
         let head = store::head(&tx).await?;
-        if is_gone(&tx, &head, known).await? {
-            drop(tx);
-            self.went_back(app, &Proof::Configuration(known.clone())).await?;
-            return Ok(Looked::Seen);
+        let mut next = look.head(&head);
+        loop {
+            next = match next {
+                Next::Rest => return Ok(None),
+                Next::Stamp(seq) => look.stamp(&head, store::stamp_of(&tx, seq).await?),
+                Next::Log(above) => look.log(&head, &store::logged_above(&tx, above, MOST_AT_ONCE).await?),
+                Next::Rows(wanted) => {
+                    let rows = read(&tx, app, &look, &wanted).await?;
+                    let (change, state) = look.change(head, &wanted, rows);
+                    let change = Arc::new(change);
+                    self.state.send_replace(Arc::new(state));
+                    // nobody listening is no failure
+                    let _ = self.news.send(News::Change(Arc::clone(&change)));
+                    return Ok(Some(change));
+                }
+                Next::All => {
+                    drop(tx);
+                    return self.reload(app).await.map(|()| None);
+                }
+                Next::WentBack(proof) => {
+                    drop(tx);
+                    return self.went_back(app, &proof).await.map(|()| None);
+                }
+            };
         }
-        let (here, there) = (&known.version, head.version);
-        let behind = u64::try_from(there.seq.saturating_sub(here.seq)).ok();
-        let is_near = |behind: &u64| there.lineage == here.lineage && (1..=MOST_AT_ONCE).contains(behind);
-        let Some(behind) = behind.filter(is_near) else {
-            return self.reload(app).await;
-        };
-        let logged = store::logged_above(&tx, here.seq, MOST_AT_ONCE).await?;
-        if logged.is_cut || u64::try_from(logged.seqs).ok() != Some(behind) {
-            return self.reload(app).await;
-        }
-        let mut change = read_change(&tx, app, &state, &logged.changes).await?;
-        (change.from, change.to) = (here.clone(), there);
-        let is_recall = change.urgent.iter().any(|urgent| matches!(urgent, Revoked::Recall(_)));
-        self.state.send_replace(Arc::new(state.after(&change, head.stamp)));
-        // nobody listening is no failure
-        let _ = self.news.send(News::Change(Arc::new(change)));
-        Ok(if is_recall { Looked::Recalled } else { Looked::Seen })
     }
 
     /// Somebody knows more of this history than the database has: it was restored, or another server took over that had not
@@ -175,10 +169,10 @@ impl Feed {
                 begun.leases
             );
         }
-        self.reload(app).await.map(drop)
+        self.reload(app).await
     }
 
-    async fn reload(&self, app: &App) -> Result<Looked, DbErr> {
+    async fn reload(&self, app: &App) -> Result<(), DbErr> {
         let state = load(app, &self.state()).await?;
         if state.version().lineage != self.state().version().lineage {
             // versions are counted anew: what prices were at them is read again
@@ -187,17 +181,8 @@ impl Feed {
         warn!(seq = state.version().seq, "the configuration is read anew as a whole");
         self.state.send_replace(Arc::new(state));
         let _ = self.news.send(News::Reload);
-        Ok(Looked::Seen)
+        Ok(())
     }
-}
-
-/// What a look at the log found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Looked {
-    /// Whatever there is, it is told.
-    Seen,
-    /// Money was asked back, and somebody waits for it.
-    Recalled,
 }
 
 /// Reads everything. What cannot be read keeps the form it had before, in the same history.
@@ -210,132 +195,53 @@ async fn load(app: &App, before: &State) -> Result<State, DbErr> {
     resources.extend(store::settings(&tx, Which::All).await?);
     resources.extend(store::providers(&tx, Which::All).await?);
     let mut state = State::new(head, resources);
-    if before.version().lineage == state.version().lineage {
-        let missing = before.resources().map(|known| known.resource.key()).filter(|key| state.get(key).is_none()).collect();
-        for key in unreadable(&tx, &missing).await? {
-            state.keep(before, &key);
-        }
+    for key in unreadable(&tx, &state.lacks(before)).await? {
+        state.keep(before, &key);
     }
     Ok(state)
 }
 
-/// What was logged, by kind.
-#[derive(Default)]
-struct Sorted {
-    channels: Vec<sea_orm::Value>,
-    groups: Vec<sea_orm::Value>,
-    prices: Vec<sea_orm::Value>,
-    settings: Vec<sea_orm::Value>,
-    providers: Vec<sea_orm::Value>,
-    keys: BTreeSet<ResourceKey>,
-    tokens: Vec<TokenId>,
-    users: Vec<UserId>,
-    accounts: Vec<sluice_domain::AccountId>,
-    recalls: Vec<sluice_domain::AccountId>,
+async fn read(tx: &Tx, app: &App, look: &Look, wanted: &Wanted) -> Result<Rows, DbErr> {
+    let upserts = read_resources(tx, app, &wanted.keys).await?;
+    let unreadable = unreadable(tx, &look.missing(wanted, &upserts)).await?;
+    let (tokens, users) = (store::tokens(tx, &wanted.tokens).await?, store::users(tx, &wanted.users).await?);
+    let accounts = if wanted.accounts.is_empty() { Vec::new() } else { store::account_revs(tx, &wanted.accounts).await? };
+    Ok(Rows { upserts, unreadable, tokens, users, accounts })
 }
 
-impl Sorted {
-    fn new(changes: &BTreeSet<Changed>) -> Self {
-        let mut logged = Self::default();
-        for change in changes {
-            match change {
-                Changed::Channel(id) => {
-                    logged.channels.push(id.get().into());
-                    logged.keys.insert(ResourceKey::Channel(*id));
-                }
-                Changed::Group(name) => {
-                    logged.groups.push(name.as_str().into());
-                    logged.keys.insert(ResourceKey::Group(name.clone()));
-                }
-                Changed::Price(model) => {
-                    logged.prices.push(model.as_str().into());
-                    logged.keys.insert(ResourceKey::Price(model.clone()));
-                }
-                Changed::Setting(name) => {
-                    logged.settings.push(name.as_str().into());
-                    logged.keys.insert(ResourceKey::Setting(name.clone()));
-                }
-                Changed::Provider(slug) => {
-                    logged.providers.push(slug.as_str().into());
-                    logged.keys.insert(ResourceKey::Provider(slug.clone()));
-                }
-                Changed::Token(id) => logged.tokens.push(*id),
-                Changed::User(id) => logged.users.push(*id),
-                Changed::Account(id) => logged.accounts.push(*id),
-                Changed::Recall(id) => logged.recalls.push(*id),
-            }
-        }
-        logged
+async fn read_resources(tx: &Tx, app: &App, keys: &BTreeSet<ResourceKey>) -> Result<Vec<Versioned>, DbErr> {
+    let (mut channels, mut groups, mut prices) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut settings, mut providers) = (Vec::new(), Vec::new());
+    for key in keys {
+        let (of_kind, name): (&mut Vec<Value>, Value) = match key {
+            ResourceKey::Channel(id) => (&mut channels, id.get().into()),
+            ResourceKey::Group(name) => (&mut groups, name.as_str().into()),
+            ResourceKey::Price(model) => (&mut prices, model.as_str().into()),
+            ResourceKey::Setting(name) => (&mut settings, name.as_str().into()),
+            ResourceKey::Provider(slug) => (&mut providers, slug.as_str().into()),
+        };
+        of_kind.push(name);
     }
-}
-
-async fn read_change(tx: &Tx, app: &App, state: &State, changes: &BTreeSet<Changed>) -> Result<Change, DbErr> {
-    let mut logged = Sorted::new(changes);
-    let mut upserts = Vec::new();
-    if !logged.channels.is_empty() {
-        upserts.extend(store::channels(tx, &app.keyring, Which::These(&logged.channels)).await?);
+    let mut resources = Vec::new();
+    if !channels.is_empty() {
+        resources.extend(store::channels(tx, &app.keyring, Which::These(&channels)).await?);
     }
-    if !logged.groups.is_empty() {
-        upserts.extend(store::groups(tx, Which::These(&logged.groups)).await?);
+    if !groups.is_empty() {
+        resources.extend(store::groups(tx, Which::These(&groups)).await?);
     }
-    if !logged.prices.is_empty() {
-        upserts.extend(store::prices(tx, Which::These(&logged.prices)).await?);
+    if !prices.is_empty() {
+        resources.extend(store::prices(tx, Which::These(&prices)).await?);
     }
-    if !logged.settings.is_empty() {
-        upserts.extend(store::settings(tx, Which::These(&logged.settings)).await?);
+    if !settings.is_empty() {
+        resources.extend(store::settings(tx, Which::These(&settings)).await?);
     }
-    if !logged.providers.is_empty() {
-        upserts.extend(store::providers(tx, Which::These(&logged.providers)).await?);
+    if !providers.is_empty() {
+        resources.extend(store::providers(tx, Which::These(&providers)).await?);
     }
-    for upsert in &upserts {
-        logged.keys.remove(&upsert.resource.key());
-    }
-    let mut deletes: BTreeSet<ResourceKey> = logged.keys.into_iter().filter(|key| state.get(key).is_some()).collect();
-    let unreadable = unreadable(tx, &deletes).await?;
-    deletes.retain(|key| !unreadable.contains(key));
-    let (tokens, users) = (store::tokens(tx, &logged.tokens).await?, store::users(tx, &logged.users).await?);
-    let mut urgent: Vec<Revoked> = revoked_identities(&tokens, &users);
-    urgent.extend(upserts.iter().filter_map(revoked_channel));
-    urgent.extend(deletes.iter().filter_map(|key| match key {
-        ResourceKey::Channel(id) => Some(Revoked::Channel(*id, i64::MAX)),
-        _ => None,
-    }));
-    if !logged.accounts.is_empty() {
-        let revs = store::account_revs(tx, &logged.accounts).await?;
-        urgent.extend(revs.into_iter().map(|(id, rev)| Revoked::Credit(id, rev)));
-    }
-    urgent.extend(logged.recalls.into_iter().map(Revoked::Recall));
-    let (upserts, deletes) = (upserts.into_iter().map(Arc::new).collect(), deletes.into_iter().collect());
-    Ok(Change { upserts, deletes, tokens, users, urgent, ..Change::default() })
+    Ok(resources)
 }
 
 /// Of resources that could not be read, those that are there all the same: they keep their form (property P8).
 async fn unreadable(tx: &Tx, missing: &BTreeSet<ResourceKey>) -> Result<BTreeSet<ResourceKey>, DbErr> {
     if missing.is_empty() { Ok(BTreeSet::new()) } else { store::existing(tx, missing).await }
-}
-
-fn revoked_channel(versioned: &Versioned) -> Option<Revoked> {
-    match &versioned.resource {
-        Resource::Channel(channel) if !channel.status.is_enabled() => Some(Revoked::Channel(channel.id, versioned.rev)),
-        _ => None,
-    }
-}
-
-fn revoked_identities(
-    tokens: &[identity::Change<sluice_snapshot::Token, TokenId>],
-    users: &[identity::Change<sluice_snapshot::User, UserId>],
-) -> Vec<Revoked> {
-    use identity::Change::{Gone, Is};
-    let is_off = |status: Status| !status.is_enabled();
-    let tokens = tokens.iter().filter_map(|change| match change {
-        Is(token) if is_off(token.status) => Some(Revoked::Token(token.id, token.rev)),
-        Is(_) => None,
-        Gone { id, rev } => Some(Revoked::Token(*id, *rev)),
-    });
-    let users = users.iter().filter_map(|change| match change {
-        Is(user) if is_off(user.status) => Some(Revoked::User(user.id, user.rev)),
-        Is(_) => None,
-        Gone { id, rev } => Some(Revoked::User(*id, *rev)),
-    });
-    tokens.chain(users).collect()
 }

@@ -33,7 +33,7 @@ use super::presence::Session;
 use super::{Answers, HEARTBEAT, Rpc, encode, superseded, unavailable};
 use crate::leases::{Life, Proof};
 use crate::nodes::{NodeStatus, RejectedResource};
-use crate::publish::{self, News, State, is_behind};
+use crate::publish::{self, Follower, News, Push, State, is_behind};
 
 /// Identities in one page.
 const PAGE: u64 = 1_000;
@@ -101,7 +101,8 @@ impl Rpc {
         let reader = Reader { rpc: self.clone(), life, credits: credits.clone(), nacks, rejected: Rejected::default() };
         let mut beat = tokio::time::interval(HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let writer = Writer { rpc: self, sent: have, down: down.clone(), ahead: None, beat, credits, nacked, nacked_at: None };
+        let follower = Follower::new(have);
+        let writer = Writer { rpc: self, follower, down: down.clone(), ahead: None, beat, credits, nacked, nacked_at: None };
         tokio::select! {
             () = closing => {}
             () = over => down.end(superseded()).await,
@@ -227,8 +228,7 @@ fn kind_of(kind: pb::Kind) -> &'static str {
 /// What is sent on one relay's config stream.
 struct Writer {
     rpc: Rpc,
-    /// The version the relay has once it has read everything sent so far.
-    sent: Version,
+    follower: Follower,
     down: Down,
     ahead: Ahead,
     beat: Interval,
@@ -256,22 +256,22 @@ impl Writer {
     }
 
     async fn pass_on(&mut self, told: Result<News, RecvError>) -> Result<(), Gone> {
-        match told {
-            Ok(News::Change(change)) if change.from == self.sent => {
+        let news = match &told {
+            Ok(news) => Some(news),
+            Err(RecvError::Lagged(_)) => None,
+            Err(RecvError::Closed) => return Err(Gone),
+        };
+        match self.follower.told(news, self.rpc.feed.state().version()) {
+            Push::Nothing => Ok(()),
+            Push::Everything => self.start_over().await,
+            Push::Change(change) => {
                 let delta = encode::delta(&change);
                 if delta.encoded_len() > MAX_MESSAGE_BYTES / 2 {
                     return self.start_over().await;
                 }
-                self.sent = change.to.clone();
+                self.follower.was_sent(change.to.clone());
                 self.send(pb::config_down::Message::Delta(delta)).await
             }
-            // it was in the snapshot already
-            Ok(News::Change(change)) if change.to.lineage == self.sent.lineage && change.to.seq <= self.sent.seq => Ok(()),
-            Ok(News::Urgent(_)) => Ok(()),
-            // only news that is not for this stream was missed
-            Err(RecvError::Lagged(_)) if *self.rpc.feed.state().version() == self.sent => Ok(()),
-            Ok(News::Change(_) | News::Reload) | Err(RecvError::Lagged(_)) => self.start_over().await,
-            Err(RecvError::Closed) => Err(Gone),
         }
     }
 
@@ -320,7 +320,7 @@ impl Writer {
             self.send(pb::config_down::Message::Snapshot(chunk.clone())).await?;
         }
         drop(push);
-        self.sent = state.version().clone();
+        self.follower.was_sent(state.version().clone());
         Ok(())
     }
 

@@ -44,6 +44,8 @@ pub use self::endpoint::{ConnectError, ControlEndpoint};
 use self::lease_stream::LeaseStream;
 pub use self::node::{Node, NodeError};
 use self::report::{Reporter, ReporterParts};
+#[doc(hidden)]
+pub use self::report::{course, log};
 use self::restart::Restart;
 use self::session::{Call, SessionError, Wire};
 pub use self::standing::Standing;

@@ -8,20 +8,12 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use super::MAX_UNDER_WAY;
+use super::course::{Event, MAX_UNDER_WAY, Said, Verdict, What};
 use crate::link::session::{Call, SessionError, Wire};
 use crate::spool::Batch;
 
 /// The longest pause that is taken because the control plane asks for one.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-
-/// What the control plane said about what was sent.
-pub(super) enum Verdict {
-    /// Everything below is settled; and whether the epoch is over there.
-    Acked(u64, bool),
-    /// There is a gap.
-    Expect(u64),
-}
 
 /// A stream that is opened when there is something to send.
 pub(super) struct Stream<'a> {
@@ -46,28 +38,17 @@ impl<'a> Stream<'a> {
         self.open = None;
     }
 
-    /// Sends a batch.
-    pub(super) async fn send(&mut self, epoch: Epoch, batch: &Batch) -> Result<(), SessionError> {
-        // a record that cannot be read any more keeps its number: the control plane puts it aside instead of waiting for it
-        let message = |body: &Vec<u8>| {
-            if body.is_empty() { usage::gone() } else { usage::message_of(body).unwrap_or_default() }
-        };
-        self.say(epoch, batch.first_seq, batch.records.iter().map(message).collect()).await
-    }
-
-    /// Tells that an epoch is over, and whether records of it are lost.
-    pub(super) async fn end(&mut self, epoch: Epoch, end: u64, is_damaged: bool) -> Result<(), SessionError> {
-        self.tell(pb::UsageBatch { epoch_ended: true, epoch_damaged: is_damaged, ..self.batch(epoch, end) }).await
-    }
-
-    /// Reports nothing: everything below a place was settled, in a history of the database.
-    pub(super) async fn look(&mut self, epoch: Epoch, place: u64, history: &str) -> Result<(), SessionError> {
-        self.tell(pb::UsageBatch { settled_in: history.to_owned(), ..self.batch(epoch, place) }).await
-    }
-
-    /// Sends records.
-    pub(super) async fn say(&mut self, epoch: Epoch, first_seq: u64, records: Vec<pb::UsageRecord>) -> Result<(), SessionError> {
-        self.tell(pb::UsageBatch { records, ..self.batch(epoch, first_seq) }).await
+    /// Sends a message. `history` is the one that is noted beside the spool.
+    pub(super) async fn say(&mut self, said: &Said, history: &str) -> Result<(), SessionError> {
+        let batch = self.batch(said.epoch, said.first_seq);
+        self.tell(match &said.what {
+            What::Records(records) => pb::UsageBatch { records: messages_of(records), ..batch },
+            What::Gone(count) => pb::UsageBatch { records: vec![usage::gone(); *count], ..batch },
+            What::End { is_damaged } => pb::UsageBatch { epoch_ended: true, epoch_damaged: *is_damaged, ..batch },
+            What::SettledBelow => pb::UsageBatch { settled_in: history.to_owned(), ..batch },
+            What::Nothing => batch,
+        })
+        .await
     }
 
     fn batch(&self, epoch: Epoch, first_seq: u64) -> pb::UsageBatch {
@@ -93,8 +74,8 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
-    /// The next answer about an epoch.
-    pub(super) async fn verdict(&mut self, epoch: Epoch) -> Result<Verdict, SessionError> {
+    /// The next answer.
+    pub(super) async fn answer(&mut self) -> Result<Event, SessionError> {
         use pb::usage_reply::Reply;
         loop {
             let stream = self.open.as_mut().ok_or(SessionError::Closed(Call::Usage))?;
@@ -105,12 +86,19 @@ impl<'a> Stream<'a> {
                 tokio::time::sleep(pause).await;
             }
             let seq = |seq: i64| u64::try_from(seq).unwrap_or(0).max(1);
-            match reply.reply {
-                Some(Reply::AckedBelow(below)) if reply.epoch == epoch.0 => return Ok(Verdict::Acked(seq(below), reply.ended)),
-                Some(Reply::Expect(expected)) if reply.epoch == epoch.0 => return Ok(Verdict::Expect(seq(expected))),
-                // about another epoch, or a form of a later version that asks for nothing we know
-                _ => {}
-            }
+            let verdict = match reply.reply {
+                Some(Reply::AckedBelow(below)) => Verdict::Acked { below: seq(below), has_ended: reply.ended },
+                Some(Reply::Expect(expected)) => Verdict::Expect(seq(expected)),
+                // a form of a later version that asks for nothing we know
+                None => continue,
+            };
+            return Ok(Event::Answered(Epoch(reply.epoch), verdict));
         }
     }
+}
+
+/// A record that cannot be read any more keeps its number: the control plane puts it aside instead of waiting for it.
+fn messages_of(batch: &Batch) -> Vec<pb::UsageRecord> {
+    let message = |body: &Vec<u8>| if body.is_empty() { usage::gone() } else { usage::message_of(body).unwrap_or_default() };
+    batch.records.iter().map(message).collect()
 }
