@@ -2,13 +2,14 @@
 
 use crate::ir::Finish;
 
-/// What a provider's `finish_reason` says. Vendors' own words for an ordinary end, and none at all, are a stop.
+/// What a provider's `finish_reason` says, whatever its case. Vendors' own words for an ordinary end, and none at all, are a stop.
 pub(super) fn read(word: Option<&str>) -> Finish {
-    match word {
-        Some("length" | "max_tokens" | "model_length") => Finish::Length,
-        Some("tool_calls" | "function_call") => Finish::Tool,
-        Some(word @ ("content_filter" | "sensitive")) => Finish::Filter { detail: Some(word.to_owned()) },
-        Some("refusal") => Finish::Refusal,
+    let Some(word) = word else { return Finish::Stop };
+    match word.to_ascii_lowercase().as_str() {
+        "length" | "max_tokens" | "model_length" => Finish::Length,
+        "tool_calls" | "tool_call" | "function_call" => Finish::Tool,
+        "content_filter" | "sensitive" => Finish::Filter { detail: Some(word.to_owned()) },
+        "refusal" => Finish::Refusal,
         _ => Finish::Stop,
     }
 }
@@ -69,6 +70,8 @@ mod tests {
             (None, Finish::Stop, Finish::Tool),
             (Some("tool_calls"), Finish::Stop, Finish::Tool),
             (Some("function_call"), Finish::Stop, Finish::Tool),
+            (Some("COMPLETE"), Finish::Stop, Finish::Tool),
+            (Some("MAX_TOKENS"), Finish::Length, Finish::Length),
             (Some("length"), Finish::Length, Finish::Length),
             (Some("content_filter"), filter("content_filter"), filter("content_filter")),
             (Some("sensitive"), filter("sensitive"), filter("sensitive")),

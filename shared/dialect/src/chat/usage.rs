@@ -10,25 +10,7 @@ pub(super) fn read(usage: Option<&Value>, in_choice: Option<&Value>) -> Option<U
     let raw = |value: Option<&Value>| value.filter(|value| value.is_object()).map(Value::to_string);
     let (first, second) = (raw(usage), raw(in_choice));
     let reported = normalise(first.as_deref().map(str::as_bytes), second.as_deref().map(str::as_bytes));
-    let Reported::Counted(counted) = reported else { return None };
-    Some(usage.or(in_choice).map_or(counted, |wire| with_reasoning_on_top(counted, wire)))
-}
-
-/// Some vendors count reasoning beside the completion; their total says so.
-fn with_reasoning_on_top(usage: Usage, wire: &Value) -> Usage {
-    let count = |place: &str| wire.pointer(place).and_then(Value::as_u64).filter(|count| *count <= Usage::LIMIT);
-    let (Some(prompt), Some(completion), Some(reasoning), Some(total)) = (
-        count("/prompt_tokens"),
-        count("/completion_tokens"),
-        count("/completion_tokens_details/reasoning_tokens"),
-        count("/total_tokens"),
-    ) else {
-        return usage;
-    };
-    if reasoning == 0 || prompt + completion + reasoning != total {
-        return usage;
-    }
-    Usage { output: usage.output + reasoning, reasoning, ..usage }
+    if let Reported::Counted(counted) = reported { Some(counted) } else { None }
 }
 
 /// As callers read it. Classes that OpenAI itself does not always name are left out when they are zero.

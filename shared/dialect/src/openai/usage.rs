@@ -107,9 +107,14 @@ fn partition(wire: &Wire<'_>, cached_elsewhere: u64) -> Result<Usage, Fault> {
     let image_input = take(input_parts.image.part());
     let audio_input = take(input_parts.audio.part());
 
+    // Some vendors count reasoning beside the completion: their total says so.
+    let reasoning = output_parts.reasoning.part();
+    let is_on_top = reasoning > 0 && prompt.saturating_add(completion).saturating_add(reasoning) == total;
+    let completion = if is_on_top { completion.saturating_add(reasoning) } else { completion };
+
     let audio_output = output_parts.audio.part().min(completion);
     let output = completion - audio_output;
-    let reasoning = output_parts.reasoning.part().min(output);
+    let reasoning = reasoning.min(output);
     Ok(Usage { input, output, reasoning, cache_read, cache_write_5m, cache_write_1h: 0, image_input, audio_input, audio_output })
 }
 

@@ -103,3 +103,6 @@ pub(super) fn call_state(call_id: &str) -> String {
 }
 
 const CALL_STATE: &str = "call:";
+
+/// The item name under which the state of a text travels in an envelope of reasoning right behind it.
+pub(super) const TEXT_STATE: &str = "text";

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 /// Made by another implementation.
@@ -151,4 +153,31 @@ fn exceptions_have_a_status() {
     }
     let headers = [text(":message-type", "error"), text(":error-code", "internalServerException")].concat();
     assert_eq!(decode(&frame(&headers, b"")).unwrap()[0].exception(), Some(("internalServerException", 500)));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_in_any_pieces_are_frames_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), size in 1_usize..40) {
+        let (mut decoder, mut frames) = (Decoder::default(), Vec::new());
+        let whole = bytes.chunks(size).try_for_each(|piece| decoder.push(piece, &mut frames));
+        if whole.is_ok() {
+            let _ = decoder.finish();
+        }
+        for frame in &frames {
+            let _ = (frame.event_type(), frame.exception(), frame.chunk());
+        }
+    }
+
+    #[test]
+    fn a_changed_frame_is_never_taken_for_a_good_one(
+        payload in prop::collection::vec(any::<u8>(), 0..60), at in any::<prop::sample::Index>(), by in 1_u8..=255, size in 1_usize..40,
+    ) {
+        let mut bytes = frame(&text(":event-type", "chunk"), &payload);
+        prop_assert_eq!(decode(&bytes).map(|frames| frames.len()), Ok(1));
+        let at = at.index(bytes.len());
+        bytes[at] ^= by;
+        let (mut decoder, mut frames) = (Decoder::default(), Vec::new());
+        let refused = bytes.chunks(size).try_for_each(|piece| decoder.push(piece, &mut frames)).and_then(|()| decoder.finish());
+        prop_assert!(refused.is_err() && frames.is_empty(), "{:?} {:?}", refused, frames);
+    }
 }

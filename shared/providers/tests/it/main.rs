@@ -1,4 +1,6 @@
 //! What is told of providers is what the catalogue says.
-#![expect(clippy::unwrap_used, reason = "a test may stop where it goes wrong")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop where it goes wrong")]
 
+mod defects;
+mod goldens;
 mod reference;

@@ -113,6 +113,12 @@ fn tier(word: &str) -> Option<&'static str> {
     }
 }
 
+/// State of a text of another family's: reasoning that nobody reads, right behind the text it belongs to.
+pub(in crate::responses) fn text_state(signature: Option<&Signature>, asked: &Asked) -> Option<String> {
+    let signature = signature.filter(|signature| asked.wants_encrypted && signature.family != Family::OpenAi)?;
+    Some(asked.sealer.seal(&Signature { item: Some(item::TEXT_STATE.to_owned()), ..signature.clone() }))
+}
+
 /// What a caller sends back of a piece of state, if it asked for that.
 pub(in crate::responses) fn encrypted(signature: Option<&Signature>, asked: &Asked) -> Option<String> {
     signature.filter(|_| asked.wants_encrypted).map(|signature| asked.sealer.wire(signature, Family::OpenAi))
@@ -173,9 +179,11 @@ struct Output<'a> {
 impl Output<'_> {
     fn block(&mut self, block: &Block) {
         match block {
-            Block::Text { text, citations, .. } if !text.is_empty() => {
+            Block::Text { text, citations, signature, .. } if !text.is_empty() => {
                 let logprobs = self.logprobs.take().map(|choice| choice.logprobs.as_slice()).unwrap_or_default();
                 self.parts.push(item::output_text(text, citations, logprobs));
+                let state = text_state(signature.as_ref(), self.asked);
+                self.reasoning("", state.as_deref());
             }
             Block::Refusal { text } => self.parts.push(item::refusal(text)),
             Block::Thinking { text, signature } => {

@@ -29,9 +29,11 @@ pub struct Writer {
     envelope: Option<Envelope>,
     /// Items that are whole and told; the next one's index is their number.
     output: Vec<Value>,
-    /// Texts and refusals in a row. At most one of this and the next three is open.
+    /// Texts and refusals in a row. At most one of messages, reasoning, the item after it and calls is open.
     message: Option<Message>,
     reasoning: Option<Reasoning>,
+    /// State of the open text, to be told behind it.
+    text_state: Option<String>,
     /// An item that lacks nothing but its last event, which says whether the answer was cut in it.
     whole: Option<Value>,
     calls: VecDeque<Call>,
@@ -53,6 +55,7 @@ impl Writer {
             output: Vec::new(),
             message: None,
             reasoning: None,
+            text_state: None,
             whole: None,
             calls: VecDeque::new(),
             usage: None,
@@ -126,6 +129,10 @@ impl Writer {
             self.end_reasoning(reasoning, out);
         } else {
             self.end_part(out);
+            if let Some(state) = self.text_state.take() {
+                self.close("completed", out);
+                self.sealed(Some(state), out);
+            }
         }
     }
 

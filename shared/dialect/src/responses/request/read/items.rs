@@ -113,6 +113,9 @@ impl Items<'_> {
             let call_id = item::call_of_state(state.item.as_deref()).unwrap_or_default().to_owned();
             self.call_states.insert(call_id, Signature { item: None, ..state });
         }
+        if let Some(state) = signature.take_if(|signature| signature.item.as_deref() == Some(item::TEXT_STATE)) {
+            self.attach_to_text(Signature { item: None, ..state });
+        }
         if let Some(signature) = signature.as_mut().filter(|signature| signature.family == Family::OpenAi) {
             let own = super::string(item, "id")?;
             signature.item = signature.item.take().or(own);
@@ -135,6 +138,14 @@ impl Items<'_> {
             Some(turn) => turn.blocks.extend(blocks),
             None if blocks.is_empty() => {}
             None => self.request.turns.push(Turn { role, blocks }),
+        }
+    }
+
+    /// State belongs to the text right before it.
+    fn attach_to_text(&mut self, state: Signature) {
+        let last = self.request.turns.last_mut().filter(|turn| turn.role == Role::Assistant);
+        if let Some(Block::Text { signature, .. }) = last.and_then(|turn| turn.blocks.last_mut()) {
+            *signature = Some(state);
         }
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Writer;
 use crate::ir::{Arguments, Signature};
-use crate::responses::response::{call_state, encrypted};
+use crate::responses::response::{call_state, encrypted, text_state};
 use crate::responses::stream::open::Call;
 use crate::responses::{arguments, item};
 
@@ -38,12 +38,14 @@ impl Writer {
         }
     }
 
-    /// State of a call or of reasoning.
+    /// State of a call, of reasoning or of a text.
     pub(super) fn signed(&mut self, block: u32, signature: &Signature) {
         if let Some(call) = self.calls.iter_mut().find(|call| call.block == block) {
             call.signature = Some(signature.clone());
         } else if let Some(reasoning) = &mut self.reasoning {
             reasoning.encrypted = encrypted(Some(signature), &self.asked);
+        } else if self.message.is_some() {
+            self.text_state = text_state(Some(signature), &self.asked);
         }
     }
 
