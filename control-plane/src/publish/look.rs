@@ -338,6 +338,8 @@ mod tests {
             cache_read_ratio: None,
             policy: ChannelPolicy::default(),
             limits: Limits::default(),
+            settings: Arc::default(),
+            definition: None,
         };
         let known = State::new(at("l", 10, 7), vec![Versioned::new(Resource::Channel(off.clone()), 1)]);
         let look = Look::new(Arc::new(known));

@@ -108,11 +108,12 @@ impl Journey {
                 return Err(failure);
             }
         };
+        let asked_at = self.surface(&place, model);
         let mut outcome = self.try_once((candidate, answerer), &place, model, bill).await;
         // once more in another form, where the address has it: a retry of nobody's
         if let Err(failure) = &outcome
             && failure.is_no_interface
-            && let Some(surface) = self.surface(&place, model).filter(|surface| place.provider.may_lack(*surface))
+            && let Some(surface) = asked_at.filter(|surface| place.provider.may_lack(*surface))
         {
             place.lacking.note(surface, self.now());
             if self.surface(&place, model).is_some() {

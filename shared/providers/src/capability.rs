@@ -58,7 +58,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability, in the order they are listed to people.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Chat,
         Self::Responses,
         Self::Messages,

@@ -169,7 +169,7 @@ impl Passage {
     #[must_use]
     pub fn framing(&self) -> Framing {
         match &self.0 {
-            Kind::Same { .. } => Framing::Events,
+            Kind::Same { .. } | Kind::Vectors(_) => Framing::Events,
             Kind::Other(other) => other.from.surface().framing(),
         }
     }

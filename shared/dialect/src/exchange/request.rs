@@ -307,7 +307,7 @@ impl Request {
         if self.passes_as_it_is(way) || !remote::may_name(surface, self.body()) {
             return Vec::new();
         }
-        if !inlines && Capabilities::of(way.model, way.surface.dialect()).image_urls {
+        if !inlines && Capabilities::of(way.table, way.model, way.surface.dialect()).image_urls {
             return Vec::new();
         }
         let raw = remote::field(surface).and_then(|field| self.document().get_some(field));
@@ -328,7 +328,7 @@ impl Request {
             Some(codec) => {
                 // where the request cannot be read as a whole, its answer shows what such answers usually do
                 let reasoning = self.meaning(codec, &site.sealer).map(|meaning| meaning.reasoning).unwrap_or_default();
-                Passage::other((codec, codec), self, reasoning, Written::default(), way, site)
+                Passage::other((codec, Speech::Dialect(codec)), self, reasoning, Written::default(), way, site)
             }
             None => Passage::same(way.surface, self.rename(way)),
         };

@@ -220,7 +220,7 @@ fn channel(id: ChannelId, row: Row) -> Resource {
         cache_read_ratio: None,
         policy: sluice_snapshot::ChannelPolicy::default(),
         limits: sluice_domain::Limits::default(),
-        settings: Arc::default(),
+        settings: std::sync::Arc::default(),
         definition: None,
     })
 }
