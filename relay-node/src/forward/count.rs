@@ -111,10 +111,8 @@ impl Counting<'_> {
             losses: &losses,
         };
         let counted = self.count.write(surface, &way, provider.host, &self.site).map_err(|error| unwritable(&error, place))?;
-        let body = match provider.adjusts(capability, model) {
-            true => adjusted(provider, capability, model, &counted.body),
-            false => counted.body,
-        };
+        let body =
+            if provider.adjusts(capability, model) { adjusted(provider, capability, model, &counted.body) } else { counted.body };
         let channel = ChannelAddress {
             base_url: &place.base_url,
             secret: &candidate.key.secret,
