@@ -98,10 +98,10 @@ async fn who_may_not_ask_is_told_so_in_the_shape_of_the_page() {
     assert_eq!((refused.status, &refused.body["success"]), (401, &json!(false)));
     assert!(refused.body["message"].as_str().unwrap().contains("(request id: "), "{}", refused.text);
 
-    let (program, token) = program(&world, &ana, json!({"name": "t", "ip_allow": ["192.0.2.0/24"]})).await;
+    let (program, token) = program(&world, &ana, json!({"name": "t", "ip_allow": ["198.51.100.0/24"]})).await;
     assert_eq!(code(&program.get(SUBSCRIPTION).await), (403, "access_denied"));
-    assert_eq!(program.clone().from("192.0.2.7").get(SUBSCRIPTION).await.status, 200);
-    let there = program.from("192.0.2.7");
+    assert_eq!(program.clone().from("198.51.100.7").get(SUBSCRIPTION).await.status, 200);
+    let there = program.from("198.51.100.7");
     ana.patch(&format!("/api/tokens/{token}"), json!({"status": "disabled"})).await;
     assert_eq!(code(&there.get(SUBSCRIPTION).await), (401, "token_disabled"));
     assert_eq!(there.get(TOKEN).await.status, 200, "of itself it tells all the same");

@@ -115,9 +115,10 @@ impl Counting<'_> {
             manner: place.shape.manner(),
         };
         let counted = self.count.write(surface, &way, &self.site).map_err(|error| unwritable(&error, place))?;
-        let body = match provider.adjusts(capability, model) {
-            true => adjusted(provider, capability, model, &self.hints.borrowed(&counted.betas), &counted.body),
-            false => counted.body,
+        let body = if provider.adjusts(capability, model) {
+            adjusted(provider, capability, model, &self.hints.borrowed(&counted.betas), &counted.body)
+        } else {
+            counted.body
         };
         let channel = ChannelAddress {
             base_url: &place.base_url,

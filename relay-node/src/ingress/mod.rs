@@ -182,6 +182,9 @@ async fn listing(
 async fn not_served(app: &RelayApp, call: &Call<'_>, observed: &mut Observed) -> Result<Response<Body>, Refusal> {
     admitted(app, call, observed).await?;
     let path = call.head.uri.path();
+    if path.contains("/dashboard/billing/") {
+        return Err(Refusal::new(Kind::NotServed, format!("{path} is served by the control plane, where balances are")));
+    }
     Err(Refusal::new(
         Kind::NotServed,
         format!(

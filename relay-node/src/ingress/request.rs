@@ -82,7 +82,7 @@ pub async fn read(body: Bytes, interface: Interface, sealer: Sealer) -> Result<A
 /// When it is not a request of this interface.
 pub async fn read_count(body: Bytes, (surface, model): (CountSurface, Option<&str>), sealer: Sealer) -> Result<Count, Refusal> {
     let (is_short, model) = (body.len() <= LONG_BYTES, model.map(plain));
-    let read = move || Count::read(surface, body, model, &sealer).map_err(|error| refuse(&error));
+    let read = move || Count::read(surface, body, model.as_deref(), &sealer).map_err(|error| refuse(&error));
     if is_short {
         return read();
     }

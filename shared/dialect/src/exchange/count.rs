@@ -71,7 +71,19 @@ impl CountSurface {
     /// What of a conversation's body is counted. `None`: all of it.
     const fn counted(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::Messages => Some(&["model", "system", "messages", "tools", "tool_choice", "thinking", "output_config"]),
+            Self::Messages => Some(&[
+                "model",
+                "system",
+                "messages",
+                "tools",
+                "tool_choice",
+                "thinking",
+                "output_config",
+                "cache_control",
+                "context_management",
+                "mcp_servers",
+                "speed",
+            ]),
             Self::Responses => Some(&[
                 "model",
                 "instructions",
@@ -116,8 +128,8 @@ impl Count {
     ///
     /// # Errors
     /// As [`Request::read`]; nothing is asked for that only an answer needs.
-    pub fn read(surface: CountSurface, body: Bytes, model: Option<Box<str>>, sealer: &Sealer) -> Result<Self, RequestError> {
-        let conversation = |body| Incoming { surface: surface.conversation(), body, model: model.clone(), form: None };
+    pub fn read(surface: CountSurface, body: Bytes, model: Option<&str>, sealer: &Sealer) -> Result<Self, RequestError> {
+        let conversation = |body| Incoming { surface: surface.conversation(), body, model: model.map(Into::into), form: None };
         if surface != CountSurface::Gemini {
             return Ok(Self { surface, request: Arc::new(Request::read(conversation(body), sealer)?), around: None });
         }
@@ -223,7 +235,7 @@ mod tests {
     const MODEL: &str = "upstream-model";
 
     fn read(surface: CountSurface, body: &Value) -> Result<Count, RequestError> {
-        let model = (surface == CountSurface::Gemini).then(|| "gemini-2.5-pro".into());
+        let model = (surface == CountSurface::Gemini).then_some("gemini-2.5-pro");
         Count::read(surface, Bytes::from(body.to_string()), model, &Sealer::new(&[0; 32]))
     }
 

@@ -369,10 +369,9 @@ impl<'d> ReadFields<'d> {
                 }
             }
             Surface::Completions => self.check_text_or_list("prompt"),
-            Surface::Embeddings | Surface::Moderations => self.check_text_or_list("input"),
             Surface::Rerank => self.check_search(),
             Surface::Compact if self.get("previous_response_id").is_some() => Ok(()),
-            Surface::Compact => self.check_text_or_list("input"),
+            Surface::Embeddings | Surface::Moderations | Surface::Compact => self.check_text_or_list("input"),
         }
     }
 

@@ -111,6 +111,7 @@ pub(super) struct Turn {
 }
 
 /// A checked request.
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     pub(super) stream: bool,
