@@ -32,8 +32,10 @@ pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<
     messages.extend(lines.iter().map(message));
     if messages.len() > MAX_MESSAGES {
         losses.reject_because(Field::Native("messages"), "may hold at most 40 turns for the provider of this model")?;
-        let kept = messages.len() - MAX_MESSAGES;
-        messages.drain(usize::from(system.is_some())..kept + usize::from(system.is_some()));
+        // the oldest go, a question with its answer each
+        let first = usize::from(system.is_some());
+        let extra = (messages.len() - MAX_MESSAGES).next_multiple_of(2);
+        messages.drain(first..first + extra);
     }
     let body = &mut written.body;
     body.insert("Model".to_owned(), target.model.into());
