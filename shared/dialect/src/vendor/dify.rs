@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::marks::Piece;
 use super::settings::{Body, put, text, usage};
+use super::shape;
 use super::stream::Told;
 use super::talk::{self, Images, Line, Speaker, Takes};
 use super::wishes;
@@ -54,7 +55,7 @@ pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<
     let conversation = about.and_then(|about| about.get("conversation_id")?.as_str()).filter(|id| !id.is_empty());
     let query = match (conversation, last_of(&lines)) {
         (Some(_), Some(last)) => last.text.clone(),
-        _ => talk::one_text(&lines),
+        _ => shape::one_text(&lines),
     };
     let mut inputs = about.and_then(|about| about.get("inputs")?.as_object()).cloned().unwrap_or_default();
     let kind = Kind::of(target);
@@ -75,7 +76,7 @@ pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<
     let user = request.user.as_deref().or(target.options.app.user.as_deref()).unwrap_or(NOBODY);
     body.insert("user".to_owned(), user.into());
     let file = |url: &str| json!({"type": "image", "transfer_method": "remote_url", "url": url});
-    put(body, "files", Some(talk::images(&lines).map(file).collect::<Vec<_>>()).filter(|files| !files.is_empty()));
+    put(body, "files", Some(shape::images(&lines).map(file).collect::<Vec<_>>()).filter(|files| !files.is_empty()));
     Ok(written)
 }
 
