@@ -1,6 +1,5 @@
 //! What a catalogue file says about a provider.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -177,8 +176,9 @@ impl Provider {
             && self.fields.iter().all(|field| !field.required || field.name == FieldName::ApiVersion)
     }
 
-    /// The app behind a channel with such settings.
-    fn app(settings: &[(FieldName, &str)]) -> App {
+    /// The app behind a channel with such settings, for the [`Options`] of its writer.
+    #[must_use]
+    pub fn app(settings: &[(FieldName, &str)]) -> App {
         let of = |names: &[FieldName]| {
             let given = settings.iter().find(|(name, _)| names.contains(name)).map(|(_, value)| value.trim());
             given.filter(|value| !value.is_empty()).map(str::to_owned)
@@ -188,16 +188,6 @@ impl Provider {
             kind: of(&[FieldName::BotType, FieldName::ApiVersion]),
             user: of(&[FieldName::UserId]),
         }
-    }
-
-    /// What its writer is to do for a channel with such settings.
-    #[must_use]
-    pub fn options(&self, settings: &[(FieldName, &str)]) -> Cow<'_, Options> {
-        let app = Self::app(settings);
-        if app == App::default() {
-            return Cow::Borrowed(&self.writer);
-        }
-        Cow::Owned(Options { app, ..self.writer.clone() })
     }
 
     /// Whether a channel of it must have a base URL.

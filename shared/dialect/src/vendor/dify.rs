@@ -36,13 +36,14 @@ enum Kind {
 
 impl Kind {
     fn of(target: &Target<'_>) -> Self {
-        let said = target.options.app.kind.as_deref().unwrap_or(target.model);
-        if said.starts_with("workflow") {
-            Self::Workflow
-        } else if said.starts_with("completion") {
-            Self::Completion
-        } else {
-            Self::Chat
+        // as addresses are chosen: the channel's word, if it is one, goes before the model's name
+        match target.options.app.kind.as_deref() {
+            Some("workflow") => Self::Workflow,
+            Some("completion") => Self::Completion,
+            Some("chatflow" | "agent") => Self::Chat,
+            _ if target.model.starts_with("workflow") => Self::Workflow,
+            _ if target.model.starts_with("completion") => Self::Completion,
+            _ => Self::Chat,
         }
     }
 }

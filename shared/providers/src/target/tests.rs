@@ -480,6 +480,6 @@ fn an_apps_kind_says_its_address_by_setting_or_by_the_models_name() {
         };
         let target = dify.call(&channel, capability, model, true, &ClientHints::default()).unwrap();
         assert_eq!(target.url.as_str(), expected, "{setting:?} {model}");
-        assert_eq!(dify.options(&extra).app.kind.as_deref(), setting);
+        assert_eq!(Provider::app(&extra).kind.as_deref(), setting);
     }
 }
