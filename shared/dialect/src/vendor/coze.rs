@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sluice_domain::Usage;
 
 use super::settings::{Body, put, text, usage};
+use super::shape;
 use super::stream::Told;
 use super::talk::{self, Images, Line, Speaker, Takes};
 use super::wishes;
@@ -34,7 +35,7 @@ pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<
     };
     let mut written = Written::default();
     let lines = talk::lines(request, TAKES, wishes::told_format(request).as_deref(), &mut written.names, losses)?;
-    let (system, mut lines) = talk::alternating(lines, losses)?;
+    let (system, mut lines) = shape::alternating(lines, losses)?;
     if let (Some(system), Some(first)) = (system, lines.first_mut()) {
         first.text.insert_str(0, &format!("{system}\n\n"));
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::marks::Piece;
 use super::settings::{Body, put, text, usage};
+use super::shape;
 use super::stream::Told;
 use super::talk::{self, Images, Line, Speaker, Takes};
 use super::wishes;
@@ -35,13 +36,14 @@ enum Kind {
 
 impl Kind {
     fn of(target: &Target<'_>) -> Self {
-        let said = target.options.app.kind.as_deref().unwrap_or(target.model);
-        if said.starts_with("workflow") {
-            Self::Workflow
-        } else if said.starts_with("completion") {
-            Self::Completion
-        } else {
-            Self::Chat
+        // as addresses are chosen: the channel's word, if it is one, goes before the model's name
+        match target.options.app.kind.as_deref() {
+            Some("workflow") => Self::Workflow,
+            Some("completion") => Self::Completion,
+            Some("chatflow" | "agent") => Self::Chat,
+            _ if target.model.starts_with("workflow") => Self::Workflow,
+            _ if target.model.starts_with("completion") => Self::Completion,
+            _ => Self::Chat,
         }
     }
 }
@@ -54,7 +56,7 @@ pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<
     let conversation = about.and_then(|about| about.get("conversation_id")?.as_str()).filter(|id| !id.is_empty());
     let query = match (conversation, last_of(&lines)) {
         (Some(_), Some(last)) => last.text.clone(),
-        _ => talk::one_text(&lines),
+        _ => shape::one_text(&lines),
     };
     let mut inputs = about.and_then(|about| about.get("inputs")?.as_object()).cloned().unwrap_or_default();
     let kind = Kind::of(target);
@@ -75,7 +77,7 @@ pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<
     let user = request.user.as_deref().or(target.options.app.user.as_deref()).unwrap_or(NOBODY);
     body.insert("user".to_owned(), user.into());
     let file = |url: &str| json!({"type": "image", "transfer_method": "remote_url", "url": url});
-    put(body, "files", Some(talk::images(&lines).map(file).collect::<Vec<_>>()).filter(|files| !files.is_empty()));
+    put(body, "files", Some(shape::images(&lines).map(file).collect::<Vec<_>>()).filter(|files| !files.is_empty()));
     Ok(written)
 }
 

@@ -8,6 +8,7 @@ use sluice_domain::Usage;
 
 use super::calls::{self, Places};
 use super::settings::{Body, one, put, said, text, usage};
+use super::shape;
 use super::stream::Told;
 use super::talk::{self, Images, Line, Takes};
 use super::wishes::{self, TOOLS};
@@ -27,13 +28,15 @@ pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<
     let mut written = Written::default();
     let lines = talk::lines(request, TAKES, wishes::told_format(request).as_deref(), &mut written.names, losses)?;
     let functions = talk::functions(request, &mut written.names, losses)?;
-    let (system, lines) = talk::alternating(lines, losses)?;
+    let (system, lines) = shape::alternating(lines, losses)?;
     let mut messages: Vec<Value> = system.iter().map(|system| json!({"Role": "system", "Content": system})).collect();
     messages.extend(lines.iter().map(message));
     if messages.len() > MAX_MESSAGES {
         losses.reject_because(Field::Native("messages"), "may hold at most 40 turns for the provider of this model")?;
-        let kept = messages.len() - MAX_MESSAGES;
-        messages.drain(usize::from(system.is_some())..kept + usize::from(system.is_some()));
+        // the oldest go, a question with its answer each
+        let first = usize::from(system.is_some());
+        let extra = (messages.len() - MAX_MESSAGES).next_multiple_of(2);
+        messages.drain(first..first + extra);
     }
     let body = &mut written.body;
     body.insert("Model".to_owned(), target.model.into());

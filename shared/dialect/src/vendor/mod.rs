@@ -17,6 +17,7 @@ mod marks;
 mod ollama;
 mod replicate;
 mod settings;
+mod shape;
 mod spark;
 mod stream;
 mod talk;

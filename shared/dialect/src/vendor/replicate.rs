@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sluice_domain::Usage;
 
 use super::settings::{Body, one, put, said, text, usage};
+use super::shape;
 use super::talk::{self, Images, Line, Speaker, Takes};
 use super::wishes::{self, LIMIT};
 use crate::codec::{AnswerError, Written};
@@ -34,10 +35,10 @@ pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<
     let lines = talk::lines(request, TAKES, wishes::told_format(request).as_deref(), &mut written.names, losses)?;
     let (system, rest): (Vec<Line>, Vec<Line>) = lines.into_iter().partition(|line| line.speaker == Speaker::System);
     let mut input = Body::new();
-    input.insert("prompt".to_owned(), talk::one_text(&rest).into());
+    input.insert("prompt".to_owned(), shape::one_text(&rest).into());
     let system = system.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n\n");
     put(&mut input, "system_prompt", Some(system).filter(|system| !system.is_empty()));
-    let mut images = talk::images(&rest);
+    let mut images = shape::images(&rest);
     put(&mut input, "image", images.next());
     if images.next().is_some() {
         losses.reject_because(Field::Image, "may stand once in a request for the provider of this model")?;

@@ -20,9 +20,27 @@ fn reading() -> Reading {
     }
 }
 
-fn events(vendor: Vendor, stream: &[u8]) -> Vec<Event> {
+/// The events of every stream golden, each with its vendor and name.
+fn streams() -> Vec<(Vendor, String, Vec<String>)> {
+    let mut streams = Vec::new();
+    for vendor in Vendor::ALL {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/vendor").join(vendor.as_str());
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let golden: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            let lines = golden["stream"].as_array().cloned().unwrap_or_default();
+            let lines = lines.iter().map(|line| line.as_str().unwrap().to_owned()).collect();
+            streams.push((vendor, path.display().to_string(), lines));
+        }
+    }
+    streams
+}
+
+fn events(vendor: Vendor, pieces: &[&[u8]]) -> Vec<Event> {
     let mut splitter = Splitter::new(vendor.framing(), 1 << 20);
-    splitter.push(Bytes::copy_from_slice(stream));
+    for piece in pieces {
+        splitter.push(Bytes::copy_from_slice(piece));
+    }
     let mut frames = Vec::new();
     while let Some(frame) = splitter.next_frame().unwrap() {
         frames.push(frame);
@@ -41,16 +59,26 @@ fn events(vendor: Vendor, stream: &[u8]) -> Vec<Event> {
 
 #[test]
 fn streams_keep_their_order_wherever_they_break_off() {
-    for vendor in Vendor::ALL {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/vendor").join(vendor.as_str());
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let golden: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-            let lines = golden["stream"].as_array().cloned().unwrap_or_default();
-            let stream: String = lines.iter().map(|line| line.as_str().unwrap()).collect();
-            for cut in (0..=stream.len()).step_by(11).filter(|cut| stream.is_char_boundary(*cut)) {
-                let events = events(vendor, &stream.as_bytes()[..cut]);
-                order::check(&events).unwrap_or_else(|broken| panic!("{}, cut behind {cut}: {broken}", path.display()));
+    for (vendor, name, lines) in streams() {
+        let stream = lines.concat();
+        for cut in (0..=stream.len()).step_by(11) {
+            let events = events(vendor, &[&stream.as_bytes()[..cut]]);
+            order::check(&events).unwrap_or_else(|broken| panic!("{name}, cut behind {cut}: {broken}"));
+        }
+    }
+}
+
+#[test]
+fn streams_keep_their_order_whichever_event_is_lost_or_comes_twice() {
+    for (vendor, name, lines) in streams() {
+        let pieces: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
+        for place in 0..pieces.len() {
+            let (mut without, mut twice) = (pieces.clone(), pieces.clone());
+            without.remove(place);
+            twice.insert(place, pieces[place]);
+            for (how, pieces) in [("lost", without), ("twice", twice)] {
+                let events = events(vendor, &pieces);
+                order::check(&events).unwrap_or_else(|broken| panic!("{name}, event {place} {how}: {broken}"));
             }
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sluice_domain::Usage;
 
 use super::settings::{one, put, said, text, usage};
+use super::shape;
 use super::stream::Told;
 use super::talk::{self, Images, Takes};
 use super::wishes::{self, LIMIT};
@@ -33,7 +34,7 @@ pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<
     };
     let mut written = Written::default();
     let lines = talk::lines(request, TAKES, instruction.as_deref(), &mut written.names, losses)?;
-    let (system, lines) = talk::alternating(lines, losses)?;
+    let (system, lines) = shape::alternating(lines, losses)?;
     let body = &mut written.body;
     let message = |line: &talk::Line| json!({"role": line.speaker.word(), "content": line.text});
     body.insert("messages".to_owned(), lines.iter().map(message).collect());

@@ -11,12 +11,13 @@ use serde_json::{Map, Value, json};
 use sluice_dialect::Surface;
 use sluice_dialect::call_id::IdMaker;
 use sluice_dialect::error::UpstreamError;
-use sluice_dialect::exchange::{Answer, Incoming, Passage, Request, Sent, Site, StreamMeter, Unwritable, Way};
-use sluice_dialect::frames::Splitter;
+use sluice_dialect::exchange::{Answer, Form, Incoming, Passage, Request, Sent, Site, StreamMeter, Unwritable, Way};
+use sluice_dialect::frames::{Framing, Splitter};
 use sluice_dialect::ir::Family;
 use sluice_dialect::loss::LossPolicy;
 use sluice_dialect::openai::{Content, Reported, StreamOptions, Verdict};
 use sluice_dialect::signature::Sealer;
+use sluice_dialect::sse::Frame;
 use sluice_dialect::target::Options;
 use sluice_dialect::vendor::{Answers, Vendor};
 
@@ -58,6 +59,10 @@ fn sealer() -> Sealer {
 }
 
 fn sent(golden: &Golden, asked: &Value) -> Result<Sent, Unwritable> {
+    sent_by(golden, &request(asked))
+}
+
+fn sent_by(golden: &Golden, request: &Request) -> Result<Sent, Unwritable> {
     let app = serde_json::from_value(golden.value.get("app").cloned().unwrap_or_else(|| json!({}))).unwrap();
     let (options, losses) = (Options { app, ..Options::default() }, LossPolicy::default());
     let way = Way {
@@ -71,7 +76,7 @@ fn sent(golden: &Golden, asked: &Value) -> Result<Sent, Unwritable> {
         losses: &losses,
     };
     let site = Site { sealer: sealer(), ids: IdMaker::new([7; 16]), now: 1_700_000_000, shows_usage: true };
-    request(asked).write(&way, &site)
+    request.write(&way, &site)
 }
 
 /// The way back of a short question.
@@ -89,6 +94,16 @@ fn bytes_of(value: &Value) -> Option<Bytes> {
         Value::Array(lines) => Some(lines.iter().map(|line| line.as_str().unwrap()).collect::<String>().into()),
         document => Some(serde_json::to_vec_pretty(document).unwrap().into()),
     }
+}
+
+/// A stream in pieces of so many bytes; messages of a connection come as they are.
+fn pieces(golden: &Golden, part: &str, bytes: usize) -> Option<Vec<Bytes>> {
+    if golden.vendor.framing() == Framing::Messages {
+        let messages = golden.value[part].as_array()?;
+        return Some(messages.iter().map(|message| message.as_str().unwrap().to_owned().into()).collect());
+    }
+    let stream = bytes_of(&golden.value[part])?;
+    Some(stream.chunks(bytes).map(Bytes::copy_from_slice).collect())
 }
 
 /// What a caller is told, in short: what is not there is left out.
@@ -168,18 +183,23 @@ fn whole(golden: &Golden, body: &Bytes) -> Result<Value, Value> {
     Ok(told.value())
 }
 
-/// The same of a caller of a stream. The upstream's comes in pieces of so many bytes.
-fn streamed(golden: &Golden, stream: &[u8], chunk_bytes: usize) -> Result<Value, Value> {
-    let passage = passage(golden, true);
+fn frames(passage: &Passage, pieces: Vec<Bytes>) -> Vec<Frame> {
     let mut splitter = Splitter::new(passage.framing(), 1 << 20);
     let mut frames = Vec::new();
-    for chunk in stream.chunks(chunk_bytes) {
-        splitter.push(Bytes::copy_from_slice(chunk));
+    for piece in pieces {
+        splitter.push(piece);
         while let Some(frame) = splitter.next_frame().unwrap() {
             frames.push(frame);
         }
     }
     frames.extend(splitter.finish());
+    frames
+}
+
+/// The same of a caller of a stream.
+fn streamed(golden: &Golden, pieces: Vec<Bytes>) -> Result<Value, Value> {
+    let passage = passage(golden, true);
+    let frames = frames(&passage, pieces);
     let (mut meter, mut out, mut heard) = (StreamMeter::new(passage, true, None), Vec::new(), String::new());
     let mut hear = |text: &str| heard.push_str(text);
     let mut is_over = false;
@@ -247,6 +267,10 @@ fn requests_are_written_as_their_vendor_takes_them_or_refused_by_name() {
 fn answers_are_told_to_callers_of_chat() {
     for golden in goldens() {
         let part = if golden.vendor.answers() == Answers::Streamed { "stream" } else { "answer" };
+        // what comes as messages is nobody's body
+        if golden.vendor.framing() == Framing::Messages {
+            continue;
+        }
         if let Some(body) = bytes_of(&golden.value[part]) {
             check(&golden, &whole(&golden, &body));
         }
@@ -257,9 +281,10 @@ fn answers_are_told_to_callers_of_chat() {
 fn streams_are_told_to_callers_of_chat_however_they_are_cut() {
     for golden in goldens() {
         let part = if golden.vendor.answers() == Answers::Whole { "answer" } else { "stream" };
-        let Some(stream) = bytes_of(&golden.value[part]) else { continue };
-        for chunk_bytes in [1, 7, stream.len()] {
-            check(&golden, &streamed(&golden, &stream, chunk_bytes));
+        for bytes in [1, 7, 1 << 20] {
+            if let Some(pieces) = pieces(&golden, part, bytes) {
+                check(&golden, &streamed(&golden, pieces));
+            }
         }
     }
 }
@@ -268,15 +293,66 @@ fn streams_are_told_to_callers_of_chat_however_they_are_cut() {
 fn a_stream_without_its_end_is_no_answer() {
     let mut cut_off = 0;
     for golden in goldens().iter().filter(|golden| golden.vendor.answers() != Answers::Whole && golden.value["error"].is_null()) {
+        if golden.vendor.framing() == Framing::Messages {
+            continue;
+        }
         let Some(stream) = bytes_of(&golden.value["stream"]) else { continue };
         let cut = &stream[..stream.len() / 3];
-        assert_eq!(streamed(golden, cut, 16), Err(json!("broken off")), "{}", golden.name);
+        assert_eq!(streamed(golden, vec![Bytes::copy_from_slice(cut)]), Err(json!("broken off")), "{}", golden.name);
         if golden.vendor.answers() == Answers::Streamed {
             assert!(whole(golden, &Bytes::copy_from_slice(cut)).is_err(), "{}", golden.name);
         }
         cut_off += 1;
     }
     assert!(cut_off >= 9, "{cut_off}");
+}
+
+#[test]
+fn callers_of_every_dialect_get_their_own_stream() {
+    let mut whole = 0;
+    for golden in goldens().iter().filter(|golden| golden.value["told"].is_object()) {
+        let part = if golden.vendor.answers() == Answers::Whole { "answer" } else { "stream" };
+        for surface in [Surface::Responses, Surface::Messages, Surface::GenerateContent] {
+            let Some(pieces) = pieces(golden, part, 64) else { continue };
+            let (request, end) = match surface {
+                Surface::Responses => (json!({"model": "ours", "input": "hi", "stream": true}), "response.completed"),
+                Surface::Messages => {
+                    let said = json!([{"role": "user", "content": "hi"}]);
+                    (json!({"model": "ours", "max_tokens": 9, "messages": said, "stream": true}), "message_stop")
+                }
+                _ => (json!({"contents": [{"parts": [{"text": "hi"}]}]}), "finishReason"),
+            };
+            let is_gemini = surface == Surface::GenerateContent;
+            let (model, form) = (is_gemini.then(|| "ours".into()), is_gemini.then_some(Form::Events));
+            let incoming = Incoming { surface, body: Bytes::from(request.to_string()), model, form };
+            let request = Request::read(incoming, &sealer()).unwrap();
+            let passage = sent_by(golden, &request).unwrap_or_else(|error| panic!("{}: {error}", golden.name)).passage;
+            let frames = frames(&passage, pieces);
+            let (mut meter, mut out) = (StreamMeter::new(passage, true, None), Vec::new());
+            for frame in frames {
+                match meter.observe(&frame, &mut |_| {}) {
+                    Verdict::Rewritten(bytes) => out.extend_from_slice(&bytes),
+                    Verdict::DoneWith(bytes) => {
+                        out.extend_from_slice(&bytes);
+                        break;
+                    }
+                    Verdict::Withhold => {}
+                    other => panic!("{}: {other:?}", golden.name),
+                }
+            }
+            out.extend(meter.close(&mut |_| {}).unwrap_or_default());
+            let (out, summary) = (String::from_utf8(out).unwrap(), meter.finish());
+            let is_cut = golden.value["told"]["finish"] == "length" || golden.value["told"]["finish"] == "content_filter";
+            assert!(summary.is_complete, "{} for {surface:?}", golden.name);
+            assert!(
+                out.contains(end) || (is_cut && out.contains("response.incomplete")),
+                "{} for {surface:?}: {out}",
+                golden.name
+            );
+            whole += 1;
+        }
+    }
+    assert!(whole > 60, "{whole}");
 }
 
 fn check(golden: &Golden, told: &Result<Value, Value>) {
