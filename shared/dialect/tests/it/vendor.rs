@@ -10,15 +10,16 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sluice_dialect::Surface;
 use sluice_dialect::call_id::IdMaker;
+use sluice_dialect::capabilities::Table;
 use sluice_dialect::error::UpstreamError;
-use sluice_dialect::exchange::{Answer, Form, Incoming, Passage, Request, Sent, Site, StreamMeter, Unwritable, Way};
+use sluice_dialect::exchange::{Answer, Form, Incoming, Manner, Passage, Request, Sent, Site, StreamMeter, Unwritable, Way};
 use sluice_dialect::frames::{Framing, Splitter};
 use sluice_dialect::ir::Family;
 use sluice_dialect::loss::LossPolicy;
 use sluice_dialect::openai::{Content, Reported, StreamOptions, Verdict};
 use sluice_dialect::signature::Sealer;
 use sluice_dialect::sse::Frame;
-use sluice_dialect::target::Options;
+use sluice_dialect::target::{Host, Options};
 use sluice_dialect::vendor::{Answers, Vendor};
 
 /// Goldens in all.
@@ -65,15 +66,19 @@ fn sent(golden: &Golden, asked: &Value) -> Result<Sent, Unwritable> {
 fn sent_by(golden: &Golden, request: &Request) -> Result<Sent, Unwritable> {
     let app = serde_json::from_value(golden.value.get("app").cloned().unwrap_or_else(|| json!({}))).unwrap();
     let (options, losses) = (Options { app, ..Options::default() }, LossPolicy::default());
+    let (table, manner) = (Table::default(), Manner::default());
     let way = Way {
         surface: Surface::Vendor(golden.vendor),
         model: golden.value["model"].as_str().unwrap_or("theirs"),
+        table: &table,
         family: Family::Compatible,
+        host: Host::Own,
         options: &options,
         output_limit: None,
         account: None,
         stream_options: StreamOptions::Strip,
         losses: &losses,
+        manner: &manner,
     };
     let site = Site { sealer: sealer(), ids: IdMaker::new([7; 16]), now: 1_700_000_000, shows_usage: true };
     request.write(&way, &site)
