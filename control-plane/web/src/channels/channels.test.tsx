@@ -81,7 +81,11 @@ describe("the settings of a channel", () => {
     fireEvent.change(body, { target: { value: "temperature: 1" } });
     save(dialog);
     await within(dialog).findByText("Write a JSON object.");
-    expect(within(dialog).getByRole("button", { name: /Advanced/ }).getAttribute("aria-expanded")).toBe("true");
+    expect(
+      within(dialog)
+        .getByRole("button", { name: /Advanced/ })
+        .getAttribute("aria-expanded"),
+    ).toBe("true");
     fireEvent.change(body, { target: { value: '{"temperature": 1}' } });
     save(dialog);
     await waitFor(() => expect(api.calls("POST", "/api/channels")).toHaveLength(1));
@@ -103,7 +107,10 @@ describe("the settings of a channel", () => {
 
   it("are changed beside the list, and the server's word stands at its field", async () => {
     const settings = { proxy: "http://u:***@h:1/", force_format: true };
-    const api = await show("/channels", { channels: [{ ...channel(1, "A", ["gpt-5"]), settings }], pricedModels: ["gpt-5"] });
+    const api = await show("/channels", {
+      channels: [{ ...channel(1, "A", ["gpt-5"]), settings }],
+      pricedModels: ["gpt-5"],
+    });
     fireEvent.click(await screen.findByRole("button", { name: "Settings of A" }));
     const dialog = await screen.findByRole("dialog");
     const proxy = (await within(dialog).findByLabelText("Proxy")) as HTMLInputElement;
