@@ -77,15 +77,14 @@ describe("the settings of a channel", () => {
     fireEvent.change(await within(dialog).findByLabelText("Keys"), { target: { value: "key" } });
     fireEvent.change(within(dialog).getByLabelText("Base URL"), { target: { value: "https://x.example" } });
     fireEvent.change(within(dialog).getByLabelText(/^Remove dots/), { target: { value: "true" } });
-    const body = within(dialog).getByLabelText("Changes of the body");
+    const advanced = within(dialog).getByRole("button", { name: /Advanced/ });
+    fireEvent.click(advanced);
+    const body = await within(dialog).findByLabelText("Changes of the body");
     fireEvent.change(body, { target: { value: "temperature: 1" } });
+    fireEvent.click(advanced);
     save(dialog);
     await within(dialog).findByText("Write a JSON object.");
-    expect(
-      within(dialog)
-        .getByRole("button", { name: /Advanced/ })
-        .getAttribute("aria-expanded"),
-    ).toBe("true");
+    expect(advanced.getAttribute("aria-expanded")).toBe("true");
     fireEvent.change(body, { target: { value: '{"temperature": 1}' } });
     save(dialog);
     await waitFor(() => expect(api.calls("POST", "/api/channels")).toHaveLength(1));
