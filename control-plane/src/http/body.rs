@@ -72,7 +72,11 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 /// 422 with the path of the field that is wrong.
 pub fn read_field<T: DeserializeOwned>(field: &str, value: serde_json::Value) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let mut refused = refusal(error);
+        // it is JSON: only a name that should be a number is told as bad syntax
+        let is_data = error.inner().is_data();
+        let path = error.path().to_string();
+        let no_number = || ApiError::field(path.trim_end_matches(".?"), "wrong_type", "must have whole numbers as names");
+        let mut refused = if is_data { refusal(error) } else { no_number() };
         for error in &mut refused.errors {
             error.field =
                 if matches!(error.field.as_str(), "" | ".") { field.to_owned() } else { format!("{field}.{}", error.field) };

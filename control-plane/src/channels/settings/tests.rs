@@ -50,6 +50,7 @@ fn what_is_no_setting_is_refused_by_its_path() {
         (json!({"system_prompt": {"text": "a", "role": "b"}}), "settings.system_prompt.role unknown_field"),
         (json!({"losses": {"seed": "ignore"}}), "settings.losses.seed wrong_type"),
         (json!({"status_mapping": {"404": "400"}}), "settings.status_mapping.404 wrong_type"),
+        (json!({"status_mapping": {"all": 400}}), "settings.status_mapping wrong_type"),
         (json!({"header_override": {"x-a": 1}}), "settings.header_override.x-a wrong_type"),
         (json!({"param_override": []}), "settings.param_override wrong_type"),
     ] {

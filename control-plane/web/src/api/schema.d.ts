@@ -300,7 +300,8 @@ export interface paths {
         /** Lists providers, all on one page: what a channel form needs. Administrators only. */
         get: operations["list_providers"];
         put?: never;
-        post?: never;
+        /** Makes a provider of a description. Live on every relay within a second. Administrators only. */
+        post: operations["create_provider"];
         delete?: never;
         options?: never;
         head?: never;
@@ -318,10 +319,12 @@ export interface paths {
         get: operations["get_provider"];
         put?: never;
         post?: never;
-        delete?: never;
+        /** Deletes a provider that administrators described and no channel is of. Administrators only. */
+        delete: operations["delete_provider"];
         options?: never;
         head?: never;
-        patch?: never;
+        /** Gives a provider that administrators described another description. Live on every relay within a second. Administrators only. */
+        patch: operations["patch_provider"];
         trace?: never;
     };
     "/api/quarantine": {
@@ -2488,6 +2491,11 @@ export interface components {
             /** @description Help for the form. */
             help: string;
         };
+        /** @description What administrators describe a provider by. */
+        ProviderDefinition: {
+            /** @description The content of a catalogue file, as JSON; its `slug` names the provider for ever. At most 64 KiB. */
+            definition: Record<string, never>;
+        };
         /** @description One setting of a channel, as the form shows it. */
         ProviderField: {
             /**
@@ -4235,6 +4243,41 @@ export interface operations {
             };
         };
     };
+    create_provider: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes sending it twice do it once, for 24 hours. */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProviderDefinition"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Provider"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_provider: {
         parameters: {
             query?: never;
@@ -4245,6 +4288,75 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Provider"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_provider: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag seen; 412 when the provider changed since. */
+                "If-Match"?: string | null;
+            };
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    patch_provider: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag seen; 412 when the provider changed since. */
+                "If-Match"?: string | null;
+            };
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProviderDefinition"];
+            };
+        };
         responses: {
             200: {
                 headers: {

@@ -9,7 +9,7 @@ interface AdvancedProps {
   onToggle: (isOpen: boolean) => void;
 }
 
-/** What a channel does beyond sending requests on. Few need any of it, so it is folded away. */
+/** What a channel does beyond sending requests on. Few need any of it, so it is folded away, and not there before it is opened once. */
 export function AdvancedFields({ isOpen, onToggle }: AdvancedProps) {
   const { t } = useTranslation();
   return (
@@ -19,9 +19,7 @@ export function AdvancedFields({ isOpen, onToggle }: AdvancedProps) {
       activeKey={isOpen ? ["advanced"] : []}
       onChange={keys => onToggle(keys.length > 0)}
       styles={{ header: { paddingInline: 0 }, body: { paddingInline: 0 } }}
-      items={[
-        { key: "advanced", label: t("channels.advanced.title"), children: <SettingsFields />, forceRender: true },
-      ]}
+      items={[{ key: "advanced", label: t("channels.advanced.title"), children: <SettingsFields /> }]}
     />
   );
 }

@@ -13,7 +13,7 @@ import { AdvancedFields } from "./advanced-fields.tsx";
 import { type ChannelValues, EMPTY, newChannel, onProviderChosen } from "./new-channel.ts";
 import { ProviderFields } from "./provider-fields.tsx";
 import { RoutingFields } from "./routing-fields.tsx";
-import { EMPTY_SETTINGS } from "./settings-values.ts";
+import { EMPTY_SETTINGS, newSettings, type SettingsValues } from "./settings-values.ts";
 
 const DRAFT = "channel";
 
@@ -58,7 +58,7 @@ function Fields({ form, create, providers, onClose }: FieldsProps) {
   const [problem, setProblem] = useState<Problem | null>(null);
   const draft = draftOf<ChannelValues>(DRAFT);
   const [slug, setSlug] = useState(draft.provider);
-  const [isAdvanced, setAdvanced] = useState(false);
+  const [isAdvanced, setAdvanced] = useState(() => hasAdvanced(draft.settings));
   const provider = providers.find(known => known.slug === slug);
 
   const choose = (chosenSlug: string) => {
@@ -72,7 +72,8 @@ function Fields({ form, create, providers, onClose }: FieldsProps) {
   };
   const submit = (values: ChannelValues) => {
     if (values.provider === undefined) return;
-    const settings = { ...EMPTY_SETTINGS, ...values.settings };
+    // those of the part that was never opened, too
+    const settings = { ...EMPTY_SETTINGS, ...form.getFieldValue("settings") };
     create.mutate(newChannel({ ...EMPTY, ...values, settings, provider: values.provider }), {
       onSuccess: made => {
         dropDraft(DRAFT);
@@ -91,7 +92,7 @@ function Fields({ form, create, providers, onClose }: FieldsProps) {
       form={form}
       layout="vertical"
       requiredMark={false}
-      initialValues={{ ...EMPTY, ...draft }}
+      initialValues={{ ...EMPTY, ...draft, settings: { ...EMPTY_SETTINGS, ...draft.settings } }}
       onValuesChange={(_, values) => keepDraft(DRAFT, values)}
       onFinish={submit}
       onFinishFailed={({ errorFields }) => {
@@ -133,6 +134,11 @@ function Fields({ form, create, providers, onClose }: FieldsProps) {
       </div>
     </Form>
   );
+}
+
+/** Whether a draft sets something in the part that is folded away: then it is open, so that what is wrong with it shows. */
+function hasAdvanced(settings: SettingsValues | undefined): boolean {
+  return newSettings({ ...EMPTY_SETTINGS, ...settings, fields: {} }) !== undefined;
 }
 
 /** Whether a field is in the part that is folded away. The provider's own are not. */

@@ -77,11 +77,14 @@ describe("the settings of a channel", () => {
     fireEvent.change(await within(dialog).findByLabelText("Keys"), { target: { value: "key" } });
     fireEvent.change(within(dialog).getByLabelText("Base URL"), { target: { value: "https://x.example" } });
     fireEvent.change(within(dialog).getByLabelText(/^Remove dots/), { target: { value: "true" } });
-    const body = within(dialog).getByLabelText("Changes of the body");
+    const advanced = within(dialog).getByRole("button", { name: /Advanced/ });
+    fireEvent.click(advanced);
+    const body = await within(dialog).findByLabelText("Changes of the body");
     fireEvent.change(body, { target: { value: "temperature: 1" } });
+    fireEvent.click(advanced);
     save(dialog);
     await within(dialog).findByText("Write a JSON object.");
-    expect(within(dialog).getByRole("button", { name: /Advanced/ }).getAttribute("aria-expanded")).toBe("true");
+    expect(advanced.getAttribute("aria-expanded")).toBe("true");
     fireEvent.change(body, { target: { value: '{"temperature": 1}' } });
     save(dialog);
     await waitFor(() => expect(api.calls("POST", "/api/channels")).toHaveLength(1));
@@ -103,7 +106,10 @@ describe("the settings of a channel", () => {
 
   it("are changed beside the list, and the server's word stands at its field", async () => {
     const settings = { proxy: "http://u:***@h:1/", force_format: true };
-    const api = await show("/channels", { channels: [{ ...channel(1, "A", ["gpt-5"]), settings }], pricedModels: ["gpt-5"] });
+    const api = await show("/channels", {
+      channels: [{ ...channel(1, "A", ["gpt-5"]), settings }],
+      pricedModels: ["gpt-5"],
+    });
     fireEvent.click(await screen.findByRole("button", { name: "Settings of A" }));
     const dialog = await screen.findByRole("dialog");
     const proxy = (await within(dialog).findByLabelText("Proxy")) as HTMLInputElement;
