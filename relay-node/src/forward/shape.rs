@@ -131,7 +131,9 @@ pub(super) fn wanted_headers(plan: &Plan, client: &HeaderMap) -> HeaderMap {
 pub(super) fn told(failure: Failure, settings: &ChannelSettings) -> Refusal {
     let said = failure.refusal.upstream.as_ref().map_or(failure.status, |passed| passed.status);
     let is_error = |status: &u16| (400..600).contains(status);
-    let told = settings.status_mapping.get(&said).copied().filter(|_| is_error(&said)).filter(is_error);
+    // what an upstream says of our key is never told as if it were about the caller's
+    let may_be_told = |status: &u16| is_error(status) && (failure.refusal.upstream.is_some() || !matches!(status, 401 | 403));
+    let told = settings.status_mapping.get(&said).copied().filter(|_| is_error(&said)).filter(may_be_told);
     Refusal { told_status: told, ..failure.refusal }
 }
 
@@ -246,6 +248,7 @@ mod tests {
         assert_eq!(told(404, json!({"404": 200})), 404, "an error is never told as a success");
         assert_eq!(told(401, json!({})), 502);
         assert_eq!(told(401, json!({"401": 503})), 503);
+        assert_eq!(told(401, json!({"401": 401})), 502, "the caller's key is not at fault");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! [`Request::write_with`]: super::Request::write_with
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -150,7 +151,7 @@ fn walk(node: &mut Value, places: &Places, path: &mut String, visit: &mut dyn Fn
     match node {
         Value::Array(items) => {
             for (number, item) in items.iter_mut().enumerate() {
-                path.push_str(&format!("[{number}]"));
+                let _ = write!(path, "[{number}]");
                 walk(item, places, path, visit);
                 path.truncate(length);
             }

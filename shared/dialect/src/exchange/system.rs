@@ -72,7 +72,7 @@ fn responses<'d>(edit: &mut Edit<'d>, document: &'d Document, own: &Instructions
     let input = document.get_some("input").and_then(items).unwrap_or_default();
     let has_items = input.iter().any(|item| is_instruction(item));
     match own.rank {
-        Rank::Fill if theirs.is_some() || has_items => return,
+        Rank::Fill if theirs.is_some() || has_items => {}
         Rank::Fill => edit.set("instructions", json::quoted(&own.text)),
         Rank::Prepend => {
             let text = theirs.map_or_else(|| own.text.clone(), |theirs| joined(own, &theirs));

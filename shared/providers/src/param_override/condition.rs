@@ -36,7 +36,7 @@ struct Condition {
 }
 
 impl Conditions {
-    pub(super) fn compile(fields: &Fields<'_>) -> Result<Self, ParamOverrideError> {
+    pub(super) fn compile(fields: Fields<'_>) -> Result<Self, ParamOverrideError> {
         let listed = match fields.get("conditions") {
             None => &[][..],
             Some(Value::Array(listed)) => listed,

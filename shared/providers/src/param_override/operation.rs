@@ -51,37 +51,37 @@ impl<'v> Fields<'v> {
     }
 
     /// A field that is there and not null.
-    pub(super) fn get(&self, name: &str) -> Option<&'v Value> {
+    pub(super) fn get(self, name: &str) -> Option<&'v Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    pub(super) fn text(&self, name: &str) -> Result<Option<&'v str>, ParamOverrideError> {
+    pub(super) fn text(self, name: &str) -> Result<Option<&'v str>, ParamOverrideError> {
         self.get(name).map(|value| value.as_str().ok_or_else(|| ParamOverrideError::at(name, "must be a string"))).transpose()
     }
 
     /// A text that must be there.
-    pub(super) fn filled(&self, name: &str) -> Result<&'v str, ParamOverrideError> {
+    pub(super) fn filled(self, name: &str) -> Result<&'v str, ParamOverrideError> {
         let text = self.text(name)?.filter(|text| !text.is_empty());
         text.ok_or_else(|| ParamOverrideError::at(name, "must be a string that is not empty"))
     }
 
-    pub(super) fn flag(&self, name: &str) -> Result<bool, ParamOverrideError> {
+    pub(super) fn flag(self, name: &str) -> Result<bool, ParamOverrideError> {
         let flag = |value: &Value| value.as_bool().ok_or_else(|| ParamOverrideError::at(name, "must be true or false"));
         self.get(name).map_or(Ok(false), flag)
     }
 
-    pub(super) fn path(&self, name: &str) -> Result<Path, ParamOverrideError> {
+    pub(super) fn path(self, name: &str) -> Result<Path, ParamOverrideError> {
         Path::parse(self.filled(name)?).map_err(|rule| ParamOverrideError::at(name, rule))
     }
 
     /// A path of what is changed.
-    fn changed(&self, name: &str) -> Result<Path, ParamOverrideError> {
+    fn changed(self, name: &str) -> Result<Path, ParamOverrideError> {
         let path = self.path(name)?;
         if path.root() == STREAM { Err(ParamOverrideError::at(name, KEEPS_STREAM)) } else { Ok(path) }
     }
 
     /// A value that must be there. Null is one.
-    fn value(&self) -> Result<Value, ParamOverrideError> {
+    fn value(self) -> Result<Value, ParamOverrideError> {
         self.0.get("value").cloned().ok_or_else(|| ParamOverrideError::at("value", "is missing"))
     }
 }
@@ -94,19 +94,19 @@ impl Operation {
         let change = match mode {
             "set" => Change::Set { path: fields.changed("path")?, value: fields.value()?, keeps },
             "delete" => Change::Delete { path: fields.changed("path")? },
-            "move" => moved(&fields)?,
+            "move" => moved(fields)?,
             "copy" => Change::Copy { from: fields.path("from")?, to: fields.changed("to")? },
             "append" => Change::Add { path: fields.changed("path")?, value: fields.value()?, end: End::Last, keeps },
             "prepend" => Change::Add { path: fields.changed("path")?, value: fields.value()?, end: End::First, keeps },
-            _ => match TextChange::compile(mode, &fields)? {
-                Some(change) => Change::Text { path: fields.changed("path")?, change },
-                None => {
+            _ => {
+                let change = TextChange::compile(mode, fields)?.ok_or_else(|| {
                     let words = MODES.into_iter().chain(TextChange::MODES).collect::<Vec<_>>().join(", ");
-                    return Err(ParamOverrideError::at("mode", format!("must be one of {words}")));
-                }
-            },
+                    ParamOverrideError::at("mode", format!("must be one of {words}"))
+                })?;
+                Change::Text { path: fields.changed("path")?, change }
+            }
         };
-        Ok(Self { change, conditions: Conditions::compile(&fields)? })
+        Ok(Self { change, conditions: Conditions::compile(fields)? })
     }
 
     pub(super) fn apply(
@@ -119,7 +119,7 @@ impl Operation {
     }
 }
 
-fn moved(fields: &Fields<'_>) -> Result<Change, ParamOverrideError> {
+fn moved(fields: Fields<'_>) -> Result<Change, ParamOverrideError> {
     let (from, to) = (fields.changed("from")?, fields.changed("to")?);
     if from.holds(&to) {
         return Err(ParamOverrideError::at("to", "must not lie inside `from`"));

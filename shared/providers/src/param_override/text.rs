@@ -40,7 +40,7 @@ impl TextChange {
     ];
 
     /// The change of a mode; `None` where the mode is none of these.
-    pub(super) fn compile(mode: &str, fields: &Fields<'_>) -> Result<Option<Self>, ParamOverrideError> {
+    pub(super) fn compile(mode: &str, fields: Fields<'_>) -> Result<Option<Self>, ParamOverrideError> {
         let affix = || fields.filled("value").map(str::to_owned);
         let to = || Ok::<_, ParamOverrideError>(fields.text("to")?.unwrap_or_default().to_owned());
         Ok(Some(match mode {
