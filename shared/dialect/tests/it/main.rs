@@ -1,10 +1,18 @@
 //! The codecs together, through their public face.
 
 #[cfg(test)]
+mod cuts;
+#[cfg(test)]
 mod exchange;
 #[cfg(test)]
 mod gemini;
 #[cfg(test)]
 mod goldens;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod rendered;
+#[cfg(test)]
 mod responses;
+#[cfg(test)]
+mod usage;
