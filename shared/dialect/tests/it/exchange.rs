@@ -1,6 +1,7 @@
 //! Requests and answers between every two surfaces of conversations: what passes is the same to the byte, what is written anew says the
 //! same to a reader of the caller's dialect.
 
+use std::collections::VecDeque;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -16,9 +17,10 @@ use sluice_dialect::signature::Sealer;
 use sluice_dialect::sse::{Frame, Splitter};
 use sluice_dialect::target::{Host, Options};
 
-const SURFACES: [Surface; 4] = [Surface::ChatCompletions, Surface::Responses, Surface::Messages, Surface::GenerateContent];
+pub(crate) const SURFACES: [Surface; 4] =
+    [Surface::ChatCompletions, Surface::Responses, Surface::Messages, Surface::GenerateContent];
 
-fn folder_of(surface: Surface) -> &'static str {
+pub(crate) fn folder_of(surface: Surface) -> &'static str {
     match surface {
         Surface::Responses => "responses",
         Surface::Messages => "messages",
@@ -28,7 +30,7 @@ fn folder_of(surface: Surface) -> &'static str {
 }
 
 /// The goldens of a surface that have a part, by file name.
-fn goldens(surface: Surface, part: &str) -> Vec<(String, Value)> {
+pub(crate) fn goldens(surface: Surface, part: &str) -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder_of(surface));
     let mut goldens: Vec<(String, Value)> = std::fs::read_dir(folder)
         .unwrap()
@@ -42,7 +44,7 @@ fn goldens(surface: Surface, part: &str) -> Vec<(String, Value)> {
     goldens
 }
 
-fn sealer() -> Sealer {
+pub(crate) fn sealer() -> Sealer {
     Sealer::new(&[1; 32])
 }
 
@@ -50,14 +52,14 @@ fn site() -> Site {
     Site { sealer: sealer(), ids: IdMaker::new([7; 16]), now: 1_700_000_000, shows_usage: true }
 }
 
-fn read(surface: Surface, body: impl Into<Bytes>, form: Form) -> Result<Request, RequestError> {
+pub(crate) fn read(surface: Surface, body: impl Into<Bytes>, form: Form) -> Result<Request, RequestError> {
     let is_gemini = surface == Surface::GenerateContent;
     let (model, form) = (is_gemini.then(|| "gemini-2.5-pro".into()), is_gemini.then_some(form));
     Request::read(Incoming { surface, body: body.into(), model, form }, &sealer())
 }
 
 /// What an upstream at a surface is sent.
-fn sent(request: &Request, surface: Surface, model: &str) -> Result<Sent, Unwritable> {
+pub(crate) fn sent(request: &Request, surface: Surface, model: &str) -> Result<Sent, Unwritable> {
     let (options, losses, table) = (Options::default(), LossPolicy::default(), Table::default());
     let family = match surface {
         Surface::Messages => Family::Anthropic,
@@ -81,7 +83,7 @@ fn sent(request: &Request, surface: Surface, model: &str) -> Result<Sent, Unwrit
 }
 
 /// A short question at a surface.
-fn question(surface: Surface, streams: bool) -> Request {
+pub(crate) fn question(surface: Surface, streams: bool) -> Request {
     let body = match surface {
         Surface::Responses => json!({"model": "ours", "input": "hi", "stream": streams}),
         Surface::Messages => json!({
@@ -98,26 +100,33 @@ fn question(surface: Surface, streams: bool) -> Request {
 
 /// What became of a stream.
 #[derive(Debug)]
-struct Followed {
-    bytes: Vec<u8>,
-    has_failed: bool,
-    summary: Summary,
+pub(crate) struct Followed {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) has_failed: bool,
+    /// The upstream's error, if that is how it ended.
+    pub(crate) error: Option<Bytes>,
+    pub(crate) summary: Summary,
     text: String,
 }
 
-fn follow(mut meter: StreamMeter, stream: &[u8]) -> Followed {
-    let (mut bytes, mut text, mut has_failed) = (Vec::new(), String::new(), false);
+pub(crate) fn follow(meter: StreamMeter, stream: &[u8]) -> Followed {
+    follow_in(meter, stream, 7)
+}
+
+/// The same of a stream that comes in pieces of a size.
+pub(crate) fn follow_in(mut meter: StreamMeter, stream: &[u8], size: usize) -> Followed {
+    let (mut bytes, mut text, mut has_failed, mut error) = (Vec::new(), String::new(), false, None);
     let mut hear = |piece: &str| text.push_str(piece);
     let mut splitter = Splitter::new(1 << 20);
-    for chunk in stream.chunks(7) {
+    for chunk in stream.chunks(size.max(1)) {
         splitter.push(Bytes::copy_from_slice(chunk));
     }
-    let mut frames = Vec::new();
+    let mut frames = VecDeque::new();
     while let Some(frame) = splitter.next_frame().unwrap() {
-        frames.push(frame);
+        frames.push_back(frame);
     }
     frames.extend(splitter.finish().map(Frame::closed));
-    for frame in frames {
+    while let Some(frame) = frames.pop_front() {
         match meter.observe(&frame, &mut hear) {
             Verdict::Forward => bytes.extend_from_slice(frame.bytes()),
             Verdict::Rewritten(anew) => bytes.extend_from_slice(&anew),
@@ -130,20 +139,24 @@ fn follow(mut meter: StreamMeter, stream: &[u8]) -> Followed {
                 bytes.extend_from_slice(&last);
                 break;
             }
-            Verdict::Error(_) | Verdict::Malformed => {
+            Verdict::Error(raw) => {
+                (has_failed, error) = (true, Some(raw));
+                break;
+            }
+            Verdict::Malformed => {
                 has_failed = true;
                 break;
             }
-            Verdict::Several(_) => panic!("one event a frame"),
+            Verdict::Several(each) => each.into_iter().rev().for_each(|frame| frames.push_front(frame)),
         }
     }
     if !has_failed {
         bytes.extend(meter.close(&mut hear).unwrap_or_default());
     }
-    Followed { bytes, has_failed, summary: meter.finish(), text }
+    Followed { bytes, has_failed, error, summary: meter.finish(), text }
 }
 
-fn stream_of(golden: &Value) -> Vec<u8> {
+pub(crate) fn stream_of(golden: &Value) -> Vec<u8> {
     let lines = golden.as_array().unwrap().iter().map(|line| line.as_str().unwrap());
     lines
         .map(|line| if line.contains("data:") { format!("{}\n\n", line.trim_end()) } else { format!("data: {line}\n\n") })
@@ -313,7 +326,11 @@ fn answers_say_the_same_in_every_dialect_and_pass_as_they_are_in_their_own() {
                 let own = sent(&request, caller, &model).unwrap().passage;
                 let here = Answer::read(written.clone(), own, &[]).unwrap();
                 let shown = String::from_utf8_lossy(&written);
-                assert!(!matches!(here.content(), Content::Error(_)), "{name} for {caller:?}: {shown}");
+                if matches!(here.content(), Content::Error(_)) {
+                    // a call that cannot be read is a failure of the answer, in the one dialect that has such answers
+                    assert!(name.contains("malformed") && caller == Surface::Responses, "{name} for {caller:?}: {shown}");
+                    continue;
+                }
                 if has_output {
                     assert_eq!(here.finish().is_some(), finish.is_some(), "{name} for {caller:?}: {shown}");
                 }
