@@ -9,7 +9,7 @@ use sluice_testkit::client::send;
 use sluice_testkit::simulator::{Scenario, Simulator, SimulatorConfig};
 
 use crate::recorder::{Heard, Recorder};
-use crate::relay::{TestRelay, World, channel, channel_key, name};
+use crate::relay::{TestRelay, World, channel, channel_key};
 
 const ANSWER: &[u8] = br#"{"id":"1","object":"chat.completion","model":"gpt-4o","vendor":{"x":1},"choices":[{"index":0,"message":{"role":"assistant","content":"Hi.","reasoning_content":"Hm."},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}"#;
 
@@ -118,8 +118,16 @@ async fn a_channels_instructions_come_before_the_callers() {
     let prompt = json!({"system_prompt": {"text": "Be brief.", "mode": "prepend"}});
     let (plain, _) = heard(&prompt, &question()).await;
     assert_eq!(json_of(&plain)["messages"][0], json!({"role": "system", "content": "Be brief."}));
-    let upstream = Simulator::start(SimulatorConfig { models: vec!["gpt-4o".into()], ..SimulatorConfig::default() });
-    let relay = relay("anthropic", &upstream.base_url(), &prompt).await;
+    let upstream = Simulator::start(SimulatorConfig { models: vec!["claude-opus-4-6".into()], ..SimulatorConfig::default() });
+    let url = upstream.base_url();
+    let claude = Channel {
+        provider: "anthropic".into(),
+        base_url: Some(url.clone()),
+        model_mapping: [("gpt-4o".to_owned(), "claude-opus-4-6".to_owned())].into(),
+        settings: settings(&prompt),
+        ..channel(1, &url)
+    };
+    let relay = World { channels: vec![claude], ..World::with_upstream(&url) }.start().await;
     upstream.queue(Scenario { echo: Some(sluice_testkit::simulator::Echo::System), ..Scenario::default() });
     let mut body = question();
     body["messages"] = json!([{"role": "system", "content": "Speak French."}, {"role": "user", "content": "hi"}]);
@@ -206,18 +214,18 @@ async fn a_channel_reaches_its_upstream_through_its_proxy() {
 #[tokio::test]
 async fn a_setting_of_the_providers_stands_in_the_address() {
     let upstream = Recorder::start("application/json", &[ANSWER]).await;
-    let mapped = json!({"fields": {"account_id": "acc-1"}});
-    let only = Channel {
-        provider: "cloudflare-workers-ai".into(),
-        base_url: Some(upstream.base_url()),
-        settings: settings(&mapped),
-        models: vec![name("gpt-4o")],
-        ..channel(1, "")
-    };
-    let relay = World { channels: vec![only], ..World::with_upstream(&upstream.base_url()) }.start().await;
+    let url = upstream.base_url();
+    let provider = "slug = \"by-account\"\nname = \"by-account\"\nid = 9001\nfamily = \"open_ai\"\nstream_options = \"force\"\nmodels = []\n\
+                    [base_url]\nmeaning = \"prefix\"\nhelp = \"any\"\n[auth]\nscheme = \"bearer\"\nkey_example = \"x\"\n\
+                    [endpoints]\nchat = \"/accounts/{account_id}/v1/chat/completions\"\n";
+    let text = json!({"fields": {"account_id": "acc-1"}});
+    let only =
+        Channel { provider: "by-account".into(), base_url: Some(url.clone()), settings: settings(&text), ..channel(1, &url) };
+    let providers = vec![("by-account", provider.to_owned())];
+    let relay = World { channels: vec![only], providers, ..World::with_upstream(&url) }.start().await;
     let answer = relay.caller().post("/v1/chat/completions", &question()).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    assert!(upstream.heard()[0].path.contains("/accounts/acc-1/"), "{}", upstream.heard()[0].path);
+    assert_eq!(upstream.heard()[0].path, "/accounts/acc-1/v1/chat/completions");
 }
 
 /// A question about an image at an address.
