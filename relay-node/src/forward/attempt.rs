@@ -185,7 +185,13 @@ impl Journey {
     }
 
     /// Where an upstream is asked, and how. `table`: what models take by the site's own rows.
-    fn way<'w>(&'w self, candidate: &Candidate, place: &'w Place, model: &'w str, table: &'w Table) -> Result<Way<'w>, Failure> {
+    fn way<'w>(
+        &'w self,
+        candidate: &Candidate,
+        place: &'w Place,
+        model: &'w str,
+        table: &'w Table,
+    ) -> Result<Way<'w>, Box<Failure>> {
         let surface = self.surface(place, model).ok_or_else(|| not_served(place))?;
         Ok(Way {
             surface,
@@ -203,7 +209,7 @@ impl Journey {
     }
 
     /// The body for one upstream: in its own dialect, as far as that can say what is asked for, and as its channel wants it.
-    fn write(&self, place: &Place, way: &Way<'_>, media: &Fetched) -> Result<(Capability, Sent), Failure> {
+    fn write(&self, place: &Place, way: &Way<'_>, media: &Fetched) -> Result<(Capability, Sent), Box<Failure>> {
         let (surface, model) = (way.surface, way.model);
         let mut sent = self.request.write_with(way, &self.site, media).map_err(|error| unwritable(&error, place))?;
         // a cloud's address says what the body must not

@@ -135,7 +135,7 @@ impl Counting<'_> {
         let timeouts = Timeouts { total: Some(WAIT), ..Timeouts::default() };
         place.shape.put_headers(&mut target, &self.hints, &candidate.key.secret)?;
         let route = place.shape.route();
-        prove(&self.app, provider, &candidate.key.secret, route, (&mut target, &body)).await?;
+        prove(self.app, provider, &candidate.key.secret, route, (&mut target, &body)).await?;
         let sent = self.app.engine.client.send(route, target, body, timeouts).await;
         let answer = sent.map_err(|error| Failure::not_sent(&error))?;
         let (status, headers) = (answer.status, answer.headers);

@@ -49,6 +49,12 @@ pub(super) struct Failure {
     pub(super) detail: String,
 }
 
+impl From<Box<Self>> for Failure {
+    fn from(failure: Box<Self>) -> Self {
+        *failure
+    }
+}
+
 /// Words of providers that mean: this key cannot be used.
 const KEY_CODES: [&str; 5] =
     ["invalid_api_key", "account_deactivated", "billing_not_active", "pre_consume_token_quota_failed", "Arrearage"];

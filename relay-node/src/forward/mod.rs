@@ -205,13 +205,11 @@ impl Journey {
             };
             answerer.failed(&failure);
             let next = self.next(&candidate, &failure, retries).await;
-            match limits::next_within(bill.kept(), &mut self.plan, &mut self.rng, next).await.ok() {
-                Some(next) => candidate = next,
-                None => {
-                    let refusal = shape::told(failure, &candidate.channel.settings);
-                    return Answered { outcome: Err(Box::new(refusal)), bill };
-                }
-            }
+            let Ok(next) = limits::next_within(bill.kept(), &mut self.plan, &mut self.rng, next).await else {
+                let refusal = shape::told(failure, &candidate.channel.settings);
+                return Answered { outcome: Err(Box::new(refusal)), bill };
+            };
+            candidate = next;
             retries += 1;
         }
     }

@@ -82,7 +82,7 @@ impl Shape {
     }
 
     /// A body as the channel wants it. `is_adjusted`: hooks changed it, and may have brought back what is not sent.
-    pub(super) fn body(&self, body: Bytes, is_adjusted: bool, context: &OverrideContext<'_>) -> Result<Bytes, Failure> {
+    pub(super) fn body(&self, body: Bytes, is_adjusted: bool, context: &OverrideContext<'_>) -> Result<Bytes, Box<Failure>> {
         let has_left_out = || self.manner.left_out.iter().any(|name| memmem::find(&body, name.as_bytes()).is_some());
         if self.params.is_empty() && !(is_adjusted && has_left_out()) {
             return Ok(body);
@@ -99,11 +99,11 @@ impl Shape {
     }
 
     /// Puts the channel's headers on a request, and those of the caller's that it passes on.
-    pub(super) fn put_headers(&self, target: &mut Target, hints: &Hints, secret: &SecretString) -> Result<(), Failure> {
+    pub(super) fn put_headers(&self, target: &mut Target, hints: &Hints, secret: &SecretString) -> Result<(), Box<Failure>> {
         if self.headers.is_empty() {
             return Ok(());
         }
-        let failed = |error: sluice_providers::HeaderOverrideError| Failure::not_placed(NoPlace::Headers(error));
+        let failed = |error: sluice_providers::HeaderOverrideError| Box::new(Failure::not_placed(NoPlace::Headers(error)));
         self.headers.apply(&mut target.headers, &hints.others, secret).map_err(failed)
     }
 }

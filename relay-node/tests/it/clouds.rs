@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sluice_dialect::Surface;
 use sluice_domain::Outcome;
 use sluice_snapshot::Channel;
-use sluice_testkit::client::Answer;
+use sluice_testkit::client::{Answer, Caller};
 use sluice_testkit::simulator::{Fault, Scenario, Simulator, SimulatorConfig};
 use tokio::net::TcpListener;
 
@@ -149,7 +149,8 @@ impl Gates {
     }
 
     async fn ask(&self, path: &str, body: Value) -> reqwest::Response {
-        let request = reqwest::Client::new().post(format!("{}{path}", self.simulator)).header("anthropic-version", "2023-06-01");
+        let caller = Caller::new(&self.simulator);
+        let request = caller.request(Method::POST, path).header("anthropic-version", "2023-06-01");
         request.json(&body).send().await.unwrap()
     }
 }

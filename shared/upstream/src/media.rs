@@ -38,7 +38,7 @@ const MAX_AT_ONCE: usize = 64;
 /// Proxies whose clients are kept; the one unused for longest goes first.
 const MAX_PROXIES: u64 = 64;
 /// A client nobody used for this long is closed, and so is a connection.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// The longest address, in bytes.
 const MAX_ADDRESS_BYTES: usize = 8 << 10;
 /// What servers are asked for.

@@ -1,6 +1,7 @@
 //! Changes of bodies that a channel may ask for (providers.md §13.2).
 
 use serde_json::{Map, Value};
+use sluice_providers::ParamOverride;
 
 /// The most operations of a channel.
 const MOST_OPERATIONS: usize = 100;
@@ -16,8 +17,12 @@ fn needs(mode: &str) -> Option<&'static [&'static str]> {
     })
 }
 
-/// The rule that changes of bodies break, with the place that breaks it.
+/// The rule that changes of bodies break, with the place that breaks it. Relays follow what passes here.
 pub(super) fn broken_rule(overrides: &Map<String, Value>) -> Option<String> {
+    broken_form(overrides).or_else(|| ParamOverride::compile(overrides).err().map(|error| error.to_string()))
+}
+
+fn broken_form(overrides: &Map<String, Value>) -> Option<String> {
     if overrides.contains_key("stream") {
         return Some("`stream` must not be changed".to_owned());
     }

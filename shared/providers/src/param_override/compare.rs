@@ -62,9 +62,10 @@ impl Comparison {
 /// Values of two kinds are not compared, but null is like nothing else.
 fn equal(found: &Value, wanted: &Value) -> Result<bool, Rule> {
     match (found, wanted) {
-        (Value::Null, _) | (_, Value::Null) => Ok(found == wanted),
         (Value::Number(found), Value::Number(wanted)) => Ok(compare(found, wanted) == Some(Ordering::Equal)),
-        (Value::Bool(_), Value::Bool(_))
+        (Value::Null, _)
+        | (_, Value::Null)
+        | (Value::Bool(_), Value::Bool(_))
         | (Value::String(_), Value::String(_))
         | (Value::Array(_), Value::Array(_))
         | (Value::Object(_), Value::Object(_)) => Ok(found == wanted),
