@@ -52,7 +52,7 @@ impl World {
         relay.live = Some(Live {
             id,
             life,
-            reporter: Reporter::new(&spool, false, self.plan.scale),
+            reporter: Reporter::new(&spool),
             spool,
             book: LeaseBook::new(terms),
             config: ConfigState::default(),
@@ -87,7 +87,7 @@ impl World {
         self.after(1, Event::Connect { relay: number, life: id });
         self.after(50, Event::Sync { relay: number, life: id });
         self.after(1_000, Event::Tick { relay: number, life: id });
-        self.after(50, Event::Report { relay: number, life: id });
+        self.after(200, Event::Report { relay: number, life: id });
     }
 
     /// Ends a relay's process without a word.
@@ -118,6 +118,7 @@ impl World {
         live.awaits_snapshot = false;
         live.view.begin_pages();
         live.view.set_connected(true);
+        live.reporter = live.reporter.next(&live.spool);
         let mut held: Vec<_> = live.book.held().map(|held| held.lease).collect();
         held.sort_unstable();
         let hides = self.has(Mutant::HeirUnlisted);
@@ -139,14 +140,9 @@ impl World {
     pub(super) fn welcome(&mut self, number: usize, life: u64, lineage: &Arc<str>) {
         let Some(live) = self.live(number, life) else { return };
         let Some(session) = live.session.as_mut() else { return };
-        if std::mem::replace(&mut session.is_welcome, true) {
-            return;
-        }
-        let starts_over = live.spool.history().is_some_and(|noted| noted != *lineage);
+        session.is_welcome = true;
         self.enter(number, life, lineage);
-        let scale = self.plan.scale;
         let Some(live) = self.live(number, life) else { return };
-        live.reporter = Reporter::new(&live.spool, starts_over, scale);
         let outstanding: Vec<_> = live.book.outstanding().collect();
         let mut returned: Vec<_> = live.book.returned().collect();
         returned.sort_unstable_by_key(|returned| returned.lease);
@@ -171,6 +167,7 @@ impl World {
             let _ = live.spool.note_history(lineage);
         }
         if is_other {
+            live.reporter = Reporter::from_the_beginning(&live.spool);
             self.void_all(number, life);
         }
     }
@@ -183,6 +180,7 @@ impl World {
         let life = live.id;
         live.session = None;
         live.view.set_connected(false);
+        live.reporter.begin_anew();
         self.tell(|| format!("the connection of relay {number} breaks"));
         let wait = self.dice.between(100, 1_000);
         self.after(wait, Event::Connect { relay: number, life });
@@ -226,7 +224,7 @@ impl World {
         let Some(live) = self.relays[number].live.as_ref() else { return false };
         // what waited for the disk is written after the sync of the same round
         let was_writable = live.spool.is_writable();
-        if !live.spool.work() || self.relays[number].disk.has_failed() {
+        if !live.spool.work() {
             return false;
         }
         let waited = !was_writable || !live.spool.is_writable();

@@ -1,6 +1,6 @@
 //! What `relay-node/src/quota` does around the lease book: ask, take in, give back, close.
 
-use sluice_billing::lease::{Claim, Closing, Grant, GrantRequest, Missing, Reservation, Shortage, Verdict};
+use sluice_billing::lease::{Closing, Grant, GrantRequest, Missing, Reservation, Shortage, Verdict};
 use sluice_domain::{AccountId, LeaseId, Quota};
 
 use super::super::Mutant;
@@ -10,7 +10,7 @@ use super::Wish;
 
 impl World {
     /// One attempt to set money aside; asks for a refill when leases run low.
-    pub(super) fn try_reserve(&mut self, number: usize, life: u64, claims: &[Claim]) -> Result<Reservation, Vec<Missing>> {
+    pub(super) fn try_reserve(&mut self, number: usize, life: u64, wish: &Wish) -> Result<Reservation, Vec<Missing>> {
         let mut now = self.boot(number);
         let never = self.has(Mutant::VerdictNeverEnds);
         if self.has(Mutant::ReserveAfterExpiry) {
@@ -18,9 +18,9 @@ impl World {
             now = now.min(self.truth.first_grant_boot(number).unwrap_or(now));
         }
         let Some(live) = self.live(number, life) else { return Err(Vec::new()) };
-        match live.book.reserve(claims, now) {
+        match live.book.reserve(&wish.claims, now) {
             Ok(reservation) => {
-                for claim in claims {
+                for claim in &wish.claims {
                     let refill =
                         self.relays[number].live.as_mut().and_then(|live| live.book.want(claim.account, Quota::ZERO, now));
                     self.send_ask(number, refill);
@@ -46,21 +46,6 @@ impl World {
             let Some(live) = self.live(number, life) else { return };
             let request = live.book.want(short.account, short.amount, now);
             self.send_ask(number, request);
-        }
-    }
-
-    /// Asks for whatever there is of what is missing.
-    pub(super) fn ask_up_to(&mut self, number: usize, life: u64, least: &[Claim], most: &[Claim]) {
-        let now = self.boot(number);
-        for (least, most) in least.iter().zip(most) {
-            let Some(live) = self.live(number, life) else { return };
-            let free = live.book.available(most.account, now);
-            let need = least.amount.saturating_minus(free).max(Quota::ZERO);
-            let want = most.amount.saturating_minus(free);
-            if want.is_positive() {
-                let request = live.book.want_up_to(most.account, need, want, now);
-                self.send_ask(number, request);
-            }
         }
     }
 
@@ -108,15 +93,10 @@ impl World {
     /// Those who wait look again, in the order they came; then what was asked back and nobody waits for goes back.
     pub(super) fn money_moved(&mut self, number: usize, life: u64, accounts: &[AccountId]) {
         let Some(live) = self.live(number, life) else { return };
-        let waits = |wish: &Wish| wish.accounts().iter().any(|account| accounts.contains(account));
+        let waits = |wish: &Wish| wish.claims.iter().any(|claim| accounts.contains(&claim.account));
         let waiting: Vec<u64> = live.waiting.iter().filter(|(_, one)| waits(&one.wish)).map(|(request, _)| *request).collect();
-        let running = live.running.iter().filter(|(_, one)| one.extending.is_some() && waits(&one.wish));
-        let extending: Vec<u64> = running.map(|(request, _)| *request).collect();
         for request in waiting {
             self.look_again(number, life, request);
-        }
-        for request in extending {
-            self.extend_now(number, life, request);
         }
         self.give_back(number, life, accounts);
     }
@@ -185,20 +165,10 @@ impl World {
         self.money_moved(number, life, &[account]);
     }
 
-    /// Nothing more will be heard of an ask: a larger one took its place.
-    pub(super) fn overtaken(&mut self, number: usize, life: u64, grant_seq: i64) {
-        let Some(live) = self.live(number, life) else { return };
-        let account = live.book.outstanding().find(|asked| asked.grant_seq == grant_seq).map(|asked| asked.account);
-        live.book.give_up(grant_seq);
-        self.money_moved(number, life, account.as_slice());
-    }
-
-    /// `closed`: what the ledger has as closed, whatever it says.
-    pub(super) fn voided(&mut self, number: usize, life: u64, leases: &[LeaseId], closed: &[LeaseId]) {
+    pub(super) fn voided(&mut self, number: usize, life: u64, leases: &[LeaseId]) {
         let is_ignored = self.has(Mutant::VoidIgnored);
         let Some(live) = self.live(number, life) else { return };
         live.known_void.extend(leases);
-        live.known_void.extend(closed);
         if !is_ignored {
             for lease in leases {
                 live.book.void(*lease);
