@@ -24,7 +24,7 @@ const RECALL_POLL: Duration = Duration::from_millis(50);
 const RECALLING: Duration = Duration::from_secs(1);
 /// Above this many sequence numbers or changes at once, or when some are gone from the log, everything is read anew. No statement may
 /// name more rows: SQLite takes 32,766 values, PostgreSQL and MySQL 65,535.
-pub const MOST_AT_ONCE: u64 = 10_000;
+pub(super) const MOST_AT_ONCE: u64 = 10_000;
 
 /// What was logged above a sequence number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
