@@ -213,7 +213,7 @@ fn who_has_nothing_to_tell_asks_now_and_then_and_whoever_has_waits_for_company()
     assert_eq!(run.awaits, Await::More { at_most: LOOK_EVERY });
     run.on(Event::Quiet);
     assert_eq!(run.said().0, [(3, 5, &What::SettledBelow)]);
-    run.now = Duration::from_secs(60);
+    run.now = Duration::from_mins(1);
     run.answer(OWN, acked(5));
     assert_eq!(run.awaits, Await::Company { until: BATCH_INTERVAL }, "it was long ago");
     run.on(Event::Rested).on(Event::Read(None)).on(Event::Over(false)).on(Event::More);
