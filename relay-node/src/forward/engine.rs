@@ -7,7 +7,7 @@ use sluice_domain::{ChannelId, Clock};
 use sluice_limits::{KeyedLimiter, Rate, RateError};
 use sluice_providers::Catalog;
 use sluice_routing::Turns;
-use sluice_upstream::{Client, MediaFetcher, Route};
+use sluice_upstream::{Client, MediaFetcher};
 use tokio::sync::Semaphore;
 
 use super::address::Addresses;
@@ -36,8 +36,6 @@ pub struct Parts {
     pub client: Client,
     /// Fetches what requests name by address.
     pub media: MediaFetcher,
-    /// How connections are made.
-    pub route: Route,
     /// Where channels are.
     pub(super) addresses: Addresses,
     /// What models take beside what is known of them.
@@ -87,7 +85,6 @@ impl Engine {
         Ok(Self(Arc::new(Parts {
             client,
             media,
-            route: Route::default(),
             addresses: Addresses::new(catalog),
             takes: Takes::default(),
             tokens: Tokens::default(),
