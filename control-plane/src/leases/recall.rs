@@ -84,8 +84,15 @@ async fn try_take_back(
         moves::write(&tx, &shifts).await?;
         store::add(&tx, &changes).await?;
     }
+    // one recall asks for many accounts, and one statement answers for all of them
+    let mut answers: BTreeMap<i64, store::RecallAnswer> = BTreeMap::new();
     for (account, recall_seq, leases) in recalled {
-        store::answered(&tx, life, *account, leases, *recall_seq).await?;
+        let answer = answers.entry(*recall_seq).or_default();
+        answer.accounts.insert(*account);
+        answer.leases.extend(leases);
+    }
+    for (recall_seq, answer) in &answers {
+        store::answered(&tx, life, answer, *recall_seq).await?;
     }
     tx.commit().await?;
     Ok(shifts.into_keys().collect())

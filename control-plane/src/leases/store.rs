@@ -178,14 +178,15 @@ pub(super) async fn open_of(db: &impl ConnectionTrait, accounts: &BTreeSet<Accou
     Ok(open)
 }
 
-/// Writes down that a life has answered a recall for these leases of an account, which this transaction has locked.
-pub(super) async fn answered(tx: &Tx, life: &Life, account: AccountId, leases: &[LeaseId], recall_seq: i64) -> Result<(), DbErr> {
-    for chunk in leases.chunks(IDS_AT_ONCE) {
+/// Writes down that a life has answered a recall for these leases, of accounts which this transaction has locked.
+pub(super) async fn answered(tx: &Tx, life: &Life, answer: &RecallAnswer, recall_seq: i64) -> Result<(), DbErr> {
+    let accounts: Vec<i64> = answer.accounts.iter().map(|account| account.get()).collect();
+    for chunk in answer.leases.chunks(IDS_AT_ONCE) {
         let update = Query::update()
             .table("leases")
             .value("recall_seq", recall_seq)
             .and_where(Expr::col("id").is_in(chunk.iter().map(|id| id.get())))
-            .and_where(Expr::col("account_id").eq(account.get()))
+            .and_where(Expr::col("account_id").is_in(accounts.iter().copied()))
             .and_where(Expr::col("node_id").eq(life.node.as_str()))
             .and_where(Expr::col("epoch").eq(life.epoch.0))
             .and_where(Expr::col("state").eq(State::Open.as_str()))
@@ -194,6 +195,13 @@ pub(super) async fn answered(tx: &Tx, life: &Life, account: AccountId, leases: &
         tx.execute(&update).await?;
     }
     Ok(())
+}
+
+/// What a relay answered to one recall: the accounts that were asked back, and the leases it speaks for.
+#[derive(Debug, Default)]
+pub(super) struct RecallAnswer {
+    pub(super) accounts: BTreeSet<AccountId>,
+    pub(super) leases: Vec<LeaseId>,
 }
 
 /// When a lease in doubt was granted, when it expired, and since when it is in doubt.
