@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use sluice_dialect::error::UpstreamError;
+use sluice_domain::Dialect;
 
 /// Whose fault an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -294,6 +295,24 @@ impl Refusal {
     pub fn with_param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
         self.param = Some(param.into());
         self
+    }
+
+    /// The same for a caller of a dialect: an upstream of another one spoke words that mean nothing there.
+    #[must_use]
+    pub fn for_caller(mut self, caller: Dialect) -> Self {
+        self.upstream = self.upstream.map(|passed| {
+            let (status, error) = passed.error.for_caller(passed.status, caller);
+            Box::new(Passed { status, error })
+        });
+        self
+    }
+
+    /// What the upstream said, if it is in the words of the caller's own dialect.
+    #[must_use]
+    pub fn native(&self, caller: Dialect) -> Option<&UpstreamError> {
+        let caller = if caller == Dialect::Responses { Dialect::OpenAi } else { caller };
+        let error = &self.upstream.as_ref()?.error;
+        (error.form == Some(caller) && error.kind.is_some()).then_some(error)
     }
 
     /// The status the caller gets.

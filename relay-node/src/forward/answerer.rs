@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use sluice_domain::ModelName;
+use sluice_domain::{Dialect, ModelName};
 use sluice_routing::Candidate;
 use tracing::warn;
 
@@ -22,6 +22,8 @@ pub struct Answerer {
     app: RelayApp,
     way: Way,
     model: ModelName,
+    /// What its caller speaks.
+    caller: Dialect,
     /// The site's words for errors that matter.
     keywords: Arc<[Box<str>]>,
     /// Which attempt of the request it is, from 1 on.
@@ -37,6 +39,7 @@ impl Answerer {
             app: journey.app.clone(),
             way: candidate.id(),
             model: journey.request.facts().model.clone(),
+            caller: journey.request.surface().dialect(),
             keywords: Arc::clone(&journey.terms.settings.disable_keywords),
             attempt,
             began: journey.now(),
@@ -69,7 +72,7 @@ impl Answerer {
     pub fn broke_off(&self, how: Step) -> Refusal {
         let failure = Failure::inside(how, &self.keywords);
         self.note(&failure, "broke off an answer");
-        failure.refusal
+        failure.refusal.for_caller(self.caller)
     }
 
     /// Remembers a failure: for the choice of later requests, for the control plane, and in the log.

@@ -19,6 +19,7 @@ use super::address::Place;
 use super::attempt::{adjusted, not_made, unwritable};
 use super::failure::{Failure, Retry};
 use super::proof::prove;
+use super::shape;
 use super::wire::read_some;
 use crate::app::RelayApp;
 use crate::error::{Kind, Refusal};
@@ -79,7 +80,8 @@ impl Counting<'_> {
                 Retry::NextChannel | Retry::NextAfter(_) => plan.next(Next::Channel, rng),
             };
             if !ABSENT.contains(&failure.status) {
-                failed = Some(failure.refusal);
+                let caller = self.count.surface().conversation().dialect();
+                failed = Some(shape::told(failure, &candidate.channel.settings, caller));
             }
         }
         failed.map_or(Ok(None), Err)

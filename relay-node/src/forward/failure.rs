@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
+use serde_json::value::RawValue;
 use sluice_dialect::error::UpstreamError;
 use sluice_upstream::{Failure as SendFailure, ReadError, SendError};
 
@@ -60,6 +61,29 @@ const KEY_CODES: [&str; 5] =
     ["invalid_api_key", "account_deactivated", "billing_not_active", "pre_consume_token_quota_failed", "Arrearage"];
 const KEY_TYPES: [&str; 5] =
     ["insufficient_quota", "insufficient_user_quota", "authentication_error", "permission_error", "forbidden"];
+/// Words of clouds that mean: this key is no good at all. Google's `ErrorInfo.reason` (google.api.ErrorReason), the common errors of AWS.
+const BAD_KEY_REASONS: [&str; 14] = [
+    "API_KEY_INVALID",
+    "API_KEY_SERVICE_BLOCKED",
+    "ACCESS_TOKEN_EXPIRED",
+    "CREDENTIALS_MISSING",
+    "CONSUMER_INVALID",
+    "CONSUMER_SUSPENDED",
+    "ACCOUNT_STATE_INVALID",
+    "BILLING_DISABLED",
+    "UnrecognizedClientException",
+    "InvalidSignatureException",
+    "IncompleteSignatureException",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "MissingAuthenticationTokenException",
+];
+/// The same where a provider has no word for it, in small letters: Anthropic's 400 for an account without money.
+const KEY_SENTENCES: [&str; 1] = ["your credit balance is too low"];
+/// Parts of words that tell a refusal of what was said: the one 403 that is not about our key.
+const CONTENT_WORDS: [&str; 5] = ["content_policy", "content_filter", "moderation", "flagged", "data_inspection"];
+/// The exception's name in an answer of AWS, up to a colon.
+const X_AMZN_ERRORTYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 impl Failure {
     /// The request did not get an answer.
@@ -245,7 +269,8 @@ impl Failure {
 
     /// The upstream answered with an error status.
     #[must_use]
-    pub(super) fn refused(status: StatusCode, headers: &HeaderMap, error: UpstreamError, keywords: &[Box<str>]) -> Self {
+    pub(super) fn refused(status: StatusCode, headers: &HeaderMap, mut error: UpstreamError, keywords: &[Box<str>]) -> Self {
+        error.reason = error.reason.or_else(|| exception(headers));
         Self::judged((status.as_u16(), status.as_u16()), retry_after(headers), error, keywords)
     }
 
@@ -258,9 +283,11 @@ impl Failure {
     /// `answered` is what the upstream sent, `meant` what it should have sent.
     fn judged((answered, meant): (u16, u16), wait: Option<Duration>, error: UpstreamError, keywords: &[Box<str>]) -> Self {
         let is_key = is_key_fault(meant, &error);
+        // a refusal of what was said is about the request: no caller is told 401 or 403 of an upstream's
+        let meant = if meant == 403 && !is_key { 400 } else { meant };
         let retry = match meant {
             _ if is_key => Retry::NextKey,
-            404 if is_unknown_model(&error) => Retry::NextChannel,
+            404 if error.is_unknown_model() => Retry::NextChannel,
             429 | 503 => Retry::NextAfter(wait),
             500..=502 | 505..=523 | 525..=599 => Retry::NextChannel,
             _ => Retry::Never,
@@ -301,9 +328,28 @@ impl Failure {
 fn is_key_fault(status: u16, error: &UpstreamError) -> bool {
     match status {
         401 | 402 => true,
-        403 | 429 => names_the_key(error),
+        403 => names_the_key(error) || !is_about_content(error),
+        400 | 429 => names_the_key(error),
         _ => false,
     }
+}
+
+/// Whether the key itself is no good, whatever is asked with it.
+fn is_bad_key(error: &UpstreamError) -> bool {
+    error.reason.as_deref().is_some_and(|reason| BAD_KEY_REASONS.contains(&reason))
+}
+
+/// Whether a 403 is about what was said.
+fn is_about_content(error: &UpstreamError) -> bool {
+    let says = |text: &str| CONTENT_WORDS.iter().any(|part| text.contains(part));
+    let words = [error.code.as_deref(), error.kind.as_deref(), error.metadata.as_deref().map(RawValue::get)];
+    words.into_iter().flatten().any(says)
+}
+
+/// The exception that AWS names beside the body.
+fn exception(headers: &HeaderMap) -> Option<String> {
+    let name = headers.get(X_AMZN_ERRORTYPE)?.to_str().ok()?.split(':').next()?;
+    (!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric())).then(|| name.to_owned())
 }
 
 /// What may be told of an error. Its message stays here: it may repeat a prompt.
@@ -311,13 +357,19 @@ fn evidence(status: u16, error: &UpstreamError, keywords: &[Box<str>]) -> Eviden
     let message = error.message.to_lowercase();
     let keyword = keywords.iter().find(|keyword| message.contains(&***keyword)).map(ToString::to_string);
     let word = |word: Option<&str>| word.unwrap_or_default().to_owned();
-    let (kind, code) = (word(error.kind_word()), word(error.code_word()));
+    let (kind, code) = (word(error.kind_word()), word(error.reason_word().or_else(|| error.code_word())));
+    // whatever status a cloud has for it: a key that is no good is judged like any other
+    let status = if is_bad_key(error) { StatusCode::UNAUTHORIZED.as_u16() } else { status };
     Evidence { status, kind, code, keyword: keyword.unwrap_or_default(), fault: None }
 }
 
 fn names_the_key(error: &UpstreamError) -> bool {
     let named = |words: &[&str], word: Option<&str>| word.is_some_and(|word| words.contains(&word));
-    named(&KEY_CODES, error.code.as_deref())
+    let message = error.message.to_lowercase();
+    is_bad_key(error)
+        // only its beginning: further on, a message may repeat what a caller said
+        || KEY_SENTENCES.iter().any(|sentence| message.starts_with(sentence))
+        || named(&KEY_CODES, error.code.as_deref())
         || named(&KEY_TYPES, error.kind.as_deref())
         || named(&KEY_TYPES, error.code.as_deref())
 }
@@ -328,16 +380,7 @@ fn is_no_interface(status: u16, error: &UpstreamError) -> bool {
     matches!(status, 404 | 405 | 501)
         && error.param.is_none()
         && error.code.as_deref().is_none_or(is_status)
-        && !is_unknown_model(error)
-}
-
-fn is_unknown_model(error: &UpstreamError) -> bool {
-    let named = |word: Option<&str>| word.is_some_and(|word| matches!(word, "model_not_found" | "DeploymentNotFound"));
-    let message = error.message.to_ascii_lowercase();
-    named(error.code.as_deref())
-        || named(error.kind.as_deref())
-        || (message.contains("model")
-            && ["not found", "not exist", "unknown", "no such"].iter().any(|part| message.contains(part)))
+        && !error.is_unknown_model()
 }
 
 /// The status an error sent with 200 stands for.

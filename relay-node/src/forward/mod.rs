@@ -206,7 +206,7 @@ impl Journey {
             answerer.failed(&failure);
             let next = self.next(&candidate, &failure, retries).await;
             let Ok(next) = limits::next_within(bill.kept(), &mut self.plan, &mut self.rng, next).await else {
-                let refusal = shape::told(failure, &candidate.channel.settings);
+                let refusal = shape::told(failure, &candidate.channel.settings, self.request.surface().dialect());
                 return Answered { outcome: Err(Box::new(refusal)), bill };
             };
             candidate = next;

@@ -13,6 +13,7 @@ use serde::de::value::{Error as WordError, StrDeserializer};
 use serde_json::{Map, Value};
 use sluice_dialect::exchange::{Instructions, Manner, Rank};
 use sluice_dialect::loss::{Field, LossPolicy};
+use sluice_domain::Dialect;
 use sluice_providers::{FieldName, HeaderOverride, OverrideContext, ParamOverride, Target};
 use sluice_routing::Plan;
 use sluice_snapshot::{ChannelSettings, OnLoss, SystemPromptMode};
@@ -126,15 +127,15 @@ pub(super) fn wanted_headers(plan: &Plan, client: &HeaderMap) -> HeaderMap {
     if asks { HeaderOverride::passable(client) } else { HeaderMap::new() }
 }
 
-/// What the caller is told of the last failure. The channel may have another status for what its upstream said; whether to try elsewhere was
-/// decided by what it said.
-pub(super) fn told(failure: Failure, settings: &ChannelSettings) -> Refusal {
+/// What the caller is told of the last failure, in the words of its dialect. The channel may have another status for what its upstream said;
+/// whether to try elsewhere was decided by what it said.
+pub(super) fn told(failure: Failure, settings: &ChannelSettings, caller: Dialect) -> Refusal {
     let said = failure.refusal.upstream.as_ref().map_or(failure.status, |passed| passed.status);
     let is_error = |status: &u16| (400..600).contains(status);
     // what an upstream says of our key is never told as if it were about the caller's
     let may_be_told = |status: &u16| is_error(status) && (failure.refusal.upstream.is_some() || !matches!(status, 401 | 403));
     let told = settings.status_mapping.get(&said).copied().filter(|_| is_error(&said)).filter(may_be_told);
-    Refusal { told_status: told, ..failure.refusal }
+    Refusal { told_status: told, ..failure.refusal.for_caller(caller) }
 }
 
 fn manner(settings: &ChannelSettings) -> Manner {
@@ -240,7 +241,7 @@ mod tests {
             let error = UpstreamError::read(answered, br#"{"error":{"message":"no"}}"#, &[]);
             let status = StatusCode::from_u16(answered).unwrap();
             let failure = Failure::refused(status, &HeaderMap::new(), error, &[]);
-            super::told(failure, &settings(&json!({"status_mapping": mapping}))).status()
+            super::told(failure, &settings(&json!({"status_mapping": mapping})), Dialect::OpenAi).status()
         };
         assert_eq!(told(404, json!({})), 404);
         assert_eq!(told(404, json!({"404": 400})), 400);

@@ -102,15 +102,15 @@ impl Stamp {
     }
 
     fn words<'a>(&'a self, refusal: &'a Refusal) -> ErrorBody<'a> {
-        let is_openai = matches!(self.shape, Shape::Dialect(Dialect::OpenAi | Dialect::Responses));
-        let passed = refusal.upstream.as_ref().filter(|_| is_openai);
+        let native = refusal.native(self.shape.dialect());
         ErrorBody {
             status: refusal.status(),
             kind: refusal.error_type(),
+            is_native: native.is_some(),
             code: refusal.code(),
             message: &refusal.message,
             param: refusal.param(),
-            metadata: passed.and_then(|passed| passed.error.metadata.as_deref()),
+            metadata: native.and_then(|error| error.metadata.as_deref()),
             request_id: &self.request_id,
         }
     }

@@ -1,3 +1,5 @@
+use sluice_domain::Dialect;
+
 use super::*;
 
 fn of(status: u16, body: &str) -> Failure {
@@ -13,11 +15,59 @@ fn which_statuses_are_tried_elsewhere() {
         assert_ne!(of(status, CODED).retry, Retry::Never, "{status}");
         assert!(of(status, CODED).counts, "{status}");
     }
-    for status in [300, 302, 400, 403, 404, 408, 409, 413, 422, 451, 504, 524] {
+    for status in [300, 302, 400, 404, 408, 409, 413, 422, 451, 504, 524] {
         assert_eq!(of(status, CODED).retry, Retry::Never, "{status}");
     }
     assert_eq!(of(401, CODED).retry, Retry::NextKey);
     assert_eq!(of(402, CODED).retry, Retry::NextKey);
+    assert_eq!(of(403, CODED).retry, Retry::NextKey);
+}
+
+#[test]
+fn a_key_that_a_cloud_has_no_status_for_is_known_by_its_words() {
+    let google = r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}"#;
+    let claude = r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the Anthropic API."}}"#;
+    let alibaba = r#"{"code":"Arrearage","message":"Access denied, please make sure your account is in good standing."}"#;
+    let amazon = r#"{"message":"The security token included in the request is invalid."}"#;
+    for (status, body) in [(400, google), (400, claude), (400, alibaba), (403, amazon)] {
+        let failure = of(status, body);
+        let told = (failure.refusal.status(), failure.refusal.code());
+        assert_eq!((told, failure.retry), ((502, Some("upstream_auth_failed")), Retry::NextKey), "{body}");
+    }
+    // one that is no good at all is judged like a 401, which has a rule of its own
+    let evidence = of(400, google).evidence.unwrap();
+    assert_eq!((evidence.status, evidence.code.as_str()), (401, "API_KEY_INVALID"));
+    let mut headers = HeaderMap::new();
+    headers.insert(X_AMZN_ERRORTYPE, "UnrecognizedClientException:http://internal.amazon.com/".parse().unwrap());
+    let read = UpstreamError::read(403, amazon.as_bytes(), &[]);
+    let evidence = Failure::refused(StatusCode::FORBIDDEN, &headers, read, &[]).evidence.unwrap();
+    assert_eq!((evidence.status, evidence.code.as_str()), (401, "UnrecognizedClientException"));
+    // a caller's own words inside an error say nothing of the key
+    let echoed = r#"{"error":{"message":"Invalid value: 'your credit balance is too low'","type":"invalid_request_error"}}"#;
+    assert_eq!(of(400, echoed).retry, Retry::Never);
+}
+
+#[test]
+fn a_403_about_what_was_said_is_the_requests() {
+    for body in [
+        r#"{"error":{"message":"Your chosen model requires moderation","code":403,"metadata":{"reasons":["violence"],"flagged_input":"x"}}}"#,
+        r#"{"error":{"message":"no","type":"invalid_request_error","code":"content_policy_violation"}}"#,
+    ] {
+        let failure = of(403, body);
+        assert_eq!((failure.refusal.status(), failure.retry, failure.status), (400, Retry::Never, 403), "{body}");
+    }
+}
+
+#[test]
+fn callers_of_another_dialect_read_words_of_their_own() {
+    let busy = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let told = |caller| {
+        let refusal = of(529, busy).refusal.for_caller(caller);
+        (refusal.status(), refusal.error_type().to_owned(), refusal.native(caller).is_some())
+    };
+    assert_eq!(told(Dialect::Anthropic), (529, "overloaded_error".to_owned(), true));
+    assert_eq!(told(Dialect::OpenAi), (503, "server_error".to_owned(), false));
+    assert_eq!(told(Dialect::Gemini).0, 503);
 }
 
 #[test]

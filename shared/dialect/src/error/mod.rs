@@ -2,6 +2,7 @@
 
 mod render;
 mod scrub;
+mod translated;
 mod upstream;
 
 pub use render::{ErrorBody, render, render_event};

@@ -14,13 +14,15 @@ pub struct ErrorBody<'a> {
     pub status: u16,
     /// The OpenAI `type`, for instance `invalid_request_error`. The other dialects' words follow from it and the status.
     pub kind: &'a str,
+    /// `kind` is a word of the dialect itself, as its own upstream said it; `metadata` is Google's `details` then.
+    pub is_native: bool,
     /// The OpenAI `code`.
     pub code: Option<&'a str>,
     /// What went wrong, for people. It is masked here, and the request id is added.
     pub message: &'a str,
     /// The field at fault.
     pub param: Option<&'a str>,
-    /// An upstream's own `metadata`, already masked. OpenAI shape only.
+    /// An upstream's own `metadata`, already masked. OpenAI's shape, and Google's.
     pub metadata: Option<&'a RawValue>,
     /// The request it answers.
     pub request_id: &'a RequestId,
@@ -34,12 +36,14 @@ pub fn render(dialect: Dialect, error: &ErrorBody<'_>) -> Bytes {
         Dialect::OpenAi | Dialect::Responses => json(&OpenAi { error: OpenAiError::new(error, &message) }),
         Dialect::Anthropic => json(&Anthropic {
             outer: "error",
-            error: AnthropicError { kind: anthropic_type(error), message: &message },
+            error: AnthropicError { kind: if error.is_native { error.kind } else { anthropic_type(error) }, message: &message },
             request_id: error.request_id.as_str(),
         }),
-        Dialect::Gemini => json(&Gemini {
-            error: GeminiError { code: error.status, message: &message, status: gemini_status(error), details: [] },
-        }),
+        Dialect::Gemini => {
+            let (status, details) = if error.is_native { (error.kind, error.metadata) } else { (gemini_status(error), None) };
+            let details = details.map_or(Details::None([]), Details::Told);
+            json(&Gemini { error: GeminiError { code: error.status, message: &message, status, details } })
+        }
     }
 }
 
@@ -151,5 +155,12 @@ struct GeminiError<'a> {
     code: u16,
     message: &'a str,
     status: &'a str,
-    details: [(); 0],
+    details: Details<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Details<'a> {
+    None([(); 0]),
+    Told(&'a RawValue),
 }

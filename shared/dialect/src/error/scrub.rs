@@ -22,6 +22,9 @@ const KEY_TAIL: usize = 8;
 /// A run of letters and digits, mixed and unbroken, of this length is taken for a key.
 const OPAQUE_RUN: usize = 32;
 
+/// How Google begins the names of its types: these are no addresses.
+const NAMES_OF_TYPES: &str = "type.googleapis.com/google.";
+
 /// Last labels of host names that are masked without a scheme in front.
 const ENDINGS: &[&str] = &[
     "com",
@@ -145,7 +148,9 @@ fn push_word(out: &mut String, word: &str) {
 
 /// A word that is neither a URL nor an assignment.
 fn push_plain(out: &mut String, word: &str) {
-    if looks_like_key(word) {
+    if word.starts_with(NAMES_OF_TYPES) {
+        out.push_str(word);
+    } else if looks_like_key(word) {
         out.push_str(MASK);
     } else if let Some(masked) = masked_ip(word) {
         out.push_str(&masked);

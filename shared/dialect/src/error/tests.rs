@@ -4,7 +4,16 @@ use sluice_domain::{Dialect, RequestId};
 use super::*;
 
 fn body<'a>(status: u16, kind: &'a str, code: Option<&'a str>, id: &'a RequestId) -> ErrorBody<'a> {
-    ErrorBody { status, kind, code, message: "no such model", param: Some("model"), metadata: None, request_id: id }
+    ErrorBody {
+        status,
+        kind,
+        is_native: false,
+        code,
+        message: "no such model",
+        param: Some("model"),
+        metadata: None,
+        request_id: id,
+    }
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -118,6 +127,40 @@ fn ordinary_text_is_left_alone() {
     ] {
         assert_eq!(scrub(text, &[]), text);
     }
+}
+
+#[test]
+fn the_words_of_its_own_upstream_reach_a_caller_as_they_are() {
+    let id = RequestId::parse("req-1").unwrap();
+    let read = |body: &str| UpstreamError::read(400, body.as_bytes(), &["hunter2"]);
+    let google = read(
+        r#"{"error":{"code":400,"message":"m","status":"FAILED_PRECONDITION","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34s","of":"hunter2"}]}}"#,
+    );
+    let told = |error: &UpstreamError, dialect, is_native| {
+        let kind = error.kind.as_deref().unwrap();
+        let body = ErrorBody { is_native, metadata: error.metadata.as_deref(), message: "m", ..body(400, kind, None, &id) };
+        String::from_utf8(render(dialect, &body).to_vec()).unwrap()
+    };
+    assert_eq!(
+        told(&google, Dialect::Gemini, true),
+        r#"{"error":{"code":400,"message":"m (request id: req-1)","status":"FAILED_PRECONDITION","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34s","of":"***"}]}}"#
+    );
+    assert_eq!(
+        told(&google, Dialect::Gemini, false),
+        r#"{"error":{"code":400,"message":"m (request id: req-1)","status":"INVALID_ARGUMENT","details":[]}}"#
+    );
+    let claude = read(r#"{"type":"error","error":{"type":"billing_error","message":"m"}}"#);
+    assert!(told(&claude, Dialect::Anthropic, true).contains(r#""type":"billing_error""#));
+    assert!(told(&claude, Dialect::Anthropic, false).contains(r#""type":"invalid_request_error""#));
+}
+
+#[test]
+fn clouds_say_why_in_words_of_their_own() {
+    let reason = |body: &str| UpstreamError::read(400, body.as_bytes(), &[]).reason_word().map(str::to_owned);
+    let google = r#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}"#;
+    assert_eq!(reason(google).as_deref(), Some("API_KEY_INVALID"));
+    assert_eq!(reason(r#"{"__type":"ExpiredTokenException","message":"m"}"#).as_deref(), Some("ExpiredTokenException"));
+    assert_eq!(reason(r#"{"error":{"message":"m"}}"#), None);
 }
 
 #[test]

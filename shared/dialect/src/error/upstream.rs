@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use sluice_domain::Dialect;
 
 use super::scrub;
 use super::scrub::redact;
@@ -27,8 +28,12 @@ pub struct UpstreamError {
     pub code: Option<String>,
     /// The field the provider complains about.
     pub param: Option<String>,
-    /// The provider's `metadata` object, for callers of the same dialect.
+    /// The provider's `metadata` object, or Google's `details`, for callers of the same dialect.
     pub metadata: Option<Box<RawValue>>,
+    /// Why, in a word of a cloud's own: Google's `ErrorInfo.reason`, the name of an AWS exception.
+    pub reason: Option<String>,
+    /// The dialect whose form it has; Responses has that of OpenAI. `None`: a form of the provider's own.
+    pub form: Option<Dialect>,
 }
 
 impl UpstreamError {
@@ -40,12 +45,16 @@ impl UpstreamError {
         let parsed = serde_json::from_str::<Value>(&json::mended(body)).unwrap_or(Value::Null);
         // Google wraps the errors of its array streams in an array of one.
         let value = parsed.get(0).unwrap_or(&parsed);
-        let inner = value.get("error").filter(|error| error.is_object()).unwrap_or(value);
+        let inner = error_object(value).unwrap_or(value);
         let text = |key| inner.get(key).and_then(|value| word(value, known));
-        let metadata = inner.get("metadata").filter(|value| value.is_object()).and_then(|value| masked(value, known));
+        let metadata = inner.get("metadata").filter(|value| value.is_object());
+        let metadata = metadata.or_else(|| inner.get("details").filter(|details| details.is_array()));
+        let metadata = metadata.and_then(|value| masked(value, known));
         let message = find_message(value).map_or_else(|| general_message(status), |message| scrub(message, known).into_owned());
         let kind = text("type").or_else(|| text("status"));
-        Self { status: None, message, kind, code: text("code"), param: text("param"), metadata }
+        let reason = reason(value, inner).and_then(|reason| word(reason, known));
+        let (code, param) = (text("code"), text("param"));
+        Self { status: None, message, kind, code, param, metadata, reason, form: form(value) }
     }
 
     /// An error that an answer with status 200 told in a form of its provider's own. `status` is what it stands for.
@@ -53,7 +62,8 @@ impl UpstreamError {
     pub fn told(status: u16, code: &str, message: &str, known: &[&str]) -> Self {
         let text = |text: &str| word(&Value::from(text), known);
         let message = if message.is_empty() { general_message(status) } else { scrub(message, known).into_owned() };
-        Self { status: Some(status), message, kind: None, code: text(code), param: None, metadata: None }
+        let (kind, param, metadata, reason, form) = (None, None, None, None, None);
+        Self { status: Some(status), message, kind, code: text(code), param, metadata, reason, form }
     }
 
     /// The provider's `type`, if it is a word. Anything else may be a sentence, and repeat what a caller said.
@@ -66,6 +76,12 @@ impl UpstreamError {
     #[must_use]
     pub fn code_word(&self) -> Option<&str> {
         self.code.as_deref().filter(|text| is_word(text))
+    }
+
+    /// The cloud's reason, if it is a word.
+    #[must_use]
+    pub fn reason_word(&self) -> Option<&str> {
+        self.reason.as_deref().filter(|text| is_word(text))
     }
 
     /// Whether a parsed `error` field reports an error: `null`, `false`, `""`, `0`, `{}` and `[]` do not.
@@ -117,6 +133,31 @@ fn find_message(value: &Value) -> Option<&str> {
         return Some(text.as_str()).filter(|text| !text.is_empty());
     }
     PLACES.iter().find_map(|place| value.pointer(place)?.as_str().filter(|text| !text.is_empty()))
+}
+
+/// Google names a reason in one of the details (`google.rpc.ErrorInfo`), AWS the exception in `__type`, behind a `#` or alone.
+fn reason<'a>(value: &'a Value, inner: &'a Value) -> Option<&'a Value> {
+    let details = inner.get("details").and_then(Value::as_array).into_iter().flatten();
+    details.filter_map(|detail| detail.get("reason")).next().or_else(|| value.get("__type"))
+}
+
+/// The object that says what went wrong; inside the response that a stream of Responses ends with.
+fn error_object(value: &Value) -> Option<&Value> {
+    let object = |error: &&Value| error.is_object();
+    value.get("error").filter(object).or_else(|| value.pointer("/response/error").filter(object))
+}
+
+/// Whose form a body has.
+fn form(value: &Value) -> Option<Dialect> {
+    let error = error_object(value);
+    let is_text = |holder: &Value, key: &str| holder.get(key).is_some_and(Value::is_string);
+    match error {
+        Some(_) if value.get("type").is_some_and(|kind| kind == "error") => Some(Dialect::Anthropic),
+        Some(error) if is_text(error, "status") && !is_text(error, "type") => Some(Dialect::Gemini),
+        Some(_) => Some(Dialect::OpenAi),
+        // servers of models of one's own, and the flat event of Responses
+        None => value.get("object").or_else(|| value.get("type")).filter(|word| *word == "error").map(|_| Dialect::OpenAi),
+    }
 }
 
 fn word(value: &Value, known: &[&str]) -> Option<String> {

@@ -5,7 +5,7 @@ use sluice_dialect::Surface;
 use sluice_dialect::error::{ErrorBody, UpstreamError, render, render_event};
 use sluice_dialect::exchange::{Answer, Form, Incoming, Passage, Request, Sent, StreamMeter, Unwritable};
 use sluice_dialect::openai::{Content, Reported};
-use sluice_domain::RequestId;
+use sluice_domain::{Dialect, RequestId};
 
 use super::said::{Asks, End, Said, Says, in_order};
 use super::{chat, gemini, messages, responses};
@@ -166,18 +166,22 @@ impl Pair {
         let theirs = self.error(status, words.of(self.upstream), message).to_string();
         let read = UpstreamError::read(status, theirs.as_bytes(), &[]);
         same("kind", &read.kind.as_deref(), &Some(words.of(self.upstream)))?;
-        let id = RequestId::parse("req-1").unwrap();
+        let (caller, id) = (self.caller.surface.dialect(), RequestId::parse("req-1").unwrap());
+        let (told, read) = read.for_caller(status, caller);
         let ours = ErrorBody {
-            status,
-            kind: words.openai,
-            code: None,
+            status: told,
+            kind: read.kind.as_deref().ok_or("no word for it")?,
+            is_native: self.speaks_as_its_caller(),
+            code: read.code.as_deref(),
             message: &read.message,
             param: None,
             metadata: None,
             request_id: &id,
         };
-        let body: Value = serde_json::from_slice(&render(self.caller.surface.dialect(), &ours)).unwrap();
-        self.is_error(&body, message, words.of(self.caller))?;
+        let body: Value = serde_json::from_slice(&render(caller, &ours)).unwrap();
+        let expected = if self.speaks_as_its_caller() { status } else { told_to_others(status) };
+        same("status", &told, &expected)?;
+        self.is_error(&body, message, kinds(told).of(self.caller))?;
         // the same told with status 200
         let trip = self.send(&asks)?;
         let answer = Answer::read(theirs.into(), trip.passage, &[]).map_err(|error| error.to_string())?;
@@ -185,6 +189,15 @@ impl Pair {
             Content::Error(error) => same("message", &error.message.as_str(), &message),
             other => Err(format!("no error: {other:?}")),
         }
+    }
+
+    /// Whether errors of the upstream are in the form of the caller's dialect.
+    fn speaks_as_its_caller(self) -> bool {
+        let family = |witness: &Witness| match witness.surface.dialect() {
+            Dialect::Responses => Dialect::OpenAi,
+            other => other,
+        };
+        family(self.caller) == family(self.upstream)
     }
 
     /// An error in the caller's shape.
@@ -226,12 +239,18 @@ impl Kinds {
     }
 }
 
+/// The status of an upstream's error for callers of another dialect (conversions.md §12).
+fn told_to_others(status: u16) -> u16 {
+    if status == 500 { 502 } else { status }
+}
+
 /// The table of conversions.md §12.
 fn kinds(status: u16) -> Kinds {
     let (openai, anthropic, google) = match status {
         400 => ("invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"),
         404 => ("invalid_request_error", "not_found_error", "NOT_FOUND"),
         429 => ("rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED"),
+        502 => ("upstream_error", "api_error", "UNAVAILABLE"),
         503 => ("server_error", "overloaded_error", "UNAVAILABLE"),
         504 => ("upstream_error", "timeout_error", "DEADLINE_EXCEEDED"),
         _ => ("server_error", "api_error", "INTERNAL"),
@@ -334,8 +353,16 @@ impl Trip {
         same("message", &read.message.as_str(), &message)?;
         let id = RequestId::parse("req-1").unwrap();
         let kind = kinds(503).openai;
-        let ours =
-            ErrorBody { status: 503, kind, code: None, message: &read.message, param: None, metadata: None, request_id: &id };
+        let ours = ErrorBody {
+            status: 503,
+            kind,
+            is_native: false,
+            code: None,
+            message: &read.message,
+            param: None,
+            metadata: None,
+            request_id: &id,
+        };
         let last = render_event(self.pair.caller.surface.dialect(), &ours);
         let text = String::from_utf8([followed.bytes.as_slice(), &last].concat()).unwrap();
         let events = super::said::events(&text)?;
