@@ -402,26 +402,47 @@ fn with_results(caller: Surface, mut body: Value, answer: &Value) -> Value {
     body
 }
 
+/// What callers of OpenAI's, Anthropic's and Google's SDKs read of a status, whoever says it (conversions.md §12).
+const fn error_words(status: u16) -> (&'static str, &'static str, &'static str) {
+    match status {
+        429 => ("rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED"),
+        500 => ("server_error", "api_error", "INTERNAL"),
+        502 => ("upstream_error", "api_error", "UNAVAILABLE"),
+        503 => ("server_error", "overloaded_error", "UNAVAILABLE"),
+        _ => ("invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"),
+    }
+}
+
 #[tokio::test]
 async fn errors_are_told_in_the_callers_dialect_whoever_made_them() {
     let site = Site::start().await;
     for upstream in SURFACES {
         for caller in SURFACES {
             let named = format!("{} on {}", caller.as_str(), upstream.as_str());
-            site.upstream.queue(Scenario {
-                status: Some(400),
-                error_message: Some("no such thing".to_owned()),
-                ..Scenario::default()
-            });
-            let answer = site.ask(caller, upstream, false, question(caller, "hello")).await;
-            assert_eq!(answer.status, 400, "{named}: {}", answer.text());
-            let body = answer.json();
-            let is_its_own = match caller {
-                Surface::Messages => body["type"] == "error" && body["error"]["type"] == "invalid_request_error",
-                Surface::GenerateContent => body["error"]["code"] == 400 && body["error"]["status"] == "INVALID_ARGUMENT",
-                _ => body["error"]["type"].is_string() && body["error"]["message"].is_string(),
-            };
-            assert!(is_its_own && answer.text().contains("no such thing"), "{named}: {}", answer.text());
+            let is_native = caller.dialect() == upstream.dialect()
+                || ![Surface::Messages, Surface::GenerateContent].iter().any(|other| [caller, upstream].contains(other));
+            for (status, told) in [(400, 400), (422, 400), (429, 429), (500, 502), (503, 503)] {
+                let told = if is_native { status } else { told };
+                site.upstream.queue(Scenario {
+                    status: Some(status),
+                    error_message: Some("no such thing".to_owned()),
+                    ..Scenario::default()
+                });
+                let answer = site.ask(caller, upstream, false, question(caller, "hello")).await;
+                let (body, named) = (answer.json(), format!("{named}, {status}"));
+                let error = &body["error"];
+                let word = if caller == Surface::GenerateContent { &error["status"] } else { &error["type"] };
+                let words = error_words(told);
+                let word_of_its_own = match caller {
+                    Surface::Messages => words.1,
+                    Surface::GenerateContent => words.2,
+                    _ => words.0,
+                };
+                assert_eq!(answer.status, told, "{named}: {}", answer.text());
+                // a provider's own words for its own dialect stay, whichever they are
+                assert!(is_native || word == word_of_its_own, "{named}: {}", answer.text());
+                assert!(answer.text().contains("no such thing"), "{named}: {}", answer.text());
+            }
 
             site.upstream.queue(Scenario { fault: Fault::ErrorEvent, after: 10, ..Scenario::default() });
             let answer = site.ask(caller, upstream, true, question(caller, "[sim: tokens=20] hello")).await;
