@@ -29,6 +29,8 @@ type Changes<K, V> = HashMap<K, BTreeMap<i64, Option<V>>>;
 struct History {
     /// Everything up to this version is here.
     loaded_to: i64,
+    /// How often everything was forgotten.
+    generation: u64,
     prices: Changes<String, ModelPrice>,
     groups: Changes<String, Ratio>,
     channels: Changes<ChannelId, Ratio>,
@@ -101,7 +103,14 @@ impl Rates {
 
     /// Forgets everything: another history began, whose versions are others.
     pub fn forget(&self) {
-        *self.0.write() = History::default();
+        let mut history = self.0.write();
+        *history = History { generation: history.generation + 1, ..History::default() };
+    }
+
+    /// As long as this stays the same, nothing that was loaded was forgotten.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.0.read().generation
     }
 
     /// The newest version that is remembered.

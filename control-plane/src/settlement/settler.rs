@@ -150,6 +150,7 @@ impl Settler {
         batches: &[Batch],
         now: UnixMillis,
     ) -> Result<Option<Settled>, DbErr> {
+        let generation = self.rates.generation();
         let newest = records_of(batches).filter_map(|(_, _, record)| request_of(record)).map(|request| request.config_seq).max();
         self.rates.load(&self.db, newest.unwrap_or_default()).await?;
         let tx = self.db.begin_as(Urgency::Settle).await?;
@@ -167,8 +168,8 @@ impl Settler {
         let (mut counts, richer) = self.settle_taken(&tx, life, &taken, occasion).await?;
         let next = Cursor { next_seq: taken.next_seq, ended: cursor.ended || taken.ends };
         store::move_cursor(&tx, life, next, now).await?;
-        if self.lineage() != *lineage {
-            // prices may have been forgotten between looking them up and judging by them
+        if self.lineage() != *lineage || self.rates.generation() != generation {
+            // prices may have been forgotten between looking them up and judging by them, by whoever saw the other history first
             return Ok(None);
         }
         tx.commit().await?;

@@ -1,5 +1,7 @@
 //! Settlement: exactly once, whatever happens.
 
+use std::time::Duration;
+
 use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sluice_control_plane::db;
@@ -7,7 +9,7 @@ use sluice_control_plane::leases::{self, Life, Said, jobs};
 use sluice_control_plane::publish::log::{self, Changed, RateChange, RateKind};
 use sluice_control_plane::settlement::explain::{Explanation, Priced, formula};
 use sluice_control_plane::settlement::rates::Rates;
-use sluice_control_plane::settlement::{Batch, Incoming, MAX_RECORDS};
+use sluice_control_plane::settlement::{Batch, Incoming, MAX_RECORDS, Settler};
 use sluice_control_plane::wallet::{self, LedgerOf};
 use sluice_domain::{LeaseId, ModelName, Outcome, Quota, Record, RequestRecord, UnixMillis, Usage};
 
@@ -582,5 +584,29 @@ async fn sums_of_the_servers_are_whole_numbers() {
             .and_where(Expr::col("account_id").eq(customer.wallet.get()))
             .to_owned();
         assert_eq!(ground.db.read().query_one(&select).await.unwrap().unwrap().try_get::<i64>("", "total").unwrap(), 5);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_judged_by_prices_that_are_forgotten_meanwhile() {
+    for mut ground in grounds().await {
+        let (relay, customer) = (ground.relay("relay-1", 1).await, ground.customer(1_000_000, 0).await);
+        let lease = ground.grant(&relay, 1, customer.wallet, 500_000, 500_000).await;
+        let rates = Rates::new();
+        ground.settler = Settler::new(ground.db.clone(), ground.lineage.clone(), rates.clone());
+        // somebody sees another history begin, again and again; but not for ever, or nothing would be settled
+        let forgetting = tokio::spawn(async move {
+            for _ in 0..300 {
+                rates.forget();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        for seq in 1..=20 {
+            let record = ground.request(&format!("r{seq}"), customer, vec![pays(lease, 3_750)]);
+            let settled = ground.report(&relay, seq, vec![record]).await;
+            assert_eq!((settled.counts.requests, settled.counts.quarantined), (1, 0), "{:?}: {seq}", ground.db.engine());
+        }
+        forgetting.await.unwrap();
+        ground.assert_conservation().await;
     }
 }
