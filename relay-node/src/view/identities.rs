@@ -6,7 +6,7 @@
 
 mod book;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
@@ -151,9 +151,11 @@ impl Identities {
         }
     }
 
-    pub(super) fn take_page(&self, page: Page) {
+    pub(super) fn take_page(&self, page: Page, now: u64) {
         let mut book = self.book.lock();
         book.has_pages = true;
+        // as long as pages come, their last one is not overdue
+        book.pages_since = book.pages_since.map(|since| since.max(now));
         book.has_holes |= page.as_of_seq < book.least_as_of;
         if page.as_of_seq >= book.least_as_of {
             for user in page.users {
@@ -256,10 +258,13 @@ impl Identities {
     fn take_token(&self, book: &mut Book, change: Taken<Token>, keeps_new: bool) {
         let token = match change {
             Taken::Is(token) => token,
-            Taken::Gone { id, .. } => {
+            // a row that could not be read counts as gone, and is there again in its next form, or where it can be read: so its own
+            // revision is the floor
+            Taken::Gone { id, rev } => {
                 let id = TokenId::new(id);
-                book.token_floors.raise(id, i64::MAX);
-                if let Some(digest) = book.by_id.get(&id).copied() {
+                book.token_floors.raise(id, rev);
+                let held = book.by_id.get(&id).copied();
+                if let Some(digest) = held.filter(|digest| self.token_rev(digest).is_none_or(|held| held <= rev)) {
                     self.drop_token(book, id, &digest);
                 }
                 return;
@@ -298,10 +303,10 @@ impl Identities {
     fn take_user(&self, book: &mut Book, change: Taken<User>, keeps_new: bool) {
         let user = match change {
             Taken::Is(user) => user,
-            Taken::Gone { id, .. } => {
+            Taken::Gone { id, rev } => {
                 let id = UserId::new(id);
-                book.user_floors.raise(id, i64::MAX);
-                self.user_shard(id).write().remove(&id);
+                book.user_floors.raise(id, rev);
+                self.user_shard(id).write().retain(|held, entry| *held != id || entry.value.rev > rev);
                 return;
             }
         };
@@ -337,7 +342,7 @@ impl Identities {
         self.count.store(book.by_id.len(), Ordering::Relaxed);
     }
 
-    /// Lets tokens go that were not used since the last round, when there are too many.
+    /// Lets tokens go that were not used since the last round, when there are too many, and the users who have none left.
     fn make_room(&self, book: &mut Book) {
         if book.by_id.len() <= MAX_TOKENS {
             return;
@@ -352,6 +357,11 @@ impl Identities {
                 }
                 stays
             });
+        }
+        let owners: HashSet<UserId> =
+            self.tokens.iter().flat_map(|shard| values(&shard.read())).map(|token| token.user_id).collect();
+        for shard in &self.users {
+            shard.write().retain(|id, _| owners.contains(id));
         }
         self.count.store(book.by_id.len(), Ordering::Relaxed);
     }

@@ -236,7 +236,7 @@ impl View {
 
     /// Takes in a page of identities.
     pub fn take_page(&self, page: Page) {
-        self.0.identities.take_page(page);
+        self.0.identities.take_page(page, self.0.clock.read().boot_millis);
         self.0.metrics.identities.set_count(self.0.identities.len());
     }
 
