@@ -20,12 +20,21 @@ const MAX_REJECTED: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Configured {
     state: Mutex<ConfigState>,
+    /// What was compiled last.
+    compiled: Mutex<Option<Compiled>>,
     /// What cannot be used and was told already, with the reason.
     told: Mutex<Vec<Rejected>>,
     view: View,
     metrics: ViewMetrics,
     /// Whether something changed since it was last kept on disk.
     is_unsaved: AtomicBool,
+}
+
+/// The edition in force, and what of it cannot be used.
+#[derive(Debug)]
+struct Compiled {
+    edition: u64,
+    rejected: Vec<Rejected>,
 }
 
 /// Where a change led.
@@ -44,7 +53,8 @@ pub(super) struct NotDone;
 impl Configured {
     pub(super) fn new(view: View, metrics: ViewMetrics) -> Arc<Self> {
         let state = Mutex::new(ConfigState::default());
-        Arc::new(Self { state, told: Mutex::default(), view, metrics, is_unsaved: AtomicBool::new(false) })
+        let (compiled, told) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { state, compiled, told, view, metrics, is_unsaved: AtomicBool::new(false) })
     }
 
     /// Where it is, and whether its hash can be compared.
@@ -60,6 +70,7 @@ impl Configured {
     /// Puts in a configuration that was kept on disk, without publishing it.
     pub(super) fn preload(&self, state: ConfigState) {
         *self.state.lock() = state;
+        *self.compiled.lock() = None;
     }
 
     /// Puts in force what is here, unchanged.
@@ -87,6 +98,17 @@ impl Configured {
         if is_new_history {
             self.view.forget_identities();
         }
+        let rejected = self.publish_now(&state);
+        Ok(Now { version: state.version().clone(), hash: state.hash(), rejected })
+    }
+
+    /// Puts in force what the state says. Answers what of it cannot be used.
+    fn publish_now(&self, state: &ConfigState) -> Vec<Rejected> {
+        let mut compiled = self.compiled.lock();
+        if let Some(same) = compiled.as_ref().filter(|compiled| compiled.edition == state.edition()) {
+            self.view.publish(Arc::new(self.view.table().at(state.version().clone())));
+            return same.rejected.clone();
+        }
         let (table, mut rejected) = state.compile();
         self.tell(state.version().seq, &rejected);
         self.metrics.rejected_entities.set_count(rejected.len());
@@ -94,7 +116,8 @@ impl Configured {
         self.view.publish(Arc::new(table));
         self.is_unsaved.store(true, Ordering::Relaxed);
         rejected.truncate(MAX_REJECTED);
-        Ok(Now { version: state.version().clone(), hash: state.hash(), rejected })
+        *compiled = Some(Compiled { edition: state.edition(), rejected: rejected.clone() });
+        rejected
     }
 
     /// Names each resource that cannot be used once, not again with every change of another.

@@ -17,6 +17,8 @@ pub struct ConfigState {
     denied: HashMap<ChannelId, i64>,
     /// A resource came that has not even a readable name: the hash cannot be compared until it is gone.
     has_nameless: bool,
+    /// Counts what changes the table. Most changes are of tokens and accounts, and change nothing of it.
+    edition: u64,
 }
 
 impl ConfigState {
@@ -36,6 +38,12 @@ impl ConfigState {
     #[must_use]
     pub const fn is_comparable(&self) -> bool {
         !self.has_nameless
+    }
+
+    /// As long as this stays the same, so does what [`Self::compile`] makes, but for its version.
+    #[must_use]
+    pub const fn edition(&self) -> u64 {
+        self.edition
     }
 
     /// Whether there is nothing in it.
@@ -60,6 +68,7 @@ impl ConfigState {
         let delta = Delta { from: self.version().clone(), to: version, upserts, deletes };
         self.has_nameless = has_nameless;
         self.rejected.clear();
+        self.edition += 1;
         self.take(delta);
     }
 
@@ -81,12 +90,14 @@ impl ConfigState {
         for key in delta.deletes.iter().chain(delta.upserts.iter().map(|upsert| &upsert.key)) {
             self.rejected.remove(key);
         }
-        let seq = delta.to.seq;
+        let (seq, denied) = (delta.to.seq, self.denied.len());
+        let is_of_others = delta.deletes.is_empty() && delta.upserts.is_empty();
         // it starts where the snapshot is: both callers saw to that
         for Rejected { key, reason } in self.snapshot.apply(delta).unwrap_or_default() {
             self.rejected.insert(key, reason);
         }
         self.denied.retain(|_, denied_seq| *denied_seq > seq);
+        self.edition += u64::from(!is_of_others || self.denied.len() != denied);
     }
 
     /// Revokes a channel ahead of the configuration. `true`: that changes something, compile again.
@@ -94,6 +105,7 @@ impl ConfigState {
         if seq <= self.version().seq {
             return false;
         }
+        self.edition += 1;
         let known = self.denied.entry(channel).or_insert(seq);
         *known = seq.max(*known);
         true
@@ -196,6 +208,24 @@ mod tests {
         let resource = Resource::Provider(CustomProvider { slug: slug.into(), definition: definition.into() });
         let hash = StateHash::of_entry("provider", slug, 1, definition.as_bytes());
         Upsert { key: ResourceKey::Provider(slug.into()), hash, resource: Ok(Arc::new(resource)) }
+    }
+
+    #[test]
+    fn a_change_of_tokens_alone_is_no_new_edition() {
+        let mut state = ConfigState::default();
+        state.replace(version("a", 1), Vec::new(), false);
+        let first = state.edition();
+        let empty = |from: i64, to: i64| {
+            let (upserts, deletes) = (Vec::new(), Vec::new());
+            Delta { from: version("a", from), to: version("a", to), upserts, deletes }
+        };
+        state.apply(empty(1, 2), false).unwrap();
+        assert_eq!((state.edition(), state.version().seq), (first, 2));
+        assert!(state.deny(ChannelId::new(1), 3));
+        let denied = state.edition();
+        assert_ne!(denied, first);
+        state.apply(empty(2, 3), false).unwrap();
+        assert_ne!(state.edition(), denied, "the channel is not denied any more");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a request looks up: prices, groups, and who serves which model. Compiled from a snapshot and never changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use sluice_billing::{PriceBook, Ratio};
@@ -23,11 +24,17 @@ pub struct Tier {
 /// Who serves one model in one group: tiers from the highest priority down.
 pub type Route = Vec<Tier>;
 
-/// A compiled snapshot.
+/// A compiled snapshot, and the version it is in force at.
 #[derive(Debug, Default)]
 pub struct Table {
-    /// The snapshot it was compiled from.
+    /// The newest snapshot it is the table of.
     pub version: Version,
+    compiled: Arc<Compiled>,
+}
+
+/// What a snapshot says, ready to be looked up.
+#[derive(Debug, Default)]
+pub struct Compiled {
     /// How relays behave.
     pub settings: RelaySettings,
     /// What models cost.
@@ -40,11 +47,25 @@ pub struct Table {
     routes: HashMap<GroupName, HashMap<ModelName, Route>>,
 }
 
+impl Deref for Table {
+    type Target = Compiled;
+
+    fn deref(&self) -> &Compiled {
+        &self.compiled
+    }
+}
+
 impl Table {
+    /// The same at a later version that changes nothing of it.
+    #[must_use]
+    pub fn at(&self, version: Version) -> Self {
+        Self { version, compiled: Arc::clone(&self.compiled) }
+    }
+
     /// Compiles a snapshot. What cannot be used is left out and returned by name; the rest is in force.
     #[must_use]
     pub fn compile(snapshot: &Snapshot) -> (Self, Vec<Rejected>) {
-        let mut table = Self { version: snapshot.version().clone(), ..Self::default() };
+        let mut table = Compiled::default();
         let mut rejected = Vec::new();
         let mut prices = BTreeMap::new();
         let definitions: HashMap<&str, &Arc<str>> = snapshot
@@ -81,9 +102,11 @@ impl Table {
         for route in table.routes.values_mut().flat_map(HashMap::values_mut) {
             route.sort_by_key(|tier| std::cmp::Reverse(tier.priority));
         }
-        (table, rejected)
+        (Self { version: snapshot.version().clone(), compiled: Arc::new(table) }, rejected)
     }
+}
 
+impl Compiled {
     /// A group by name.
     #[must_use]
     pub fn group(&self, name: &str) -> Option<&Arc<Group>> {
