@@ -30,8 +30,8 @@ struct View {
     last_seen_at: Moment,
     /// The config sequence number it serves.
     config_seq: i64,
-    /// How old what it serves is, in seconds, when it was last heard of.
-    staleness_secs: f64,
+    /// How old what it serves is, in seconds, when it was last heard of; `null` while it was never up to date.
+    staleness_secs: Option<f64>,
     /// Requests being served.
     in_flight: i64,
     /// Leases it holds.
@@ -84,7 +84,7 @@ impl View {
             last_seen_at: Moment(relay.last_seen_at),
             config_seq: status.config_seq,
             // it says -1 before it ever was up to date
-            staleness_secs: seconds(status.staleness_ms.max(0)),
+            staleness_secs: (status.staleness_ms >= 0).then(|| seconds(status.staleness_ms)),
             in_flight: status.in_flight,
             leases_held: status.leases_held,
             quota_leased: status.leased_quota,

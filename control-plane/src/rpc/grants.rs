@@ -48,7 +48,7 @@ impl Granter {
         let (_, news) = feed.listen();
         let usual_wait = Duration::from_millis(app.terms.recall_wait_millis);
         let deciding = Deciding { app: app.clone(), desk: Desk::new(usual_wait), began: Instant::now() };
-        tasks.spawn("grants", deciding.run(receiver, news, Arc::clone(&look), tasks.drain()));
+        tasks.spawn_essential("grants", deciding.run(receiver, news, Arc::clone(&look), tasks.drain()));
         Self { jobs, look }
     }
 

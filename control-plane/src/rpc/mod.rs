@@ -97,8 +97,8 @@ impl Rpc {
 
     /// Starts what runs beside the services.
     pub(crate) fn start(&self) {
-        self.tasks.spawn("presence of relays", self.presence.clone().run(self.app.clone(), self.tasks.drain()));
-        self.tasks.spawn("watch over channels", self.watch.clone().run(self.app.clone(), self.tasks.drain()));
+        self.tasks.spawn_essential("presence of relays", self.presence.clone().run(self.app.clone(), self.tasks.drain()));
+        self.tasks.spawn_essential("watch over channels", self.watch.clone().run(self.app.clone(), self.tasks.drain()));
     }
 
     /// The services, for TCP and in-memory transports alike. Without a join secret the transport must be out of others' reach.

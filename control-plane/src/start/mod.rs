@@ -289,7 +289,7 @@ impl ControlPlane {
             let sending = notifications::jobs::keep_running(self.app.clone(), courier, holder.clone(), tasks.drain());
             tasks.spawn("notifications", sending);
         }
-        tasks.spawn("jobs", jobs::run(self.app.clone(), self.feed.clone(), holder, tasks.drain()));
+        tasks.spawn_essential("jobs", jobs::run(self.app.clone(), self.feed.clone(), holder, tasks.drain()));
     }
 
     /// What relays speak to over a network.

@@ -75,9 +75,9 @@ impl Ticker {
         }
         let is_fresh = staleness.is_none_or(|millis| u128::from(millis) <= self.identity_max_stale.as_millis());
         self.view.set_fresh(is_fresh);
-        if let Some(millis) = staleness {
-            self.metrics.staleness_seconds.set_time(Duration::from_millis(millis));
-        }
+        // what was never known to be the newest is as old as can be: not the figure of the healthiest
+        let seconds = staleness.map_or(f64::INFINITY, |millis| Duration::from_millis(millis).as_secs_f64());
+        self.metrics.staleness_seconds.set(seconds);
     }
 
     async fn note(&self) {
