@@ -154,7 +154,7 @@ impl Journey {
         let is_streamed = passage.is_streamed(is_stream);
         let mut target = place
             .provider
-            .call(&channel, capability, model, is_streamed, &self.hints.borrowed(&betas))
+            .call(&channel, capability, model, is_streamed, &self.hints.borrowed(&betas, place.shape.field(FieldName::Betas)))
             .map_err(|error| not_made(&error, model != self.request.plain_model(), place))?;
         place.shape.put_headers(&mut target, &self.hints, &candidate.key.secret)?;
         let route = place.shape.route();
@@ -218,7 +218,7 @@ impl Journey {
         }
         let adjusts = place.provider.adjusts(surface, model);
         if adjusts {
-            let hints = self.hints.borrowed(&sent.betas);
+            let hints = self.hints.borrowed(&sent.betas, place.shape.field(FieldName::Betas));
             sent.body = adjusted(&place.provider, surface.into(), model, &hints, &sent.body);
         }
         sent.body = place.shape.body(sent.body, adjusts, &self.override_context(model))?;

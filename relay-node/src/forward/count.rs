@@ -118,7 +118,13 @@ impl Counting<'_> {
         };
         let counted = self.count.write(surface, &way, &self.site).map_err(|error| unwritable(&error, place))?;
         let body = if provider.adjusts(capability, model) {
-            adjusted(provider, capability, model, &self.hints.borrowed(&counted.betas), &counted.body)
+            adjusted(
+                provider,
+                capability,
+                model,
+                &self.hints.borrowed(&counted.betas, place.shape.field(FieldName::Betas)),
+                &counted.body,
+            )
         } else {
             counted.body
         };
@@ -132,7 +138,7 @@ impl Counting<'_> {
         };
         let is_mapped = model != self.count.request().facts().model.as_str();
         let mut target = provider
-            .call(&channel, capability, model, false, &self.hints.borrowed(&counted.betas))
+            .call(&channel, capability, model, false, &self.hints.borrowed(&counted.betas, place.shape.field(FieldName::Betas)))
             .map_err(|error| not_made(&error, is_mapped, place))?;
         let timeouts = Timeouts { total: Some(WAIT), ..Timeouts::default() };
         place.shape.put_headers(&mut target, &self.hints, &candidate.key.secret)?;

@@ -132,7 +132,8 @@ pub struct Hints {
 }
 
 impl Hints {
-    fn borrowed<'h>(&'h self, betas: &'h [&'h str]) -> ClientHints<'h> {
+    /// With the features that the body needs, and the channel's word on those that the caller asks for.
+    fn borrowed<'h>(&'h self, betas: &'h [&'h str], allowed_betas: Option<&'h str>) -> ClientHints<'h> {
         ClientHints {
             query: self.query.as_deref(),
             content_type: None,
@@ -141,6 +142,7 @@ impl Hints {
             anthropic_version: self.anthropic_version.as_ref(),
             anthropic_beta: self.anthropic_beta.as_ref(),
             betas,
+            allowed_betas,
         }
     }
 }

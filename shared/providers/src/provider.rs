@@ -86,6 +86,8 @@ pub struct Provider {
     /// Headers beyond those of every request.
     #[serde(default)]
     pub headers: Vec<HeaderRule>,
+    /// Which of a caller's `anthropic-beta` features it takes; a channel may say otherwise. `None`: whatever a caller asks for.
+    pub betas: Option<Vec<Beta>>,
     /// What writers of bodies are to do; what is not said is as everywhere.
     #[serde(default)]
     pub writer: Options,
@@ -96,6 +98,31 @@ pub struct Provider {
 
 const fn yes() -> bool {
     true
+}
+
+/// A feature of Messages that is not for everybody yet, by the name a caller has for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Beta {
+    /// It has the same name here.
+    Same(String),
+    /// It has another one.
+    Other {
+        /// The caller's.
+        name: String,
+        /// The provider's.
+        #[serde(rename = "as")]
+        here: String,
+    },
+}
+
+impl Beta {
+    /// The provider's name of a feature, if this is it. Asking by the provider's own name is as good.
+    pub(crate) fn named(&self, feature: &str) -> Option<&str> {
+        let (Self::Same(here) | Self::Other { here, .. }) = self;
+        let is_named = here == feature || matches!(self, Self::Other { name, .. } if name == feature);
+        is_named.then_some(here.as_str())
+    }
 }
 
 /// What streams are cut into.

@@ -76,6 +76,8 @@ pub struct ClientHints<'a> {
     pub anthropic_beta: Option<&'a HeaderValue>,
     /// Features that the body needs, beside the caller's `anthropic-beta`. Each is sent once.
     pub betas: &'a [&'a str],
+    /// The channel's setting [`FieldName::Betas`](crate::FieldName::Betas): which of the caller's features are passed on.
+    pub allowed_betas: Option<&'a str>,
 }
 
 /// Where a request goes, and its headers. The one with the key is marked sensitive.

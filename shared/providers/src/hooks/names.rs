@@ -23,7 +23,7 @@ pub struct BedrockIds {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegionGroup {
-    /// The first word of the names of its regions.
+    /// The name of its region, or how the names of its regions begin, up to a hyphen; `*`: all there are.
     pub regions: String,
     /// What stands before the id, without the dot.
     pub prefix: String,
@@ -34,9 +34,12 @@ pub struct RegionGroup {
 impl BedrockIds {
     pub(super) fn id<'m>(&self, model: &'m str, region: &str) -> Cow<'m, str> {
         let Some((_, id)) = self.ids.iter().find(|(name, _)| name == model) else { return Cow::Borrowed(model) };
-        let is_in = |group: &&RegionGroup| region.split('-').next() == Some(group.regions.as_str());
-        let serves = |group: &&RegionGroup| group.models.iter().any(|served| served == model);
-        match self.groups.iter().find(is_in).filter(serves) {
+        let is_in = |group: &RegionGroup| {
+            let rest = region.strip_prefix(group.regions.as_str());
+            group.regions == "*" || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        let serves = |group: &RegionGroup| group.models.iter().any(|served| served == model);
+        match self.groups.iter().find(|group| is_in(group) && serves(group)) {
             Some(group) => Cow::Owned(format!("{}.{id}", group.prefix)),
             None => Cow::Owned(id.clone()),
         }
@@ -80,7 +83,12 @@ mod tests {
     #[case("claude-opus-4-20250514", "us-west-2", "us.anthropic.claude-opus-4-20250514-v1:0")]
     #[case("claude-opus-4-20250514", "eu-west-1", "anthropic.claude-opus-4-20250514-v1:0")]
     #[case("claude-3-5-sonnet-20241022", "eu-west-1", "anthropic.claude-3-5-sonnet-20241022-v2:0")]
-    #[case("claude-opus-4-6", "sa-east-1", "anthropic.claude-opus-4-6-v1")]
+    #[case("claude-opus-4-6", "sa-east-1", "global.anthropic.claude-opus-4-6-v1")]
+    #[case("claude-sonnet-4-5-20250929", "ap-northeast-1", "jp.anthropic.claude-sonnet-4-5-20250929-v1:0")]
+    #[case("claude-haiku-4-5-20251001", "ap-southeast-2", "au.anthropic.claude-haiku-4-5-20251001-v1:0")]
+    #[case("claude-opus-4-6", "ap-southeast-2", "global.anthropic.claude-opus-4-6-v1")]
+    #[case("claude-sonnet-4-5-20250929", "ap-south-1", "global.anthropic.claude-sonnet-4-5-20250929-v1:0")]
+    #[case("claude-sonnet-4-5-20250929", "apx-south-1", "global.anthropic.claude-sonnet-4-5-20250929-v1:0")]
     #[case("global.anthropic.claude-x-v1:0", "us-east-1", "global.anthropic.claude-x-v1:0")]
     #[case("arn:aws:bedrock:us-east-1:1:x/claude", "us-east-1", "arn:aws:bedrock:us-east-1:1:x/claude")]
     fn bedrock_has_ids_and_groups_of_regions(#[case] model: &str, #[case] region: &str, #[case] id: &str) {

@@ -44,6 +44,8 @@ pub enum FieldName {
     Title,
     /// `true`: Messages are asked for with `?beta=true`, as when the caller does.
     BetaQuery,
+    /// The features of Messages that callers may ask for, with commas between them; `*`: all.
+    Betas,
     /// The region that stands in addresses.
     Region,
     /// The bot that is asked (Coze).
@@ -69,6 +71,7 @@ impl FieldName {
             Self::Referer => "referer",
             Self::Title => "title",
             Self::BetaQuery => "beta_query",
+            Self::Betas => "betas",
             Self::Region => "region",
             Self::BotId => "bot_id",
             Self::BotType => "bot_type",

@@ -16,6 +16,8 @@ const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version
 const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 /// The version of Messages when the caller names none.
 const DEFAULT_ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+/// Where clouds have the features that a request asks for.
+const BODY_BETAS: &str = "anthropic_beta";
 
 impl Provider {
     pub(super) fn headers(
@@ -47,17 +49,38 @@ impl Provider {
         if self.host == Host::Own {
             return;
         }
-        let betas = body.entry("anthropic_beta").or_insert_with(|| Value::Array(Vec::new()));
-        if let Value::Array(known) = betas {
-            for beta in self::betas(client).into_iter().map(Value::from) {
-                if !known.contains(&beta) {
-                    known.push(beta);
-                }
+        let said = body.shift_remove(BODY_BETAS);
+        let said = said.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str);
+        let betas = self.betas(said, client);
+        if !betas.is_empty() {
+            body.insert(BODY_BETAS.to_owned(), betas.into());
+        }
+    }
+
+    /// The features that are asked for, each once: the caller's in the body and the header that may be passed on, and those that the body
+    /// needs. A value of the caller's that is no text has none.
+    fn betas<'a>(&'a self, said: impl Iterator<Item = &'a str>, client: &ClientHints<'a>) -> Vec<&'a str> {
+        let header = client.anthropic_beta.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let asked = said.chain(header.split(',').map(str::trim)).filter(|feature| !feature.is_empty());
+        let passed = asked.filter_map(|feature| self.passed_beta(feature, client));
+        let mut all = Vec::new();
+        for feature in passed.chain(client.betas.iter().copied()) {
+            if !all.contains(&feature) {
+                all.push(feature);
             }
         }
-        if body.get("anthropic_beta").and_then(Value::as_array).is_some_and(Vec::is_empty) {
-            body.shift_remove("anthropic_beta");
-        }
+        all
+    }
+
+    /// What a feature that a caller asks for is called here, if it is passed on. Clouds refuse a request for one that they do not know.
+    fn passed_beta<'a>(&'a self, feature: &'a str, client: &ClientHints<'a>) -> Option<&'a str> {
+        let Some(allowed) = client.allowed_betas else {
+            let Some(known) = &self.betas else { return Some(feature) };
+            return known.iter().find_map(|beta| beta.named(feature));
+        };
+        let here = self.betas.iter().flatten().find_map(|beta| beta.named(feature)).unwrap_or(feature);
+        let is_allowed = allowed.split(',').map(str::trim).any(|one| one == "*" || one == here || one == feature);
+        is_allowed.then_some(here)
     }
 
     /// Headers that belong to one dialect, and are nobody else's business.
@@ -74,7 +97,8 @@ impl Provider {
         }
         if capability.is_anthropic() || self.family == Family::Anthropic {
             headers.insert(ANTHROPIC_VERSION, client.anthropic_version.cloned().unwrap_or(DEFAULT_ANTHROPIC_VERSION));
-            let betas = if capability.is_anthropic() { betas(client).join(",") } else { String::new() };
+            let none = std::iter::empty();
+            let betas = if capability.is_anthropic() { self.betas(none, client).join(",") } else { String::new() };
             if let Some(betas) = HeaderValue::try_from(betas).ok().filter(|betas| !betas.is_empty()) {
                 headers.insert(ANTHROPIC_BETA, betas);
             }
@@ -89,18 +113,6 @@ impl Provider {
         }
         Ok(())
     }
-}
-
-/// The caller's features and those the body needs, each once. A value of the caller's that is no text has none.
-fn betas<'a>(client: &ClientHints<'a>) -> Vec<&'a str> {
-    let own = client.anthropic_beta.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut all = Vec::new();
-    for feature in own.split(',').chain(client.betas.iter().copied()).map(str::trim) {
-        if !feature.is_empty() && !all.contains(&feature) {
-            all.push(feature);
-        }
-    }
-    all
 }
 
 fn put_rule(rule: &HeaderRule, channel: &ChannelAddress<'_>, headers: &mut HeaderMap) -> Result<(), CallError> {

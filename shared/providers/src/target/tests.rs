@@ -452,9 +452,41 @@ fn clouds_have_version_and_features_in_the_body() {
         body
     };
     let own = serde_json::json!({"anthropic_beta": ["b-2"]});
-    assert_eq!(put("aws-bedrock", &hints, own.clone()), serde_json::json!({"anthropic_beta": ["b-2", "a-1", "c-3"]}));
+    let all = ClientHints { allowed_betas: Some("*"), ..hints };
+    assert_eq!(put("aws-bedrock", &all, own.clone()), serde_json::json!({"anthropic_beta": ["b-2", "a-1", "c-3"]}));
     assert_eq!(put("aws-bedrock", &ClientHints::default(), serde_json::json!({})), serde_json::json!({}));
     assert_eq!(put("anthropic", &hints, own.clone()), own);
+}
+
+#[test]
+fn clouds_are_asked_only_for_features_that_they_take() {
+    let catalog = Catalog::shipped().unwrap();
+    // what a coding agent sends to whoever it takes for Anthropic
+    let said = "claude-code-20250219,oauth-2025-04-20,prompt-caching-scope-2026-01-05,interleaved-thinking-2025-05-14,advanced-tool-use-2025-11-20";
+    let beta = HeaderValue::from_static(said);
+    let asked = |slug: &str, allowed: Option<&'static str>| {
+        let hints =
+            ClientHints { anthropic_beta: Some(&beta), betas: &["c-3"], allowed_betas: allowed, ..ClientHints::default() };
+        let mut body = serde_json::json!({"anthropic_beta": ["b-2", "context-1m-2025-08-07"]});
+        catalog.get(slug).unwrap().put_betas(&hints, body.as_object_mut().unwrap());
+        body["anthropic_beta"].as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for cloud in ["aws-bedrock", "google-vertex"] {
+        let taken = ["context-1m-2025-08-07", "interleaved-thinking-2025-05-14", "tool-search-tool-2025-10-19", "c-3"];
+        assert_eq!(asked(cloud, None), taken, "{cloud}");
+        assert_eq!(asked(cloud, Some("b-2, oauth-2025-04-20")), ["b-2", "oauth-2025-04-20", "c-3"]);
+        assert_eq!(asked(cloud, Some("advanced-tool-use-2025-11-20")), ["tool-search-tool-2025-10-19", "c-3"]);
+    }
+    // Anthropic itself takes whatever a caller asks for, unless the channel says otherwise
+    let anthropic = given("anthropic", "");
+    let sent = |allowed| {
+        let hints = ClientHints { anthropic_beta: Some(&beta), allowed_betas: allowed, ..ClientHints::default() };
+        let target = anthropic.call(Capability::Messages, "claude-opus-4-6", false, &hints).unwrap();
+        target.headers.get("anthropic-beta").map(|value| value.to_str().unwrap().to_owned())
+    };
+    assert_eq!(sent(None).as_deref(), Some(said));
+    assert_eq!(sent(Some("oauth-2025-04-20")).as_deref(), Some("oauth-2025-04-20"));
+    assert_eq!(sent(Some("x")), None);
 }
 
 #[test]
