@@ -228,6 +228,12 @@ impl Bill {
         }
     }
 
+    /// When what came since the last note is to be noted though nothing more comes; `None`: everything is.
+    #[must_use]
+    pub fn note_due(&self) -> Option<Instant> {
+        (self.tally.output_estimate() > self.noted.output).then(|| self.noted.at + PROGRESS_EVERY)
+    }
+
     /// Settles. The final record is in the spool when this returns; a second call does nothing. Gives the usage charged for.
     pub fn settle(&mut self, ending: Ending<'_>) -> Usage {
         match ending {

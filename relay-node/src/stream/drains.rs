@@ -87,6 +87,7 @@ async fn rest(reader: &mut Reader, bill: &mut Bill, mut end: Option<Step>, answe
         };
         match step {
             Step::Forward(_) => {
+                bill.note_progress();
                 bill.look_ahead();
                 if bill.is_used_up() && bill.extend().await.is_err() {
                     return;

@@ -37,6 +37,8 @@ pub struct Pump {
     /// Frames that go out next.
     queue: VecDeque<Bytes>,
     ping: Pin<Box<Sleep>>,
+    /// For noting what came before a silence.
+    note: Pin<Box<Sleep>>,
     /// Something was sent since the caller last had to wait.
     has_sent: bool,
     /// When the next ping is due; the timer may be set for an earlier moment.
@@ -104,7 +106,8 @@ impl Pump {
 
     fn new(state: State, delivery: Delivery, queue: VecDeque<Bytes>) -> Self {
         let ping_at = Instant::now() + delivery.timing.ping_every;
-        Self { state, delivery, queue, ping: Box::pin(sleep_until(ping_at)), has_sent: false, ping_at }
+        let (ping, note) = (Box::pin(sleep_until(ping_at)), Box::pin(sleep_until(ping_at)));
+        Self { state, delivery, queue, ping, note, has_sent: false, ping_at }
     }
 
     fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
@@ -273,6 +276,18 @@ impl Pump {
         self.state = State::Closing(None);
     }
 
+    /// Nothing comes at the moment: what came is noted when its time is up, not with the next frame.
+    fn poll_note(&mut self, cx: &mut Context<'_>) {
+        let State::Running(running) = &mut self.state else { return };
+        let Some(due) = running.bill.note_due() else { return };
+        if self.note.deadline() != due {
+            self.note.as_mut().reset(due);
+        }
+        if self.note.as_mut().poll(cx).is_ready() {
+            running.bill.note_progress();
+        }
+    }
+
     /// A ping, when nothing was sent for long enough and the end is not reached.
     fn poll_ping(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         let is_silent = matches!(self.state, State::Waiting(_) | State::Running(_) | State::Extending(_));
@@ -322,7 +337,10 @@ impl Body for Pump {
                 }
                 Poll::Ready(Moved::End) => return Poll::Ready(None),
                 Poll::Ready(Moved::On) => {}
-                Poll::Pending => return this.poll_ping(cx).map(|ping| Some(Ok(Frame::data(ping)))),
+                Poll::Pending => {
+                    this.poll_note(cx);
+                    return this.poll_ping(cx).map(|ping| Some(Ok(Frame::data(ping))));
+                }
             }
         }
     }
