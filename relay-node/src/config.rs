@@ -176,7 +176,8 @@ pub struct RequestOptions {
     /// How long a token is served that the control plane could not have revoked here, in seconds. Default 600
     #[arg(long, env = "SLUICE_IDENTITY_MAX_STALE", value_name = "SECONDS")]
     pub identity_max_stale: Option<String>,
-    /// The most disk the spool takes, in MB. Default 1024
+    /// The most disk the spool takes, in MB. Room for the end of every request under way is kept in it: 16,384 at once by default, 4,096 at
+    /// 256. Default 1024
     #[arg(long, env = "SLUICE_SPOOL_MAX_MB", value_name = "MB")]
     pub spool_max_mb: Option<String>,
     /// Size of a segment of the spool in KB, for tests with a small disk. Default: a sixteenth of the most it takes, at most 64 MB
