@@ -6,7 +6,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use sluice_snapshot::{Channel, ChannelSettings};
 use sluice_testkit::client::send;
-use sluice_testkit::simulator::{Scenario, Simulator, SimulatorConfig};
+use sluice_testkit::simulator::{QueuedScenario, Scenario, Simulator, SimulatorConfig};
 
 use crate::recorder::{Heard, Recorder};
 use crate::relay::{TestRelay, World, channel, channel_key};
@@ -164,6 +164,39 @@ async fn callers_read_the_status_that_a_channel_has_for_its_upstreams() {
     upstream.queue(Scenario::status(422));
     let answer = relay.caller().post("/v1/chat/completions", &question()).await;
     assert_eq!(answer.status, 400, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_status_that_callers_read_decides_nothing_else() {
+    // said, told, and whether another channel is asked: by what was said
+    for (said, told, is_tried_elsewhere) in [(500, 400, true), (429, 400, true), (400, 503, false), (422, 429, false)] {
+        let upstreams =
+            [(); 2].map(|()| Simulator::start(SimulatorConfig { models: vec!["gpt-4o".into()], ..SimulatorConfig::default() }));
+        let mapped = settings(&json!({"status_mapping": {said.to_string(): told}}));
+        let channels = upstreams.iter().zip(1..).map(|(upstream, id)| Channel {
+            settings: Arc::clone(&mapped),
+            priority: 5 - id,
+            ..channel(id, &upstream.base_url())
+        });
+        let relay = World { channels: channels.collect(), ..World::with_upstream("http://127.0.0.1:9") }.start().await;
+        let rounds: u64 = 8;
+        upstreams[0].queue(QueuedScenario::from(Scenario::status(said)).times(100));
+        for _ in 0..rounds {
+            let answer = relay.caller().post("/v1/chat/completions", &question()).await;
+            assert_eq!(answer.status.as_u16(), if is_tried_elsewhere { 200 } else { told }, "{said}: {}", answer.text());
+        }
+        let asked = [upstreams[0].stats().received, upstreams[1].stats().received];
+        // what counts against a channel still does, and what does not still does not
+        let is_left_out = relay.app.engine.ejections.ejected(relay.app.clock.read().boot_millis) == 1;
+        assert_eq!(is_left_out, is_tried_elsewhere, "{said}: {asked:?}");
+        if is_tried_elsewhere {
+            assert!(asked[0] < rounds && asked[1] == rounds, "{said}: {asked:?}");
+        } else {
+            assert_eq!(asked, [rounds, 0], "{said}");
+        }
+        let evidence = relay.app.engine.seen.take().into_iter().flat_map(|told| told.evidence).map(|evidence| evidence.status);
+        assert!(evidence.into_iter().all(|status| status == said), "the control plane hears what was said");
+    }
 }
 
 #[tokio::test]
