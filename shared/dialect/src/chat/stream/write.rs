@@ -6,8 +6,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Map, Value, json};
 use sluice_domain::Usage;
 
+use crate::arguments;
 use crate::chat::shown::{self, Shown, shown};
-use crate::chat::{arguments, citations, details, finish, logprobs, usage};
+use crate::chat::{citations, details, finish, logprobs, usage};
 use crate::codec::Asked;
 use crate::error::UpstreamError;
 use crate::ir::{Block, BlockStart, Event, Signature, StreamError, TokenLogprob};
