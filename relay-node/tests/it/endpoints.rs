@@ -150,6 +150,19 @@ async fn an_upstream_that_has_no_such_interface_costs_one_question() {
 }
 
 #[tokio::test]
+async fn where_one_upstream_has_no_such_interface_another_one_is_asked() {
+    let upstream = Simulator::start(SimulatorConfig::default());
+    let mut world = world(&upstream.base_url());
+    world.channels.push(of("openai", 9, upstream.base_url(), &[GPT]));
+    let relay = world.start().await;
+    upstream.queue(Scenario { status: Some(404), ..Scenario::default() });
+    let (path, body, field) = &questions(GPT)[0];
+    let answer = relay.caller().post(path, body).await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-sluice-estimated")), (200, None), "{}", answer.text());
+    assert_eq!((&answer.json()[*field], upstream.stats().received), (&json!(5), 2));
+}
+
+#[tokio::test]
 async fn a_count_is_tried_twice_at_most_and_its_failure_is_told_in_the_callers_words() {
     let upstream = Simulator::start(SimulatorConfig::default());
     let url = upstream.base_url();
