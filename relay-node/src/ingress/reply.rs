@@ -77,7 +77,9 @@ impl Stamp {
         render_event(self.shape.dialect(), &self.words(refusal))
     }
 
-    fn error_body(&self, refusal: &Refusal) -> Bytes {
+    /// The error as a document.
+    #[must_use]
+    pub fn error_body(&self, refusal: &Refusal) -> Bytes {
         let status = refusal.status();
         let message = || format!("{} (request id: {})", scrub(&refusal.message, &[]), self.request_id);
         let encoded = match self.shape {

@@ -116,10 +116,15 @@ impl Delivery {
         self.form == Form::Pinged
     }
 
-    /// An error inside a stream, as its last frame. An array is left open: nobody takes half of one for all of it.
+    /// An error inside a stream, as its last frame: of an array, which stays one, the last item (conversions.md §11.5). `has_begun`: something
+    /// came before it.
     #[must_use]
-    pub fn error_event(&self, refusal: &Refusal) -> Option<Bytes> {
-        (self.form != Form::Array).then(|| self.stamp.error_event(refusal))
+    pub fn error_end(&self, refusal: &Refusal, has_begun: bool) -> Bytes {
+        if self.form != Form::Array {
+            return self.stamp.error_event(refusal);
+        }
+        let before: &[u8] = if has_begun { b",\r\n" } else { b"[" };
+        [before, &self.stamp.error_body(refusal), b"]"].concat().into()
     }
 
     /// Begins to count the prompt exactly; `None` where its estimate has to do.

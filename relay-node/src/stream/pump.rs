@@ -41,6 +41,8 @@ pub struct Pump {
     note: Pin<Box<Sleep>>,
     /// Something was sent since the caller last had to wait.
     has_sent: bool,
+    /// Something was sent at all.
+    has_begun: bool,
     /// When the next ping is due; the timer may be set for an earlier moment.
     ping_at: Instant,
 }
@@ -107,7 +109,7 @@ impl Pump {
     fn new(state: State, delivery: Delivery, queue: VecDeque<Bytes>) -> Self {
         let ping_at = Instant::now() + delivery.timing.ping_every;
         let (ping, note) = (Box::pin(sleep_until(ping_at)), Box::pin(sleep_until(ping_at)));
-        Self { state, delivery, queue, ping, note, has_sent: false, ping_at }
+        Self { state, delivery, queue, ping, note, has_sent: false, has_begun: false, ping_at }
     }
 
     fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
@@ -263,16 +265,18 @@ impl Pump {
         let is_reported = matches!(bill.tally().reported, Reported::Counted(_));
         let usage: Usage = bill.settle(Ending::Completed(200, Counted { prompt, output: None }));
         if self.delivery.owes_usage && !is_reported {
-            self.queue.extend(Some(reader.usage_frame(&usage)).filter(|frame| !frame.is_empty()));
+            self.queue.extend(reader.end_with(&usage, last));
+        } else {
+            self.queue.extend(last);
         }
-        self.queue.extend(last);
         self.state = State::Closing(Some(reader));
     }
 
     /// Settles a stream that broke off, and tells the caller so in place of its end.
     fn break_off(&mut self, bill: &mut Bill, refusal: &Refusal) {
         bill.settle(Ending::Truncated(refusal));
-        self.queue.extend(self.delivery.error_event(refusal));
+        let has_begun = self.has_begun || !self.queue.is_empty();
+        self.queue.push_back(self.delivery.error_end(refusal, has_begun));
         self.state = State::Closing(None);
     }
 
@@ -327,12 +331,12 @@ impl Body for Pump {
         let this = &mut *self;
         loop {
             if let Some(frame) = this.queue.pop_front() {
-                this.has_sent = true;
+                (this.has_sent, this.has_begun) = (true, true);
                 return Poll::Ready(Some(Ok(Frame::data(this.with_company(frame)))));
             }
             match this.poll_state(cx) {
                 Poll::Ready(Moved::Frame(frame)) => {
-                    this.has_sent = true;
+                    (this.has_sent, this.has_begun) = (true, true);
                     return Poll::Ready(Some(Ok(Frame::data(this.with_company(frame)))));
                 }
                 Poll::Ready(Moved::End) => return Poll::Ready(None),

@@ -205,10 +205,10 @@ impl Reader {
         self.meter.finish()
     }
 
-    /// The usage frame for a caller who asked for one when the upstream sent none.
+    /// What a caller gets last who asked for a usage that the upstream did not report.
     #[must_use]
-    pub fn usage_frame(&self, usage: &Usage) -> Bytes {
-        self.meter.usage_frame(usage)
+    pub fn end_with(&self, usage: &Usage, last: Option<Bytes>) -> Vec<Bytes> {
+        self.meter.end_with(usage, last)
     }
 
     fn take(&mut self, frame: Frame, tally: &mut Tally) -> Option<Step> {

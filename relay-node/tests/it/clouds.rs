@@ -21,6 +21,7 @@ use sluice_testkit::simulator::{Fault, Scenario, Simulator, SimulatorConfig};
 use tokio::net::TcpListener;
 
 use crate::dialects::{gathered, question, said};
+use crate::recorder::Recorder;
 use crate::relay::{TestRelay, World, channel, channel_key, name, ratios};
 
 const CALLERS: [Surface; 4] = [Surface::ChatCompletions, Surface::Responses, Surface::Messages, Surface::GenerateContent];
@@ -195,6 +196,7 @@ impl Site {
                 cloud(2, "google-vertex", &account.to_string(), &[CLAUDE_AT_GOOGLE, GEMINI_AT_GOOGLE]),
             ],
             prices: [AT_AWS, CLAUDE_AT_GOOGLE, GEMINI_AT_GOOGLE].map(|model| (model, ratios("1", "4"))).to_vec(),
+            adjust: |settings| settings.requests.media_from_private = true,
             ..World::with_upstream(&url)
         }
         .start()
@@ -260,6 +262,21 @@ async fn an_exception_inside_a_stream_of_frames_is_told_inside_it() {
         assert!(answer.text().contains("The model broke off"), "{}", answer.text());
         assert!(!answer.text().contains("message_stop") && !answer.text().contains("[DONE]"), "{}", answer.text());
     }
+}
+
+#[tokio::test]
+async fn clouds_are_given_images_as_data_where_claude_itself_takes_their_address() {
+    let host = Recorder::start("image/png", &[b"\x89PNG\r\n\x1a\n"]).await;
+    let site = Site::start(true).await;
+    for model in [AT_AWS, CLAUDE_AT_GOOGLE] {
+        let image = json!({"type": "image", "source": {"type": "url", "url": format!("{}/{model}.png", host.base_url())}});
+        let body =
+            json!({"max_tokens": 100, "messages": [{"role": "user", "content": [image, {"type": "text", "text": "What?"}]}]});
+        site.ask(Surface::Messages, model, false, body).await;
+        let source = site.upstream.last_body()["messages"][0]["content"][0]["source"].clone();
+        assert_eq!(source, json!({"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}), "{model}");
+    }
+    assert_eq!(host.heard().len(), 2);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::relay::{TestRelay, World, channel, name, ratios};
 const SURFACES: [Surface; 4] = [Surface::ChatCompletions, Surface::Responses, Surface::Messages, Surface::GenerateContent];
 
 /// A provider that has one interface only.
-fn provider(slug: &str, id: u32, capability: &str, path: &str) -> String {
+pub fn provider(slug: &str, id: u32, capability: &str, path: &str) -> String {
     format!(
         "slug = \"{slug}\"\nname = \"{slug}\"\nid = {id}\nfamily = \"open_ai\"\nstream_options = \"force\"\nmodels = []\n\
          [base_url]\nmeaning = \"prefix\"\nhelp = \"any\"\n[auth]\nscheme = \"bearer\"\nkey_example = \"x\"\n\

@@ -3,6 +3,8 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
+use sluice_billing::Tokenizer;
+use sluice_billing::tokenizer::Vocabulary;
 use sluice_domain::{Counted, Limit, Limits, Outcome};
 use sluice_snapshot::Channel;
 use sluice_testkit::client::Answer;
@@ -123,6 +125,7 @@ async fn tokens_are_counted_by_whoever_counts_for_every_caller_and_for_nothing()
 
 #[tokio::test]
 async fn tokens_are_counted_here_where_nobody_else_does() {
+    let _ = Tokenizer::load(Vocabulary::O200k); // slow the first time: this story is about the count, not about waiting for it
     let site = Site::start().await;
     for (path, body, field) in questions(PLAIN) {
         let answer = site.post(&path, &body).await;
@@ -136,6 +139,7 @@ async fn tokens_are_counted_here_where_nobody_else_does() {
 
 #[tokio::test]
 async fn an_upstream_that_has_no_such_interface_costs_one_question() {
+    let _ = Tokenizer::load(Vocabulary::O200k); // slow the first time: this story is about the count, not about waiting for it
     let site = Site::start().await;
     site.upstream.queue(Scenario { status: Some(404), ..Scenario::default() });
     let (path, body, field) = &questions(GPT)[0];
@@ -143,6 +147,19 @@ async fn an_upstream_that_has_no_such_interface_costs_one_question() {
     assert_eq!((answer.status.as_u16(), answer.header("x-sluice-estimated")), (200, Some("true")), "{}", answer.text());
     assert_eq!(answer.json()[*field], 12);
     assert_eq!(site.upstream.stats().received, 1);
+}
+
+#[tokio::test]
+async fn where_one_upstream_has_no_such_interface_another_one_is_asked() {
+    let upstream = Simulator::start(SimulatorConfig::default());
+    let mut world = world(&upstream.base_url());
+    world.channels.push(of("openai", 9, upstream.base_url(), &[GPT]));
+    let relay = world.start().await;
+    upstream.queue(Scenario { status: Some(404), ..Scenario::default() });
+    let (path, body, field) = &questions(GPT)[0];
+    let answer = relay.caller().post(path, body).await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-sluice-estimated")), (200, None), "{}", answer.text());
+    assert_eq!((&answer.json()[*field], upstream.stats().received), (&json!(5), 2));
 }
 
 #[tokio::test]

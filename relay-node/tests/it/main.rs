@@ -22,3 +22,5 @@ mod routes;
 mod secrets;
 mod shaping;
 mod stream;
+mod written;
+mod wrong;

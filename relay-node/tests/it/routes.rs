@@ -101,6 +101,24 @@ async fn interfaces_that_are_not_served_say_so_to_whom_they_know() {
 }
 
 #[tokio::test]
+async fn a_list_of_models_says_nothing_about_interfaces_without_one() {
+    let mut world = World::with_upstream(NOWHERE);
+    world.tokens[0].models = Some(vec![name("gpt-4o")]);
+    world.tokens[1].models = Some(vec![]);
+    let relay = world.start().await;
+    let without_a_model: Vec<_> =
+        CATALOGUE.iter().filter(|(method, path, _)| *method == "GET" && *path != "/v1/models/gpt-4o").collect();
+    assert!(without_a_model.len() > 10);
+    for (_, path, _) in without_a_model {
+        for caller in [relay.caller(), relay.admin()] {
+            let answer = caller.get(path).await;
+            // tasks that a token may have submitted are its to poll: what is not served says so, and nobody is forbidden to ask
+            assert!(!matches!(answer.status.as_u16(), 401 | 403), "{path}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_path_names_itself() {
     let relay = World::with_upstream(NOWHERE).start().await;
     let answer = ask(&relay, "POST", "/v1/chat/completion").await;

@@ -6,7 +6,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use sluice_snapshot::{Channel, ChannelSettings};
 use sluice_testkit::client::send;
-use sluice_testkit::simulator::{Scenario, Simulator, SimulatorConfig};
+use sluice_testkit::simulator::{QueuedScenario, Scenario, Simulator, SimulatorConfig};
 
 use crate::recorder::{Heard, Recorder};
 use crate::relay::{TestRelay, World, channel, channel_key};
@@ -167,6 +167,39 @@ async fn callers_read_the_status_that_a_channel_has_for_its_upstreams() {
 }
 
 #[tokio::test]
+async fn a_status_that_callers_read_decides_nothing_else() {
+    // said, told, and whether another channel is asked: by what was said
+    for (said, told, is_tried_elsewhere) in [(500, 400, true), (429, 400, true), (400, 503, false), (422, 429, false)] {
+        let upstreams =
+            [(); 2].map(|()| Simulator::start(SimulatorConfig { models: vec!["gpt-4o".into()], ..SimulatorConfig::default() }));
+        let mapped = settings(&json!({"status_mapping": {said.to_string(): told}}));
+        let channels = upstreams.iter().zip(1..).map(|(upstream, id)| Channel {
+            settings: Arc::clone(&mapped),
+            priority: 5 - id,
+            ..channel(id, &upstream.base_url())
+        });
+        let relay = World { channels: channels.collect(), ..World::with_upstream("http://127.0.0.1:9") }.start().await;
+        let rounds: u64 = 8;
+        upstreams[0].queue(QueuedScenario::from(Scenario::status(said)).times(100));
+        for _ in 0..rounds {
+            let answer = relay.caller().post("/v1/chat/completions", &question()).await;
+            assert_eq!(answer.status.as_u16(), if is_tried_elsewhere { 200 } else { told }, "{said}: {}", answer.text());
+        }
+        let asked = [upstreams[0].stats().received, upstreams[1].stats().received];
+        // what counts against a channel still does, and what does not still does not
+        let is_left_out = relay.app.engine.ejections.ejected(relay.app.clock.read().boot_millis) == 1;
+        assert_eq!(is_left_out, is_tried_elsewhere, "{said}: {asked:?}");
+        if is_tried_elsewhere {
+            assert!(asked[0] < rounds && asked[1] == rounds, "{said}: {asked:?}");
+        } else {
+            assert_eq!(asked, [rounds, 0], "{said}");
+        }
+        let evidence = relay.app.engine.seen.take().into_iter().flat_map(|told| told.evidence).map(|evidence| evidence.status);
+        assert!(evidence.into_iter().all(|status| status == said), "the control plane hears what was said");
+    }
+}
+
+#[tokio::test]
 async fn a_channel_turns_what_is_left_out_into_a_refusal() {
     let upstream = Simulator::start(SimulatorConfig { models: vec!["gpt-4o".into()], ..SimulatorConfig::default() });
     let relay = relay("anthropic", &upstream.base_url(), &json!({"losses": {"seed": "reject"}})).await;
@@ -257,8 +290,58 @@ async fn media_are_fetched_where_a_channel_wants_that() {
     assert!(host.heard().is_empty());
     assert_eq!(sent(json!({"media_by_url": "inline"})).await, "data:image/png;base64,iVBORw0KGgo=");
     assert_eq!(host.heard().len(), 1);
-    let proxied = json!({"media_by_url": "inline", "media_proxy": host.base_url()});
-    assert_eq!(sent(proxied).await, "data:image/png;base64,iVBORw0KGgo=");
+}
+
+/// What is answered to a question about images at these addresses.
+async fn pictures(relay: &TestRelay, addresses: &[String]) -> sluice_testkit::client::Answer {
+    let image = |url: &String| json!({"type": "image_url", "image_url": {"url": url}});
+    let parts: Vec<Value> = addresses.iter().map(image).collect();
+    let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": parts}]});
+    relay.caller().post("/v1/chat/completions", &body).await
+}
+
+#[tokio::test]
+async fn one_medium_is_fetched_once_for_a_request_and_all_of_its_attempts() {
+    let host = Recorder::start("image/png", &[b"\x89PNG\r\n\x1a\n"]).await;
+    let bad = Simulator::start(SimulatorConfig { models: vec!["gpt-4o".into()], ..SimulatorConfig::default() });
+    bad.queue(Scenario::status(500));
+    let good = Recorder::start("application/json", &[ANSWER]).await;
+    let inlining = settings(&json!({"media_by_url": "inline"}));
+    let of = |id: i64, url: &str| Channel { settings: Arc::clone(&inlining), priority: 5 - id, ..channel(id, url) };
+    let adjust = |settings: &mut sluice_relay_node::config::Settings| settings.requests.media_from_private = true;
+    let channels = vec![of(1, &bad.base_url()), of(2, &good.base_url())];
+    let relay = World { channels, adjust, ..World::with_upstream(&good.base_url()) }.start().await;
+    let address = format!("{}/cat.png", host.base_url());
+    let answer = pictures(&relay, &[address.clone(), address]).await;
+    assert_eq!((answer.status.as_u16(), relay.record().await.attempts.len()), (200, 2), "{}", answer.text());
+    assert_eq!(host.heard().len(), 1);
+    let sent = json_of(&good.heard()[0]);
+    let parts = sent["messages"][0]["content"].as_array().unwrap();
+    assert!(parts.iter().all(|part| part["image_url"]["url"] == "data:image/png;base64,iVBORw0KGgo="), "{sent}");
+}
+
+#[tokio::test]
+async fn too_many_media_are_refused_by_the_first_one_beyond_and_none_is_fetched() {
+    let host = Recorder::start("image/png", &[b"\x89PNG\r\n\x1a\n"]).await;
+    let upstream = Recorder::start("application/json", &[ANSWER]).await;
+    let relay = fetching_relay(&upstream.base_url(), &json!({"media_by_url": "inline"})).await;
+    let addresses: Vec<String> = (10..27).map(|at| format!("{}/{at}.png", host.base_url())).collect();
+    let answer = pictures(&relay, &addresses).await;
+    let told = answer.json();
+    let param = "messages[0].content[16].image_url.url";
+    assert_eq!((answer.status.as_u16(), &told["error"]["param"]), (400, &json!(param)), "{told}");
+    assert!(host.heard().is_empty() && upstream.heard().is_empty());
+}
+
+#[tokio::test]
+async fn media_are_fetched_through_a_channels_proxy_for_them() {
+    let proxy = Recorder::start("image/png", &[b"\x89PNG\r\n\x1a\n"]).await;
+    let upstream = Recorder::start("application/json", &[ANSWER]).await;
+    let through = json!({"media_by_url": "inline", "media_proxy": proxy.base_url()});
+    let relay = fetching_relay(&upstream.base_url(), &through).await;
+    let answer = relay.caller().post("/v1/chat/completions", &picture("http://127.0.0.1:9/cat.png")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(proxy.heard()[0].headers["host"], "127.0.0.1:9");
 }
 
 #[tokio::test]

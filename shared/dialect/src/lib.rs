@@ -8,6 +8,7 @@
 //!
 //! Start with [`exchange::Request`] (what a caller sent), then [`exchange::Answer`] and [`exchange::StreamMeter`] (what came back).
 
+mod arguments;
 pub mod call_id;
 pub mod capabilities;
 pub mod chat;

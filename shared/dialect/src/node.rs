@@ -108,8 +108,9 @@ impl<'a> Node<'a> {
     /// A field that must be there.
     ///
     /// # Errors
-    /// When it is absent or null.
+    /// When it is absent or null, or this is no object.
     pub fn need<'n>(&'n self, name: &'n str) -> Result<Node<'n>, BodyError> {
+        self.object()?;
         self.get(name).ok_or_else(|| Node { value: &Value::Null, place: Place::Field(self, name) }.broken(Rule::Missing))
     }
 

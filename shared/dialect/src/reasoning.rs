@@ -30,20 +30,18 @@ pub const fn budget_of(effort: Effort, options: &Options) -> u32 {
     }
 }
 
-/// The largest budget of Gemini models that say none, in tokens.
-const GEMINI_MAX_BUDGET: u32 = 24_576;
+/// The budget of the lowest level at Gemini, in tokens; other families start higher.
+const GEMINI_MINIMAL: u32 = 512;
 
-/// The number of tokens that a level stands for at a Gemini model that takes budgets: high is 80 % of the most it takes, and what is above is
-/// all of it. Within the model's bounds.
+/// The number of tokens that a level stands for at a Gemini model that takes budgets: by the site's table, but high is 80 % of the most it
+/// takes, where that is known, and what is above is all of it. Within the model's bounds.
 #[must_use]
-pub fn gemini_budget(effort: Effort, capabilities: &Capabilities) -> u32 {
-    let most = capabilities.max_budget.unwrap_or(GEMINI_MAX_BUDGET);
-    let budget = match effort {
-        Effort::Minimal => 512,
-        Effort::Low => 1_024,
-        Effort::Medium => (most / 4).clamp(2_048, 8_192),
-        Effort::High => most / 5 * 4,
-        Effort::Xhigh | Effort::Max => most,
+pub fn gemini_budget(effort: Effort, capabilities: &Capabilities, options: &Options) -> u32 {
+    let budget = match (effort, capabilities.max_budget) {
+        (Effort::High, Some(most)) => most / 5 * 4,
+        (Effort::Xhigh | Effort::Max, Some(most)) => most,
+        (Effort::Minimal, _) => budget_of(effort, options).min(GEMINI_MINIMAL),
+        _ => budget_of(effort, options),
     };
     within_bounds(budget, capabilities)
 }
@@ -166,8 +164,10 @@ mod tests {
         let pro = Capabilities { min_budget: 128, max_budget: Some(32_768), can_stop_thinking: false, ..Capabilities::default() };
         let flash = Capabilities { max_budget: Some(24_576), ..Capabilities::default() };
         let lite = Capabilities { min_budget: 512, max_budget: Some(24_576), ..Capabilities::default() };
-        assert_eq!(Effort::ALL.map(|effort| gemini_budget(effort, &pro)), [512, 1_024, 8_192, 26_212, 32_768, 32_768]);
-        assert_eq!(Effort::ALL.map(|effort| gemini_budget(effort, &flash)), [512, 1_024, 6_144, 19_660, 24_576, 24_576]);
+        let budgets = |model: &Capabilities| Effort::ALL.map(|effort| gemini_budget(effort, model, &Options::default()));
+        assert_eq!(budgets(&pro), [512, 1_024, 2_048, 26_212, 32_768, 32_768]);
+        assert_eq!(budgets(&flash), [512, 1_024, 2_048, 19_660, 24_576, 24_576]);
+        assert_eq!(budgets(&Capabilities::default()), [512, 1_024, 2_048, 4_096, 8_192, 16_384], "the most is not known");
         assert_eq!([0, 1, 200, 40_000].map(|budget| within_bounds(budget, &pro)), [128, 128, 200, 32_768]);
         assert_eq!([0, 1, 600, 40_000].map(|budget| within_bounds(budget, &lite)), [0, 512, 600, 24_576]);
     }

@@ -305,6 +305,15 @@ mod tests {
         assert_eq!(sent(&entries, &own, &[]), ["appid: ours", "authorization: Key sk-up", "host: api.example"]);
     }
 
+    #[test]
+    fn what_may_be_secret_is_marked_so_that_nothing_shows_it() {
+        let made = HeaderOverride::compile(&written(&[("X-Key", "{api_key}"), ("X-Fixed", "hunter2")])).unwrap();
+        let mut headers = HeaderMap::new();
+        made.apply(&mut headers, &HeaderMap::new(), &"sk-up".into()).unwrap();
+        assert!(headers.values().all(HeaderValue::is_sensitive));
+        assert!(!format!("{headers:?} {made:?}").contains("sk-up") && !format!("{headers:?} {made:?}").contains("hunter2"));
+    }
+
     #[rstest]
     #[case("X A", "1", "is no name of a header")]
     #[case("X-A", "a\nb", "has letters that no header may have")]

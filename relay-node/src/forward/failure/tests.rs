@@ -189,3 +189,21 @@ fn an_error_about_our_key_is_never_told_in_the_providers_words() {
     let told = inside(r#"{"error":{"message":"too busy","type":"server_error"}}"#);
     assert_eq!((told.message.as_ref(), told.error_type()), ("too busy", "server_error"));
 }
+
+#[test]
+fn a_token_that_is_not_given_out_is_the_keys_fault_unless_whoever_gives_it_is_busy() {
+    for (status, retry) in [
+        (400, Retry::NextKey),
+        (401, Retry::NextKey),
+        (403, Retry::NextKey),
+        (429, Retry::NextChannel),
+        (500, Retry::NextChannel),
+    ] {
+        let said = UpstreamError::read(status, br#"{"error":"invalid_grant","error_description":"Invalid JWT"}"#, &[]);
+        let failure = Failure::no_token(StatusCode::from_u16(status).unwrap(), &said);
+        let is_key = retry == Retry::NextKey;
+        assert_eq!((failure.retry, failure.counts, failure.evidence.is_some()), (retry, !is_key, is_key), "{status}");
+        assert_eq!(failure.refusal.status(), 502, "{status}");
+        assert!(!failure.refusal.message.contains("JWT"), "{status}");
+    }
+}

@@ -48,7 +48,7 @@ pub(super) fn signature(family: Family) -> Signature {
 }
 
 pub(super) fn call(id: &str, name: &str, arguments: &str) -> Block {
-    let arguments = crate::chat::arguments::parse(arguments);
+    let arguments = crate::arguments::parse(arguments);
     Block::ToolCall { id: id.to_owned(), name: name.to_owned(), arguments, signature: None, cache: None }
 }
 

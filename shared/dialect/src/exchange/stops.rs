@@ -227,6 +227,9 @@ mod tests {
         assert_eq!(whole("one END two", &["END"]), ended("one ", "END"));
         assert_eq!(whole("END", &["END"]), ended("", "END"));
         assert_eq!(whole("one", &["END"]), ("one".to_owned(), None));
+        // the one that was complete first, not the one that began first
+        assert_eq!(whole("xabcd", &["abcd", "c"]), ended("xab", "c"));
+        assert_eq!(heard(&["xabcd"], &["abcd", "c"]), ended("xab", "c"));
     }
 
     #[test]
@@ -241,8 +244,16 @@ mod tests {
     #[test]
     fn tokens_beyond_the_stop_have_no_probability() {
         let token = |token: &str| TokenLogprob { token: token.to_owned(), logprob: -1.0, bytes: None, top: vec![] };
-        let kept = within(vec![token("on"), token("e "), token("END")], 5);
-        assert_eq!(kept.len(), 2);
+        let tokens = || vec![token("on"), token("e "), token("END")];
+        assert_eq!(within(tokens(), 5).len(), 2);
+        let mut choice = Choice { blocks: vec![Block::text("one END")], logprobs: tokens(), ..Choice::default() };
+        cut_choice(&mut choice, &["END".to_owned()]);
+        assert_eq!(choice.logprobs.len(), 2, "of a whole answer neither");
+        // a text before it counts
+        let mut choice =
+            Choice { blocks: vec![Block::text("on"), Block::text("e END")], logprobs: tokens(), ..Choice::default() };
+        cut_choice(&mut choice, &["END".to_owned()]);
+        assert_eq!((choice.blocks.len(), choice.logprobs.len()), (2, 2));
     }
 
     proptest! {

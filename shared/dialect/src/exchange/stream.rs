@@ -138,12 +138,19 @@ impl StreamMeter {
         }
     }
 
-    /// The usage frame for a caller who asked for one when the upstream sent none; nothing where the dialect has none.
+    /// What a caller gets last who asked for a usage that the upstream did not report. `last` is the end as it is without it. Only Chat tells
+    /// it in a frame of its own.
     #[must_use]
-    pub fn usage_frame(&self, usage: &Usage) -> Bytes {
+    pub fn end_with(&self, usage: &Usage, last: Option<Bytes>) -> Vec<Bytes> {
         match &self.0 {
-            Kind::Plain(meter) => meter.usage_frame(usage),
-            Kind::Read(_) => Bytes::new(),
+            Kind::Plain(meter) => std::iter::once(meter.usage_frame(usage)).chain(last).collect(),
+            Kind::Read(watch) => {
+                let told = |last: Bytes| match &watch.writer {
+                    Some(Writer::Chat(writer)) => writer.end_with(usage, &last),
+                    _ => last,
+                };
+                last.map(told).into_iter().collect()
+            }
         }
     }
 

@@ -42,17 +42,6 @@ pub(super) fn arguments(arguments: &Arguments) -> Value {
     }
 }
 
-/// Arguments that came as JSON text. None at all is an empty object.
-pub(super) fn parsed_arguments(text: &str) -> Arguments {
-    if text.trim().is_empty() {
-        return Arguments::Object(Map::new());
-    }
-    match serde_json::from_str(text) {
-        Ok(Value::Object(object)) => Arguments::Object(object),
-        _ => Arguments::Raw(text.to_owned()),
-    }
-}
-
 /// A medium. `None` where it lies in another provider's store.
 pub(super) fn medium(source: &Source) -> Option<Map<String, Value>> {
     match source {

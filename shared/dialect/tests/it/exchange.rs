@@ -185,6 +185,40 @@ fn requests_that_pass_are_the_same_to_the_byte() {
 }
 
 #[test]
+fn of_a_field_written_twice_only_the_one_that_was_read_passes() {
+    for (surface, body, place, number) in [
+        (
+            Surface::Messages,
+            r#"{"model":"m","max_tokens":5,"x":1.50,"messages":[{"role":"user","content":"x"}],"max_tokens":9}"#,
+            "max_tokens",
+            9,
+        ),
+        (
+            Surface::Responses,
+            r#"{"max_output_tokens":50,"model":"m","x":1.50,"input":"x","max_output_tokens":90}"#,
+            "max_output_tokens",
+            90,
+        ),
+        (
+            Surface::ChatCompletions,
+            r#"{"model":"m","max_tokens":5,"x":1.50,"messages":[{"role":"user","content":"x"}],"max_tokens":9}"#,
+            "max_tokens",
+            9,
+        ),
+    ] {
+        let request = read(surface, body, Form::Whole).unwrap();
+        assert_eq!(request.facts().max_output, Some(number));
+        let sent = String::from_utf8(sent(&request, surface, "m").unwrap().body.to_vec()).unwrap();
+        assert!(sent.matches(place).count() == 1 && sent.contains("1.50"), "{sent}");
+        assert_eq!(serde_json::from_str::<Value>(&sent).unwrap()[place], number, "{sent}");
+    }
+    let twice = r#"{"contents":[{"parts":[{"text":"no"}]}],"contents":[{"parts":[{"text":"yes"}]}]}"#;
+    let request = read(Surface::GenerateContent, twice, Form::Whole).unwrap();
+    let sent = sent(&request, Surface::GenerateContent, "gemini-2.5-pro").unwrap().body;
+    assert_eq!(&sent[..], br#"{"contents":[{"parts":[{"text":"yes"}]}]}"#);
+}
+
+#[test]
 fn a_lower_limit_of_output_is_written_where_its_dialect_has_it() {
     let (options, losses, table) = (Options::default(), LossPolicy::default(), Table::default());
     for (surface, body, place) in [

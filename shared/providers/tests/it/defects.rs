@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use sluice_dialect::Surface;
 use sluice_dialect::error::UpstreamError;
 use sluice_dialect::exchange::Answer;
-use sluice_dialect::openai::Finish;
+use sluice_dialect::openai::{Content, Finish};
 use sluice_providers::{Capability, Catalog, ChannelAddress, ClientHints, Provider, Target};
 
 use crate::goldens::written;
@@ -53,6 +53,88 @@ fn codes_of_errors_are_read_as_text_and_as_numbers() {
         let read = UpstreamError::read(400, body.to_string().as_bytes(), &[]);
         assert_eq!((read.code.as_deref(), read.message.as_str()), (Some(code), "no"));
     }
+}
+
+/// Nova and all others but Claude: they would be asked in Claude's words, and their answers read as Claude's.
+#[test]
+fn models_of_other_makers_at_bedrock_are_not_served_at_any_interface() {
+    let catalog = Catalog::shipped().unwrap();
+    let bedrock = catalog.get("aws-bedrock").unwrap();
+    let base = bedrock.parse_base_url("").unwrap();
+    let callers = [Surface::ChatCompletions, Surface::Responses, Surface::Messages, Surface::GenerateContent, Surface::Edits];
+    for model in [
+        "amazon.nova-pro-v1:0",
+        "us.amazon.nova-micro-v1:0",
+        "nova-lite-v1:0",
+        "amazon.titan-text-express-v1",
+        "meta.llama3-70b-instruct-v1:0",
+        "mistral.mistral-large-2407-v1:0",
+        "cohere.command-r-v1:0",
+        "ai21.jamba-1-5-large-v1:0",
+        "us.deepseek.r1-v1:0",
+        "qwen.qwen3-32b-v1:0",
+        "openai.gpt-oss-120b-1:0",
+    ] {
+        for caller in callers {
+            assert_eq!(bedrock.speaks_for(caller, &base, model), None, "{model} for {caller:?}");
+        }
+    }
+    for model in ["claude-opus-4-6", "us.anthropic.claude-sonnet-4-20250514-v1:0"] {
+        assert!(callers.iter().all(|caller| bedrock.speaks_for(*caller, &base, model) == Some(Surface::Messages)), "{model}");
+    }
+}
+
+fn sent_to(slug: &str, asks: &Value) -> Value {
+    let catalog = Catalog::shipped().unwrap();
+    let provider = catalog.get(slug).unwrap();
+    let surface = provider.speaks(Surface::ChatCompletions).unwrap();
+    serde_json::from_slice(&written(provider, Surface::ChatCompletions, surface, "bot-7", asks).body).unwrap()
+}
+
+#[test]
+fn dify_is_given_images_by_their_address() {
+    let parts = json!([
+        {"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+        {"type": "image_url", "image_url": {"url": "https://example.com/b.png"}}
+    ]);
+    let sent = sent_to("dify", &json!({"model": "ours", "messages": [{"role": "user", "content": parts}]}));
+    let file =
+        |name: &str| json!({"type": "image", "transfer_method": "remote_url", "url": format!("https://example.com/{name}.png")});
+    assert_eq!(sent["files"], json!([file("a"), file("b")]), "{sent}");
+    assert!(sent["query"].as_str().unwrap().contains("What is this?"), "{sent}");
+    let without = sent_to("dify", &json!({"model": "ours", "messages": [{"role": "user", "content": "hi"}]}));
+    assert!(without.get("files").is_none(), "{without}");
+}
+
+#[test]
+fn coze_hears_both_sides_and_is_asked_once_for_a_stream() {
+    let catalog = Catalog::shipped().unwrap();
+    let coze = catalog.get("coze").unwrap();
+    let said = [("user", "Hello."), ("assistant", "Good day."), ("user", "Why?")];
+    let messages: Vec<Value> = said.iter().map(|(role, content)| json!({"role": role, "content": content})).collect();
+    let asks = json!({"model": "ours", "messages": messages});
+    let sent = sent_to("coze", &asks);
+    let heard: Vec<(&str, &str)> = sent["additional_messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| (message["role"].as_str().unwrap(), message["content"].as_str().unwrap()))
+        .collect();
+    assert_eq!(heard, said, "{sent}");
+    // nobody asks again and again whether an answer is there: it comes as a stream, for callers who want none too, within a request's time
+    assert_eq!(sent["stream"], true);
+    let surface = coze.speaks(Surface::ChatCompletions).unwrap();
+    let passage = written(coze, Surface::ChatCompletions, surface, "bot-7", &asks).passage;
+    assert!(passage.is_streamed(false) && coze.endpoints.len() == 1, "{:?}", coze.endpoints);
+    let answer = |last: &str| {
+        let delta = json!({"type": "answer", "role": "assistant", "content": "Because."});
+        Answer::read(format!("event: conversation.message.delta\ndata: {delta}\n\n{last}").into(), passage.clone(), &[])
+    };
+    let whole =
+        answer("event: conversation.chat.completed\ndata: {\"usage\":{\"input_count\":3,\"output_count\":1}}\n\n").unwrap();
+    assert!(matches!(whole.content(), Content::Output));
+    let is_answer = |read: &Result<Answer, _>| read.as_ref().is_ok_and(|answer| matches!(answer.content(), Content::Output));
+    assert!(!is_answer(&answer("")), "half an answer is none");
 }
 
 #[test]

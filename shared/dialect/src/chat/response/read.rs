@@ -127,7 +127,7 @@ fn block(id: Option<&str>, function: &Value, wire: Option<&str>, reading: &mut R
     }
     let name = reading.names.restore(name).to_owned();
     let signature = wire.map(|wire| message::signature(wire, None, reading));
-    Some(Block::ToolCall { id: own_id(id, reading), name, arguments: arguments::of(written), signature, cache: None })
+    Some(Block::ToolCall { id: own_id(id, reading), name, arguments: crate::arguments::of(written), signature, cache: None })
 }
 
 fn own_id(id: Option<&str>, reading: &mut Reading) -> String {

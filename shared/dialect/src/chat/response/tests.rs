@@ -128,7 +128,7 @@ fn old_and_odd_calls_are_calls() {
     ] {
         let blocks = blocks(&call);
         let [Block::ToolCall { id, name, arguments, .. }] = &blocks[..] else { panic!("{call}") };
-        assert_eq!((&**name, arguments), ("f", &crate::chat::arguments::parse("{\"a\":1}")));
+        assert_eq!((&**name, arguments), ("f", &crate::arguments::parse("{\"a\":1}")));
         assert!(id.starts_with("toolu_"));
     }
     assert_eq!(blocks(&json!({"content": null, "tool_calls": []})), []);
@@ -235,7 +235,7 @@ fn state_of_calls_and_texts_comes_in_envelopes() {
     let call = Block::ToolCall {
         id: "c".to_owned(),
         name: "f".to_owned(),
-        arguments: crate::chat::arguments::parse(""),
+        arguments: crate::arguments::parse(""),
         signature: Some(signature.clone()),
         cache: None,
     };

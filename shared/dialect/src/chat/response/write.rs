@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use crate::arguments;
 use crate::chat::shown::{self, Shown, shown};
-use crate::chat::{arguments, citations, details, finish, logprobs, usage};
+use crate::chat::{citations, details, finish, logprobs, usage};
 use crate::codec::Asked;
 use crate::ir::{Block, Choice, Response};
 

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Map, Value, json};
 use sluice_domain::Usage;
 
+use crate::arguments;
 use crate::chat::shown::{self, Shown, shown};
-use crate::chat::{arguments, citations, details, finish, logprobs, usage};
+use crate::chat::{citations, details, finish, logprobs, usage};
 use crate::codec::Asked;
 use crate::error::UpstreamError;
 use crate::ir::{Block, BlockStart, Event, Signature, StreamError, TokenLogprob};
 
 const FAILED: &str = "the upstream failed";
+const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// Turns the events of the IR into those of a Chat stream.
 #[derive(Debug, Clone)]
@@ -262,12 +264,29 @@ impl Writer {
 
     fn end(&mut self, out: &mut BytesMut) {
         if let Some(usage) = self.usage.filter(|_| self.asked.include_usage) {
-            let mut chunk = self.head(Vec::new());
-            chunk.insert("usage".to_owned(), usage::write(&usage));
-            put(&Value::Object(chunk), out);
+            self.tell_usage(&usage, out);
         }
-        out.put_slice(b"data: [DONE]\n\n");
+        out.put_slice(DONE);
         self.is_over = true;
+    }
+
+    fn tell_usage(&mut self, usage: &Usage, out: &mut BytesMut) {
+        let mut chunk = self.head(Vec::new());
+        chunk.insert("usage".to_owned(), usage::write(usage));
+        put(&Value::Object(chunk), out);
+    }
+
+    /// The end of a stream, as it was written, with a usage that its upstream did not report.
+    #[must_use]
+    pub fn end_with(&self, usage: &Usage, last: &[u8]) -> Bytes {
+        let mut out = BytesMut::with_capacity(last.len() + 512);
+        let end = last.strip_suffix(DONE);
+        out.put_slice(end.unwrap_or(last));
+        if let (Some(_), true) = (end, self.asked.include_usage) {
+            self.clone().tell_usage(usage, &mut out);
+            out.put_slice(DONE);
+        }
+        out.freeze()
     }
 
     fn fail(&mut self, error: &StreamError, out: &mut BytesMut) {

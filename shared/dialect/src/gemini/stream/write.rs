@@ -11,6 +11,7 @@ use sluice_domain::Usage;
 
 use super::super::response::write::{candidate, envelope, hidden_state, part_of, state};
 use super::super::{finish, grounding, logprobs, part, signature, usage};
+use crate::arguments;
 use crate::codec::Asked;
 use crate::error::UpstreamError;
 use crate::ir::{Arguments, Block, BlockStart, Event, Finish, Signature, StreamError, TokenLogprob};
@@ -142,7 +143,7 @@ impl Writer {
     fn stop(&mut self, place: (u32, u32), out: &mut BytesMut) {
         let Some(Open::Call(call)) = self.open.remove(&place) else { return };
         let Call { id, name, whole, fragments, signature } = *call;
-        let arguments = whole.unwrap_or_else(|| part::parsed_arguments(&fragments));
+        let arguments = whole.unwrap_or_else(|| arguments::parse(&fragments));
         let call = Block::ToolCall { id, name, arguments, signature, cache: None };
         if let Some(part) = part_of(&call, &self.asked) {
             self.write_part(place.0, part, &[], out);

@@ -72,7 +72,7 @@ pub(in crate::responses) fn pieces(item: &Value, reading: &mut Reading) -> Vec<P
         "function_call" if reading.answers_by_tool && text("name") == ANSWER_TOOL => {
             vec![Piece::Answer(text("arguments").to_owned())]
         }
-        "function_call" => vec![call(item, arguments::read(text("arguments")), reading)],
+        "function_call" => vec![call(item, crate::arguments::parse(text("arguments")), reading)],
         "custom_tool_call" => vec![call(item, Arguments::Object(arguments::of_custom(text("input"))), reading)],
         "image_generation_call" => image(item).map(Piece::Block).into_iter().collect(),
         _ => Vec::new(),

@@ -10,7 +10,7 @@ use crate::media;
 use crate::responses::finish::{self, Ending};
 use crate::responses::item::{self, Call};
 use crate::responses::namespace::Callers;
-use crate::responses::{arguments, usage};
+use crate::responses::usage;
 
 /// Writes the body of an answer. Only the first choice is told.
 pub fn write(response: &Response, asked: &mut Asked) -> Bytes {
@@ -199,7 +199,7 @@ impl Output<'_> {
                 let state = call_state(id, signature.as_ref(), self.asked);
                 self.reasoning("", state.as_deref());
                 self.close();
-                let arguments = arguments::write(arguments);
+                let arguments = crate::arguments::text(arguments);
                 let (namespace, plain) = self.tools.parted(name);
                 let is_custom = self.tools.is_custom(name);
                 let call = Call { id, namespace, name: plain, arguments: &arguments, is_custom };

@@ -228,6 +228,30 @@ fn signatures_are_never_text_and_every_block_of_thinking_counts() {
     assert_eq!(heard.said, says.said);
 }
 
+/// Reasoning is for those who asked for it, where a dialect has a word for asking: strict clients do not know what to do with it.
+#[test]
+fn reasoning_is_shown_to_callers_of_messages_and_gemini_who_asked_for_it_alone() {
+    let says = says(vec![thought("Hm."), text("So.")], End::Stop);
+    for caller in [messages(), gemini()] {
+        for upstream in WITNESSES.iter().filter(|upstream| upstream.surface != caller.surface) {
+            for thinks in [false, true] {
+                let whole = (caller.heard)(&answered(
+                    caller,
+                    upstream,
+                    &question(caller, Asks { thinks, ..Asks::default() }),
+                    &(upstream.answer)(&says),
+                ));
+                let asks = question(caller, Asks { thinks, streams: true, ..Asks::default() });
+                let stream = streamed(caller, upstream, &asks, &(upstream.stream)(&says));
+                let heard = (caller.heard)(&(caller.assembled)(&stream).unwrap());
+                let meant = if thinks { says.said.clone() } else { vec![text("So.")] };
+                let named = format!("{} of {}, asked: {thinks}", caller.name, upstream.name);
+                assert_eq!((whole.said, heard.said), (meant.clone(), meant), "{named}: {stream}");
+            }
+        }
+    }
+}
+
 /// 7: unknown ends of Gemini were a filter, parts were joined with line ends, and line ends alone were swallowed.
 #[test]
 fn unknown_ends_of_gemini_are_no_filter_and_texts_are_joined_as_they_are() {

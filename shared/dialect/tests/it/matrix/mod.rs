@@ -74,4 +74,9 @@ fn the_page_of_dialects_is_up_to_date() {
 #[test]
 fn every_test_that_the_page_names_is_there() {
     assert_eq!(known::missing(), Vec::<String>::new());
+    for (mistakes, count) in [(&known::CONVERSIONS[..], 19), (&known::PROVIDERS, 18), (&known::RELAY, 17)] {
+        let numbers: Vec<u32> = mistakes.iter().map(|mistake| mistake.number).collect();
+        assert_eq!(numbers, (1..=count).collect::<Vec<_>>(), "every mistake of a list has its tests");
+        assert!(mistakes.iter().all(|mistake| !mistake.tests.is_empty()));
+    }
 }

@@ -118,9 +118,9 @@ fn call(made: &Node<'_>, sealer: &Sealer) -> Result<Block, BodyError> {
 }
 
 fn written(function: &Node<'_>) -> Result<Arguments, BodyError> {
-    let Some(node) = function.get("arguments") else { return Ok(arguments::parse("")) };
+    let Some(node) = function.get("arguments") else { return Ok(crate::arguments::parse("")) };
     match node.value() {
-        Value::String(_) | Value::Object(_) => Ok(arguments::of(Some(node.value()))),
+        Value::String(_) | Value::Object(_) => Ok(crate::arguments::of(Some(node.value()))),
         _ => Err(node.wrong("a string")),
     }
 }

@@ -6,8 +6,9 @@ use serde_json::{Map, Value, json};
 use sluice_domain::Dialect;
 
 use super::parts;
+use crate::arguments;
 use crate::call_id;
-use crate::chat::{arguments, details};
+use crate::chat::details;
 use crate::ir::{Block, Family, Request, Role, Signature, Turn};
 use crate::loss::{Field, Losses, Unsupported};
 use crate::target::Target;

@@ -9,8 +9,6 @@ use crate::target::{Target, Thinking};
 
 /// Levels that Gemini knows where the model table names none.
 const LEVELS: [Effort; 4] = [Effort::Minimal, Effort::Low, Effort::Medium, Effort::High];
-/// The budget of the lowest level, in tokens; other families start higher.
-const MINIMAL_BUDGET: u32 = 512;
 /// Thinking as long as the model likes.
 const DYNAMIC: i64 = -1;
 
@@ -63,19 +61,12 @@ fn level(reasoning: &Reasoning, target: &Target<'_>) -> Option<Effort> {
 /// The budget in tokens, −1 for as the model likes; `None`: nothing can be said.
 fn budget(reasoning: &Reasoning, target: &Target<'_>) -> Option<i64> {
     let capabilities = target.capabilities;
-    let most = capabilities.max_budget;
-    let wanted = match (reasoning.mode, reasoning.budget, reasoning.effort) {
+    let tokens = match (reasoning.mode, reasoning.budget, reasoning.effort) {
         (ReasoningMode::Off, ..) if capabilities.thinking == Thinking::Always => return None,
-        (ReasoningMode::Off, ..) if capabilities.can_stop_thinking => return Some(0),
-        (ReasoningMode::Off, ..) => capabilities.min_budget,
-        (_, Some(budget), _) => budget,
-        (_, None, Some(effort)) => match (effort, most) {
-            (Effort::High, Some(most)) => most / 5 * 4,
-            (Effort::Xhigh | Effort::Max, Some(most)) => most,
-            (Effort::Minimal, _) => reasoning::budget_of(effort, target.options).min(MINIMAL_BUDGET),
-            _ => reasoning::budget_of(effort, target.options),
-        },
+        (ReasoningMode::Off, ..) => reasoning::within_bounds(0, capabilities),
+        (_, Some(budget), _) => reasoning::within_bounds(budget, capabilities),
+        (_, None, Some(effort)) => reasoning::gemini_budget(effort, capabilities, target.options),
         (_, None, None) => return Some(DYNAMIC),
     };
-    Some(i64::from(wanted.max(capabilities.min_budget).min(most.unwrap_or(u32::MAX))))
+    Some(i64::from(tokens))
 }

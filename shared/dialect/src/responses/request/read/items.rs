@@ -46,7 +46,7 @@ impl Items<'_> {
         match kind {
             "message" => self.message(item),
             "function_call" => {
-                let arguments = arguments::read(item.need("arguments")?.text()?);
+                let arguments = crate::arguments::parse(item.need("arguments")?.text()?);
                 self.call(item, arguments)
             }
             "custom_tool_call" => {

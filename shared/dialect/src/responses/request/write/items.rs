@@ -9,7 +9,7 @@ use super::content;
 use crate::call_id;
 use crate::ir::{Block, MediaKind, Request, Role, Signature, Turn};
 use crate::loss::{Field, Losses, Unsupported};
-use crate::responses::{arguments, item};
+use crate::responses::item;
 use crate::target::Target;
 use crate::tool_name::ToolNames;
 
@@ -118,7 +118,7 @@ impl<'r> Items<'r, '_, '_, '_> {
                     self.called.insert(id, name);
                     Some(json!({
                         "type": "function_call", "call_id": call_id::for_upstream(id, Dialect::Responses),
-                        "name": self.names.for_upstream(name, Dialect::Responses), "arguments": arguments::write(arguments),
+                        "name": self.names.for_upstream(name, Dialect::Responses), "arguments": crate::arguments::text(arguments),
                     }))
                 }
                 Block::Thinking { text, signature } => self.reasoning(text, signature.as_ref())?,

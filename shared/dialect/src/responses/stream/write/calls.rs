@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::Writer;
 use crate::ir::{Arguments, Signature};
+use crate::responses::item;
 use crate::responses::response::{call_state, encrypted, text_state};
 use crate::responses::stream::open::Call;
-use crate::responses::{arguments, item};
 
 impl Writer {
     /// A call begins. It is announced with its first piece: its state, if it has one, comes before it.
@@ -23,7 +23,7 @@ impl Writer {
             namespace: namespace.map(ToOwned::to_owned),
             name: plain.to_owned(),
             is_custom: self.tools.is_custom(name),
-            arguments: whole.map(arguments::write).unwrap_or_default(),
+            arguments: whole.map(crate::arguments::text).unwrap_or_default(),
             told: 0,
             item: None,
             signature: None,
