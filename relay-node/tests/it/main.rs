@@ -21,4 +21,6 @@ mod retry;
 mod routes;
 mod secrets;
 mod shaping;
+mod spark;
 mod stream;
+mod vendors;
