@@ -21,7 +21,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// The longest one such question may take.
 const MAX_QUESTION: Duration = Duration::from_secs(30);
 /// Where nothing else bounds an answer, it is waited for this long.
-const MAX_TIME: Duration = Duration::from_mins(60);
+const MAX_TIME: Duration = Duration::from_hours(1);
 /// Questions in a row that may fail by a busy upstream.
 const MAX_LAPSES: u32 = 3;
 const PREFER: HeaderName = HeaderName::from_static("prefer");

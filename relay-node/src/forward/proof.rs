@@ -33,7 +33,7 @@ pub(super) async fn prove(
 }
 
 /// Puts into a body what the key says of it.
-pub(super) fn named(provider: &Provider, secret: &SecretString, body: Bytes) -> Result<Bytes, Failure> {
+pub(super) fn named(provider: &Provider, secret: &SecretString, body: Bytes) -> Result<Bytes, Box<Failure>> {
     if !provider.needs_proof() {
         return Ok(body);
     }

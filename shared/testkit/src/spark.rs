@@ -27,7 +27,7 @@ use url::form_urlencoded;
 /// How far a date may be from now, in seconds.
 const MAX_SKEW_SECS: i64 = 300;
 /// How long somebody waits who is told [`Act::Slow`].
-const SLOW: Duration = Duration::from_secs(600);
+const SLOW: Duration = Duration::from_mins(10);
 
 /// Whose requests are served.
 #[derive(Debug, Clone)]
@@ -129,20 +129,20 @@ impl Drop for Spark {
 
 async fn serve(stream: TcpStream, key: SparkKey, asked: Arc<Mutex<Vec<Value>>>) {
     let mut path = String::new();
+    #[expect(clippy::result_large_err, reason = "the library wants a whole answer")]
     let handshake = |request: &Request, response: Response| {
-        path = request.uri().path().to_owned();
+        request.uri().path().clone_into(&mut path);
         judge(request, &key).map(|()| response).map_err(|(status, message)| refused(status, message))
     };
     let Ok(mut socket) = tokio_tungstenite::accept_hdr_async(stream, handshake).await else { return };
     let Some(Ok(message)) = socket.next().await else { return };
     let question: Value = message.to_text().ok().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    match wrong(&question, &path, &key) {
-        Some(wrong) => say(&mut socket, &failed(10_163, &format!("param validate error: {wrong}"))).await,
-        None => {
-            asked.lock().push(question.clone());
-            if !answer(&mut socket, &question).await {
-                return;
-            }
+    if let Some(wrong) = wrong(&question, &path, &key) {
+        say(&mut socket, &failed(10_163, &format!("param validate error: {wrong}"))).await;
+    } else {
+        asked.lock().push(question.clone());
+        if !answer(&mut socket, &question).await {
+            return;
         }
     }
     // it leaves the end to the other side
