@@ -99,6 +99,7 @@ mod tests {
         Some((halt.path, String::from_utf8(halt.body.to_vec()).unwrap()))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands beside what may be none")]
     fn told(path: &str, body: &str) -> Option<(String, String)> {
         Some((path.to_owned(), body.to_owned()))
     }

@@ -13,7 +13,7 @@ use sluice_dialect::call_id::IdMaker;
 use sluice_dialect::capabilities::Table;
 use sluice_dialect::error::UpstreamError;
 use sluice_dialect::exchange::{Answer, Form, Incoming, Manner, Passage, Request, Sent, Site, StreamMeter, Unwritable, Way};
-use sluice_dialect::frames::{Framing, Splitter};
+use sluice_dialect::frames::Splitter;
 use sluice_dialect::ir::Family;
 use sluice_dialect::loss::LossPolicy;
 use sluice_dialect::openai::{Content, Reported, StreamOptions, Verdict};
