@@ -93,7 +93,9 @@ impl Addresses {
         };
         let base_url = provider.parse_base_url(channel.base_url.as_deref().unwrap_or_default()).map_err(|_| NoPlace::Address)?;
         let (shape, lacking) = (Shape::of(&channel.settings)?, Lacking::default());
-        let writer = Options { app: Provider::app(&shape.fields()), ..provider.writer.clone() };
+        let mut app = Provider::app(&shape.fields());
+        app.kind = app.kind.or_else(|| channel.api_version.as_deref().map(str::to_owned));
+        let writer = Options { app, ..provider.writer.clone() };
         let label = provider.slug.as_str().into();
         Ok(Place { provider, base_url, label, writer, lacking, shape })
     }

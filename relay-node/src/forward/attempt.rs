@@ -14,6 +14,7 @@ use sluice_dialect::frames::Framing;
 use sluice_dialect::json::JsonError;
 use sluice_dialect::openai::{Content, Finish, StreamOptions};
 use sluice_dialect::target::Host;
+use sluice_dialect::vendor::Vendor;
 use sluice_domain::ChannelId;
 use sluice_providers::{Amended, Amender, BodyError, CallError, Capability, ChannelAddress, ClientHints, FieldName, Provider};
 use sluice_routing::Candidate;
@@ -22,10 +23,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::address::Place;
 use super::failure::Failure;
-use super::proof::prove;
+use super::proof::{named, prove};
 use super::seen::Fault;
 use super::wire::{Form, Pieces, announced_bytes, passed_headers, read_some, upstream_request_id};
-use super::{Answerer, Journey};
+use super::{Answerer, Halting, Journey};
 use crate::budget::HeldBytes;
 use crate::error::{Kind, Refusal};
 use crate::meter::Bill;
@@ -149,7 +150,8 @@ impl Journey {
         let table = self.app.engine.takes.table(&self.terms.settings.model_capabilities);
         let way = self.way(candidate, place, model, &table)?;
         let media = self.media(candidate, place, &way).await?;
-        let (capability, Sent { body, dropped, betas, passage }) = self.write(place, &way, &media)?;
+        let (capability, Sent { body, dropped, betas, uploads, passage }) = self.write(place, &way, &media)?;
+        let body = named(&place.provider, &candidate.key.secret, body)?;
         // some upstreams stream whether asked or not, and some never do
         let is_streamed = passage.is_streamed(is_stream);
         let mut target = place
@@ -158,21 +160,34 @@ impl Journey {
             .map_err(|error| not_made(&error, model != self.request.plain_model(), place))?;
         place.shape.put_headers(&mut target, &self.hints, &candidate.key.secret)?;
         let route = place.shape.route();
+        let body = match passage.vendor().filter(|_| !uploads.is_empty()) {
+            Some(vendor) => Box::pin(self.with_uploads(candidate, (vendor, uploads), (route, &target), body)).await?,
+            None => body,
+        };
         prove(&self.app, &place.provider, &candidate.key.secret, route, (&mut target, &body)).await?;
         let name = self.request.facts().model.as_str();
         let amender = Amender::of(&place.provider, capability, name, is_streamed, self.request.body());
         let began = Instant::now();
+        let mut halting = Halting::of(&self.app, &passage, route, &target, &body);
+        let asked = passage.vendor().filter(|vendor| vendor.may_be_unready()).map(|vendor| (vendor, target.clone()));
         let sent = self.app.engine.client.send(route, target, body, self.timeouts(candidate, is_stream)).await;
-        let answer = sent.map_err(|error| Failure::not_sent(&error))?;
+        let mut answer = sent.map_err(|error| Failure::not_sent(&error))?;
+        if let Some(is_last) = passage.vendor().and_then(Vendor::is_last) {
+            answer.body.end_behind(is_last);
+        }
+        let answer = match asked {
+            Some(asked) => Box::pin(self.awaited(answer, asked, route, &mut halting)).await?,
+            None => answer,
+        };
         let status = answer.status;
         if !status.is_success() {
             return Err(self.refused(candidate, answer).await);
         }
         let good = if is_stream {
-            let opened = self.open((candidate, answerer, began), answer, (place, passage, amender), bill).await?;
+            let opened = self.open((candidate, answerer, began), answer, (place, passage, amender, halting), bill).await?;
             Good::Stream(Box::new(Opened { dropped, ..opened }))
         } else {
-            let whole = self.read_whole(candidate, answer, (passage, amender), bill).await?;
+            let whole = self.read_whole(candidate, answer, (passage, amender, halting), bill).await?;
             Good::Whole(Box::new(Whole { dropped, ..whole }))
         };
         Ok((status, good))
@@ -254,7 +269,7 @@ impl Journey {
         Timeouts { total: left, ..Timeouts::default() }
     }
 
-    async fn refused(&self, candidate: &Candidate, answer: upstream::Answer) -> Failure {
+    pub(super) async fn refused(&self, candidate: &Candidate, answer: upstream::Answer) -> Failure {
         let secret = candidate.key.secret.expose_secret();
         let body = read_some(answer.body, self.app.engine.timing.error_body).await;
         let error = UpstreamError::read(answer.status.as_u16(), &body, &[secret]);
@@ -266,7 +281,7 @@ impl Journey {
         &self,
         (candidate, answerer, began): (&Candidate, &Answerer, Instant),
         answer: upstream::Answer,
-        (place, passage, amender): (&Place, Passage, Option<Amender>),
+        (place, passage, amender, halting): (&Place, Passage, Option<Amender>, Option<Halting>),
         bill: &mut Bill,
     ) -> Result<Opened, Failure> {
         let status = answer.status;
@@ -282,7 +297,8 @@ impl Journey {
         let (passed, request_id) = (passed_headers(&answer.headers, &passage), upstream_request_id(&answer.headers));
         let framing = (passage.framing(), max_bytes);
         let reader = Reader::new(source, self.meter(place, passage), framing, self.app.bytes.clone())
-            .of_provider(place.provider.framing, amender);
+            .of_provider(place.provider.framing, amender)
+            .halted_by(halting);
         let (channel, policy) = (candidate.channel.id, candidate.channel.policy);
         let first_output = policy.first_output.map(|wait| began + wait);
         let drains = policy.drains.then(|| Drains::of(&self.app));
@@ -341,7 +357,7 @@ impl Journey {
         bill: &mut Bill,
     ) -> Failure {
         let status = answer.status;
-        let body = match self.collect(answer, bill).await {
+        let body = match self.collect(answer, None, bill).await {
             Ok((body, _held)) => body,
             Err(failure) => return failure,
         };
@@ -363,26 +379,27 @@ impl Journey {
         &self,
         candidate: &Candidate,
         answer: upstream::Answer,
-        way_back: (Passage, Option<Amender>),
+        (passage, amender, halting): (Passage, Option<Amender>, Option<Halting>),
         bill: &mut Bill,
     ) -> Result<Whole, Failure> {
         let status = answer.status;
         match Form::of(&answer.headers) {
             Form::Page => return Err(page(answer.status)),
-            Form::Events if !way_back.0.is_streamed(false) => {
+            Form::Events if !passage.is_streamed(false) => {
                 return Err(Failure::unusable(Kind::BadResponse, "the upstream answered with a stream nobody asked for", status));
             }
             Form::Events | Form::Document | Form::Other => {}
         }
-        let headers = passed_headers(&answer.headers, &way_back.0);
+        let headers = passed_headers(&answer.headers, &passage);
         // what is written anew was not created by the caller's request (Replicate says 201)
-        let told = if way_back.0.is_written() { StatusCode::OK } else { status };
+        let told = if passage.is_written() { StatusCode::OK } else { status };
         bill.first_byte(upstream_request_id(&answer.headers));
-        let (body, held) = self.collect(answer, bill).await?;
+        let (body, held) = self.collect(answer, halting, bill).await?;
         if body.is_empty() {
             return Err(Failure::empty(status));
         }
-        let answer = self.parse(candidate, body, way_back).await.map_err(|error| self.not_read(error, candidate, status))?;
+        let answer =
+            self.parse(candidate, body, (passage, amender)).await.map_err(|error| self.not_read(error, candidate, status))?;
         match answer.content() {
             Content::Error(error) => return Err(Failure::reported(status, (**error).clone(), self.keywords())),
             Content::Empty if !self.may_be_empty(answer.finish()) && !candidate.channel.policy.keeps_empty => {
@@ -435,7 +452,12 @@ impl Journey {
     }
 
     /// Reads a whole body within its bound and the byte budget.
-    async fn collect(&self, answer: upstream::Answer, bill: &mut Bill) -> Result<(Bytes, HeldBytes), Failure> {
+    async fn collect(
+        &self,
+        answer: upstream::Answer,
+        mut halting: Option<Halting>,
+        bill: &mut Bill,
+    ) -> Result<(Bytes, HeldBytes), Failure> {
         let status = answer.status;
         let too_large = || Failure::unusable(Kind::BadResponseBody, "the upstream's answer is too large", status);
         let no_room = |_| Failure::no_memory(status);
@@ -449,6 +471,9 @@ impl Journey {
         while let Some(piece) = body.next().await {
             let piece = piece.map_err(|error| Failure::unreadable(error, status))?;
             bill.tally().began = true;
+            if let Some(halting) = &mut halting {
+                halting.look(&piece);
+            }
             let length = pieces.len() + piece.len();
             if length > self.app.engine.max_answer_bytes {
                 return Err(too_large());
@@ -457,6 +482,9 @@ impl Journey {
                 held.resize(&self.app.bytes, length * 2).map_err(no_room)?;
             }
             pieces.push(piece, announced);
+        }
+        if let Some(halting) = &mut halting {
+            halting.over();
         }
         Ok((pieces.joined(), held))
     }

@@ -6,10 +6,12 @@
 mod address;
 mod answerer;
 mod attempt;
+mod awaiting;
 mod budget;
 mod count;
 mod engine;
 mod failure;
+mod halting;
 mod lacking;
 mod media;
 mod proof;
@@ -18,6 +20,7 @@ mod shape;
 mod takes;
 mod timing;
 mod tokens;
+mod uploads;
 mod wire;
 
 use std::sync::Arc;
@@ -39,6 +42,7 @@ pub use self::attempt::{Good, Opened, Whole};
 pub use self::count::Counting;
 pub use self::engine::Engine;
 use self::failure::{Failure, Retry};
+pub use self::halting::Halting;
 pub use self::seen::{Evidence, Fault, Seen, Told};
 pub use self::timing::Timing;
 use crate::admit::limits;

@@ -32,6 +32,15 @@ pub(super) async fn prove(
     provider.prove(target, secret, token.as_ref(), body, now).map_err(|error| unproven(&error))
 }
 
+/// Puts into a body what the key says of it.
+pub(super) fn named(provider: &Provider, secret: &SecretString, body: Bytes) -> Result<Bytes, Box<Failure>> {
+    if !provider.needs_proof() {
+        return Ok(body);
+    }
+    let named = provider.named_by_key(secret, &body).map_err(|error| unproven(&error))?;
+    Ok(named.map_or(body, Bytes::from))
+}
+
 fn unproven(error: &SignError) -> Failure {
     match error {
         SignError::Key(_) | SignError::PrivateKey => {

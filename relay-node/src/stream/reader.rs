@@ -21,6 +21,7 @@ use sluice_upstream::{Body, ReadError};
 use tokio::task::JoinHandle;
 
 use crate::budget::{ByteBudget, HeldBytes};
+use crate::forward::Halting;
 use crate::meter::Tally;
 
 /// Unfinished frames up to this size are not counted against the byte budget.
@@ -84,6 +85,8 @@ pub struct Reader {
     pending_bytes: usize,
     budget: ByteBudget,
     held: Option<HeldBytes>,
+    /// What has the upstream stop, should this be dropped before the end.
+    halting: Option<Halting>,
 }
 
 impl Reader {
@@ -98,8 +101,30 @@ impl Reader {
         let splitter = Some(Splitter::new(framing, max_frame_bytes));
         let (apart, is_closed) = (VecDeque::new(), false);
         let (transcriber, amender, is_torn) = (None, None, false);
-        let (away, held, pending_bytes) = (None, None, 0);
-        Self { body, transcriber, is_torn, amender, splitter, apart, meter, is_closed, away, secret, pending_bytes, budget, held }
+        let (away, held, pending_bytes, halting) = (None, None, 0, None);
+        Self {
+            body,
+            transcriber,
+            is_torn,
+            amender,
+            splitter,
+            apart,
+            meter,
+            is_closed,
+            away,
+            secret,
+            pending_bytes,
+            budget,
+            held,
+            halting,
+        }
+    }
+
+    /// The same of an upstream that goes on when its connection is gone.
+    #[must_use]
+    pub fn halted_by(mut self, halting: Option<Halting>) -> Self {
+        self.halting = halting;
+        self
     }
 
     /// The same for a provider with a framing or a way of its own.
@@ -138,6 +163,9 @@ impl Reader {
             match ready!(Pin::new(&mut self.body).poll_next(cx)) {
                 Some(Ok(chunk)) => {
                     tally.began = true;
+                    if let Some(halting) = &mut self.halting {
+                        halting.look(&chunk);
+                    }
                     let chunk = match &mut self.transcriber {
                         None => chunk,
                         Some(transcriber) => {
@@ -267,6 +295,9 @@ impl Reader {
     }
 
     fn step_of(&mut self, verdict: Verdict, frame: Frame) -> Option<Step> {
+        if let (Verdict::Done | Verdict::DoneWith(_) | Verdict::Error(_), Some(halting)) = (&verdict, &mut self.halting) {
+            halting.over();
+        }
         match verdict {
             Verdict::Forward => Some(Step::Forward(frame.into_bytes())),
             Verdict::Rewritten(bytes) => Some(Step::Forward(bytes)),
@@ -304,6 +335,9 @@ impl Reader {
     fn close(&mut self, tally: &mut Tally) -> Step {
         if std::mem::replace(&mut self.is_closed, true) {
             return Step::Ended;
+        }
+        if let Some(halting) = &mut self.halting {
+            halting.over();
         }
         let last = self.meter.close(&mut |text| tally.push(text));
         self.learn(tally);

@@ -21,6 +21,8 @@ mod retry;
 mod routes;
 mod secrets;
 mod shaping;
+mod spark;
 mod stream;
+mod vendors;
 mod written;
 mod wrong;

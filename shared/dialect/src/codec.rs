@@ -11,6 +11,7 @@ use crate::call_id::IdMaker;
 use crate::ir::Family;
 use crate::signature::Sealer;
 use crate::tool_name::ToolNames;
+use crate::vendor::Upload;
 
 /// What of a request decides how its answer is written.
 #[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
@@ -53,6 +54,8 @@ pub struct Written {
     pub answers_by_tool: bool,
     /// Texts that end the answer, to be looked for here.
     pub stops_here: Vec<String>,
+    /// Files that the body speaks of by their marks.
+    pub uploads: Vec<Upload>,
 }
 
 /// The tool that stands in for a schema of the answer where the model takes none.

@@ -2,6 +2,7 @@
 
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
 
 use crate::sign::aws::AwsKey;
 use crate::sign::google::{ServiceAccount, TokenRequest};
@@ -38,6 +39,21 @@ impl Provider {
     #[must_use]
     pub const fn needs_proof(&self) -> bool {
         !matches!(self.auth.scheme, AuthScheme::Bearer | AuthScheme::Header | AuthScheme::OauthJson)
+    }
+
+    /// Puts into a body what a key says of it: whose application asks. `None` where it stays as it is.
+    ///
+    /// # Errors
+    /// When the key cannot be used.
+    pub fn named_by_key(&self, secret: &SecretString, body: &[u8]) -> Result<Option<Vec<u8>>, SignError> {
+        if self.auth.scheme != AuthScheme::SparkAddress {
+            return Ok(None);
+        }
+        let key = SparkKey::parse(secret.expose_secret())?;
+        let mut fields: Map<String, Value> = serde_json::from_slice(body).map_err(|_| SignError::Request)?;
+        let header = fields.entry("header").or_insert_with(|| Value::Object(Map::new()));
+        header.as_object_mut().ok_or(SignError::Request)?.insert("app_id".to_owned(), key.app_id.into());
+        serde_json::to_vec(&fields).map(Some).map_err(|_| SignError::Request)
     }
 
     /// Proves the key on a request that is ready to be sent, with the token where one had to be fetched. Address, headers and body are sent
@@ -87,12 +103,7 @@ impl Provider {
                 target.headers.insert(AUTHORIZATION, value);
                 Ok(())
             }
-            AuthScheme::SparkAddress => {
-                let key = SparkKey::parse(secret.expose_secret())?;
-                let host = target.url.host_str().ok_or(SignError::Request)?;
-                target.url = key.address(host, target.url.path(), now_secs)?;
-                Ok(())
-            }
+            AuthScheme::SparkAddress => SparkKey::parse(secret.expose_secret())?.sign(&mut target.url, now_secs),
         }
     }
 }
@@ -219,7 +230,10 @@ mod tests {
             assert_eq!((target.url.scheme(), target.url.path()), ("wss", path), "{model}");
             assert!(target.url.query().is_some_and(|query| query.contains("authorization=")));
         }
-        assert!(!spark.is_served());
+        let body = spark.named_by_key(&secret, br#"{"header":{"uid":"u"},"payload":{}}"#).unwrap().unwrap();
+        assert_eq!(body, br#"{"header":{"uid":"u","app_id":"app"},"payload":{}}"#);
+        assert_eq!(zhipu.named_by_key(&secret, b"{}"), Ok(None));
+        assert!(spark.is_served());
     }
 
     #[test]

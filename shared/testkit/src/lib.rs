@@ -2,6 +2,7 @@
 //!
 //! * [`simulator`]: a real HTTP server that speaks as the providers do, misbehaves on request, and keeps its own log: the oracle of every
 //!   story about money.
+//! * [`spark`]: the one provider that is asked by WebSocket.
 //! * [`services`] and [`database`]: throw-away PostgreSQL, MariaDB and Redis, and one fresh database per test.
 //! * [`process`] and [`ports`]: real binaries, started, watched, killed.
 //! * [`proxy`]: a TCP proxy that cuts, delays, refuses and swallows.
@@ -21,6 +22,7 @@ pub mod process;
 pub mod proxy;
 pub mod services;
 pub mod simulator;
+pub mod spark;
 
 /// Makes ring the TLS provider of this process. Idempotent; every HTTP client of the tests needs one, even for plain HTTP.
 pub fn install_tls_provider() {

@@ -14,6 +14,8 @@ use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::socket::Messages;
+
 /// Memory reserved at once for a body whose length is known, in bytes.
 const MAX_RESERVE_BYTES: usize = 64 << 10;
 
@@ -29,6 +31,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// An answer that was read already.
+    #[must_use]
+    pub fn held(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self { status, headers, body: Body::new(Pieces::Held(Some(body)), None, None, None) }
+    }
+
     /// Reads the whole body, if it has at most `limit_bytes`.
     ///
     /// # Errors
@@ -63,7 +71,7 @@ pub enum ReadError {
         /// What was asked for.
         limit_bytes: usize,
     },
-    /// The body breaks the rules of HTTP.
+    /// The body breaks the rules of HTTP, or of WebSockets.
     #[error("the upstream's answer is not HTTP")]
     NotHttp,
 }
@@ -95,6 +103,10 @@ pub(crate) enum Pieces {
     Direct(Incoming),
     /// Through a proxy.
     Proxied(reqwest::Body),
+    /// At hand.
+    Held(Option<Bytes>),
+    /// By WebSocket.
+    Messages(Box<Messages>),
 }
 
 impl Pieces {
@@ -102,6 +114,8 @@ impl Pieces {
         match self {
             Self::Direct(body) => Pin::new(body).poll_frame(cx).map_err(|error| classify(&error)),
             Self::Proxied(body) => Pin::new(body).poll_frame(cx).map_err(|error| classify(&error)),
+            Self::Held(body) => Poll::Ready(body.take().map(|body| Ok(Frame::data(body)))),
+            Self::Messages(messages) => messages.poll_frame(cx),
         }
     }
 }
@@ -116,6 +130,8 @@ pub struct Body {
     total: Option<Instant>,
     /// When the last piece came, if the time between pieces matters.
     last: Option<Instant>,
+    /// Whether nothing follows a piece, where pieces themselves say it.
+    is_last: Option<fn(&[u8]) -> bool>,
     /// Runs until a moment at which something may be late. It is set again only when it fires, not for each piece.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -130,7 +146,12 @@ impl Body {
     pub(crate) fn new(inner: Pieces, first_byte: Option<Instant>, idle: Option<Duration>, total: Option<Instant>) -> Self {
         // Without a limit for the first piece, it is awaited like any other.
         let last = (first_byte.is_none() && idle.is_some()).then(Instant::now);
-        Self { inner: Some(inner), first_byte, idle, total, last, timer: None }
+        Self { inner: Some(inner), first_byte, idle, total, last, is_last: None, timer: None }
+    }
+
+    /// Ends the body, and with it the request, behind the first piece that says so: for upstreams that leave the connection open.
+    pub fn end_behind(&mut self, is_last: fn(&[u8]) -> bool) {
+        self.is_last = Some(is_last);
     }
 
     /// Most bodies come in one piece, which is given as it is.
@@ -194,6 +215,9 @@ impl Stream for Body {
                     }
                     this.last = this.idle.map(|_| Instant::now());
                     this.first_byte = None;
+                    if this.is_last.is_some_and(|is_last| is_last(&piece)) {
+                        this.inner = None;
+                    }
                     return Poll::Ready(Some(Ok(piece)));
                 }
                 Poll::Ready(Some(Err(error))) => {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::answer::Pieces;
 use crate::direct::Direct;
 use crate::route::ServerCheck;
-use crate::{Answer, Body, Failure, Route, SendError};
+use crate::{Answer, Body, Failure, Route, SendError, socket};
 
 /// Routes whose pools are kept; the one unused for longest goes first.
 const MAX_ROUTES: u64 = 256;
@@ -80,6 +80,8 @@ pub struct Client {
     /// Most channels have no proxy: they need none of what reqwest does, and their pool is found without a look-up.
     usual: (Route, Direct),
     others: Cache<Route, reqwest::Client>,
+    /// The same for WebSockets, which begin as HTTP/1.1.
+    sockets: Cache<Route, reqwest::Client>,
     settings: ClientSettings,
 }
 
@@ -97,8 +99,8 @@ impl Client {
     pub fn new(settings: ClientSettings) -> Result<Self, SendError> {
         let route = Route::default();
         let usual = (route.clone(), Direct::new(&route, &settings)?);
-        let others = Cache::builder().max_capacity(MAX_ROUTES).time_to_idle(ROUTE_IDLE).build();
-        Ok(Self { usual, others, settings })
+        let routes = || Cache::builder().max_capacity(MAX_ROUTES).time_to_idle(ROUTE_IDLE).build();
+        Ok(Self { usual, others: routes(), sockets: routes(), settings })
     }
 
     /// Sends a request and waits for the answer's headers. Dropping the future, or the answer, ends the request.
@@ -124,6 +126,10 @@ impl Client {
     }
 
     async fn send_unhurried(&self, route: &Route, target: Target, body: Bytes) -> Result<Response<Pieces>, SendError> {
+        if socket::is_for(&target) {
+            let client = pool(&self.sockets, route, || Ok(builder(route, &self.settings)?.http1_only()))?;
+            return Box::pin(socket::ask(&client, target, body)).await;
+        }
         let (usual, direct) = &self.usual;
         let uri = Uri::try_from(target.url.as_str()).map_err(|error| SendError::with_cause(Failure::InvalidTarget, &error))?;
         if route == usual && direct.reaches(&uri) {
@@ -134,17 +140,23 @@ impl Client {
         if !body.is_empty() {
             *request.body_mut() = Some(body.into());
         }
-        let answer = Box::pin(self.pool(route)?.execute(request)).await.map_err(|error| SendError::of_request(&error))?;
+        let client = pool(&self.others, route, || builder(route, &self.settings))?;
+        let answer = Box::pin(client.execute(request)).await.map_err(|error| SendError::of_request(&error))?;
         Ok(Response::from(answer).map(Pieces::Proxied))
     }
+}
 
-    fn pool(&self, route: &Route) -> Result<reqwest::Client, SendError> {
-        if let Some(client) = self.others.get(route) {
-            return Ok(client);
-        }
-        let client = self.others.try_get_with(route.clone(), || build(route, &self.settings));
-        client.map_err(|error| SendError::clone(&error))
+/// The client of a route, made when it is first used.
+fn pool(
+    pools: &Cache<Route, reqwest::Client>,
+    route: &Route,
+    make: impl FnOnce() -> Result<reqwest::ClientBuilder, SendError>,
+) -> Result<reqwest::Client, SendError> {
+    if let Some(client) = pools.get(route) {
+        return Ok(client);
     }
+    let client = pools.try_get_with(route.clone(), || make()?.build().map_err(|error| invalid(&error)));
+    client.map_err(|error| SendError::clone(&error))
 }
 
 /// The earlier of two moments that may not be.
@@ -155,8 +167,11 @@ fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     }
 }
 
-fn build(route: &Route, settings: &ClientSettings) -> Result<reqwest::Client, SendError> {
-    let invalid = |error: reqwest::Error| SendError::with_cause(Failure::InvalidRoute, &error);
+fn invalid(error: &reqwest::Error) -> SendError {
+    SendError::with_cause(Failure::InvalidRoute, error)
+}
+
+fn builder(route: &Route, settings: &ClientSettings) -> Result<reqwest::ClientBuilder, SendError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(&settings.user_agent)
         .redirect(reqwest::redirect::Policy::none())
@@ -173,9 +188,9 @@ fn build(route: &Route, settings: &ClientSettings) -> Result<reqwest::Client, Se
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .tls_danger_accept_invalid_certs(route.server_check == ServerCheck::None);
     builder = match &route.proxy {
-        Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.as_str()).map_err(invalid)?),
+        Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.as_str()).map_err(|error| invalid(&error))?),
         None if settings.use_system_proxy => builder,
         None => builder.no_proxy(),
     };
-    builder.build().map_err(invalid)
+    Ok(builder)
 }

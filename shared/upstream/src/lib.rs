@@ -5,6 +5,8 @@
 //!
 //! [`MediaFetcher`] is the way to what callers name by address, and reaches only what everybody reaches.
 //!
+//! A target whose address begins with `ws` is asked by WebSocket; whoever reads its answer sees lines.
+//!
 //! Requests that need no proxy go through hyper's client, others through reqwest; neither shows in any signature but the private
 //! ones. The process must have installed a rustls crypto provider before the first client is made.
 
@@ -14,6 +16,7 @@ mod direct;
 mod error;
 mod media;
 mod route;
+mod socket;
 
 pub use answer::{Answer, Body, ReadError};
 pub use client::{Client, ClientSettings, Timeouts};

@@ -7,7 +7,7 @@ use super::codecs::Reader;
 use super::speech::Speech;
 use crate::codec::Reading;
 use crate::error::UpstreamError;
-use crate::frames::Splitter;
+use crate::frames::{Framing, Splitter};
 use crate::ir::fold::{Fold, FoldError};
 use crate::ir::{Event, Response, StreamError};
 use crate::json::{self, JsonError};
@@ -27,7 +27,8 @@ pub(super) fn understood(
     reading: Reading,
     known: &[&str],
 ) -> Result<(Response, Content), JsonError> {
-    if body.trim_ascii_start().starts_with(b"{") {
+    // lines of JSON begin like a document, and are read as what they are
+    if speech.surface().framing() != Framing::Lines && body.trim_ascii_start().starts_with(b"{") {
         json::check(json::mended(body).as_bytes())?;
         let error = UpstreamError::read(200, &speech.error_body(body), known);
         return Ok((Response::default(), Content::Error(Box::new(error))));

@@ -18,7 +18,7 @@ use crate::openai::StreamOptions;
 use crate::signature::Sealer;
 use crate::surface::Surface;
 use crate::target::{Host, Options};
-use crate::vendor::Answers;
+use crate::vendor::{Answers, Upload, Vendor};
 
 /// Where a request goes, and how.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +69,8 @@ pub struct Sent {
     pub dropped: Vec<&'static str>,
     /// `anthropic-beta` features that the body needs.
     pub betas: Vec<&'static str>,
+    /// Files that the upstream must have first; the body speaks of them by their marks.
+    pub uploads: Vec<Upload>,
     /// How its answer is to be understood.
     pub passage: Passage,
 }
@@ -171,6 +173,18 @@ impl Passage {
         match &self.0 {
             Kind::Same { .. } | Kind::Vectors(_) => Framing::Events,
             Kind::Other(other) => other.from.surface().framing(),
+        }
+    }
+
+    /// Whose protocol the upstream speaks, where it is a vendor's own.
+    #[must_use]
+    pub fn vendor(&self) -> Option<Vendor> {
+        match &self.0 {
+            Kind::Other(other) => match other.from.surface() {
+                Surface::Vendor(vendor) => Some(vendor),
+                _ => None,
+            },
+            Kind::Same { .. } | Kind::Vectors(_) => None,
         }
     }
 

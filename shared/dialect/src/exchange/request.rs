@@ -294,9 +294,9 @@ impl Request {
         }
         let mut dropped: Vec<_> = losses.dropped().collect();
         dropped.extend(self.left_out(way));
-        let betas = std::mem::take(&mut written.betas);
+        let (betas, uploads) = (std::mem::take(&mut written.betas), std::mem::take(&mut written.uploads));
         let passage = Passage::other((from, to), self, meaning.reasoning, written, way, site);
-        Ok(Sent { body: Bytes::from(Value::Object(body).to_string()), dropped, betas, passage })
+        Ok(Sent { body: Bytes::from(Value::Object(body).to_string()), dropped, betas, uploads, passage })
     }
 
     /// Media that it names by address and that this upstream is to get as data: all of them where the channel `inlines` media, otherwise those
@@ -332,7 +332,7 @@ impl Request {
             }
             None => Passage::same(way.surface, self.rename(way)),
         };
-        Ok(Sent { body, dropped, betas: Vec::new(), passage })
+        Ok(Sent { body, dropped, betas: Vec::new(), uploads: Vec::new(), passage })
     }
 
     /// The bytes that pass, and what its channel leaves out of them.
@@ -380,7 +380,7 @@ impl Request {
         let body = embedding::write(&wish, to, way.model, &mut losses)?;
         let passage = Passage::vectors(embedding::passage(from, to, &wish, self.facts().model.as_str()));
         let dropped = losses.dropped().collect();
-        Ok(Sent { body: Bytes::from(Value::Object(body).to_string()), dropped, betas: Vec::new(), passage })
+        Ok(Sent { body: Bytes::from(Value::Object(body).to_string()), dropped, betas: Vec::new(), uploads: Vec::new(), passage })
     }
 
     /// The caller's name of the model, where the upstream has another.

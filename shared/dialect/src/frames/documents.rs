@@ -1,8 +1,6 @@
-//! Documents as events: one for all of an answer, or one for each message of a connection.
+//! A document as an event: one for all of an answer.
 
-use std::collections::VecDeque;
-
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use super::frame_of;
 use crate::sse::{Frame, FrameTooLarge};
@@ -33,31 +31,5 @@ impl Document {
     pub(super) fn finish(self) -> Option<Frame> {
         let document = self.held.trim_ascii();
         (!document.is_empty()).then(|| frame_of(document, true))
-    }
-}
-
-/// Tells messages as they come.
-#[derive(Debug)]
-pub struct Messages {
-    held: VecDeque<Bytes>,
-    max_bytes: usize,
-}
-
-impl Messages {
-    pub(super) fn new(max_bytes: usize) -> Self {
-        Self { held: VecDeque::new(), max_bytes }
-    }
-
-    pub(super) fn push(&mut self, message: Bytes) {
-        if !message.trim_ascii().is_empty() {
-            self.held.push_back(message);
-        }
-    }
-
-    pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, FrameTooLarge> {
-        if self.held.front().is_some_and(|message| message.len() > self.max_bytes) {
-            return Err(FrameTooLarge { limit_bytes: self.max_bytes });
-        }
-        Ok(self.held.pop_front().map(|message| frame_of(message.trim_ascii(), true)))
     }
 }

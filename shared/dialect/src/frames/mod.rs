@@ -19,15 +19,13 @@ pub enum Framing {
     /// Server-sent events.
     #[default]
     Events,
-    /// Lines of JSON (Ollama).
+    /// Lines of JSON (Ollama, and messages of a WebSocket).
     Lines,
     /// Server-sent events with plain text as data, and JSON in a field `meta` (Zhipu's third interface). The data of a frame is
     /// `{"event":…,"data":…,"meta":…}`.
     Marked,
     /// No stream at all: one document, told as one event when it is whole.
     Document,
-    /// JSON texts that come as messages of their own, each pushed alone (WebSocket).
-    Messages,
 }
 
 /// Cuts one stream. It holds at most one unfinished frame, and what it was given last.
@@ -41,8 +39,6 @@ pub enum Splitter {
     Marked(sse::Splitter),
     /// [`Framing::Document`]
     Document(documents::Document),
-    /// [`Framing::Messages`]
-    Messages(documents::Messages),
 }
 
 impl Splitter {
@@ -54,7 +50,6 @@ impl Splitter {
             Framing::Lines => Self::Lines(lines::Splitter::new(max_frame_bytes)),
             Framing::Marked => Self::Marked(sse::Splitter::new(max_frame_bytes)),
             Framing::Document => Self::Document(documents::Document::new(max_frame_bytes)),
-            Framing::Messages => Self::Messages(documents::Messages::new(max_frame_bytes)),
         }
     }
 
@@ -64,7 +59,6 @@ impl Splitter {
             Self::Events(splitter) | Self::Marked(splitter) => splitter.push(chunk),
             Self::Lines(splitter) => splitter.push(&chunk),
             Self::Document(splitter) => splitter.push(&chunk),
-            Self::Messages(splitter) => splitter.push(chunk),
         }
     }
 
@@ -78,7 +72,6 @@ impl Splitter {
             Self::Lines(splitter) => splitter.next_frame(),
             Self::Marked(splitter) => Ok(splitter.next_frame()?.map(|frame| marked::told(&frame))),
             Self::Document(document) => document.next_frame(),
-            Self::Messages(messages) => messages.next_frame(),
         }
     }
 
@@ -90,7 +83,6 @@ impl Splitter {
             Self::Lines(splitter) => splitter.finish(),
             Self::Marked(splitter) => splitter.finish().map(|frame| marked::told(&frame)),
             Self::Document(document) => document.finish(),
-            Self::Messages(_) => None,
         }
     }
 }

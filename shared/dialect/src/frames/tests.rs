@@ -37,7 +37,7 @@ fn lines_are_frames_and_blank_ones_are_nothing() {
 #[test]
 fn a_line_or_document_beyond_the_bound_is_an_error() {
     let long = format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_BYTES));
-    for framing in [Framing::Lines, Framing::Document, Framing::Messages, Framing::Marked, Framing::Events] {
+    for framing in [Framing::Lines, Framing::Document, Framing::Marked, Framing::Events] {
         let cut = cut(framing, long.as_bytes(), long.len());
         assert_eq!(cut, Err(FrameTooLarge { limit_bytes: MAX_BYTES }), "{framing:?}");
     }
@@ -50,16 +50,6 @@ fn a_document_is_one_frame_at_its_end() {
     assert_eq!(frames.len(), 1);
     assert_eq!(serde_json::from_str::<Value>(&frames[0].0).unwrap(), json!({"a": 1, "b": 2}));
     assert!(cut(Framing::Document, b" \n ", 1).unwrap().is_empty());
-}
-
-#[test]
-fn messages_are_frames_each() {
-    let mut splitter = Splitter::new(Framing::Messages, MAX_BYTES);
-    for message in ["{\"a\":1}", "", "{\"b\":2}\n"] {
-        splitter.push(Bytes::from_static(message.as_bytes()));
-    }
-    let mut next = || splitter.next_frame().unwrap().map(|frame| frame.event().data.unwrap().into_owned());
-    assert_eq!((next(), next(), next()), (Some(b"{\"a\":1}".to_vec()), Some(b"{\"b\":2}".to_vec()), None));
 }
 
 #[test]

@@ -157,7 +157,7 @@ pub(super) fn event(event: &Value, told: &mut Told, out: &mut Vec<Event>) {
                 told.blocks.usage(usage, out);
             }
             match text(delta, "/finish_reason") {
-                "ERROR" => told.fail(None, "the upstream failed in the middle of its answer", out),
+                "ERROR" | "TIMEOUT" => told.fail_because("the upstream failed in the middle of its answer", out),
                 reason => {
                     told.blocks.finish(0, finish(reason), None, out);
                     told.blocks.end(out);

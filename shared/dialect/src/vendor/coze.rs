@@ -1,7 +1,7 @@
 //! Coze's bots: <https://www.coze.cn/open/docs/developer_guides/chat_v3>, `POST /v3/chat`.
 //!
 //! The bot is the channel's to say; a model `bot-<id>` says it itself. Answers are always streamed: the other way is to ask again and again whether
-//! one is there. Instructions are the beginning of what the user says first; the model's own turns are sent, and images by address. Of what a
+//! one is there. Instructions are the beginning of what the user says first; the model's own turns are sent, images and documents by address or uploaded first. Of what a
 //! bot tells, `answer` is output; what it looked up, called or would ask next is none.
 
 use serde_json::{Value, json};
@@ -10,7 +10,8 @@ use sluice_domain::Usage;
 use super::settings::{Body, put, text, usage};
 use super::shape;
 use super::stream::Told;
-use super::talk::{self, Images, Line, Speaker, Takes};
+use super::talk::{self, FilePlace, Images, Line, Speaker, Takes};
+use super::upload::Upload;
 use super::wishes;
 use crate::codec::Written;
 use crate::ir::{Event, Finish, Request};
@@ -18,7 +19,7 @@ use crate::loss::{Field, Losses, Unsupported};
 use crate::target::Target;
 
 const TAKEN: [Field; 2] = [Field::User, Field::Metadata];
-const TAKES: Takes = Takes { images: Images::WebUrls, calls: false, thinking: false };
+const TAKES: Takes = Takes { images: Images::Uploaded, calls: false, thinking: false };
 /// What the name of a model begins with that is a bot.
 const BOT: &str = "bot-";
 /// In whose name a bot is asked where nobody is named: it asks for somebody.
@@ -45,21 +46,31 @@ pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<
     body.insert("user_id".to_owned(), user.into());
     body.insert("stream".to_owned(), true.into());
     body.insert("auto_save_history".to_owned(), false.into());
-    body.insert("additional_messages".to_owned(), lines.iter().map(message).collect());
+    let messages = lines.into_iter().map(|line| message(line, &mut written.uploads)).collect();
+    body.insert("additional_messages".to_owned(), messages);
     put(body, "meta_data", request.metadata.as_ref().map(texts).filter(|labels| !labels.is_empty()).map(Value::Object));
     Ok(written)
 }
 
-fn message(line: &Line) -> Value {
+fn message(line: Line, uploads: &mut Vec<Upload>) -> Value {
     let kind = if line.speaker == Speaker::Assistant { "answer" } else { "question" };
-    let (content, form) = if line.images.is_empty() {
-        (line.text.clone(), "text")
-    } else {
-        let words = (!line.text.is_empty()).then(|| json!({"type": "text", "text": line.text}));
-        let images = line.images.iter().map(|url| json!({"type": "image", "file_url": url}));
-        (words.into_iter().chain(images).collect::<Value>().to_string(), "object_string")
-    };
-    json!({"role": line.speaker.word(), "type": kind, "content": content, "content_type": form})
+    let role = line.speaker.word();
+    if line.files.is_empty() {
+        return json!({"role": role, "type": kind, "content": line.text, "content_type": "text"});
+    }
+    let mut parts: Vec<Value> = (!line.text.is_empty()).then(|| json!({"type": "text", "text": line.text})).into_iter().collect();
+    for file in line.files {
+        let form = if file.is_image { "image" } else { "file" };
+        parts.push(match file.place {
+            FilePlace::Url(url) => json!({"type": form, "file_url": url}),
+            FilePlace::Upload(upload) => {
+                let told = json!({"type": form, "file_id": upload.mark});
+                uploads.push(upload);
+                told
+            }
+        });
+    }
+    json!({"role": role, "type": kind, "content": Value::from(parts).to_string(), "content_type": "object_string"})
 }
 
 /// Labels are texts.
@@ -99,9 +110,9 @@ pub(super) fn event(name: &str, event: &Value, told: &mut Told, out: &mut Vec<Ev
             told.blocks.end(out);
         }
         "conversation.chat.requires_action" => {
-            told.fail(None, "the bot waits for a result that only its own client can give", out);
+            told.fail_because("the bot waits for a result that only its own client can give", out);
         }
-        "conversation.chat.failed" | "conversation.chat.canceled" | "error" => told.fail(None, "the bot did not answer", out),
+        "conversation.chat.failed" | "conversation.chat.canceled" | "error" => told.fail_because("the bot did not answer", out),
         _ => {}
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A channel is one app, and an app takes one text: the conversation with its speakers, or what was said last where `metadata.conversation_id`
 //! says that Dify has the rest. `metadata.inputs` are the app's variables. The kind of app is the channel's to say, or the beginning of the
-//! model's name: `workflow` and `completion` have addresses and bodies of their own. Images go by address; bytes would have to be uploaded first.
+//! model's name: `workflow` and `completion` have addresses and bodies of their own. Images and documents go by address, and bytes are uploaded first.
 //!
 //! Answers are always streamed: agents know nothing else, and blocking ones are cut off after 100 s. Events of workflows and their nodes are no
 //! output; a text that is replaced by moderation is told behind what came before, which nobody can take back.
@@ -13,7 +13,7 @@ use super::marks::Piece;
 use super::settings::{Body, put, text, usage};
 use super::shape;
 use super::stream::Told;
-use super::talk::{self, Images, Line, Speaker, Takes};
+use super::talk::{self, FilePlace, Images, Line, Speaker, Takes};
 use super::wishes;
 use crate::codec::Written;
 use crate::ir::{Event, Finish, Request};
@@ -21,7 +21,7 @@ use crate::loss::{Field, Losses, Unsupported};
 use crate::target::Target;
 
 const TAKEN: [Field; 2] = [Field::User, Field::Metadata];
-const TAKES: Takes = Takes { images: Images::WebUrls, calls: false, thinking: false };
+const TAKES: Takes = Takes { images: Images::Uploaded, calls: false, thinking: false };
 /// In whose name an app is asked where nobody is named: it asks for somebody.
 const NOBODY: &str = "sluice";
 
@@ -76,8 +76,19 @@ pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<
     body.insert("response_mode".to_owned(), "streaming".into());
     let user = request.user.as_deref().or(target.options.app.user.as_deref()).unwrap_or(NOBODY);
     body.insert("user".to_owned(), user.into());
-    let file = |url: &str| json!({"type": "image", "transfer_method": "remote_url", "url": url});
-    put(body, "files", Some(shape::images(&lines).map(file).collect::<Vec<_>>()).filter(|files| !files.is_empty()));
+    let mut files = Vec::new();
+    for file in lines.into_iter().flat_map(|line| line.files) {
+        let kind = if file.is_image { "image" } else { "document" };
+        files.push(match file.place {
+            FilePlace::Url(url) => json!({"type": kind, "transfer_method": "remote_url", "url": url}),
+            FilePlace::Upload(upload) => {
+                let told = json!({"type": kind, "transfer_method": "local_file", "upload_file_id": upload.mark});
+                written.uploads.push(upload);
+                told
+            }
+        });
+    }
+    put(&mut written.body, "files", Some(files).filter(|files| !files.is_empty()));
     Ok(written)
 }
 
@@ -104,7 +115,10 @@ pub(super) fn event(event: &Value, told: &mut Told, out: &mut Vec<Event>) {
             say(text(event, "/answer"), told, out);
         }
         // the newest agents close with one that repeats all of it
-        "message" if !told.has_pieces => say(text(event, "/answer"), told, out),
+        "message" if !told.has_pieces => {
+            told.outcome = None;
+            say(text(event, "/answer"), told, out);
+        }
         "text_chunk" => {
             told.has_pieces = true;
             say(text(event, "/data/text"), told, out);
@@ -122,8 +136,23 @@ pub(super) fn event(event: &Value, told: &mut Told, out: &mut Vec<Event>) {
         }
         // those of a chatflow belong to a message, whose end comes after it
         "workflow_finished" if text(event, "/message_id").is_empty() => workflow_finished(event, told, out),
+        "human_input_required" => told.fail_because("the workflow waits for what a person is to say", out),
         _ => {}
     }
+}
+
+/// The stream is over. A run that only told its outputs ends with it.
+pub(super) fn finish(told: &mut Told, out: &mut Vec<Event>) {
+    let Some(Value::Object(outputs)) = told.outcome.take() else { return };
+    if told.blocks.has_ended() {
+        return;
+    }
+    match outputs.get("text").and_then(Value::as_str) {
+        Some(said) => say(said, told, out),
+        None if outputs.is_empty() => {}
+        None => told.text(&Value::Object(outputs).to_string(), out),
+    }
+    end(told, out);
 }
 
 fn workflow_finished(event: &Value, told: &mut Told, out: &mut Vec<Event>) {
@@ -133,15 +162,12 @@ fn workflow_finished(event: &Value, told: &mut Told, out: &mut Vec<Event>) {
         let raw = json!({"error": {"message": message, "type": "server_error", "code": text(event, "/data/status")}}).to_string();
         return told.fail(Some(raw.into()), "the workflow did not succeed", out);
     }
-    if let Some(Value::Object(outputs)) = event.pointer("/data/outputs")
-        && !told.has_pieces
-    {
-        match outputs.get("text").and_then(Value::as_str) {
-            Some(said) => say(said, told, out),
-            None => told.text(&Value::Object(outputs.clone()).to_string(), out),
-        }
+    if told.has_pieces {
+        return end(told, out);
     }
-    end(told, out);
+    // the page of chatflows shows this event without a message's id, and before the message: only the stream's end tells them apart
+    told.outcome =
+        Some(event.pointer("/data/outputs").filter(|outputs| outputs.is_object()).cloned().unwrap_or_else(|| json!({})));
 }
 
 fn end(told: &mut Told, out: &mut Vec<Event>) {

@@ -58,7 +58,8 @@ impl Kind {
 pub(super) fn of(vendor: Vendor, answer: &Value) -> Option<Vec<u8>> {
     let (kind, code, message) = match vendor {
         Vendor::Ollama => ollama(answer)?,
-        Vendor::Cohere | Vendor::DeepL => plain(answer)?,
+        Vendor::Cohere => cohere(answer)?,
+        Vendor::DeepL => plain(answer)?,
         Vendor::DashScope => dashscope(answer)?,
         Vendor::Dify => dify(answer)?,
         Vendor::Coze => coze(answer)?,
@@ -96,6 +97,16 @@ fn ollama(answer: &Value) -> Option<Told<'_>> {
 fn plain(answer: &Value) -> Option<Told<'_>> {
     let message = answer.get("message")?.as_str().filter(|message| !message.is_empty())?;
     Some((Kind::Server, String::new(), message))
+}
+
+/// The same, or an answer that ended by an error: <https://docs.cohere.com/reference/chat#response.body.finish_reason>
+fn cohere(answer: &Value) -> Option<Told<'_>> {
+    match text(answer, "/finish_reason") {
+        reason @ ("ERROR" | "TIMEOUT") => {
+            Some((Kind::Server, reason.to_owned(), "the upstream failed in the middle of its answer"))
+        }
+        _ => plain(answer),
+    }
 }
 
 /// `{"code":"Throttling.RateQuota","message":"…","request_id":"…"}`: <https://help.aliyun.com/zh/model-studio/error-code>

@@ -22,6 +22,8 @@ const TAKES: Takes = Takes { images: Images::Urls, calls: true, thinking: false 
 const CALLS: Places = Places { id: "/Id", name: "/Function/Name", arguments: "/Function/Arguments", index: "/Index" };
 /// Messages of a request, at most.
 const MAX_MESSAGES: usize = 40;
+/// The largest seed.
+const MAX_SEED: i64 = 10_000;
 
 pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<'_>) -> Result<Written, Unsupported> {
     wishes::lose(request, &TAKEN, losses)?;
@@ -44,7 +46,7 @@ pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<
     body.insert("Stream".to_owned(), request.stream.into());
     put(body, "Temperature", request.temperature);
     put(body, "TopP", request.top_p);
-    put(body, "Seed", request.seed);
+    put(body, "Seed", request.seed.map(seed));
     put(body, "EnableThinking", wishes::thinks(request));
     let stops: Vec<&str> = wishes::stops(request).collect();
     put(body, "Stop", Some(stops).filter(|stops| !stops.is_empty()));
@@ -53,6 +55,11 @@ pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<
         choose(&request.tool_choice, body, losses)?;
     }
     Ok(written)
+}
+
+/// Seeds are 1 to 10,000: another one stands for one of them, always the same.
+fn seed(asked: i64) -> i64 {
+    if (1..=MAX_SEED).contains(&asked) { asked } else { asked.rem_euclid(MAX_SEED) + 1 }
 }
 
 fn message(line: &Line) -> Value {

@@ -11,6 +11,7 @@ mod dashscope;
 mod deepl;
 mod dify;
 mod fault;
+mod halt;
 mod hunyuan;
 mod library;
 mod marks;
@@ -21,6 +22,7 @@ mod shape;
 mod spark;
 mod stream;
 mod talk;
+mod upload;
 mod wenxin;
 mod wishes;
 mod zhipu;
@@ -40,7 +42,9 @@ use crate::json;
 use crate::loss::{Losses, Unsupported};
 use crate::target::Target;
 
+pub use halt::Halt;
 pub use stream::Reader;
+pub use upload::{Form, Upload};
 
 /// Whose protocol it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -153,10 +157,10 @@ impl Vendor {
     #[must_use]
     pub const fn framing(self) -> Framing {
         match self {
-            Self::Ollama => Framing::Lines,
+            // each message of Spark's connection is a line
+            Self::Ollama | Self::Spark => Framing::Lines,
             Self::ZhipuV3 => Framing::Marked,
             Self::DeepL | Self::Replicate => Framing::Document,
-            Self::Spark => Framing::Messages,
             _ => Framing::Events,
         }
     }
@@ -170,6 +174,15 @@ impl Vendor {
             // a prediction's stream has an address of its own, which only its answer tells
             Self::DeepL | Self::Replicate => Answers::Whole,
             _ => Answers::AsAsked,
+        }
+    }
+
+    /// Whether nothing follows a piece of an answer, for vendors that leave the connection open behind it.
+    #[must_use]
+    pub const fn is_last(self) -> Option<fn(&[u8]) -> bool> {
+        match self {
+            Self::Spark => Some(spark::is_last),
+            _ => None,
         }
     }
 

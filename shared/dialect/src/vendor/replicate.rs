@@ -1,8 +1,8 @@
 //! Replicate's predictions: <https://replicate.com/docs/reference/http#models.predictions.create>. The model is in the address.
 //!
-//! A prediction is asked for with `Prefer: wait`, so that its creation waits for its end, for a minute at most. One that is not ready then has
-//! failed here: it would have to be asked for again and again. Its stream has an address of its own that only its answer tells, so callers of a
-//! stream are told the answer in one piece. What a model takes is the model's to say; `prompt`, `system_prompt` and the names of Llama are what
+//! A prediction is asked for with `Prefer: wait`, so that its creation waits for its end, for a minute at most. One that is not ready then is
+//! asked for again ([`super::Vendor::again`]). Its stream has an address of its own that only its answer tells, so callers of a stream are told
+//! the answer in one piece. What a model takes is the model's to say; `prompt`, `system_prompt` and the names of Llama are what
 //! nearly all of them have.
 
 use serde_json::{Value, json};

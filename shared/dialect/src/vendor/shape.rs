@@ -23,6 +23,7 @@ pub(super) fn alternating(lines: Vec<Line>, losses: &mut Losses<'_>) -> Result<(
             Some(last) => {
                 last.say(&line.text, "\n");
                 last.images.extend(line.images);
+                last.files.extend(line.files);
                 last.calls.extend(line.calls);
             }
             None => rest.push(line),

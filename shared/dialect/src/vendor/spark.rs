@@ -1,27 +1,25 @@
 //! iFlytek's Spark by WebSocket: <https://www.xfyun.cn/doc/spark/Web.html>. One JSON text goes out, and several come back.
 //!
 //! What it takes of its transport: an address that is signed anew for each connection, one message after the handshake, and every message that
-//! comes back as a frame ([`Framing::Messages`](crate::frames::Framing::Messages)) until the one with status 2.
+//! comes back as a line, until the one with status 2. Functions are for its interface by HTTP alone, the page says.
 
 use serde_json::{Value, json};
 use sluice_domain::Usage;
 
-use super::calls::Places;
 use super::settings::{Body, put, put_object, text, usage};
 use super::stream::Told;
 use super::talk::{self, Images, Line, Speaker, Takes};
-use super::wishes::{self, LIMIT, TOOLS};
+use super::wishes::{self, LIMIT};
 use crate::codec::Written;
 use crate::ir::{Event, Finish, Request};
 use crate::loss::{Field, Losses, Unsupported};
 use crate::target::Target;
 
-const TAKEN: [Field; 6] = [Field::Temperature, Field::TopK, Field::User, Field::ToolChoice, LIMIT, TOOLS];
+const TAKEN: [Field; 4] = [Field::Temperature, Field::TopK, Field::User, LIMIT];
 /// The likeliest tokens that are considered, at most.
 const MAX_TOP_K: u32 = 6;
 /// The longest name of a user, in characters.
 const MAX_USER: usize = 32;
-const CALLS: Places = Places { id: "/id", name: "/name", arguments: "/arguments", index: "/index" };
 
 /// Models that have names of their own, with their domain.
 const NAMED: [(&str, &str); 8] = [
@@ -52,11 +50,6 @@ fn domain(model: &str, configured: Option<&str>) -> String {
     known.unwrap_or_else(|| format!("general{version}"))
 }
 
-/// Whether it knows functions.
-fn has_functions(domain: &str) -> bool {
-    domain.starts_with("generalv3") || domain == "4.0Ultra"
-}
-
 /// `v3.5`
 fn is_version(text: &str) -> bool {
     let digits = text.strip_prefix('v').unwrap_or_default();
@@ -71,10 +64,6 @@ pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<
     let takes = Takes { images: Images::None, calls: false, thinking: false };
     let mut written = Written::default();
     let lines = talk::lines(request, takes, wishes::told_format(request).as_deref(), &mut written.names, losses)?;
-    let functions = talk::functions(request, &mut written.names, losses)?;
-    if !functions.is_empty() && !has_functions(&domain) {
-        losses.reject(TOOLS)?;
-    }
     let mut header = Body::new();
     put(&mut header, "app_id", target.options.app.id.as_deref());
     put(&mut header, "uid", request.user.as_deref().filter(|user| user.chars().count() <= MAX_USER));
@@ -84,14 +73,10 @@ pub(super) fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<
     put(&mut chat, "max_tokens", wishes::limit(request, target));
     let messages: Value =
         told(lines, &domain).iter().map(|line| json!({"role": line.speaker.word(), "content": line.text})).collect();
-    let mut payload = Body::from_iter([("message".to_owned(), json!({"text": messages}))]);
-    if has_functions(&domain) && !functions.is_empty() {
-        payload.insert("functions".to_owned(), json!({"text": functions}));
-    }
     let body = &mut written.body;
     put_object(body, "header", header);
     body.insert("parameter".to_owned(), json!({"chat": chat}));
-    body.insert("payload".to_owned(), Value::Object(payload));
+    body.insert("payload".to_owned(), json!({"message": {"text": messages}}));
     Ok(written)
 }
 
@@ -122,8 +107,6 @@ pub(super) fn event(event: &Value, told: &mut Told, out: &mut Vec<Event>) {
     for piece in pieces.into_iter().flatten() {
         told.thinking(text(piece, "/reasoning_content"), out);
         told.text(text(piece, "/content"), out);
-        let made = piece.get("function_call").filter(|call| call.is_object()).map(|call| Value::Array(vec![call.clone()]));
-        told.calls.whole(made.as_ref(), CALLS, &mut told.reading, (&mut told.blocks, out));
     }
     if let Some(usage) = counted(event) {
         told.blocks.usage(usage, out);
@@ -135,6 +118,15 @@ pub(super) fn event(event: &Value, told: &mut Told, out: &mut Vec<Event>) {
     }
 }
 
+/// Whether a message is the last one: it says so, or tells an error.
+pub(super) fn is_last(message: &[u8]) -> bool {
+    let said = serde_json::from_slice::<Value>(message).unwrap_or_default();
+    let is = |pointer: &str| said.pointer(pointer).and_then(Value::as_u64);
+    is("/payload/choices/status") == Some(2)
+        || is("/header/status") == Some(2)
+        || is("/header/code").is_some_and(|code| code != 0)
+}
+
 fn counted(event: &Value) -> Option<Usage> {
     usage(event, "/payload/usage/text/prompt_tokens", "/payload/usage/text/completion_tokens")
 }
@@ -142,6 +134,18 @@ fn counted(event: &Value) -> Option<Usage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_says_whether_it_is_the_last() {
+        for (message, expected) in [
+            (r#"{"header":{"code":0,"status":1},"payload":{"choices":{"status":1}}}"#, false),
+            (r#"{"header":{"code":0,"status":2},"payload":{"choices":{"status":2}}}"#, true),
+            (r#"{"header":{"code":10013,"message":"no","status":0}}"#, true),
+            ("no json", false),
+        ] {
+            assert_eq!(is_last(message.as_bytes()), expected, "{message}");
+        }
+    }
 
     #[test]
     fn a_models_name_goes_before_the_channels_version() {

@@ -1,7 +1,7 @@
 //! A vendor's stream, event by event.
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::calls::Calls;
 use super::marks::Marks;
@@ -9,7 +9,7 @@ use super::{Answers, Vendor, cohere, coze, dashscope, dify, fault, hunyuan, libr
 use crate::codec::{AnswerError, Reading};
 use crate::ir::replay::replay;
 use crate::ir::{Blocks, Event, StreamError};
-use crate::json;
+use crate::json::mended;
 
 const BROKEN_OFF: &str = "the upstream's stream broke off";
 const NO_JSON: &str = "the upstream sent an event that is no JSON object";
@@ -32,6 +32,8 @@ pub(super) struct Told {
     pub(super) has_pieces: bool,
     /// Text with reasoning between marks.
     pub(super) marks: Marks,
+    /// What a run came to, to be told if nothing else is.
+    pub(super) outcome: Option<Value>,
 }
 
 impl Reader {
@@ -39,7 +41,7 @@ impl Reader {
     #[must_use]
     pub fn new(vendor: Vendor, reading: Reading) -> Self {
         let (blocks, calls) = (Blocks::default(), Calls::default());
-        Self { vendor, told: Told { reading, blocks, calls, has_pieces: false, marks: Marks::default() } }
+        Self { vendor, told: Told { reading, blocks, calls, has_pieces: false, marks: Marks::default(), outcome: None } }
     }
 
     /// Takes one event: its name, where it has one, and its data.
@@ -48,7 +50,7 @@ impl Reader {
         if self.told.blocks.has_ended() || data.is_empty() || matches!(data, b"[DONE]" | b"\"[DONE]\"") {
             return;
         }
-        let Ok(event @ Value::Object(_)) = serde_json::from_str::<Value>(&json::mended(data)) else {
+        let Ok(event @ Value::Object(_)) = serde_json::from_str::<Value>(&mended(data)) else {
             return self.told.fail(None, NO_JSON, out);
         };
         if let Some(error) = fault::of(self.vendor, &event) {
@@ -75,6 +77,9 @@ impl Reader {
 
     /// The upstream has closed the stream.
     pub fn finish(&mut self, out: &mut Vec<Event>) {
+        if self.vendor == Vendor::Dify {
+            dify::finish(&mut self.told, out);
+        }
         if self.told.blocks.have_all_finished() {
             self.told.blocks.end(out);
         } else {
@@ -99,6 +104,12 @@ impl Told {
     /// The stream failed.
     pub(super) fn fail(&mut self, raw: Option<Bytes>, reason: &'static str, out: &mut Vec<Event>) {
         self.blocks.fail(StreamError { raw, reason }, out);
+    }
+
+    /// The stream failed, for a reason that the caller is told.
+    pub(super) fn fail_because(&mut self, reason: &'static str, out: &mut Vec<Event>) {
+        let told = json!({"error": {"message": reason, "type": "server_error", "code": null}});
+        self.fail(Some(told.to_string().into()), reason, out);
     }
 
     /// More text.

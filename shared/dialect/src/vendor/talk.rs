@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use sluice_domain::Dialect;
 
+use super::upload::Upload;
 use crate::call_id;
 use crate::ir::{self, Arguments, Block, MediaKind, Request, Source, Tool, ToolChoice, Turn};
 use crate::loss::{Field, Losses, Unsupported};
@@ -29,8 +30,8 @@ pub(super) enum Images {
     Bytes,
     /// Addresses: bytes as `data:` URLs.
     Urls,
-    /// Addresses of the web alone.
-    WebUrls,
+    /// Addresses of the web; bytes are uploaded before, documents too.
+    Uploaded,
 }
 
 /// Who says a line.
@@ -62,9 +63,25 @@ pub(super) struct Line {
     pub(super) thinking: String,
     /// Base64 or URLs, as the vendor takes them.
     pub(super) images: Vec<String>,
+    /// What stands beside the text where it is uploaded or named by address.
+    pub(super) files: Vec<File>,
     pub(super) calls: Vec<Call>,
     /// Which call a tool answers: its id and the tool's name.
     pub(super) answers: Option<(String, String)>,
+}
+
+/// A file of a vendor that has uploads.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) is_image: bool,
+    pub(super) place: FilePlace,
+}
+
+/// Where such a file is.
+#[derive(Debug)]
+pub(super) enum FilePlace {
+    Url(String),
+    Upload(Upload),
 }
 
 /// A call of a tool.
@@ -96,11 +113,15 @@ impl Call {
 
 impl Line {
     pub(super) fn new(speaker: Speaker, text: String) -> Self {
-        Self { speaker, text, thinking: String::new(), images: Vec::new(), calls: Vec::new(), answers: None }
+        Self { speaker, text, thinking: String::new(), images: Vec::new(), files: Vec::new(), calls: Vec::new(), answers: None }
     }
 
     fn says_nothing(&self) -> bool {
-        self.text.is_empty() && self.images.is_empty() && self.calls.is_empty() && self.thinking.is_empty()
+        self.text.is_empty()
+            && self.images.is_empty()
+            && self.files.is_empty()
+            && self.calls.is_empty()
+            && self.thinking.is_empty()
     }
 
     pub(super) fn say(&mut self, text: &str, gap: &str) {
@@ -119,7 +140,7 @@ pub(super) fn lines(
     names: &mut ToolNames,
     losses: &mut Losses<'_>,
 ) -> Result<Vec<Line>, Unsupported> {
-    let mut talk = Talk { takes, names, losses, lines: Vec::new() };
+    let mut talk = Talk { takes, names, losses, uploads: 0, lines: Vec::new() };
     let mut system = Line::new(Speaker::System, String::new());
     for block in &request.system {
         talk.add(block, &mut system, "\n\n")?;
@@ -138,6 +159,8 @@ struct Talk<'t, 'p> {
     takes: Takes,
     names: &'t mut ToolNames,
     losses: &'t mut Losses<'p>,
+    /// Files so far.
+    uploads: usize,
     lines: Vec<Line>,
 }
 
@@ -231,6 +254,18 @@ impl Talk<'_, '_> {
                 Ok(())
             }
             (_, Source::File { .. }) => self.losses.reject(Field::FileId),
+            (MediaKind::Image | MediaKind::Document, Source::Inline { .. } | Source::Url { .. })
+                if self.takes.images == Images::Uploaded =>
+            {
+                let place = match source {
+                    Source::Inline { mime, data } => FilePlace::Upload(Upload::new(self.uploads, mime, data)),
+                    Source::Url { url, .. } => FilePlace::Url(url.clone()),
+                    _ => return Ok(()),
+                };
+                self.uploads += 1;
+                line.files.push(File { is_image: kind == MediaKind::Image, place });
+                Ok(())
+            }
             (MediaKind::Image, source) => match self.image(source) {
                 Some(image) => {
                     line.images.push(image);
@@ -248,7 +283,7 @@ impl Talk<'_, '_> {
         match (self.takes.images, source) {
             (Images::Bytes, Source::Inline { data, .. }) => Some(media::encode(data)),
             (Images::Urls, Source::Inline { mime, data }) => Some(media::to_data_url(mime, data)),
-            (Images::Urls | Images::WebUrls, Source::Url { url, .. }) => Some(url.clone()),
+            (Images::Urls, Source::Url { url, .. }) => Some(url.clone()),
             _ => None,
         }
     }

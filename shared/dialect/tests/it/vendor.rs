@@ -13,7 +13,7 @@ use sluice_dialect::call_id::IdMaker;
 use sluice_dialect::capabilities::Table;
 use sluice_dialect::error::UpstreamError;
 use sluice_dialect::exchange::{Answer, Form, Incoming, Manner, Passage, Request, Sent, Site, StreamMeter, Unwritable, Way};
-use sluice_dialect::frames::{Framing, Splitter};
+use sluice_dialect::frames::Splitter;
 use sluice_dialect::ir::Family;
 use sluice_dialect::loss::LossPolicy;
 use sluice_dialect::openai::{Content, Reported, StreamOptions, Verdict};
@@ -101,12 +101,8 @@ fn bytes_of(value: &Value) -> Option<Bytes> {
     }
 }
 
-/// A stream in pieces of so many bytes; messages of a connection come as they are.
+/// A stream in pieces of so many bytes.
 fn pieces(golden: &Golden, part: &str, bytes: usize) -> Option<Vec<Bytes>> {
-    if golden.vendor.framing() == Framing::Messages {
-        let messages = golden.value[part].as_array()?;
-        return Some(messages.iter().map(|message| message.as_str().unwrap().to_owned().into()).collect());
-    }
     let stream = bytes_of(&golden.value[part])?;
     Some(stream.chunks(bytes).map(Bytes::copy_from_slice).collect())
 }
@@ -272,10 +268,6 @@ fn requests_are_written_as_their_vendor_takes_them_or_refused_by_name() {
 fn answers_are_told_to_callers_of_chat() {
     for golden in goldens() {
         let part = if golden.vendor.answers() == Answers::Streamed { "stream" } else { "answer" };
-        // what comes as messages is nobody's body
-        if golden.vendor.framing() == Framing::Messages {
-            continue;
-        }
         if let Some(body) = bytes_of(&golden.value[part]) {
             check(&golden, &whole(&golden, &body));
         }
@@ -298,9 +290,6 @@ fn streams_are_told_to_callers_of_chat_however_they_are_cut() {
 fn a_stream_without_its_end_is_no_answer() {
     let mut cut_off = 0;
     for golden in goldens().iter().filter(|golden| golden.vendor.answers() != Answers::Whole && golden.value["error"].is_null()) {
-        if golden.vendor.framing() == Framing::Messages {
-            continue;
-        }
         let Some(stream) = bytes_of(&golden.value["stream"]) else { continue };
         let cut = &stream[..stream.len() / 3];
         assert_eq!(streamed(golden, vec![Bytes::copy_from_slice(cut)]), Err(json!("broken off")), "{}", golden.name);

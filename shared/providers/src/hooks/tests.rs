@@ -166,6 +166,8 @@ fn zhipu_gets_the_fields_it_knows_in_its_form() {
         "max_completion_tokens": 5,
         "stop": "end",
         "seed": 1,
+        "do_sample": true,
+        "logit_bias": {},
         "top_p": 1.0,
         "messages": [{"role": "user", "content": [
             {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}},
@@ -176,6 +178,8 @@ fn zhipu_gets_the_fields_it_knows_in_its_form() {
     let expected = json!({
         "model": "glm-4v",
         "stop": ["end"],
+        "seed": 1,
+        "do_sample": true,
         "top_p": 0.99,
         "messages": [{"role": "user", "content": [
             {"type": "image_url", "image_url": {"url": "QUJD"}},

@@ -93,11 +93,15 @@ impl FieldName {
             Self::Region if !is_regions(value) => {
                 Err("must be a region such as us-central1, or a JSON object of models and regions with `default` for the others")
             }
+            Self::BotType if !KINDS_OF_APPS.contains(&value) => Err("must be chatflow, agent, workflow or completion"),
             _ if HeaderValue::from_str(value).is_err() => Err("has characters that cannot be sent"),
             _ => Ok(()),
         }
     }
 }
+
+/// Kinds of Dify's apps.
+const KINDS_OF_APPS: [&str; 4] = ["chatflow", "agent", "workflow", "completion"];
 
 /// One region for all models, or one for each.
 fn is_regions(value: &str) -> bool {
@@ -132,6 +136,8 @@ mod tests {
         assert!(!fits(FieldName::Region, "{}") && !fits(FieldName::Region, r#"{"m":1}"#));
         assert!(fits(FieldName::AccountId, "023e105f_a-B") && !fits(FieldName::AccountId, "../x"));
         assert!(fits(FieldName::BetaQuery, "false") && !fits(FieldName::StripDots, "yes"));
+        assert!(KINDS_OF_APPS.iter().all(|kind| fits(FieldName::BotType, kind)));
+        assert!(!fits(FieldName::BotType, "chat") && !fits(FieldName::BotType, "Workflow"));
         assert!(fits(FieldName::Title, "Our gateway") && !fits(FieldName::Title, "a\r\nb: c"));
     }
 }

@@ -31,23 +31,28 @@ impl<'a> SparkKey<'a> {
         Ok(Self { app_id, secret, key })
     }
 
-    /// The address to connect to, good for a few minutes.
+    /// Signs an address: that of a connection then, good for a few minutes. `http` becomes `ws`, and everything else `wss`.
     ///
     /// # Errors
-    /// When host and path make no address.
-    pub fn address(&self, host: &str, path: &str, now_secs: i64) -> Result<Url, SignError> {
+    /// When the address has no host.
+    pub fn sign(&self, url: &mut Url, now_secs: i64) -> Result<(), SignError> {
         let date = time(now_secs, "%a, %d %b %Y %H:%M:%S GMT")?;
-        let signature = self.signature(host, path, &date);
+        let name = url.host_str().ok_or(SignError::Request)?;
+        // what the header `Host` says
+        let host = url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
+        let signature = self.signature(&host, url.path(), &date);
         let authorization = format!(
             r#"hmac username="{}", algorithm="hmac-sha256", headers="host date request-line", signature="{signature}""#,
             self.key
         );
-        let mut url = Url::parse(&format!("wss://{host}{path}")).map_err(|_| SignError::Request)?;
+        let scheme = if url.scheme() == "http" { "ws" } else { "wss" };
+        url.set_scheme(scheme).map_err(|()| SignError::Request)?;
         url.query_pairs_mut()
+            .clear()
             .append_pair("authorization", &BASE64_STANDARD.encode(authorization))
             .append_pair("date", &date)
-            .append_pair("host", host);
-        Ok(url)
+            .append_pair("host", &host);
+        Ok(())
     }
 
     fn signature(&self, host: &str, path: &str, date: &str) -> String {
@@ -67,7 +72,8 @@ mod tests {
         let key = SparkKey::parse("app|secret|key").unwrap();
         let host = "spark-api.xf-yun.com";
         assert_eq!(key.signature(host, "/v3.5/chat", "Tue, 14 Nov 2023 22:13:20 GMT"), SIGNATURE);
-        let url = key.address(host, "/v3.5/chat", 1_700_000_000).unwrap();
+        let mut url = Url::parse("https://spark-api.xf-yun.com/v3.5/chat").unwrap();
+        key.sign(&mut url, 1_700_000_000).unwrap();
         assert_eq!((url.scheme(), url.host_str(), url.path()), ("wss", Some(host), "/v3.5/chat"));
         let query: Vec<(String, String)> = url.query_pairs().into_owned().collect();
         let authorization = String::from_utf8(BASE64_STANDARD.decode(&query[0].1).unwrap()).unwrap();
@@ -78,6 +84,15 @@ mod tests {
         assert_eq!(query[1], ("date".to_owned(), "Tue, 14 Nov 2023 22:13:20 GMT".to_owned()));
         assert_eq!(query[2], ("host".to_owned(), host.to_owned()));
         assert!(!format!("{key:?}").contains("secret"));
+    }
+
+    #[test]
+    fn an_address_of_ones_own_keeps_its_port() {
+        let key = SparkKey::parse("app|secret|key").unwrap();
+        let mut url = Url::parse("http://127.0.0.1:8080/v1.1/chat?x=1").unwrap();
+        key.sign(&mut url, 1_700_000_000).unwrap();
+        assert!(url.as_str().starts_with("ws://127.0.0.1:8080/v1.1/chat?authorization="), "{url}");
+        assert!(url.as_str().ends_with("&host=127.0.0.1%3A8080"), "{url}");
     }
 
     #[test]

@@ -140,14 +140,14 @@ fn coze_hears_both_sides_and_is_asked_once_for_a_stream() {
 #[test]
 fn protocols_of_their_own_are_asked_in_their_own_way() {
     let catalog = Catalog::shipped().unwrap();
-    for (slug, new_api) in [("dify", 37), ("coze", 49), ("tencent-hunyuan", 23)] {
+    for (slug, new_api) in [("dify", 37), ("coze", 49), ("tencent-hunyuan", 23), ("xunfei-spark-ws", 18)] {
         let provider = catalog.get(slug).unwrap();
         assert_eq!(catalog.by_new_api_id(new_api).map(|known| known.slug.as_str()), Some(slug));
         let speaks = provider.speaks(Surface::ChatCompletions);
         assert!(provider.is_served() && matches!(speaks, Some(Surface::Vendor(_))), "{slug}: {speaks:?}");
     }
     // what relays cannot do is said, not tried
-    assert!(!catalog.get("xunfei-spark-ws").unwrap().is_served());
+    assert!(!catalog.get("raw-proxy").unwrap().is_served());
 }
 
 #[test]

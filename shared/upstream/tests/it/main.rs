@@ -4,6 +4,7 @@
 
 mod media;
 mod server;
+mod socket;
 
 use std::time::Duration;
 

@@ -60,7 +60,7 @@ pub fn write(request: &Request, target: &Target<'_>, losses: &mut Losses<'_>) ->
     let betas = writer.betas(&mut body);
     let extra = request.extra.get(&target.family).into_iter().flatten();
     body.extend(extra.filter(|(name, _)| !OURS.contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())));
-    Ok(Written { body, betas, names: writer.names, answers_by_tool, stops_here: Vec::new() })
+    Ok(Written { body, betas, names: writer.names, answers_by_tool, ..Written::default() })
 }
 
 /// What is needed all over a request.
