@@ -15,7 +15,7 @@ use sluice_dialect::json::JsonError;
 use sluice_dialect::openai::{Content, Finish, StreamOptions};
 use sluice_dialect::target::Host;
 use sluice_domain::ChannelId;
-use sluice_providers::{Amended, Amender, BodyError, CallError, Capability, ChannelAddress, ClientHints, FieldName, Provider};
+use sluice_providers::{Amended, Amender, BodyError, CallError, Capability, ClientHints, Provider};
 use sluice_routing::Candidate;
 use sluice_upstream::{self as upstream, ReadError, Timeouts};
 use tokio::time::{Instant, timeout_at};
@@ -29,6 +29,7 @@ use super::{Answerer, Journey};
 use crate::budget::HeldBytes;
 use crate::error::{Kind, Refusal};
 use crate::meter::Bill;
+use crate::responses::{Binding, ResponseId};
 use crate::stream::{Drains, Reader, Step};
 
 /// Frames without output that are held back, in bytes; beyond it the stream is given to the caller as it is.
@@ -124,6 +125,7 @@ impl Journey {
             Ok((status, good)) => {
                 bill.attempted(&place.label, status.as_u16(), "");
                 answerer.answered(good);
+                self.remember(candidate, good).await;
             }
             Err(failure) => bill.attempted(&place.label, failure.status, failure.word),
         }
@@ -138,14 +140,8 @@ impl Journey {
         bill: &mut Bill,
     ) -> Result<(StatusCode, Good), Failure> {
         let is_stream = self.request.facts().stream;
-        let channel = ChannelAddress {
-            base_url: &place.base_url,
-            secret: &candidate.key.secret,
-            api_version: candidate.channel.api_version.as_deref().or_else(|| place.shape.field(FieldName::ApiVersion)),
-            organization: place.shape.field(FieldName::Organization),
-            strip_dots: place.shape.field(FieldName::StripDots) == Some("true"),
-            extra: &place.shape.fields(),
-        };
+        let fields = place.shape.fields();
+        let channel = place.channel(candidate, &fields);
         let table = self.app.engine.takes.table(&self.terms.settings.model_capabilities);
         let way = self.way(candidate, place, model, &table)?;
         let media = self.media(candidate, place, &way).await?;
@@ -178,6 +174,18 @@ impl Journey {
         Ok((status, good))
     }
 
+    /// A response that its upstream stores is found again by its owner, as soon as they can know its id.
+    async fn remember(&self, candidate: &Candidate, good: &Good) {
+        let stored = match good {
+            Good::Whole(whole) => whole.answer.stored_id(),
+            Good::Stream(opened) => opened.reader.stored_id(),
+        };
+        let Some(id) = stored.filter(|_| self.request.storing().is_stored).and_then(ResponseId::parse) else { return };
+        let (channel, key) = candidate.id();
+        let binding = Binding { channel, key, model: self.request.plain_model().into() };
+        self.app.responses.remember(self.terms.owner, id, binding).await;
+    }
+
     /// What the upstream is asked at.
     fn surface(&self, place: &Place, model: &str) -> Option<Surface> {
         let lacks = |surface| place.lacking.has(surface, self.now());
@@ -193,19 +201,19 @@ impl Journey {
         table: &'w Table,
     ) -> Result<Way<'w>, Box<Failure>> {
         let surface = self.surface(place, model).ok_or_else(|| not_served(place))?;
-        Ok(Way {
-            surface,
-            model,
-            table,
-            family: place.provider.family,
-            host: place.provider.host,
-            options: &place.writer,
-            output_limit: self.terms.output_limit,
-            account: u64::try_from(candidate.channel.id.get()).ok(),
-            stream_options: self.stream_options(place),
-            losses: place.shape.losses(),
-            manner: place.shape.manner(),
-        })
+        self.may_go_on_at(surface)?;
+        let way = place.way(candidate, (surface, model), table);
+        Ok(Way { output_limit: self.terms.output_limit, stream_options: self.stream_options(place), ..way })
+    }
+
+    /// A response can be gone on from only where it is stored. Where the upstream speaks another dialect, writing the request says what becomes
+    /// of it.
+    fn may_go_on_at(&self, surface: Surface) -> Result<(), Box<Failure>> {
+        let is_native = surface == self.request.surface();
+        match self.terms.previous.refusal().filter(|_| is_native) {
+            Some(refusal) => Err(Box::new(Failure::unsupported(refusal))),
+            None => Ok(()),
+        }
     }
 
     /// The body for one upstream: in its own dialect, as far as that can say what is asked for, and as its channel wants it.
@@ -468,7 +476,7 @@ impl Journey {
 }
 
 /// A web page where an answer should be.
-fn page(status: StatusCode) -> Failure {
+pub(super) fn page(status: StatusCode) -> Failure {
     let message = "the upstream answered with a web page: its address, a proxy or a block is likely the cause";
     Failure::unusable(Kind::BadResponse, message, status)
 }

@@ -15,6 +15,7 @@ mod media;
 mod proof;
 mod seen;
 mod shape;
+mod stored;
 mod takes;
 mod timing;
 mod tokens;
@@ -29,6 +30,7 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 use sluice_dialect::call_id::IdMaker;
 use sluice_dialect::exchange::{Request, Site};
+use sluice_domain::UserId;
 use sluice_providers::ClientHints;
 use sluice_routing::{Candidate, Next, Plan};
 use sluice_snapshot::RelaySettings;
@@ -40,6 +42,7 @@ pub use self::count::Counting;
 pub use self::engine::Engine;
 use self::failure::{Failure, Retry};
 pub use self::seen::{Evidence, Fault, Seen, Told};
+pub use self::stored::{Stored, StoredAnswer};
 pub use self::timing::Timing;
 use crate::admit::limits;
 use crate::app::RelayApp;
@@ -47,6 +50,7 @@ use crate::error::Refusal;
 use crate::ingress::Call;
 use crate::ingress::body::Payload;
 use crate::meter::Bill;
+use crate::responses::Previous;
 
 /// Everything that is needed to get one request answered. It owns what it uses: it may outlive the handler.
 #[derive(Debug)]
@@ -86,6 +90,10 @@ pub struct Terms {
     pub settings: RelaySettings,
     /// The caller may know which channel answers.
     pub shows_channel: bool,
+    /// Who asks.
+    pub owner: UserId,
+    /// The response that the request goes on from.
+    pub previous: Previous,
     /// The output limit to send upstream for each answer, in tokens. `None`: the caller's own.
     pub output_limit: Option<u32>,
 }

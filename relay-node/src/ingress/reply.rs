@@ -153,6 +153,13 @@ pub fn whole(whole: Whole, channel: Option<ChannelId>) -> Response<Body> {
     response
 }
 
+/// The answer, naming the channel to those who may know it.
+#[must_use]
+pub fn named(mut response: Response<Body>, channel: Option<ChannelId>) -> Response<Body> {
+    name_channel(response.headers_mut(), channel);
+    response
+}
+
 /// The answer, saying the output limit that was sent upstream in place of the caller's, in tokens for each answer, if one was.
 #[must_use]
 pub fn limited(mut response: Response<Body>, output_limit: Option<u32>) -> Response<Body> {

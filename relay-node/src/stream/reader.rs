@@ -199,6 +199,12 @@ impl Reader {
         self.meter.saw_output()
     }
 
+    /// The answer's id at an upstream that may store it, as soon as it is known.
+    #[must_use]
+    pub fn stored_id(&self) -> Option<&str> {
+        self.meter.stored_id()
+    }
+
     /// What the stream was so far.
     #[must_use]
     pub fn summary(&self) -> Summary {

@@ -17,6 +17,7 @@ mod money;
 mod policies;
 mod recorder;
 mod relay;
+mod responses;
 mod retry;
 mod routes;
 mod secrets;

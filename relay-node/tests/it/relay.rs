@@ -11,7 +11,7 @@ use sluice_domain::{
     AccountId, ChannelId, ChannelKeyId, Clock, Epoch, GroupName, Limits, ModelName, NodeId, Now, Record, RequestRecord, Role,
     Status, TokenId, UnixMillis, UserId,
 };
-use sluice_limits::{Limiter, Redis, RedisSettings, Setup, Shared};
+use sluice_limits::{Limiter, Notes, Redis, RedisSettings, Setup, Shared};
 use sluice_providers::Catalog;
 use sluice_relay_node::admit::keeping;
 use sluice_relay_node::budget::ByteBudget;
@@ -20,6 +20,7 @@ use sluice_relay_node::config::{NodeOptions, Options, RequestOptions, Settings};
 use sluice_relay_node::forward::{Engine, Timing};
 use sluice_relay_node::metrics::Metrics;
 use sluice_relay_node::quota::Quotas;
+use sluice_relay_node::responses::Bindings;
 use sluice_relay_node::spool::{BatchLimits, Spool, SpoolSettings};
 use sluice_relay_node::view::{Page, Taken, View};
 use sluice_relay_node::{RelayApp, app, health, ingress};
@@ -70,6 +71,8 @@ pub struct World {
     pub model_limits: Vec<(&'static str, Limits)>,
     /// Where limits are kept for the whole fleet.
     pub redis: Option<RedisSettings>,
+    /// What relays note for each other.
+    pub notes: Option<Arc<dyn Notes>>,
     /// How many relays there are, as the control plane says.
     pub fleet: u64,
 }
@@ -101,6 +104,7 @@ impl World {
             is_configured: true,
             model_limits: vec![],
             redis: None,
+            notes: None,
             fleet: 1,
         }
     }
@@ -285,6 +289,7 @@ impl TestRelay {
             spool,
             engine: engine.unwrap(),
             limits: limiter(&world, &clock, &metrics, &tasks),
+            responses: Bindings::new(world.notes.map(|notes| (notes, LONG)), Bindings::LIFETIME),
             load: health::Load::default(),
             clock,
             chance: Chance::new(1),

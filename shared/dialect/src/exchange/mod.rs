@@ -26,6 +26,7 @@ mod rename;
 mod request;
 mod speech;
 mod stops;
+mod storing;
 mod stream;
 mod system;
 
@@ -34,5 +35,7 @@ pub use count::{Count, CountSurface, Counted};
 pub use manner::{Instructions, Manner, Rank};
 pub use passage::{Passage, Sent, Site, Unwritable, Way};
 pub use remote::{Fetched, Remote};
+pub use rename::{renamed, renamed_frame};
 pub use request::{Form, Incoming, Request, RequestError};
+pub use storing::Storing;
 pub use stream::StreamMeter;

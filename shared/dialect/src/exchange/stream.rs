@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use sluice_domain::Usage;
 
 use super::answer::bystander;
-use super::codecs::{Bystander, Reader, Writer};
+use super::codecs::{Bystander, Codec, Reader, Writer};
 use super::passage::{Kind as Way, Passage};
 use super::stops::Cutter;
 use super::{output, rename};
@@ -33,6 +33,8 @@ struct Watch {
     cutter: Option<Cutter>,
     /// The caller's name of the model as JSON, where frames pass and the upstream has another.
     rename: Option<String>,
+    /// The answer's id, empty as long as it is not known. `None`: the bytes are not those of an upstream of Responses.
+    stored_id: Option<String>,
     usage: Reported,
     /// It is of all that came.
     is_usage_final: bool,
@@ -56,7 +58,8 @@ impl StreamMeter {
                 Self(Kind::Plain(Box::new(openai::StreamMeter::new(surface, &settings))))
             }
             Way::Same { beside: Bystander::Codec(codec), rename } => {
-                Self::read(Reader::new(codec, bystander(codec)), None, rename.as_deref().map(json::quoted))
+                let rename = rename.as_deref().map(json::quoted);
+                Self::read(Reader::new(codec, bystander(codec)), None, rename, codec == Codec::Responses)
             }
             // vectors are never streamed
             Way::Same { beside: Bystander::Vectors(_), .. } | Way::Vectors(_) => {
@@ -64,18 +67,19 @@ impl StreamMeter {
             }
             Way::Other(way) => {
                 let (reader, writer) = (way.from.reader(way.reading), Writer::new(way.to, way.asked));
-                Self::read(reader, Some((writer, Cutter::of(&way.stops))), None)
+                Self::read(reader, Some((writer, Cutter::of(&way.stops))), None, false)
             }
         }
     }
 
-    fn read(reader: Reader, anew: Option<(Writer, Option<Cutter>)>, rename: Option<String>) -> Self {
+    fn read(reader: Reader, anew: Option<(Writer, Option<Cutter>)>, rename: Option<String>, is_of_responses: bool) -> Self {
         let (writer, cutter) = anew.map_or((None, None), |(writer, cutter)| (Some(writer), cutter));
         Self(Kind::Read(Box::new(Watch {
             reader,
             writer,
             cutter,
             rename,
+            stored_id: is_of_responses.then(String::new),
             usage: Reported::Missing,
             is_usage_final: false,
             finish: None,
@@ -99,6 +103,15 @@ impl StreamMeter {
         match &mut self.0 {
             Kind::Plain(_) => None,
             Kind::Read(watch) => watch.close(text),
+        }
+    }
+
+    /// The answer's id at an upstream of Responses, as soon as it is known, where the bytes pass: it may be stored there under that id.
+    #[must_use]
+    pub fn stored_id(&self) -> Option<&str> {
+        match &self.0 {
+            Kind::Plain(_) => None,
+            Kind::Read(watch) => watch.stored_id.as_deref().filter(|id| !id.is_empty()),
         }
     }
 
@@ -214,6 +227,11 @@ impl Watch {
         for event in &heard {
             match event {
                 Event::Error(error) => return Err(Failed(error.raw.clone())),
+                Event::Start { id, .. } => {
+                    if let Some(stored) = &mut self.stored_id {
+                        stored.clone_from(id);
+                    }
+                }
                 Event::Usage(usage) if !usage.is_empty() => {
                     self.saw_output |= usage.reasoning > 0;
                     (self.usage, self.is_usage_final) = (Reported::Counted(*usage), true);
