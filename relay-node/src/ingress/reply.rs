@@ -101,7 +101,9 @@ impl Stamp {
         encoded.unwrap_or_default().into()
     }
 
-    fn words<'a>(&'a self, refusal: &'a Refusal) -> ErrorBody<'a> {
+    /// The error in words, before it is given a shape.
+    #[must_use]
+    pub fn words<'a>(&'a self, refusal: &'a Refusal) -> ErrorBody<'a> {
         let is_openai = matches!(self.shape, Shape::Dialect(Dialect::OpenAi | Dialect::Responses));
         let passed = refusal.upstream.as_ref().filter(|_| is_openai);
         ErrorBody {

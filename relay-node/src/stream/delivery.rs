@@ -12,6 +12,7 @@ use sluice_domain::Usage;
 
 use super::drains::Forwarding;
 use super::pump::Pump;
+use super::reader::Reader;
 use crate::error::Refusal;
 use crate::forward::{Journey, Opened, Timing, Whole};
 use crate::ingress::reply::{self, Stamp};
@@ -120,6 +121,12 @@ impl Delivery {
     #[must_use]
     pub fn error_event(&self, refusal: &Refusal) -> Option<Bytes> {
         (self.form != Form::Array).then(|| self.stamp.error_event(refusal))
+    }
+
+    /// How the caller's dialect ends a stream that had begun and failed, where it does that in another way than by an error alone.
+    #[must_use]
+    pub fn failed(&self, reader: &mut Reader, refusal: &Refusal) -> Option<Bytes> {
+        (self.form != Form::Array).then(|| reader.failed(&self.stamp.words(refusal))).flatten()
     }
 
     /// Begins to count the prompt exactly; `None` where its estimate has to do.

@@ -183,7 +183,7 @@ impl Pump {
     fn extended(&mut self, mut running: Box<Running>, extended: Result<(), Refusal>) {
         match extended {
             Ok(()) => self.state = State::Running(running),
-            Err(refusal) => self.break_off(&mut running.bill, &refusal),
+            Err(refusal) => self.break_off_begun(&mut running, &refusal),
         }
     }
 
@@ -201,7 +201,7 @@ impl Pump {
             broken => {
                 let refusal = running.answerer.broke_off(broken);
                 if let State::Running(mut running) = std::mem::replace(&mut self.state, State::Over) {
-                    self.break_off(&mut running.bill, &refusal);
+                    self.break_off_begun(&mut running, &refusal);
                 }
             }
         }
@@ -270,6 +270,16 @@ impl Pump {
     fn break_off(&mut self, bill: &mut Bill, refusal: &Refusal) {
         bill.settle(Ending::Truncated(refusal));
         self.queue.extend(self.delivery.error_event(refusal));
+        self.state = State::Closing(None);
+    }
+
+    /// The same of one that had begun: its dialect may have an end for that.
+    fn break_off_begun(&mut self, running: &mut Running, refusal: &Refusal) {
+        let Some(last) = self.delivery.failed(&mut running.reader, refusal) else {
+            return self.break_off(&mut running.bill, refusal);
+        };
+        running.bill.settle(Ending::Truncated(refusal));
+        self.queue.push_back(last);
         self.state = State::Closing(None);
     }
 

@@ -13,7 +13,7 @@ use sluice_limits::{Away, Notes};
 use sluice_relay_node::responses::{Binding, ResponseId};
 use sluice_snapshot::{Channel, Token};
 use sluice_testkit::client::{Answer, Caller, send};
-use sluice_testkit::simulator::{Simulator, SimulatorConfig};
+use sluice_testkit::simulator::{Fault, Scenario, Simulator, SimulatorConfig};
 
 use crate::relay::{TestRelay, World, channel, channel_key, token, user};
 
@@ -296,4 +296,38 @@ async fn a_model_that_its_caller_knows_by_another_name_keeps_it() {
     let streamed = relay.caller().get(&format!("{PATH}/{id}?stream=true")).await.text();
     assert!(streamed.contains(r#""model":"our-model""#) && !streamed.contains("gpt-4o"), "{streamed}");
     assert!(streamed.contains("event: response.completed"));
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_ends_with_the_response_that_failed() {
+    let simulator = simulator();
+    let mut world = world(&simulator);
+    world.channels.push(Channel {
+        provider: "anthropic".into(),
+        base_url: Some(simulator.base_url()),
+        models: vec![crate::relay::name("claude-sonnet-4-5")],
+        ..channel(5, "")
+    });
+    world.prices.push(("claude-sonnet-4-5", crate::relay::ratios("1", "1")));
+    let relay = world.start().await;
+    for model in ["gpt-4o", "claude-sonnet-4-5"] {
+        for fault in [Fault::ErrorEvent, Fault::Reset, Fault::Close] {
+            simulator.queue(Scenario { fault, after: 9, error_code: Some("rate_limit_exceeded".into()), ..Scenario::default() });
+            let body = json!({"model": model, "input": "count [sim: tokens=20]", "instructions": "be brief", "stream": true});
+            let events: Vec<Value> = relay.caller().stream(PATH, &body).await.events.iter().map(|event| event.json()).collect();
+            let (first, last) = (&events[0], events.last().unwrap());
+            assert_eq!(
+                (&first["type"], &last["type"]),
+                (&json!("response.created"), &json!("response.failed")),
+                "{model} {fault:?}"
+            );
+            let numbers: Vec<u64> = events.iter().map(|event| event["sequence_number"].as_u64().unwrap()).collect();
+            assert_eq!(numbers, (0..events.len() as u64).collect::<Vec<_>>(), "{model} {fault:?}: without gaps");
+            let response = &last["response"];
+            assert_eq!((&response["id"], &response["status"]), (&first["response"]["id"], &json!("failed")), "{model} {fault:?}");
+            assert_eq!((&response["instructions"], &response["object"]), (&json!("be brief"), &json!("response")));
+            let told = response["error"]["message"].as_str().unwrap();
+            assert!(told.contains("(request id: ") && response["error"]["code"].is_string(), "{model} {fault:?}: {response}");
+        }
+    }
 }

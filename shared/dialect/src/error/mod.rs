@@ -4,6 +4,7 @@ mod render;
 mod scrub;
 mod upstream;
 
+pub(crate) use render::failure;
 pub use render::{ErrorBody, render, render_event};
 pub use scrub::{MAX_MESSAGE_BYTES, scrub};
 pub use upstream::UpstreamError;

@@ -29,6 +29,7 @@ mod stops;
 mod storing;
 mod stream;
 mod system;
+mod telling;
 
 pub use answer::Answer;
 pub use count::{Count, CountSurface, Counted};

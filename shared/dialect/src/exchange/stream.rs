@@ -7,7 +7,9 @@ use super::answer::bystander;
 use super::codecs::{Bystander, Codec, Reader, Writer};
 use super::passage::{Kind as Way, Passage};
 use super::stops::Cutter;
+use super::telling::Telling;
 use super::{output, rename};
+use crate::error::{ErrorBody, failure};
 use crate::ir::Event;
 use crate::json;
 use crate::openai::{self, Finish, OutputCounts, Reported, StreamSettings, Summary, Verdict};
@@ -35,6 +37,8 @@ struct Watch {
     rename: Option<String>,
     /// The answer's id, empty as long as it is not known. `None`: the bytes are not those of an upstream of Responses.
     stored_id: Option<String>,
+    /// What its caller was told, of such an upstream.
+    telling: Option<Box<Telling>>,
     usage: Reported,
     /// It is of all that came.
     is_usage_final: bool,
@@ -80,6 +84,7 @@ impl StreamMeter {
             cutter,
             rename,
             stored_id: is_of_responses.then(String::new),
+            telling: is_of_responses.then(Box::default),
             usage: Reported::Missing,
             is_usage_final: false,
             finish: None,
@@ -112,6 +117,18 @@ impl StreamMeter {
         match &self.0 {
             Kind::Plain(_) => None,
             Kind::Read(watch) => watch.stored_id.as_deref().filter(|id| !id.is_empty()),
+        }
+    }
+
+    /// What the caller gets last of an answer that failed after it had begun, where its dialect ends such an answer in another way than by
+    /// an error alone: one of Responses, once it was announced.
+    pub fn failed(&mut self, error: &ErrorBody<'_>) -> Option<Bytes> {
+        let Kind::Read(watch) = &mut self.0 else { return None };
+        let (code, message) = failure(error);
+        match (&watch.telling, &mut watch.writer) {
+            (Some(telling), _) => telling.failed(code, &message),
+            (None, Some(writer)) => writer.fail(code, &message),
+            (None, None) => None,
         }
     }
 
@@ -194,6 +211,9 @@ impl Watch {
         let mut out = BytesMut::new();
         if let Err(Failed(raw)) = self.hear(heard, &mut out, text) {
             return raw.map_or(Verdict::Malformed, Verdict::Error);
+        }
+        if let Some(telling) = &mut self.telling {
+            telling.hear(&data);
         }
         match (&self.writer, self.is_complete) {
             (None, is_complete) => match (self.passed(frame, event.name, &data), is_complete) {
