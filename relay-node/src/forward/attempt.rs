@@ -121,6 +121,12 @@ impl Journey {
                 outcome = self.try_once((candidate, answerer), &place, model, bill).await;
             }
         }
+        // a token may end before its time: once more with a new one, which is no retry either
+        if let Err(failure) = &outcome
+            && self.forgets_stale_token(candidate, &place, failure).await
+        {
+            outcome = self.try_once((candidate, answerer), &place, model, bill).await;
+        }
         match &outcome {
             Ok((status, good)) => {
                 bill.attempted(&place.label, status.as_u16(), "");
@@ -172,6 +178,18 @@ impl Journey {
             Good::Whole(Box::new(Whole { dropped, ..whole }))
         };
         Ok((status, good))
+    }
+
+    /// Throws the token away that a failure says is good no longer. `false`: the failure says no such thing.
+    async fn forgets_stale_token(&self, candidate: &Candidate, place: &Place, failure: &Failure) -> bool {
+        let code = failure.evidence.as_ref().map_or("", |evidence| &evidence.code);
+        if self.is_settled() || !place.provider.auth.is_stale_token(code) {
+            return false;
+        }
+        let now = self.app.clock.read().wall.0 / 1_000;
+        let Ok(Some((key, _))) = place.provider.token_request(&candidate.key.secret, now) else { return false };
+        self.app.engine.tokens.forget(&key).await;
+        true
     }
 
     /// A response that its upstream stores is found again by its owner, as soon as they can know its id.
