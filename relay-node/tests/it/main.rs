@@ -12,6 +12,7 @@ mod endpoints;
 mod holds;
 mod ledger;
 mod limits;
+mod mapped;
 mod misbehaviour;
 mod money;
 mod policies;
