@@ -172,6 +172,14 @@ pub const DEFINITIONS: [Definition; 29] = [
         "What models take, as JSON, before what is known of them: {\"model\": [{\"names\": [\"my-model*\"], \"takes\": {\"images\": false}}]}. \
          The fields are those of shared/dialect/src/capabilities.toml.",
     ),
+    relay(
+        "media_by_url",
+        Kind::Choice(&["pass", "inline"]),
+        "pass",
+        "",
+        "How images and other media that requests name by address reach providers, where a channel does not say it: pass gives the address \
+         on, inline has the relay fetch them and send data, so that nobody outside sees where a provider is.",
+    ),
     relay("retry_times", Kind::Whole { least: 0, most: 10 }, "2", "attempts", "Attempts after the first when a channel fails."),
     relay(
         "force_stream_option",

@@ -13,6 +13,7 @@ mod holds;
 mod ledger;
 mod limits;
 mod mapped;
+mod media;
 mod misbehaviour;
 mod money;
 mod policies;

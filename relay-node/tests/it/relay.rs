@@ -32,7 +32,7 @@ use sluice_telemetry::listen::{ListenSettings, routed, serve};
 use sluice_telemetry::metrics::Registry;
 use sluice_telemetry::tasks::Tasks;
 use sluice_testkit::client::Caller;
-use sluice_upstream::{Client, ClientSettings, MediaFetcher, Reach};
+use sluice_upstream::{Client, ClientSettings, MediaFetcher, ProxyUrl, Reach};
 use tempfile::TempDir;
 
 use crate::ledger::Ledger;
@@ -73,6 +73,8 @@ pub struct World {
     pub redis: Option<RedisSettings>,
     /// What relays note for each other.
     pub notes: Option<Arc<dyn Notes>>,
+    /// What media are fetched through.
+    pub media_proxy: Option<String>,
     /// How many relays there are, as the control plane says.
     pub fleet: u64,
 }
@@ -105,6 +107,7 @@ impl World {
             model_limits: vec![],
             redis: None,
             notes: None,
+            media_proxy: None,
             fleet: 1,
         }
     }
@@ -273,6 +276,7 @@ impl TestRelay {
         let options = Options { version: false, node, requests: RequestOptions::default(), command: None };
         let mut settings = options.read().unwrap();
         (world.adjust)(&mut settings);
+        settings.requests.media_proxy = world.media_proxy.as_ref().map(|url| ProxyUrl::parse(url).unwrap());
         let mut catalog = Catalog::served().unwrap();
         for (slug, text) in &world.providers {
             catalog.add(slug, text).unwrap();
