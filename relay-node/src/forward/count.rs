@@ -16,10 +16,10 @@ use tokio::time::Instant;
 
 use super::Hints;
 use super::address::Place;
-use super::attempt::{adjusted, not_made, unwritable};
 use super::failure::{Failure, Retry};
 use super::proof::prove;
 use super::wire::read_some;
+use super::written::{adjusted, not_made, unwritable};
 use crate::app::RelayApp;
 use crate::error::{Kind, Refusal};
 use crate::observed::Observed;

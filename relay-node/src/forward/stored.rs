@@ -15,10 +15,11 @@ use sluice_upstream::{Body, Timeouts};
 use tokio::time::Instant;
 
 use super::address::Place;
-use super::attempt::not_made;
 use super::failure::Failure;
 use super::proof::prove;
+use super::read::page;
 use super::wire::{Form, read_some};
+use super::written::not_made;
 use super::{Hints, shape};
 use crate::app::RelayApp;
 use crate::error::Refusal;
@@ -100,7 +101,7 @@ impl Stored<'_> {
         }
         let form = Form::of(&answer.headers);
         if form == Form::Page {
-            return Err(super::attempt::page(answer.status));
+            return Err(page(answer.status));
         }
         let known = PASSED_HEADERS.into_iter().filter_map(|name| Some((name.clone(), answer.headers.get(name)?.clone())));
         let rename = (model != self.model).then(|| self.model.into());
