@@ -68,7 +68,7 @@ pub(super) const MOST_GROUP_LIMITS: usize = 20_000;
 pub(super) const MOST_CAPABILITIES: usize = 20_000;
 
 /// Every setting, grouped by topic.
-pub const DEFINITIONS: [Definition; 29] = [
+pub const DEFINITIONS: [Definition; 30] = [
     text("system_name", 64, "Sluice", "Name of the site, on every page and in mails."),
     Definition {
         name: "server_address",
