@@ -59,7 +59,7 @@ async fn show_plan(State(app): State<RelayApp>, Query(query): Query<PlanQuery>) 
     }
     let table = app.view.table();
     let boot_millis = app.clock.read().boot_millis;
-    let ask = Ask { group: &query.group, model: &query.model, pin: None };
+    let ask = Ask { group: &query.group, model: &query.model, pin: None, bound: None };
     let recent = app.engine.ejections.recent(boot_millis);
     let planned = plan(&table, ask, |channel, key| recent.standing((channel, key), &query.model));
     drop(recent);

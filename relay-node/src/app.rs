@@ -32,6 +32,7 @@ use crate::health::{self, Load};
 use crate::link::{ControlEndpoint, Link, LinkEnd, LinkParts, Node, NodeError, Standing};
 use crate::metrics::{Metrics, SpoolMetrics};
 use crate::quota::Quotas;
+use crate::responses::Bindings;
 use crate::spool::{Claim, Spool, SpoolError, SpoolSettings};
 use crate::view::{LastGood, View};
 
@@ -60,6 +61,8 @@ pub struct Parts {
     pub engine: Engine,
     /// How much may be used in a time.
     pub limits: Limiter,
+    /// Where stored responses are.
+    pub responses: Bindings,
     /// How busy it is. Every request that is let in holds a guard of it.
     pub load: Load,
     /// The clocks.
@@ -221,15 +224,17 @@ impl Relay {
         });
         let standing = link.standing();
         let life = around.chance.rng().random();
-        let kept =
-            keeping::limiter(settings.redis.as_ref(), around.clock.clone(), metrics.limits.clone(), standing.clone(), life);
-        let (limiter, upkeep) = kept.map_err(part("the way to Redis"))?;
+        let redis = settings.redis.as_ref();
+        let redis = redis.map(keeping::Fleet::connect).transpose().map_err(part("the way to Redis"))?;
+        let notes = redis.as_ref().map(keeping::Fleet::notes);
+        let (limiter, upkeep) = keeping::limiter(redis, around.clock.clone(), metrics.limits.clone(), standing.clone(), life);
         let app = RelayApp::new(Parts {
             view,
             quotas,
             spool,
             engine,
             limits: limiter,
+            responses: Bindings::new(notes, Bindings::LIFETIME),
             load,
             bytes: ByteBudget::new(settings.requests.byte_budget),
             started_at: around.clock.wall(),

@@ -19,6 +19,7 @@ use sluice_domain::NodeId;
 use sluice_limits::{RedisAddress, RedisSettings};
 use sluice_telemetry::clock::Step;
 use sluice_telemetry::logs::LogFormat;
+use sluice_upstream::ProxyUrl;
 use url::Url;
 
 pub use self::problems::Problems;
@@ -191,6 +192,10 @@ pub struct RequestOptions {
     /// false
     #[arg(long, env = "SLUICE_MEDIA_FROM_PRIVATE", value_name = "BOOL")]
     pub media_from_private: Option<String>,
+    /// The proxy that images and other media are fetched through which requests name by address: http, https, socks5 or socks5h. A channel's
+    /// own comes first. Default: none
+    #[arg(long, env = "USER_CONTENT_REQUEST_PROXY", value_name = "URL", hide_env_values = true)]
+    pub user_content_request_proxy: Option<SecretString>,
     /// Accepted, without effect: vocabularies are inside the binary
     #[arg(long, env = "TIKTOKEN_CACHE_DIR", value_name = "FOLDER", hide = true)]
     pub tiktoken_cache_dir: Option<String>,
@@ -243,7 +248,7 @@ pub struct Settings {
 }
 
 /// How requests are served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestSettings {
     /// The largest request body, after decompression.
     pub max_body_bytes: usize,
@@ -265,6 +270,8 @@ pub struct RequestSettings {
     pub crash_billing: CrashBilling,
     /// Media may be fetched from private networks.
     pub media_from_private: bool,
+    /// What media are fetched through, unless a channel says it.
+    pub media_proxy: Option<ProxyUrl>,
 }
 
 /// Settings that were given and do nothing here.
@@ -338,6 +345,9 @@ impl RequestOptions {
                 .map(|kilobytes| kilobytes.clamp(64, 65_536) * 1_024),
             crash_billing: problems.parsed("SLUICE_CRASH_BILLING", self.crash_billing.as_deref(), str::parse).unwrap_or_default(),
             media_from_private: problems.flag("SLUICE_MEDIA_FROM_PRIVATE", self.media_from_private.as_deref()),
+            media_proxy: problems
+                .secret("USER_CONTENT_REQUEST_PROXY", self.user_content_request_proxy.as_ref(), None)
+                .and_then(|url| problems.parsed("USER_CONTENT_REQUEST_PROXY", Some(url.expose_secret()), media_proxy)),
         }
     }
 }
@@ -419,6 +429,10 @@ impl NodeOptions {
 /// A path that is set to nothing is not set: compose files write them so.
 fn filled(path: Option<&PathBuf>) -> Option<&Path> {
     path.map(PathBuf::as_path).filter(|path| !path.as_os_str().is_empty())
+}
+
+fn media_proxy(text: &str) -> Result<ProxyUrl, String> {
+    ProxyUrl::parse(text).map_err(|error| error.to_string().trim_start_matches("the proxy ").to_owned())
 }
 
 fn page_url(text: &str) -> Result<Url, &'static str> {

@@ -20,6 +20,7 @@ use crate::ingress::{Call, admitted, reply};
 use crate::meter;
 use crate::observed::Observed;
 use crate::plan;
+use crate::responses::Previous;
 
 /// Answers how many tokens a request has. `surface` and `model` are what the address says.
 ///
@@ -40,11 +41,13 @@ pub(crate) async fn serve(
     admit::check_model(&admitted.caller.token, &asked.request.facts().model, asked.request.plain_model())?;
     let table = app.view.table();
     let now = app.clock.read().boot_millis;
-    let planned = plan::make(&table, &admitted, &asked, &app.engine, now)?;
+    let previous = Previous::of(app, &admitted, &asked.request).await;
+    let planned = plan::make(&table, &admitted, (&asked, &previous), &app.engine, now)?;
     let mut rng = app.chance.rng();
     let site =
         Site { sealer: app.view.sealer(), ids: IdMaker::new(rng.random()), now: call.started.wall.0 / 1_000, shows_usage: false };
-    let counting = Counting { app, count: &count, hints: call.hints(), settings: &table.settings, site, observed: seen };
+    let counting =
+        Counting { app, count: &count, hints: call.hints(), settings: &table.settings, site, previous, observed: seen };
     if let Some(answer) = counting.run(planned.plan, &mut rng).await? {
         return Ok(reply::json(StatusCode::OK, answer));
     }

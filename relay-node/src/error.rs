@@ -79,6 +79,10 @@ pub enum Kind {
     AccountFrozen,
     /// Nothing is configured for this model and group.
     ModelNotFound,
+    /// The response that the request goes on from is not there.
+    PreviousNotFound,
+    /// There is no such stored response.
+    ResponseNotFound,
     /// Something is configured, and nothing of it can be used now.
     NoChannel,
     /// The spool has no room for another record.
@@ -125,7 +129,7 @@ const THEIRS: &str = "upstream_error";
 
 impl Kind {
     /// Every kind, for metrics that start at zero.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 46] = [
         Self::MissingKey,
         Self::UnknownKey,
         Self::TokenExpired,
@@ -153,6 +157,8 @@ impl Kind {
         Self::TokenUses,
         Self::AccountFrozen,
         Self::ModelNotFound,
+        Self::PreviousNotFound,
+        Self::ResponseNotFound,
         Self::NoChannel,
         Self::SpoolFull,
         Self::MemoryFull,
@@ -202,6 +208,10 @@ impl Kind {
             Self::TokenUses => Facts(403, "insufficient_quota", "token_uses_exhausted", "token_uses", Caller),
             Self::AccountFrozen => Facts(403, DENIED, "access_denied", "account_frozen", Caller),
             Self::ModelNotFound => Facts(404, CALLER_ERROR, "model_not_found", "model_not_found", Caller),
+            Self::PreviousNotFound => {
+                Facts(400, CALLER_ERROR, "previous_response_not_found", "previous_response_not_found", Caller)
+            }
+            Self::ResponseNotFound => Facts(404, CALLER_ERROR, "response_not_found", "response_not_found", Caller),
             Self::NoChannel => Facts(503, OURS, "no_available_channel", "no_available_channel", Us),
             Self::SpoolFull => Facts(503, OURS, "spool_full", "spool_full", Us),
             Self::MemoryFull => Facts(503, OURS, "system_memory_overloaded", "memory_full", Us),

@@ -31,6 +31,7 @@ pub mod meter;
 pub mod observed;
 pub mod pipeline;
 pub mod plan;
+pub mod responses;
 pub mod stream;
 
 #[cfg(feature = "bench")]

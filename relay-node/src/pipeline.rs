@@ -26,6 +26,7 @@ use crate::ingress::request::{self, Asked, Interface};
 use crate::meter::{Bill, Ending, Opening, intent};
 use crate::observed::Observed;
 use crate::plan::{self, Planned};
+use crate::responses::Previous;
 use crate::spool::Permit;
 use crate::stream::{Delivery, Forwarding};
 
@@ -41,6 +42,7 @@ struct Ready {
     permit: Permit,
     held: Held,
     kept: Kept,
+    previous: Previous,
 }
 
 /// Serves one request for a model's answer.
@@ -87,18 +89,19 @@ async fn prepare(
     let usual = app.engine.lengths.usual(model.as_str());
     let mut kept = limits::take(&app.limits, &table, (&admitted, &asked), usual, rates).await?;
     let now = app.clock.read().boot_millis;
-    let mut planned = plan::make(&table, &admitted, &asked, &app.engine, now)?;
+    let previous = Previous::of(app, &admitted, &asked.request).await;
+    let mut planned = plan::make(&table, &admitted, (&asked, &previous), &app.engine, now)?;
     let mut rng = app.chance.rng();
     let permit =
         app.spool.permit().map_err(|_| Refusal::new(Kind::SpoolFull, "the relay cannot record the request, try again"))?;
     let held = hold::reserve(&app.quotas, &table.settings, (&admitted, &asked), &planned.rate, usual).await?;
     let first = limits::first_within(&mut kept, &mut planned.plan, &mut rng).await?;
-    Ok(Ready { table, admitted, payload, asked, planned, first, rng, permit, held, kept })
+    Ok(Ready { table, admitted, payload, asked, planned, first, rng, permit, held, kept, previous })
 }
 
 /// Puts the request on record.
 fn open(app: &RelayApp, call: &Call<'_>, ready: Ready, observed: Observed) -> Result<(Journey, Candidate, Box<Bill>), Refusal> {
-    let Ready { table, admitted, payload, asked, planned, first, rng, permit, held, kept } = ready;
+    let Ready { table, admitted, payload, asked, planned, first, rng, permit, held, kept, previous } = ready;
     let intent = intent(call, &table, &admitted, &asked, &first, &held);
     let (rate, prompt, clock, lengths) = (planned.rate, asked.prompt, app.clock.clone(), app.engine.lengths.clone());
     let (output_limit, choices) = (held.output_limit, asked.request.facts().choices);
@@ -107,7 +110,8 @@ fn open(app: &RelayApp, call: &Call<'_>, ready: Ready, observed: Observed) -> Re
         Opening { intent, held, kept, permit, rate, prompt, choices, started: call.started, clock, lengths },
         observed,
     )?;
-    let terms = Terms { settings: table.settings.clone(), shows_channel: admitted.may_know_channels(), output_limit };
+    let (settings, owner) = (table.settings.clone(), admitted.caller.user.id);
+    let terms = Terms { settings, shows_channel: admitted.may_know_channels(), owner, previous, output_limit };
     let journey = Journey::new(app, call, terms, (asked.request, payload), (planned.plan, rng), bill.commitment());
     Ok((journey, first, bill))
 }

@@ -60,7 +60,7 @@ async fn subscription(State(app): State<App>, caller: Caller, headers: HeaderMap
         Ok(told) => told,
         Err(refused) => return refused,
     };
-    let limit = if told.figures.is_unlimited { UNLIMITED.into() } else { amount(told.figures.granted().get(), told.shows_units) };
+    let limit = if told.figures.is_unlimited { UNLIMITED.into() } else { amount(told.figures.granted().get(), told.shown) };
     open(Json(json!({
         "object": "billing_subscription",
         "has_payment_method": true,
@@ -75,7 +75,7 @@ async fn usage(State(app): State<App>, caller: Caller, headers: HeaderMap) -> Re
     match asked(&app, &caller, &headers).await {
         Ok(told) => open(Json(json!({
             "object": "list",
-            "total_usage": cents(told.figures.used.get(), told.shows_units),
+            "total_usage": cents(told.figures.used.get(), told.shown),
         }))),
         Err(refused) => refused,
     }

@@ -1,7 +1,8 @@
 //! What other programs read of a key's money: the pages of OpenAI's old dashboard and of the family, which key checkers and chained
 //! gateways still ask (relay-api.md §15).
 //!
-//! A key tells of itself alone. Whoever holds an unlimited one need not be whoever pays, and learns nothing of the owner's wallet.
+//! A key tells of itself alone. Whoever holds an unlimited one need not be whoever pays, and learns nothing of the owner's wallet, unless the
+//! site wants it told (`display_token_stat`).
 
 mod api;
 mod rules;
@@ -13,7 +14,7 @@ use sluice_domain::{PresentedKey, UnixMillis};
 use sluice_snapshot::Token;
 
 pub use self::api::{is_page, routes};
-pub use self::rules::Figures;
+pub use self::rules::{Figures, Shown};
 use crate::app::App;
 use crate::{publish, settings, wallet};
 
@@ -33,8 +34,8 @@ pub struct Told {
     pub token: Token,
     /// What it may spend and has spent.
     pub figures: Figures,
-    /// Amounts are shown as quota units; otherwise in US dollars.
-    pub shows_units: bool,
+    /// How amounts are shown.
+    pub shown: Shown,
     /// When that was so.
     pub as_of: UnixMillis,
 }
@@ -87,10 +88,12 @@ pub async fn tell(app: &App, presented: Option<&str>, address: IpAddr, ask: Ask)
     if !user.status.is_enabled() {
         return Err(Refused::Owner);
     }
-    let standing = wallet::standings(app.db.read(), &[token.account_id]).await?;
-    let figures = Figures::of(token.capped, standing.first());
     let site = settings::site(app).await.map_err(|error| Refused::NotKnown(DbErr::Custom(error.to_string())))?;
-    Ok(Told { token, figures, shows_units: site.quota_display_type == "TOKENS", as_of })
+    let is_owners = ask == Ask::Balance && !site.display_token_stat;
+    let (account, is_limited) = if is_owners { (user.account_id, true) } else { (token.account_id, token.capped) };
+    let standing = wallet::standings(app.db.read(), &[account]).await?;
+    let figures = Figures::of(is_limited, standing.first());
+    Ok(Told { token, figures, shown: Shown::of(&site), as_of })
 }
 
 fn may_be_used(token: &Token, address: IpAddr, now: UnixMillis) -> Result<(), Refused> {

@@ -3,7 +3,7 @@
 use serde_json::{Number, Value};
 use sluice_domain::Quota;
 
-use crate::http::usd;
+use crate::settings::Site;
 use crate::wallet::Standing;
 
 /// The limit of a token without one, as the family writes it: so many dollars.
@@ -36,19 +36,56 @@ impl Figures {
     }
 }
 
-/// An amount as a number: quota units, or US dollars.
-#[must_use]
-pub(super) fn amount(units: i64, shows_units: bool) -> Value {
-    if shows_units {
-        return units.into();
+/// How amounts are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// As quota units.
+    Units,
+    /// In a currency of which a US dollar has so many millionths.
+    Money {
+        /// The millionths.
+        micros_per_usd: i64,
+    },
+}
+
+impl Shown {
+    /// US dollars.
+    pub const USD: Self = Self::Money { micros_per_usd: 1_000_000 };
+
+    /// As a site wants it.
+    #[must_use]
+    pub fn of(site: &Site) -> Self {
+        match site.quota_display_type.as_str() {
+            "TOKENS" => Self::Units,
+            "CNY" => Self::Money { micros_per_usd: site.usd_exchange_micros },
+            "CUSTOM" => Self::Money { micros_per_usd: site.custom_exchange_micros },
+            _ => Self::USD,
+        }
     }
-    number(&usd(units))
+}
+
+/// An amount as a number.
+#[must_use]
+pub(super) fn amount(units: i64, shown: Shown) -> Value {
+    match shown {
+        Shown::Units => units.into(),
+        Shown::Money { micros_per_usd } => number(&exact(i128::from(units) * i128::from(micros_per_usd))),
+    }
 }
 
 /// The same in hundredths, as OpenAI tells usage.
 #[must_use]
-pub(super) fn cents(units: i64, shows_units: bool) -> Value {
-    amount(units.saturating_mul(100), shows_units)
+pub(super) fn cents(units: i64, shown: Shown) -> Value {
+    amount(units.saturating_mul(100), shown)
+}
+
+/// Quota units times millionths, as money: both stand in one number of 12 places.
+fn exact(product: i128) -> String {
+    const PLACES: u128 = 1_000_000_000_000;
+    let per_unit = 1_000_000 / Quota::PER_USD.unsigned_abs();
+    let scaled = product.unsigned_abs().saturating_mul(u128::from(per_unit));
+    let sign = if product < 0 { "-" } else { "" };
+    format!("{sign}{}.{:012}", scaled / PLACES, scaled % PLACES)
 }
 
 /// Decimal text as a JSON number.
@@ -90,11 +127,24 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_dollars_or_units() {
-        assert_eq!(amount(750_001, false), json!(1.500_002));
-        assert_eq!(cents(1, false), json!(0.000_2));
-        assert_eq!(amount(-500_000, false), json!(-1.0));
-        assert_eq!(amount(0, false), json!(0.0));
-        assert_eq!((amount(7, true), cents(7, true)), (json!(7), json!(700)));
+    fn amounts_are_dollars_units_or_another_currency() {
+        assert_eq!(amount(750_001, Shown::USD), json!(1.500_002));
+        assert_eq!(cents(1, Shown::USD), json!(0.000_2));
+        assert_eq!(amount(-500_000, Shown::USD), json!(-1.0));
+        assert_eq!(amount(0, Shown::USD), json!(0.0));
+        assert_eq!((amount(7, Shown::Units), cents(7, Shown::Units)), (json!(7), json!(700)));
+        let yuan = Shown::Money { micros_per_usd: 7_300_000 };
+        assert_eq!(
+            (amount(500_000, yuan), amount(-1, yuan), cents(250_000, yuan)),
+            (json!(7.3), json!(-0.000_014_6), json!(365.0))
+        );
+        assert!(amount(i64::MAX, Shown::Money { micros_per_usd: 1_000_000_000_000 }).is_number());
+    }
+
+    #[test]
+    fn a_site_says_how_amounts_are_shown() {
+        let of = |word: &str| Shown::of(&Site { quota_display_type: word.into(), ..Site::default() });
+        assert_eq!((of("USD"), of("TOKENS")), (Shown::USD, Shown::Units));
+        assert_eq!((of("CNY"), of("CUSTOM")), (Shown::Money { micros_per_usd: 7_300_000 }, Shown::USD));
     }
 }

@@ -75,6 +75,9 @@ struct View {
     config_seq: Option<i64>,
 }
 
+/// The longest rate, in characters: `1000000.000000`.
+const MOST_RATE: i64 = 14;
+
 impl View {
     fn of(setting: &Setting, config_seq: Option<i64>) -> Self {
         let Definition { name, kind, default, unit, effect, description } = setting.definition;
@@ -84,6 +87,7 @@ impl View {
             Kind::Text { most } => (KindName::Text, None, i64::try_from(most).ok(), &[][..]),
             Kind::GroupLimits => (KindName::Text, None, i64::try_from(MOST_GROUP_LIMITS).ok(), &[][..]),
             Kind::Capabilities => (KindName::Text, None, i64::try_from(MOST_CAPABILITIES).ok(), &[][..]),
+            Kind::Rate => (KindName::Text, None, Some(MOST_RATE), &[][..]),
             Kind::Address => (KindName::Address, None, None, &[][..]),
             Kind::Choice(words) => (KindName::Choice, None, None, words),
         };

@@ -40,6 +40,8 @@ pub enum Kind {
     GroupLimits,
     /// What models take, as JSON.
     Capabilities,
+    /// A number above zero with at most six decimals.
+    Rate,
     /// One of some words.
     Choice(&'static [&'static str]),
 }
@@ -68,7 +70,7 @@ pub(super) const MOST_GROUP_LIMITS: usize = 20_000;
 pub(super) const MOST_CAPABILITIES: usize = 20_000;
 
 /// Every setting, grouped by topic.
-pub const DEFINITIONS: [Definition; 29] = [
+pub const DEFINITIONS: [Definition; 33] = [
     text("system_name", 64, "Sluice", "Name of the site, on every page and in mails."),
     Definition {
         name: "server_address",
@@ -110,6 +112,31 @@ pub const DEFINITIONS: [Definition; 29] = [
         unit: "",
         effect: Effect::Site,
         description: "How amounts are shown to users.",
+    },
+    Definition {
+        name: "usd_exchange_rate",
+        kind: Kind::Rate,
+        default: "7.3",
+        unit: "CNY per USD",
+        effect: Effect::Site,
+        description: "What amounts are multiplied with where they are shown as CNY.",
+    },
+    Definition {
+        name: "custom_currency_exchange_rate",
+        kind: Kind::Rate,
+        default: "1",
+        unit: "per USD",
+        effect: Effect::Site,
+        description: "What amounts are multiplied with where they are shown in a currency of the site's own.",
+    },
+    Definition {
+        name: "display_token_stat",
+        kind: Kind::Switch,
+        default: "true",
+        unit: "",
+        effect: Effect::Site,
+        description: "Whether the balance pages that programs read tell of the token alone. Otherwise they tell of its owner's wallet, to \
+                      whoever holds the token.",
     },
     Definition {
         name: "quota_for_new_user",
@@ -171,6 +198,14 @@ pub const DEFINITIONS: [Definition; 29] = [
         "",
         "What models take, as JSON, before what is known of them: {\"model\": [{\"names\": [\"my-model*\"], \"takes\": {\"images\": false}}]}. \
          The fields are those of shared/dialect/src/capabilities.toml.",
+    ),
+    relay(
+        "media_by_url",
+        Kind::Choice(&["pass", "inline"]),
+        "pass",
+        "",
+        "How images and other media that requests name by address reach providers, where a channel does not say it: pass gives the address \
+         on, inline has the relay fetch them and send data, so that nobody outside sees where a provider is.",
     ),
     relay("retry_times", Kind::Whole { least: 0, most: 10 }, "2", "attempts", "Attempts after the first when a channel fails."),
     relay(
@@ -311,6 +346,10 @@ impl Definition {
             (Kind::Capabilities, Value::String(_)) => Err(format!("must have at most {MOST_CAPABILITIES} characters")),
             (Kind::Address, Value::String(text)) => read_address(text),
             (Kind::Address | Kind::GroupLimits | Kind::Capabilities, _) => Err("must be text".to_owned()),
+            (Kind::Rate, Value::String(text)) if micros(text).is_some() => Ok(text.clone()),
+            (Kind::Rate, _) => {
+                Err("must be a text with a number above 0 and at most 1000000, with at most six decimals".to_owned())
+            }
             (Kind::Choice(words), Value::String(word)) if words.contains(&word.as_str()) => Ok(word.clone()),
             (Kind::Choice(words), _) => Err(format!("must be one of {}", words.join(", "))),
         }
@@ -322,11 +361,24 @@ impl Definition {
         match self.kind {
             Kind::Switch => Value::Bool(text == "true"),
             Kind::Whole { .. } => text.parse::<i64>().map_or(Value::Null, Value::from),
-            Kind::Text { .. } | Kind::GroupLimits | Kind::Capabilities | Kind::Address | Kind::Choice(_) => {
+            Kind::Text { .. } | Kind::Rate | Kind::GroupLimits | Kind::Capabilities | Kind::Address | Kind::Choice(_) => {
                 Value::String(text.to_owned())
             }
         }
     }
+}
+
+/// A rate in millionths; `None` where it is none.
+#[must_use]
+pub(super) fn micros(rate: &str) -> Option<i64> {
+    const PLACES: usize = 6;
+    let (whole, part) = rate.split_once('.').unwrap_or((rate, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(part) || part.len() > PLACES || whole.len() > 7 {
+        return None;
+    }
+    let micros: i64 = format!("{whole}{part:0<PLACES$}").parse().ok()?;
+    (1..=1_000_000_000_000).contains(&micros).then_some(micros)
 }
 
 fn is_unprintable(c: char) -> bool {
@@ -393,6 +445,12 @@ mod tests {
         }
         assert!(refused("force_stream_option", json!("true")));
         assert!(refused("quota_display_type", json!("EUR")));
+        for value in
+            [json!(7.3), json!("0"), json!("-1"), json!("1e3"), json!("7,3"), json!("1."), json!("1.0000001"), json!("1000001")]
+        {
+            assert!(refused("usd_exchange_rate", value.clone()), "{value}");
+        }
+        assert_eq!((micros("7.3"), micros("0.000001"), micros("1000000")), (Some(7_300_000), Some(1), Some(1_000_000_000_000)));
         for value in [json!("[]"), json!(r#"{"vip": [1, 0]}"#), json!({"vip": [1, 1]}), json!(" ".repeat(20_001))] {
             assert!(refused("model_request_rate_limit_group", value.clone()), "{value}");
         }

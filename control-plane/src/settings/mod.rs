@@ -44,6 +44,12 @@ pub struct Site {
     pub server_address: String,
     /// How amounts are shown.
     pub quota_display_type: String,
+    /// What amounts are multiplied with where they are shown as CNY, in millionths.
+    pub usd_exchange_micros: i64,
+    /// The same for a currency of the site's own.
+    pub custom_exchange_micros: i64,
+    /// Whether balance pages tell of a token alone.
+    pub display_token_stat: bool,
     /// Where to buy quota outside.
     pub top_up_link: String,
     /// Where the documents are.
@@ -64,6 +70,9 @@ pub struct Site {
     pub audit_log_days: i64,
 }
 
+/// A rate of one, in millionths.
+const ONE: i64 = 1_000_000;
+
 impl Default for Site {
     fn default() -> Self {
         Self::of(&[])
@@ -83,6 +92,9 @@ impl Site {
             footer_html: text("footer_html"),
             server_address: text("server_address"),
             quota_display_type: text("quota_display_type"),
+            usd_exchange_micros: definitions::micros(&text("usd_exchange_rate")).unwrap_or(ONE),
+            custom_exchange_micros: definitions::micros(&text("custom_currency_exchange_rate")).unwrap_or(ONE),
+            display_token_stat: text("display_token_stat") == "true",
             top_up_link: text("top_up_link"),
             docs_link: text("docs_link"),
             quota_for_new_user: Quota::clamped(whole("quota_for_new_user")),

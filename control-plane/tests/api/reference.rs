@@ -47,6 +47,7 @@ fn the_page_of_site_settings_has_every_setting() {
             Kind::Text { most } => format!("text, at most {most} characters"),
             Kind::GroupLimits => "JSON: a group, its requests and successes".to_owned(),
             Kind::Capabilities => "JSON: rows of names, and what those models take".to_owned(),
+            Kind::Rate => format!("a number above 0 {}", definition.unit),
             Kind::Address => "an address, or empty".to_owned(),
             Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         };

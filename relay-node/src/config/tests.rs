@@ -124,3 +124,19 @@ fn settings_of_the_control_plane_are_ignored_by_name() {
     });
     assert_eq!(settings.read().unwrap().notices.ignored, ["SQL_DSN", "SYNC_FREQUENCY"]);
 }
+
+#[test]
+fn the_proxy_for_media_is_an_address_and_never_shown() {
+    let with = |url: &str| {
+        let mut options = node(|_| {});
+        options.requests.user_content_request_proxy = Some(url.into());
+        options.read()
+    };
+    assert!(with("socks5h://user:hunter2@proxy.example:1080").unwrap().requests.media_proxy.is_some());
+    assert_eq!(with(" ").unwrap().requests.media_proxy, None, "set to nothing is not set");
+    let problems = with("ftp://user:hunter2@proxy.example").unwrap_err();
+    assert!(
+        problems.to_string().contains("USER_CONTENT_REQUEST_PROXY") && !problems.to_string().contains("hunter2"),
+        "{problems}"
+    );
+}

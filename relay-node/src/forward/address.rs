@@ -4,9 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use sluice_dialect::Surface;
+use sluice_dialect::capabilities::Table;
+use sluice_dialect::exchange::Way;
 use sluice_dialect::target::Options;
 use sluice_domain::ChannelId;
-use sluice_providers::{BaseUrl, Catalog, HeaderOverrideError, ParamOverrideError, Provider};
+use sluice_providers::{BaseUrl, Catalog, ChannelAddress, FieldName, HeaderOverrideError, ParamOverrideError, Provider};
+use sluice_routing::Candidate;
 use sluice_snapshot::Channel;
 use sluice_upstream::ProxyError;
 
@@ -28,6 +32,37 @@ pub(super) struct Place {
     pub(super) lacking: Lacking,
     /// What its administrator wants of requests and answers.
     pub(super) shape: Shape,
+}
+
+impl Place {
+    /// The channel as its provider addresses it. `fields`: its settings, [`Shape::fields`].
+    pub(super) fn channel<'a>(&'a self, candidate: &'a Candidate, fields: &'a [(FieldName, &'a str)]) -> ChannelAddress<'a> {
+        ChannelAddress {
+            base_url: &self.base_url,
+            secret: &candidate.key.secret,
+            api_version: candidate.channel.api_version.as_deref().or_else(|| self.shape.field(FieldName::ApiVersion)),
+            organization: self.shape.field(FieldName::Organization),
+            strip_dots: self.shape.field(FieldName::StripDots) == Some("true"),
+            extra: fields,
+        }
+    }
+
+    /// The way of a candidate's request to the surface it is asked at. `table`: what models take by the site's own rows.
+    pub(super) fn way<'w>(&'w self, candidate: &Candidate, (surface, model): (Surface, &'w str), table: &'w Table) -> Way<'w> {
+        Way {
+            surface,
+            model,
+            table,
+            family: self.provider.family,
+            host: self.provider.host,
+            options: &self.writer,
+            output_limit: None,
+            account: u64::try_from(candidate.channel.id.get()).ok(),
+            stream_options: self.provider.stream_options,
+            losses: self.shape.losses(),
+            manner: self.shape.manner(),
+        }
+    }
 }
 
 /// Why a channel has no place.

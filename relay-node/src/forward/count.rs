@@ -7,8 +7,8 @@ use bytes::Bytes;
 use rand::rngs::SmallRng;
 use secrecy::ExposeSecret;
 use sluice_dialect::error::UpstreamError;
-use sluice_dialect::exchange::{Count, CountSurface, Site, Way};
-use sluice_providers::{Capability, ChannelAddress, FieldName};
+use sluice_dialect::exchange::{Count, CountSurface, Site};
+use sluice_providers::{Capability, FieldName};
 use sluice_routing::{Candidate, Next, Plan};
 use sluice_snapshot::RelaySettings;
 use sluice_upstream::Timeouts;
@@ -16,14 +16,15 @@ use tokio::time::Instant;
 
 use super::Hints;
 use super::address::Place;
-use super::attempt::{adjusted, not_made, unwritable};
 use super::failure::{Failure, Retry};
 use super::proof::prove;
 use super::shape;
 use super::wire::read_some;
+use super::written::{adjusted, not_made, unwritable};
 use crate::app::RelayApp;
 use crate::error::{Kind, Refusal};
 use crate::observed::Observed;
+use crate::responses::Previous;
 
 /// Upstreams that are asked at most.
 const ATTEMPTS: u32 = 2;
@@ -45,6 +46,8 @@ pub struct Counting<'a> {
     pub settings: &'a RelaySettings,
     /// What writing it in another dialect takes.
     pub site: Site,
+    /// The response that it goes on from.
+    pub previous: Previous,
     /// What is seen of it from outside.
     pub observed: &'a mut Observed,
 }
@@ -103,19 +106,12 @@ impl Counting<'_> {
         let model = self.model_at(candidate);
         let (provider, capability) = (&place.provider, Capability::from(surface));
         let table = self.app.engine.takes.table(&self.settings.model_capabilities);
-        let way = Way {
-            surface: surface.conversation(),
-            model,
-            table: &table,
-            family: provider.family,
-            host: provider.host,
-            options: &place.writer,
-            output_limit: None,
-            account: u64::try_from(candidate.channel.id.get()).ok(),
-            stream_options: provider.stream_options,
-            losses: place.shape.losses(),
-            manner: place.shape.manner(),
-        };
+        if capability == Capability::ResponsesInputTokens
+            && let Some(refusal) = self.previous.refusal()
+        {
+            return Err(Failure::unsupported(refusal));
+        }
+        let way = place.way(candidate, (surface.conversation(), model), &table);
         let counted = self.count.write(surface, &way, &self.site).map_err(|error| unwritable(&error, place))?;
         let body = if provider.adjusts(capability, model) {
             adjusted(
@@ -128,14 +124,8 @@ impl Counting<'_> {
         } else {
             counted.body
         };
-        let channel = ChannelAddress {
-            base_url: &place.base_url,
-            secret: &candidate.key.secret,
-            api_version: candidate.channel.api_version.as_deref().or_else(|| place.shape.field(FieldName::ApiVersion)),
-            organization: place.shape.field(FieldName::Organization),
-            strip_dots: place.shape.field(FieldName::StripDots) == Some("true"),
-            extra: &place.shape.fields(),
-        };
+        let fields = place.shape.fields();
+        let channel = place.channel(candidate, &fields);
         let is_mapped = model != self.count.request().facts().model.as_str();
         let mut target = provider
             .call(&channel, capability, model, false, &self.hints.borrowed(&counted.betas, place.shape.field(FieldName::Betas)))

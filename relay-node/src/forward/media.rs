@@ -42,7 +42,8 @@ impl Journey {
     pub(super) async fn media(&self, candidate: &Candidate, place: &Place, way: &Way<'_>) -> Result<Fetched, Failure> {
         // clouds take no addresses where the provider itself does
         let is_in_cloud = way.surface == Surface::Messages && place.provider.host != Host::Own;
-        let inlines = is_in_cloud || candidate.channel.settings.media_by_url == Some(MediaByUrl::Inline);
+        let by_url = candidate.channel.settings.media_by_url.unwrap_or(self.terms.settings.media_by_url);
+        let inlines = is_in_cloud || by_url == MediaByUrl::Inline;
         let mut wanted = self.request.remote_media(way, inlines);
         if wanted.is_empty() {
             return Ok(Fetched::default());
@@ -63,7 +64,8 @@ impl Journey {
     async fn fetch(&self, place: &Place, remote: Remote) -> Result<(), Failure> {
         let no_room = |_| Failure::no_memory(http::StatusCode::OK);
         let mut held = self.app.bytes.hold(MAX_BYTES).map_err(no_room)?;
-        let fetching = self.app.engine.media.fetch(&remote.url, place.shape.media_proxy(), MAX_BYTES);
+        let proxy = place.shape.media_proxy().or(self.app.settings.requests.media_proxy.as_ref());
+        let fetching = self.app.engine.media.fetch(&remote.url, proxy, MAX_BYTES);
         let Medium { mime, data } = fetching.await.map_err(|error: MediaError| refused(&remote, &error.to_string()))?;
         held.resize(&self.app.bytes, data.len() * COPIES).map_err(no_room)?;
         let mut kept = self.fetched.0.lock();

@@ -11,17 +11,21 @@ mod budget;
 mod count;
 mod engine;
 mod failure;
+mod good;
 mod halting;
 mod lacking;
 mod media;
 mod proof;
+mod read;
 mod seen;
 mod shape;
+mod stored;
 mod takes;
 mod timing;
 mod tokens;
 mod uploads;
 mod wire;
+mod written;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,18 +36,20 @@ use rand::RngExt;
 use rand::rngs::SmallRng;
 use sluice_dialect::call_id::IdMaker;
 use sluice_dialect::exchange::{Request, Site};
+use sluice_domain::UserId;
 use sluice_providers::ClientHints;
 use sluice_routing::{Candidate, Next, Plan};
 use sluice_snapshot::RelaySettings;
 use tokio::time::{Instant, sleep};
 
 pub use self::answerer::Answerer;
-pub use self::attempt::{Good, Opened, Whole};
 pub use self::count::Counting;
 pub use self::engine::Engine;
 use self::failure::{Failure, Retry};
+pub use self::good::{Good, Opened, Whole};
 pub use self::halting::Halting;
 pub use self::seen::{Evidence, Fault, Seen, Told};
+pub use self::stored::{Stored, StoredAnswer};
 pub use self::timing::Timing;
 use crate::admit::limits;
 use crate::app::RelayApp;
@@ -51,6 +57,7 @@ use crate::error::Refusal;
 use crate::ingress::Call;
 use crate::ingress::body::Payload;
 use crate::meter::Bill;
+use crate::responses::Previous;
 
 /// Everything that is needed to get one request answered. It owns what it uses: it may outlive the handler.
 #[derive(Debug)]
@@ -90,6 +97,10 @@ pub struct Terms {
     pub settings: RelaySettings,
     /// The caller may know which channel answers.
     pub shows_channel: bool,
+    /// Who asks.
+    pub owner: UserId,
+    /// The response that the request goes on from.
+    pub previous: Previous,
     /// The output limit to send upstream for each answer, in tokens. `None`: the caller's own.
     pub output_limit: Option<u32>,
 }

@@ -40,6 +40,7 @@ use crate::forward::Hints;
 use crate::metrics::ByInterface;
 use crate::observed::Observed;
 use crate::pipeline;
+use crate::responses;
 
 /// One request, named and located.
 #[derive(Debug)]
@@ -120,6 +121,7 @@ async fn dispatch(app: &RelayApp, call: &Call<'_>, body: &mut Body, route: Route
     let kind = match (&interface, route.target) {
         (Some(interface), _) => ByInterface::Text(interface.surface),
         (None, Target::Count { .. }) => ByInterface::CountTokens,
+        (None, Target::Stored { .. }) => ByInterface::StoredResponses,
         (None, Target::Models | Target::Model(_)) => ByInterface::Models,
         (None, _) => ByInterface::Other,
     };
@@ -133,6 +135,7 @@ async fn dispatch(app: &RelayApp, call: &Call<'_>, body: &mut Body, route: Route
     }
     let answered = match route.target {
         Target::Count { surface, model } => counting::serve(app, call, body, (surface, model), &mut observed).await,
+        Target::Stored { call: wanted, id } => responses::serve(app, call, (wanted, id), &mut observed).await,
         Target::Status => Ok(status(app)),
         Target::Home | Target::Page => page(app, call, route.target),
         Target::Models => listing(app, call, &mut observed, None).await,

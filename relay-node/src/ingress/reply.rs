@@ -103,7 +103,9 @@ impl Stamp {
         encoded.unwrap_or_default().into()
     }
 
-    fn words<'a>(&'a self, refusal: &'a Refusal) -> ErrorBody<'a> {
+    /// The error in words, before it is given a shape.
+    #[must_use]
+    pub fn words<'a>(&'a self, refusal: &'a Refusal) -> ErrorBody<'a> {
         let native = refusal.native(self.shape.dialect());
         ErrorBody {
             status: refusal.status(),
@@ -152,6 +154,13 @@ pub fn whole(whole: Whole, channel: Option<ChannelId>) -> Response<Body> {
     name_channel(headers, channel);
     let (bytes, held) = whole.into_body();
     *response.body_mut() = Body::new(WholeBody::new(bytes, held));
+    response
+}
+
+/// The answer, naming the channel to those who may know it.
+#[must_use]
+pub fn named(mut response: Response<Body>, channel: Option<ChannelId>) -> Response<Body> {
+    name_channel(response.headers_mut(), channel);
     response
 }
 

@@ -11,6 +11,7 @@ use sluice_dialect::signature::Sealer;
 use super::route::Target;
 use crate::error::{Kind, Refusal};
 use crate::meter;
+use crate::responses;
 
 /// Longer bodies are read away from the threads that serve requests: it takes milliseconds.
 const LONG_BYTES: usize = 256 << 10;
@@ -63,17 +64,16 @@ pub async fn read(body: Bytes, interface: Interface, sealer: Sealer) -> Result<A
     let is_short = body.len() <= LONG_BYTES;
     let Interface { surface, model, form } = interface;
     let read = move || {
-        let request = Request::read(Incoming { surface, body, model, form }, &sealer)?;
+        let request = Request::read(Incoming { surface, body, model, form }, &sealer).map_err(|error| refuse(&error))?;
+        responses::check_background(&request)?;
         let prompt = meter::estimate(&request);
         Ok(Asked { request: Arc::new(request), prompt })
     };
     if is_short {
-        return read().map_err(|error| refuse(&error));
+        return read();
     }
-    match tokio::task::spawn_blocking(read).await {
-        Ok(outcome) => outcome.map_err(|error| refuse(&error)),
-        Err(_) => Err(Refusal::new(Kind::Internal, "the request could not be read")),
-    }
+    let outcome = tokio::task::spawn_blocking(read).await;
+    outcome.unwrap_or_else(|_| Err(Refusal::new(Kind::Internal, "the request could not be read")))
 }
 
 /// Reads a body whose tokens are to be counted. `model` is what the address says.

@@ -4,6 +4,7 @@ use axum::http::Method;
 use sluice_dialect::Surface;
 use sluice_dialect::exchange::CountSurface;
 use sluice_domain::Dialect;
+use sluice_providers::StoredCall;
 
 /// How an error looks on the wire (relay-api.md §9.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,6 +55,13 @@ pub(super) enum Target<'p> {
         surface: CountSurface,
         /// The model, where the address names it.
         model: Option<&'p str>,
+    },
+    /// A stored response.
+    Stored {
+        /// What is wanted of it.
+        call: StoredCall,
+        /// Its id, as it stands in the address.
+        id: &'p str,
     },
     /// The list of models.
     Models,
@@ -106,6 +114,9 @@ pub(super) fn resolve<'p>(method: &Method, path: &'p str, has_anthropic_version:
     let target = match target {
         _ if !is_allowed => Target::WrongMethod(methods),
         Target::Model(_) if method == Method::DELETE => Target::NotServed,
+        Target::Stored { call: StoredCall::Retrieve, id } if method == Method::DELETE => {
+            Target::Stored { call: StoredCall::Delete, id }
+        }
         target => target,
     };
     Route { target, shape }
@@ -137,6 +148,7 @@ fn find(path: &str, has_anthropic_version: bool) -> Option<Found<'_>> {
     let mut segments = [""; MAX_SEGMENTS];
     let segments = split(path, &mut segments)?;
     match segments {
+        ["v1", "responses", id, rest @ ..] if !id.is_empty() => response(id, rest),
         ["v1", "models", ..] => models(path, segments, has_anthropic_version),
         ["v1", "engines", _, .., "embeddings"] => engine(path),
         ["v1", rest @ ..] => v1(rest).map(|(shape, methods)| (shape, methods, Target::NotServed)),
@@ -180,6 +192,17 @@ fn verb(path: &str) -> Found<'_> {
     (GEMINI, POST, target)
 }
 
+/// `/v1/responses/resp_1`, and what is under it.
+fn response<'p>(id: &'p str, rest: &[&str]) -> Option<Found<'p>> {
+    let (methods, call) = match rest {
+        [] => (GET_DELETE, StoredCall::Retrieve),
+        ["cancel"] => (POST, StoredCall::Cancel),
+        ["input_items"] => (GET, StoredCall::InputItems),
+        _ => return None,
+    };
+    Some((RESPONSES, methods, Target::Stored { call, id }))
+}
+
 /// `/v1/engines/text-embedding-ada-002/embeddings`
 fn engine(path: &str) -> Option<Found<'_>> {
     let model = path.strip_prefix("/v1/engines/")?.strip_suffix("/embeddings").filter(|model| !model.is_empty())?;
@@ -201,9 +224,6 @@ fn models<'p>(path: &'p str, segments: &[&'p str], has_anthropic_version: bool) 
 fn v1(rest: &[&str]) -> Option<(Shape, Methods)> {
     const OPENAI: Shape = Shape::OPENAI;
     Some(match rest {
-        ["responses", _, "cancel"] => (RESPONSES, POST),
-        ["responses", _, "input_items"] => (RESPONSES, GET),
-        ["responses", id] if !id.is_empty() => (RESPONSES, GET_DELETE),
         ["images", "generations" | "edits" | "variations"]
         | ["audio", "speech" | "transcriptions" | "translations"]
         | ["realtime", "client_secrets" | "sessions"]
@@ -350,11 +370,23 @@ mod tests {
     }
 
     #[test]
+    fn a_stored_response_is_asked_for_under_its_id() {
+        let stored = |call| (Target::Stored { call, id: "resp_1" }, RESPONSES);
+        assert_eq!(at("GET", "/v1/responses/resp_1"), stored(StoredCall::Retrieve));
+        assert_eq!(at("HEAD", "/v1/responses/resp_1"), stored(StoredCall::Retrieve));
+        assert_eq!(at("DELETE", "/v1/responses/resp_1"), stored(StoredCall::Delete));
+        assert_eq!(at("POST", "/v1/responses/resp_1/cancel"), stored(StoredCall::Cancel));
+        assert_eq!(at("GET", "/v1/responses/resp_1/input_items"), stored(StoredCall::InputItems));
+        assert_eq!(at("POST", "/v1/responses/resp_1"), (Target::WrongMethod(GET_DELETE), RESPONSES));
+        assert_eq!(at("DELETE", "/v1/responses/resp_1/cancel"), (Target::WrongMethod(POST), RESPONSES));
+        for path in ["/v1/responses/", "/v1/responses//cancel", "/v1/responses/resp_1/other", "/v1/responses/resp_1/cancel/x"] {
+            assert_eq!(at("GET", path).0, Target::Unknown, "{path}");
+        }
+    }
+
+    #[test]
     fn every_interface_of_the_catalogue_is_known_in_its_shape() {
         for (method, path, shape) in [
-            ("DELETE", "/v1/responses/resp_1", RESPONSES),
-            ("POST", "/v1/responses/resp_1/cancel", RESPONSES),
-            ("GET", "/v1/responses/resp_1/input_items", RESPONSES),
             ("POST", "/v1beta/openai/images/generations", Shape::OPENAI),
             ("POST", "/v1/images/generations", Shape::OPENAI),
             ("POST", "/v1/audio/transcriptions", Shape::OPENAI),

@@ -78,6 +78,8 @@ pub enum ByInterface {
     Text(Surface),
     /// How many tokens a request has.
     CountTokens,
+    /// A stored response.
+    StoredResponses,
     /// The list of models, or one of it.
     Models,
     /// Anything else: status, unknown paths, interfaces that are not served.
@@ -91,6 +93,7 @@ impl ByInterface {
         match self {
             Self::Text(surface) => surface.as_str(),
             Self::CountTokens => "count_tokens",
+            Self::StoredResponses => "stored_responses",
             Self::Models => "models",
             Self::Other => "other",
         }
@@ -106,7 +109,7 @@ impl Labels for ByInterface {
 
     fn known() -> Vec<Self> {
         let texts = Surface::ALL.into_iter().map(Self::Text);
-        texts.chain([Self::CountTokens, Self::Models, Self::Other]).collect()
+        texts.chain([Self::CountTokens, Self::StoredResponses, Self::Models, Self::Other]).collect()
     }
 }
 

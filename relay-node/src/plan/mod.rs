@@ -11,6 +11,7 @@ use crate::admit::{AUTO, Admitted};
 use crate::error::{Kind, Refusal};
 use crate::forward::Engine;
 use crate::ingress::request::Asked;
+use crate::responses::{Previous, previous_not_found};
 
 /// Candidates and price of one request.
 #[derive(Debug)]
@@ -25,12 +26,18 @@ pub struct Planned {
 ///
 /// # Errors
 /// When nobody can serve it, or the model has no price.
-pub fn make(table: &Table, admitted: &Admitted, asked: &Asked, engine: &Engine, now: u64) -> Result<Planned, Refusal> {
+pub fn make(
+    table: &Table,
+    admitted: &Admitted,
+    (asked, previous): (&Asked, &Previous),
+    engine: &Engine,
+    now: u64,
+) -> Result<Planned, Refusal> {
     if admitted.group.as_str() == AUTO && table.group(AUTO).is_none() {
         return Err(Refusal::new(Kind::NoChannel, "auto groups are not enabled"));
     }
     let model = &asked.request.facts().model;
-    let ask = |model| Ask { group: admitted.group.as_str(), model, pin: admitted.pin };
+    let ask = |model| Ask { group: admitted.group.as_str(), model, pin: admitted.pin, bound: previous.place() };
     let recent = engine.ejections.recent(now);
     let standing = |channel, key| recent.standing((channel, key), model.as_str());
     let plain = asked.request.plain_model();
@@ -40,7 +47,10 @@ pub fn make(table: &Table, admitted: &Admitted, asked: &Asked, engine: &Engine, 
             NoPlan::UnknownModel if plain != model.as_str() => sluice_routing::plan(table, ask(plain), standing),
             error => Err(error),
         })
-        .map_err(|error| no_plan(&error, &admitted.group, model, admitted.pin.is_some()))?;
+        .map_err(|error| match (&error, asked.request.storing().previous) {
+            (NoPlan::NoneUsable(_), Some(id)) if previous.place().is_some() => previous_not_found(&id),
+            _ => no_plan(&error, &admitted.group, model, admitted.pin.is_some()),
+        })?;
     let rate = rate(table, &admitted.group, model)?;
     Ok(Planned { plan: plan.with_turns(&engine.turns), rate })
 }

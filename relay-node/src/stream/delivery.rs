@@ -12,6 +12,7 @@ use sluice_domain::Usage;
 
 use super::drains::Forwarding;
 use super::pump::Pump;
+use super::reader::Reader;
 use crate::error::Refusal;
 use crate::forward::{Journey, Opened, Timing, Whole};
 use crate::ingress::reply::{self, Stamp};
@@ -125,6 +126,12 @@ impl Delivery {
         }
         let before: &[u8] = if has_begun { b",\r\n" } else { b"[" };
         [before, &self.stamp.error_body(refusal), b"]"].concat().into()
+    }
+
+    /// How the caller's dialect ends a stream that had begun and failed, where it does that in another way than by an error alone.
+    #[must_use]
+    pub fn failed(&self, reader: &mut Reader, refusal: &Refusal) -> Option<Bytes> {
+        (self.form != Form::Array).then(|| reader.failed(&self.stamp.words(refusal))).flatten()
     }
 
     /// Begins to count the prompt exactly; `None` where its estimate has to do.

@@ -188,7 +188,7 @@ impl Pump {
     fn extended(&mut self, mut running: Box<Running>, extended: Result<(), Refusal>) {
         match extended {
             Ok(()) => self.state = State::Running(running),
-            Err(refusal) => self.break_off(&mut running.bill, &refusal),
+            Err(refusal) => self.break_off_begun(&mut running, &refusal),
         }
     }
 
@@ -206,7 +206,7 @@ impl Pump {
             broken => {
                 let refusal = running.answerer.broke_off(broken);
                 if let State::Running(mut running) = std::mem::replace(&mut self.state, State::Over) {
-                    self.break_off(&mut running.bill, &refusal);
+                    self.break_off_begun(&mut running, &refusal);
                 }
             }
         }
@@ -277,6 +277,16 @@ impl Pump {
         bill.settle(Ending::Truncated(refusal));
         let has_begun = self.has_begun || !self.queue.is_empty();
         self.queue.push_back(self.delivery.error_end(refusal, has_begun));
+        self.state = State::Closing(None);
+    }
+
+    /// The same of one that had begun: its dialect may have an end for that.
+    fn break_off_begun(&mut self, running: &mut Running, refusal: &Refusal) {
+        let Some(last) = self.delivery.failed(&mut running.reader, refusal) else {
+            return self.break_off(&mut running.bill, refusal);
+        };
+        running.bill.settle(Ending::Truncated(refusal));
+        self.queue.push_back(last);
         self.state = State::Closing(None);
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use secrecy::{ExposeSecret, SecretString};
 use sluice_billing::Estimator;
-use sluice_dialect::error::UpstreamError;
+use sluice_dialect::error::{ErrorBody, UpstreamError};
 use sluice_dialect::exchange::StreamMeter;
 use sluice_dialect::frames::{Framing, Splitter};
 use sluice_dialect::openai::{Summary, Verdict};
@@ -225,6 +225,17 @@ impl Reader {
     #[must_use]
     pub fn saw_output(&self) -> bool {
         self.meter.saw_output()
+    }
+
+    /// The answer's id at an upstream that may store it, as soon as it is known.
+    #[must_use]
+    pub fn stored_id(&self) -> Option<&str> {
+        self.meter.stored_id()
+    }
+
+    /// What the caller gets last of a stream that broke off, where that depends on what came before.
+    pub fn failed(&mut self, error: &ErrorBody<'_>) -> Option<Bytes> {
+        self.meter.failed(error)
     }
 
     /// What the stream was so far.

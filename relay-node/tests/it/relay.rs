@@ -11,7 +11,7 @@ use sluice_domain::{
     AccountId, ChannelId, ChannelKeyId, Clock, Epoch, GroupName, Limits, ModelName, NodeId, Now, Record, RequestRecord, Role,
     Status, TokenId, UnixMillis, UserId,
 };
-use sluice_limits::{Limiter, Redis, RedisSettings, Setup, Shared};
+use sluice_limits::{Limiter, Notes, Redis, RedisSettings, Setup, Shared};
 use sluice_providers::Catalog;
 use sluice_relay_node::admit::keeping;
 use sluice_relay_node::budget::ByteBudget;
@@ -20,6 +20,7 @@ use sluice_relay_node::config::{NodeOptions, Options, RequestOptions, Settings};
 use sluice_relay_node::forward::{Engine, Timing};
 use sluice_relay_node::metrics::Metrics;
 use sluice_relay_node::quota::Quotas;
+use sluice_relay_node::responses::Bindings;
 use sluice_relay_node::spool::{BatchLimits, Spool, SpoolSettings};
 use sluice_relay_node::view::{Page, Taken, View};
 use sluice_relay_node::{RelayApp, app, health, ingress};
@@ -31,7 +32,7 @@ use sluice_telemetry::listen::{ListenSettings, routed, serve};
 use sluice_telemetry::metrics::Registry;
 use sluice_telemetry::tasks::Tasks;
 use sluice_testkit::client::Caller;
-use sluice_upstream::{Client, ClientSettings, MediaFetcher, Reach};
+use sluice_upstream::{Client, ClientSettings, MediaFetcher, ProxyUrl, Reach};
 use tempfile::TempDir;
 
 use crate::ledger::Ledger;
@@ -70,6 +71,10 @@ pub struct World {
     pub model_limits: Vec<(&'static str, Limits)>,
     /// Where limits are kept for the whole fleet.
     pub redis: Option<RedisSettings>,
+    /// What relays note for each other.
+    pub notes: Option<Arc<dyn Notes>>,
+    /// What media are fetched through.
+    pub media_proxy: Option<String>,
     /// How many relays there are, as the control plane says.
     pub fleet: u64,
 }
@@ -101,6 +106,8 @@ impl World {
             is_configured: true,
             model_limits: vec![],
             redis: None,
+            notes: None,
+            media_proxy: None,
             fleet: 1,
         }
     }
@@ -269,6 +276,7 @@ impl TestRelay {
         let options = Options { version: false, node, requests: RequestOptions::default(), command: None };
         let mut settings = options.read().unwrap();
         (world.adjust)(&mut settings);
+        settings.requests.media_proxy = world.media_proxy.as_ref().map(|url| ProxyUrl::parse(url).unwrap());
         let mut catalog = Catalog::served().unwrap();
         for (slug, text) in &world.providers {
             catalog.add(slug, text).unwrap();
@@ -285,6 +293,7 @@ impl TestRelay {
             spool,
             engine: engine.unwrap(),
             limits: limiter(&world, &clock, &metrics, &tasks),
+            responses: Bindings::new(world.notes.map(|notes| (notes, LONG)), Bindings::LIFETIME),
             load: health::Load::default(),
             clock,
             chance: Chance::new(1),

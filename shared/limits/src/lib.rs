@@ -2,7 +2,7 @@
 //!
 //! Two kinds. [`KeyedLimiter`] counts one thing within one process. [`Limiter`] keeps the limits of users, tokens, groups, models and
 //! channels over a fleet of relays: in Redis while it answers, by each relay's share while it does not. What must not live here: who is
-//! limited and what a refusal looks like. Time comes in as [`sluice_domain::Clock`]; the rule itself is in [`gcra`] and has none.
+//! limited and what a refusal looks like. [`Notes`] are what the same Redis carries beside counters. Time comes in as [`sluice_domain::Clock`]; the rule itself is in [`gcra`] and has none.
 
 pub mod ask;
 mod bounded;
@@ -12,6 +12,7 @@ mod held;
 pub mod keyed;
 pub mod limiter;
 mod local;
+pub mod notes;
 pub mod rate;
 pub mod redis;
 pub mod shared;
@@ -22,6 +23,7 @@ pub use client_address::client_address;
 pub use held::Held;
 pub use keyed::{KeyedLimiter, RetryAfter};
 pub use limiter::{Event, Limiter, Mode, Refused, Setup};
+pub use notes::Notes;
 pub use rate::{Rate, RateError};
 pub use redis::{Redis, RedisAddress, RedisSettings};
 pub use shared::{Away, Shared};

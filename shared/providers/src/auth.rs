@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::CallError;
 use crate::sign::aws::AwsKey;
+use crate::sign::baidu;
 use crate::sign::google::ServiceAccount;
 
 /// How the key is sent.
@@ -85,6 +86,12 @@ impl Auth {
                 Ok(Known { region: None, project: account.project_id })
             }
         }
+    }
+
+    /// Whether an error's code says that the token is good no longer which the key was exchanged for, though its time is not over.
+    #[must_use]
+    pub fn is_stale_token(&self, code: &str) -> bool {
+        self.scheme == AuthScheme::BaiduToken && code.parse().is_ok_and(baidu::is_stale)
     }
 
     /// Puts the key into the headers, marked sensitive.

@@ -36,4 +36,4 @@ pub use header_override::{HeaderOverride, HeaderOverrideError};
 pub use hooks::{BedrockIds, BodyError, Hook, ModelSuffix, RegionGroup, RerankUsage};
 pub use param_override::{OverrideContext, ParamOverride, ParamOverrideError};
 pub use provider::{BaseUrlRule, FieldName, FormField, Framing, HeaderRule, Provider, ProviderStatus, Versions};
-pub use target::{CallError, ChannelAddress, ClientHints, Target};
+pub use target::{CallError, ChannelAddress, ClientHints, StoredCall, Target};

@@ -13,6 +13,9 @@ use crate::endpoint::Places;
 use crate::{BaseUrl, BaseUrlMeaning, Capability, FieldName, Hook, Provider, Versions};
 
 mod headers;
+mod stored;
+
+pub use stored::StoredCall;
 
 /// The longest version a caller or a channel may name, in bytes.
 const MAX_VERSION_BYTES: usize = 64;

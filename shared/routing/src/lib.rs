@@ -37,6 +37,8 @@ pub struct Ask<'a> {
     pub model: &'a str,
     /// Only this channel, whatever its group and priority.
     pub pin: Option<ChannelId>,
+    /// Only this channel with this key, among those that serve the model: what the request goes on from is there and nowhere else.
+    pub bound: Option<(ChannelId, ChannelKeyId)>,
 }
 
 /// One channel and one of its keys.
@@ -73,6 +75,8 @@ pub enum Reason {
     NotPinned,
     /// A limit of it allows nothing more at the moment.
     Limited,
+    /// What the request goes on from is at another channel.
+    NotBound,
 }
 
 impl Reason {
@@ -87,6 +91,7 @@ impl Reason {
             Self::ZeroWeight => "zero_weight",
             Self::NotPinned => "not_pinned",
             Self::Limited => "limited",
+            Self::NotBound => "not_bound",
         }
     }
 }
@@ -123,12 +128,13 @@ pub fn plan(table: &Table, ask: Ask<'_>, standing: impl Fn(ChannelId, ChannelKey
     let mut left_out = Vec::new();
     let mut tiers: Vec<Vec<Arc<Channel>>> = Vec::new();
     for tier in members(table, ask)? {
-        let usable = keep(tier, &mut left_out, |channel| unusable(channel, ask.pin));
+        let usable = keep(tier, &mut left_out, |channel| unusable(channel, ask));
         let weighted = usable.iter().any(|channel| channel.weight > 0);
         let usable = keep(usable, &mut left_out, |channel| (weighted && channel.weight == 0).then_some(Reason::ZeroWeight));
         tiers.push(usable);
     }
-    let odd = Odd::among(&tiers, standing);
+    // what one key alone can serve is not kept from it
+    let odd = if ask.bound.is_some() { Odd::default() } else { Odd::among(&tiers, standing) };
     if !odd.ejected.is_empty() {
         let eject =
             |channel: &Channel| usable_keys(channel).all(|key| odd.is_ejected(channel.id, key.id)).then_some(Reason::Ejected);
@@ -138,7 +144,7 @@ pub fn plan(table: &Table, ask: Ask<'_>, standing: impl Fn(ChannelId, ChannelKey
     if tiers.is_empty() {
         return Err(NoPlan::NoneUsable(left_out));
     }
-    Ok(Plan::new(tiers, left_out, odd))
+    Ok(Plan::new(tiers, left_out, odd, ask.bound.map(|(_, key)| key)))
 }
 
 /// Channels and keys that do not stand well.
@@ -206,13 +212,15 @@ fn keep(
     kept
 }
 
-fn unusable(channel: &Channel, pin: Option<ChannelId>) -> Option<Reason> {
+fn unusable(channel: &Channel, ask: Ask<'_>) -> Option<Reason> {
     use sluice_domain::Status;
+    let is_wanted = |key: &ChannelKey| ask.bound.is_none_or(|(_, bound)| bound == key.id);
     match channel.status {
-        _ if pin.is_some_and(|pin| pin != channel.id) => Some(Reason::NotPinned),
+        _ if ask.pin.is_some_and(|pin| pin != channel.id) => Some(Reason::NotPinned),
+        _ if ask.bound.is_some_and(|(bound, _)| bound != channel.id) => Some(Reason::NotBound),
         Status::Disabled => Some(Reason::Disabled),
         Status::AutoDisabled => Some(Reason::AutoDisabled),
-        Status::Enabled if usable_keys(channel).next().is_none() => Some(Reason::NoKey),
+        Status::Enabled if !usable_keys(channel).any(is_wanted) => Some(Reason::NoKey),
         Status::Enabled => None,
     }
 }

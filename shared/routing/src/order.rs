@@ -24,13 +24,15 @@ pub struct Plan {
     tiers: Vec<Vec<Arc<Channel>>>,
     left_out: Vec<LeftOut>,
     odd: Odd,
+    /// The only key that may be used.
+    bound: Option<ChannelKeyId>,
     tried: SmallVec<[(ChannelId, ChannelKeyId); 4]>,
     turns: Option<Turns>,
 }
 
 impl Plan {
-    pub(crate) fn new(tiers: Vec<Vec<Arc<Channel>>>, left_out: Vec<LeftOut>, odd: Odd) -> Self {
-        Self { tiers, left_out, odd, tried: SmallVec::new(), turns: None }
+    pub(crate) fn new(tiers: Vec<Vec<Arc<Channel>>>, left_out: Vec<LeftOut>, odd: Odd, bound: Option<ChannelKeyId>) -> Self {
+        Self { tiers, left_out, odd, bound, tried: SmallVec::new(), turns: None }
     }
 
     /// The same, where keys of channels that want it are taken in turn. Otherwise all are taken by chance.
@@ -122,7 +124,8 @@ impl Plan {
 
     fn untried_keys<'a>(&'a self, channel: &'a Channel) -> impl Iterator<Item = &'a ChannelKey> {
         let tried = |key: &ChannelKey| self.tried.contains(&(channel.id, key.id));
-        usable_keys(channel).filter(move |key| !tried(key) && !self.odd.is_ejected(channel.id, key.id))
+        let fits = |key: &ChannelKey| self.bound.is_none_or(|bound| bound == key.id);
+        usable_keys(channel).filter(move |key| fits(key) && !tried(key) && !self.odd.is_ejected(channel.id, key.id))
     }
 
     fn has_sound_key(&self, channel: &Channel) -> bool {

@@ -44,7 +44,7 @@ fn table(channels: Vec<Channel>) -> Table {
 }
 
 fn ask() -> Ask<'static> {
-    Ask { group: "default", model: "m", pin: None }
+    Ask { group: "default", model: "m", pin: None, bound: None }
 }
 
 fn good(_: ChannelId, _: ChannelKeyId) -> Standing {
@@ -69,6 +69,31 @@ fn each_retry_steps_one_tier_down_and_comes_back_for_the_rest() {
         assert!([1, 2].contains(&tried[0]), "{tried:?}");
         assert_eq!(tried[1], 3, "{tried:?}");
     }
+}
+
+#[test]
+fn what_goes_on_from_somewhere_is_served_there_with_that_key_or_not_at_all() {
+    let mut kept = channel(3, 5, 0);
+    kept.keys = vec![key(30, Status::Enabled), key(31, Status::Enabled), key(32, Status::AutoDisabled)];
+    let table = table(vec![channel(1, 10, 1), kept, channel(4, 5, 9)]);
+    let bound = |channel, key| Ask { bound: Some((ChannelId::new(channel), ChannelKeyId::new(key))), ..ask() };
+    for standing in [Standing::Good, Standing::Suspect, Standing::Ejected] {
+        let mut plan = plan(&table, bound(3, 31), |_, _| standing).unwrap();
+        let first = plan.next(Next::Channel, &mut rng()).unwrap();
+        assert_eq!(first.id(), (ChannelId::new(3), ChannelKeyId::new(31)), "whatever its weight, priority and standing");
+        assert!(
+            plan.next(Next::KeyOf(ChannelId::new(3)), &mut rng()).is_none() && plan.next(Next::Channel, &mut rng()).is_none()
+        );
+    }
+    let reasons = |ask| match plan(&table, ask, good) {
+        Err(NoPlan::NoneUsable(left_out)) => {
+            left_out.iter().map(|out| (out.channel.get(), out.reason)).collect::<HashMap<_, _>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(reasons(bound(3, 32))[&3], Reason::NoKey, "a key that is switched off");
+    assert_eq!(reasons(bound(3, 40))[&3], Reason::NoKey, "a key that is gone");
+    assert_eq!(reasons(bound(9, 90)), HashMap::from([1, 3, 4].map(|id| (id, Reason::NotBound))));
 }
 
 #[test]

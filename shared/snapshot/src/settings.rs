@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sluice_billing::{HoldPolicy, HoldRules};
 
+use crate::channel_settings::MediaByUrl;
 use crate::resource::Setting;
 
 /// How relays behave, site-wide. Each field is one setting of the same name.
@@ -25,6 +26,9 @@ pub struct RelaySettings {
     pub disable_keywords: Arc<[Box<str>]>,
     /// What models take beside what is known of them (`model_capabilities`, JSON, default empty). Whoever writes requests reads it.
     pub model_capabilities: Arc<str>,
+    /// How media that requests name by address reach providers whose channels do not say it (`media_by_url`, `pass` or `inline`, default
+    /// `pass`).
+    pub media_by_url: MediaByUrl,
 }
 
 impl Default for RelaySettings {
@@ -37,13 +41,14 @@ impl Default for RelaySettings {
             holds: HoldRules { policy: HoldPolicy::Adaptive, window: 2_000, assumed_max: 16_384, clamps: true, floor: 16 },
             disable_keywords: words(Self::DISABLE_KEYWORDS),
             model_capabilities: Arc::from(""),
+            media_by_url: MediaByUrl::Pass,
         }
     }
 }
 
 impl RelaySettings {
     /// Every name this build knows.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 12] = [
         "retry_times",
         "enforce_include_usage",
         "force_stream_option",
@@ -55,6 +60,7 @@ impl RelaySettings {
         "clamp_floor",
         "automatic_disable_keywords",
         "model_capabilities",
+        "media_by_url",
     ];
 
     /// The default of `automatic_disable_keywords`.
@@ -79,6 +85,7 @@ impl RelaySettings {
             "clamp_floor" => self.holds.floor = above_zero(setting, 100_000)?,
             "automatic_disable_keywords" => self.disable_keywords = words(&setting.value),
             "model_capabilities" => self.model_capabilities = setting.value.as_str().into(),
+            "media_by_url" => self.media_by_url = media_by_url(setting)?,
             _ => {}
         }
         Ok(())
@@ -98,6 +105,14 @@ fn above_zero(setting: &Setting, most: u32) -> Result<u64, String> {
 fn policy(setting: &Setting) -> Result<HoldPolicy, String> {
     let rule = || format!("{} must be one of {}", setting.name, HoldPolicy::WORDS.join(", "));
     HoldPolicy::from_word(&setting.value).ok_or_else(rule)
+}
+
+fn media_by_url(setting: &Setting) -> Result<MediaByUrl, String> {
+    match setting.value.as_str() {
+        "pass" => Ok(MediaByUrl::Pass),
+        "inline" => Ok(MediaByUrl::Inline),
+        _ => Err(format!("{} must be pass or inline", setting.name)),
+    }
 }
 
 /// One word per line, in lower case, without empty ones.
@@ -131,6 +146,7 @@ mod tests {
         );
         assert_eq!(&*set("model_capabilities", "{}").unwrap().model_capabilities, "{}");
         assert_eq!(set("hold_policy", "windowed").unwrap().holds.policy, HoldPolicy::Windowed);
+        assert_eq!(set("media_by_url", "inline").unwrap().media_by_url, MediaByUrl::Inline);
         assert_eq!(set("retry_times", "5").unwrap().retry_times, 5);
         assert!(set("enforce_include_usage", "true").unwrap().enforce_include_usage);
     }

@@ -5,6 +5,7 @@ mod scrub;
 mod translated;
 mod upstream;
 
+pub(crate) use render::failure;
 pub use render::{ErrorBody, render, render_event};
 pub use scrub::{MAX_MESSAGE_BYTES, scrub};
 pub use upstream::UpstreamError;

@@ -55,11 +55,26 @@ pub fn render_event(dialect: Dialect, error: &ErrorBody<'_>) -> Bytes {
         Dialect::Anthropic => ("event: error\ndata: ", render(dialect, error)),
         Dialect::Responses => {
             let message = format!("{} (request id: {})", scrub(error.message, &[]), error.request_id);
-            let flat = ResponsesEvent { kind: "error", code: error.code, message: &message, param: error.param };
+            // nothing was announced before it: its number is the first
+            let flat =
+                ResponsesEvent { kind: "error", sequence_number: 0, code: error.code, message: &message, param: error.param };
             ("event: error\ndata: ", json(&flat))
         }
     };
     [head.as_bytes(), &body, b"\n\n"].concat().into()
+}
+
+/// The code and the message of an answer of Responses that failed. Its codes are few: what clients know of them is said in them.
+pub(crate) fn failure<'a>(error: &ErrorBody<'a>) -> (&'a str, String) {
+    const KNOWN: [&str; 5] =
+        ["rate_limit_exceeded", "invalid_prompt", "insufficient_quota", "context_length_exceeded", "server_is_overloaded"];
+    let said = error.code.filter(|code| KNOWN.contains(code));
+    let code = said.unwrap_or(match (error.status, error.kind) {
+        (_, "insufficient_quota") => "insufficient_quota",
+        (429, _) => "rate_limit_exceeded",
+        _ => "server_error",
+    });
+    (code, format!("{} (request id: {})", scrub(error.message, &[]), error.request_id))
 }
 
 /// Anthropic's word for the situation (relay-api.md §9.2).
@@ -125,6 +140,7 @@ impl<'a> OpenAiError<'a> {
 struct ResponsesEvent<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
+    sequence_number: u64,
     code: Option<&'a str>,
     message: &'a str,
     param: Option<&'a str>,

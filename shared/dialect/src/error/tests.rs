@@ -79,6 +79,7 @@ fn the_last_frame_of_a_broken_stream_is_one_event() {
         let frame = text(&render_event(dialect, &error));
         assert!(frame.ends_with("}\n\n") && !frame.contains("[DONE]"), "{frame}");
         assert_eq!(frame.starts_with("event: error\n"), matches!(dialect, Dialect::Anthropic | Dialect::Responses));
+        assert_eq!(frame.contains(r#""sequence_number":0,"#), dialect == Dialect::Responses, "typed clients want a number");
     }
 }
 

@@ -37,6 +37,8 @@ struct Read {
     body: Bytes,
     content: Content,
     response: Response,
+    /// Its bytes are those of an upstream of Responses.
+    is_of_responses: bool,
 }
 
 impl Answer {
@@ -63,7 +65,8 @@ impl Answer {
     fn passing(body: &Bytes, codec: Codec, rename: Option<&str>, known: &[&str]) -> Result<Self, JsonError> {
         let (response, content) = understood(body, Speech::Dialect(codec), &mut bystander(codec), known)?;
         let body = rename.map_or_else(|| body.clone(), |name| rename::renamed(body, name));
-        Ok(Self(Kind::Read(Box::new(Read { body, content, response }))))
+        let is_of_responses = codec == Codec::Responses;
+        Ok(Self(Kind::Read(Box::new(Read { body, content, response, is_of_responses }))))
     }
 
     /// Writes it as the caller's dialect has it.
@@ -75,7 +78,16 @@ impl Answer {
         };
         stops::cut_whole(&mut response, &stops);
         let body = to.write_response(&response, &mut asked);
-        Ok(Self(Kind::Read(Box::new(Read { body, content, response }))))
+        Ok(Self(Kind::Read(Box::new(Read { body, content, response, is_of_responses: false }))))
+    }
+
+    /// Its id at an upstream of Responses, where its bytes pass: it may be stored there under that id.
+    #[must_use]
+    pub fn stored_id(&self) -> Option<&str> {
+        match &self.0 {
+            Kind::Read(read) if read.is_of_responses => Some(read.response.id.as_str()).filter(|id| !id.is_empty()),
+            Kind::Read(_) | Kind::Plain { .. } | Kind::Vectors { .. } => None,
+        }
     }
 
     /// The usage it reports.

@@ -205,6 +205,13 @@ impl Writer {
         }
     }
 
+    /// The last event of an answer that was announced and failed, where its dialect has one that repeats the answer.
+    pub(super) fn fail(&mut self, code: &str, message: &str) -> Option<Bytes> {
+        let Self::Responses(writer) = self else { return None };
+        let mut out = BytesMut::new();
+        writer.fail_as(code, message, &mut out).then(|| out.freeze())
+    }
+
     pub(super) fn push(&mut self, event: &Event, out: &mut BytesMut) {
         match self {
             Self::Chat(writer) => writer.push(event, out),

@@ -26,13 +26,17 @@ mod rename;
 mod request;
 mod speech;
 mod stops;
+mod storing;
 mod stream;
 mod system;
+mod telling;
 
 pub use answer::Answer;
 pub use count::{Count, CountSurface, Counted};
 pub use manner::{Instructions, Manner, Rank};
 pub use passage::{Passage, Sent, Site, Unwritable, Way};
 pub use remote::{Fetched, Remote};
+pub use rename::{renamed, renamed_frame};
 pub use request::{Form, Incoming, Request, RequestError};
+pub use storing::Storing;
 pub use stream::StreamMeter;

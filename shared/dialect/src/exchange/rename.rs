@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::json::{self, span_in};
+use crate::openai::{self, Verdict};
+use crate::sse::Frame;
 
 /// Where answers of any dialect name their model.
 #[derive(Deserialize)]
@@ -36,7 +38,8 @@ pub(super) fn place(json: &[u8]) -> Option<Range<usize>> {
 }
 
 /// A JSON text with another name of the model; as it is where it names none.
-pub(super) fn renamed(json: &Bytes, name: &str) -> Bytes {
+#[must_use]
+pub fn renamed(json: &Bytes, name: &str) -> Bytes {
     let Some(span) = place(json) else { return json.clone() };
     let name = json::quoted(name);
     let mut out = BytesMut::with_capacity(json.len() + name.len());
@@ -44,6 +47,17 @@ pub(super) fn renamed(json: &Bytes, name: &str) -> Bytes {
     out.put_slice(name.as_bytes());
     out.put_slice(json.get(span.end..).unwrap_or_default());
     out.freeze()
+}
+
+/// An event with another name of the model; as it is where it names none.
+#[must_use]
+pub fn renamed_frame(frame: Frame, name: &str) -> Bytes {
+    let event = frame.event();
+    let found = event.data.as_deref().and_then(|data| Some((data, place(data)?)));
+    match found.map(|(data, place)| openai::renamed_frame(&frame, event.name, data, place, &json::quoted(name))) {
+        Some(Verdict::Rewritten(bytes)) => bytes,
+        _ => frame.into_bytes(),
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::codecs::{Bystander, Codec};
 use super::passage::{Passage, Sent, Site, Unwritable, Way};
 use super::remote::{Fetched, Remote};
 use super::speech::Speech;
+use super::storing::Storing;
 use super::{facts, native, prompt, remote, system};
 use crate::codec::Written;
 use crate::embedding;
@@ -215,6 +216,12 @@ impl Request {
             Kind::Spoken(spoken) => spoken.document.body(),
             Kind::Vectors(request) => request.document.body(),
         }
+    }
+
+    /// What it wants of state that its upstream stores.
+    #[must_use]
+    pub fn storing(&self) -> Storing {
+        Storing::of(self.surface(), self.document())
     }
 
     /// Whether a stream goes out as one JSON array in place of events.

@@ -4,10 +4,12 @@ use bytes::{Bytes, BytesMut};
 use sluice_domain::Usage;
 
 use super::answer::bystander;
-use super::codecs::{Bystander, Reader, Writer};
+use super::codecs::{Bystander, Codec, Reader, Writer};
 use super::passage::{Kind as Way, Passage};
 use super::stops::Cutter;
+use super::telling::Telling;
 use super::{output, rename};
+use crate::error::{ErrorBody, failure};
 use crate::ir::Event;
 use crate::json;
 use crate::openai::{self, Finish, OutputCounts, Reported, StreamSettings, Summary, Verdict};
@@ -33,6 +35,10 @@ struct Watch {
     cutter: Option<Cutter>,
     /// The caller's name of the model as JSON, where frames pass and the upstream has another.
     rename: Option<String>,
+    /// The answer's id, empty as long as it is not known. `None`: the bytes are not those of an upstream of Responses.
+    stored_id: Option<String>,
+    /// What its caller was told, of such an upstream.
+    telling: Option<Box<Telling>>,
     usage: Reported,
     /// It is of all that came.
     is_usage_final: bool,
@@ -56,7 +62,8 @@ impl StreamMeter {
                 Self(Kind::Plain(Box::new(openai::StreamMeter::new(surface, &settings))))
             }
             Way::Same { beside: Bystander::Codec(codec), rename } => {
-                Self::read(Reader::new(codec, bystander(codec)), None, rename.as_deref().map(json::quoted))
+                let rename = rename.as_deref().map(json::quoted);
+                Self::read(Reader::new(codec, bystander(codec)), None, rename, codec == Codec::Responses)
             }
             // vectors are never streamed
             Way::Same { beside: Bystander::Vectors(_), .. } | Way::Vectors(_) => {
@@ -64,18 +71,20 @@ impl StreamMeter {
             }
             Way::Other(way) => {
                 let (reader, writer) = (way.from.reader(way.reading), Writer::new(way.to, way.asked));
-                Self::read(reader, Some((writer, Cutter::of(&way.stops))), None)
+                Self::read(reader, Some((writer, Cutter::of(&way.stops))), None, false)
             }
         }
     }
 
-    fn read(reader: Reader, anew: Option<(Writer, Option<Cutter>)>, rename: Option<String>) -> Self {
+    fn read(reader: Reader, anew: Option<(Writer, Option<Cutter>)>, rename: Option<String>, is_of_responses: bool) -> Self {
         let (writer, cutter) = anew.map_or((None, None), |(writer, cutter)| (Some(writer), cutter));
         Self(Kind::Read(Box::new(Watch {
             reader,
             writer,
             cutter,
             rename,
+            stored_id: is_of_responses.then(String::new),
+            telling: is_of_responses.then(Box::default),
             usage: Reported::Missing,
             is_usage_final: false,
             finish: None,
@@ -99,6 +108,27 @@ impl StreamMeter {
         match &mut self.0 {
             Kind::Plain(_) => None,
             Kind::Read(watch) => watch.close(text),
+        }
+    }
+
+    /// The answer's id at an upstream of Responses, as soon as it is known, where the bytes pass: it may be stored there under that id.
+    #[must_use]
+    pub fn stored_id(&self) -> Option<&str> {
+        match &self.0 {
+            Kind::Plain(_) => None,
+            Kind::Read(watch) => watch.stored_id.as_deref().filter(|id| !id.is_empty()),
+        }
+    }
+
+    /// What the caller gets last of an answer that failed after it had begun, where its dialect ends such an answer in another way than by
+    /// an error alone: one of Responses, once it was announced.
+    pub fn failed(&mut self, error: &ErrorBody<'_>) -> Option<Bytes> {
+        let Kind::Read(watch) = &mut self.0 else { return None };
+        let (code, message) = failure(error);
+        match (&watch.telling, &mut watch.writer) {
+            (Some(telling), _) => telling.failed(code, &message),
+            (None, Some(writer)) => writer.fail(code, &message),
+            (None, None) => None,
         }
     }
 
@@ -189,6 +219,9 @@ impl Watch {
         if let Err(Failed(raw)) = self.hear(heard, &mut out, text) {
             return raw.map_or(Verdict::Malformed, Verdict::Error);
         }
+        if let Some(telling) = &mut self.telling {
+            telling.hear(&data);
+        }
         match (&self.writer, self.is_complete) {
             (None, is_complete) => match (self.passed(frame, event.name, &data), is_complete) {
                 (Verdict::Rewritten(last), true) => Verdict::DoneWith(last),
@@ -221,6 +254,11 @@ impl Watch {
         for event in &heard {
             match event {
                 Event::Error(error) => return Err(Failed(error.raw.clone())),
+                Event::Start { id, .. } => {
+                    if let Some(stored) = &mut self.stored_id {
+                        stored.clone_from(id);
+                    }
+                }
                 Event::Usage(usage) if !usage.is_empty() => {
                     self.saw_output |= usage.reasoning > 0;
                     (self.usage, self.is_usage_final) = (Reported::Counted(*usage), true);

@@ -160,6 +160,26 @@ export default function openaiResponses(baseUrl, key) {
   };
 
   const once = {
+    async stored() {
+      const stored = client.responses;
+      const made = await ask("responses-model", suite.SHORT);
+      const again = await stored.retrieve(made.id);
+      same([again.id, textOf(again)], [made.id, suite.SHORT_ANSWER], "retrieved");
+      const items = await all(stored.inputItems.list(made.id));
+      same(
+        items.map((item) => item.content[0].text),
+        [suite.SHORT],
+        "input",
+      );
+      const after = await ask("responses-model", suite.SHORT, { previous_response_id: made.id });
+      same([after.previous_response_id, textOf(after)], [made.id, suite.SHORT_ANSWER], "what goes on from it");
+      await refusedWith(400, OpenAI.BadRequestError, () => stored.cancel(made.id));
+      await stored.delete(made.id);
+      await refusedWith(404, OpenAI.NotFoundError, () => stored.retrieve(made.id));
+      const gone = () => ask("responses-model", suite.SHORT, { previous_response_id: "resp_none" });
+      same((await refusedWith(400, OpenAI.BadRequestError, gone)).code, "previous_response_not_found", "code");
+    },
+
     async unknown_model() {
       const error = await refusedWith(404, OpenAI.NotFoundError, () => ask(suite.UNKNOWN_MODEL, suite.SHORT));
       same(error.code, "model_not_found", "code");

@@ -118,6 +118,23 @@ class OpenaiResponses:
     def case_bad_field(self, model):
         suite.refused_with(400, openai.BadRequestError, lambda: self.ask(model, suite.SHORT, max_output_tokens=-1))
 
+    def once_stored(self):
+        """A stored response is its maker's to fetch, to go on from and to delete."""
+        stored = self.client.responses
+        made = self.ask("responses-model", suite.SHORT)
+        again = stored.retrieve(made.id)
+        same((again.id, again.output_text), (made.id, suite.SHORT_ANSWER), "retrieved")
+        same([item.content[0].text for item in stored.input_items.list(made.id)], [suite.SHORT], "input")
+        after = self.ask("responses-model", suite.SHORT, previous_response_id=made.id)
+        same((after.previous_response_id, after.output_text), (made.id, suite.SHORT_ANSWER), "what goes on from it")
+        suite.refused_with(400, openai.BadRequestError, lambda: stored.cancel(made.id))
+        stored.delete(made.id)
+        suite.refused_with(404, openai.NotFoundError, lambda: stored.retrieve(made.id))
+        error = suite.refused_with(
+            400, openai.BadRequestError, lambda: self.ask("responses-model", suite.SHORT, previous_response_id="resp_none")
+        )
+        same(error.code, "previous_response_not_found", "code")
+
     def once_unknown_model(self):
         error = suite.refused_with(404, openai.NotFoundError, lambda: self.ask(suite.UNKNOWN_MODEL, suite.SHORT))
         same(error.code, "model_not_found", "code")

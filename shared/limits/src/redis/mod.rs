@@ -4,6 +4,7 @@
 //! knows the client.
 
 mod address;
+mod notes;
 mod script;
 
 use std::fmt;

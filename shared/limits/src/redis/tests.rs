@@ -395,3 +395,19 @@ async fn sentinels_say_who_is_the_master_and_who_is_next() {
     assert_eq!(passing(&limiter, &ask, 9).await, 4, "what was used up is known to the next master, and to the relay");
     upkeep.abort();
 }
+
+#[tokio::test]
+async fn a_note_is_there_for_the_whole_fleet_until_it_is_struck_or_ends() {
+    use crate::notes::Notes;
+    let Some(address) = Addresses::from_env().redis().map(parse) else { return };
+    let (here, there) = (ready(&address).await, ready(&address).await);
+    let name = format!("sluice:test:{}", somebody());
+    assert_eq!(there.noted(&name).await.unwrap(), None);
+    here.note(&name, "first", Duration::from_secs(60)).await.unwrap();
+    here.note(&name, "second", Duration::from_secs(60)).await.unwrap();
+    assert_eq!(there.noted(&name).await.unwrap().as_deref(), Some("second"));
+    let left: i64 = here.pool.ttl(name.as_str()).await.unwrap();
+    assert!((1..=60).contains(&left), "{left}");
+    there.strike(&name).await.unwrap();
+    assert_eq!(here.noted(&name).await.unwrap(), None);
+}

@@ -515,3 +515,40 @@ fn an_apps_kind_says_its_address_by_setting_or_by_the_models_name() {
         assert_eq!(Provider::app(&extra).kind.as_deref(), setting);
     }
 }
+
+#[test]
+fn a_stored_response_is_under_the_address_that_responses_are_made_at() {
+    let at = |given: Given, call, query: Option<&str>| {
+        let catalog = Catalog::shipped().unwrap();
+        let provider = catalog.get(given.slug).unwrap();
+        let base_url = provider.parse_base_url(given.base).unwrap();
+        let Given { secret, api_version, extra, .. } = &given;
+        let channel = ChannelAddress {
+            base_url: &base_url,
+            secret,
+            api_version: *api_version,
+            organization: None,
+            strip_dots: false,
+            extra,
+        };
+        let client = ClientHints { query, ..ClientHints::default() };
+        let target = provider.stored_call(&channel, (call, "resp_1"), "gpt-4o", false, &client)?;
+        let has_type = target.headers.contains_key(CONTENT_TYPE);
+        assert_eq!(target.headers.contains_key(AUTHORIZATION), given.slug == "openai", "the key is on it");
+        Ok::<_, CallError>((target.method.to_string(), target.url.to_string(), has_type))
+    };
+    let told = |method: &str, url: &str, has_type| Ok((method.to_owned(), url.to_owned(), has_type));
+    let openai = || given("openai", "");
+    let query = Some("stream=true&key=topsecret&starting_after=3&include[]=a&api-version=9");
+    let url = "https://api.openai.com/v1/responses/resp_1";
+    let kept = format!("{url}?stream=true&starting_after=3&include[]=a");
+    assert_eq!(at(openai(), StoredCall::Retrieve, query), told("GET", &kept, false));
+    assert_eq!(at(openai(), StoredCall::Delete, query), told("DELETE", url, false));
+    assert_eq!(at(openai(), StoredCall::Cancel, None), told("POST", &format!("{url}/cancel"), true));
+    let items = format!("{url}/input_items?limit=2&order=asc");
+    assert_eq!(at(openai(), StoredCall::InputItems, Some("limit=2&stream=true&order=asc")), told("GET", &items, false));
+    let azure = || given("azure-openai", "https://x.openai.azure.com");
+    let cancel = "https://x.openai.azure.com/openai/v1/responses/resp_1/cancel?api-version=preview";
+    assert_eq!(at(azure(), StoredCall::Cancel, None), told("POST", cancel, true));
+    at(given("anthropic", ""), StoredCall::Retrieve, None).unwrap_err();
+}

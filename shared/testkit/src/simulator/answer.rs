@@ -46,6 +46,13 @@ pub(super) async fn answer(shared: Arc<Shared>, line: Arc<Line>, request: Reques
             Some(model) => Ok(finish(document(200, &model), ticket)),
             None => refuse(&Refusal::unknown_model(&id, house).param("model"), ticket),
         },
+        Route::Stored { id, call } => {
+            let asked = responses::Stored { account: shared.memory.of(key.as_deref()), id: &id, query: parts.uri.query() };
+            match asked.answer(call) {
+                Ok(answer) => Ok(finish(answer.into_response(), ticket)),
+                Err(refusal) => refuse(&refusal, ticket),
+            }
+        }
         Route::Task { task, model, stream } => {
             let Ok(collected) = Limited::new(body, MAX_REQUEST_BYTES).collect().await else {
                 return refuse(&Refusal::too_large(house), ticket);
@@ -141,7 +148,7 @@ fn stream_type(job: &Job) -> &'static str {
 fn write_script(job: &Job, shared: &Shared) -> Script {
     let script = Script::write(&job.asked, &job.scenario, job.stamp.seed);
     if job.task == Task::Responses && job.asked.repeated["store"] == true {
-        shared.memory.keep(&job.stamp.id, responses::remembered(&job.asked, &job.stamp, &script));
+        shared.memory.of(job.key.as_deref()).keep(&job.stamp.id, responses::remembered(&job.asked, &job.stamp, &script));
     }
     script
 }
@@ -149,7 +156,7 @@ fn write_script(job: &Job, shared: &Shared) -> Script {
 fn play_stream(job: Job, shared: &Shared, mut ticket: Ticket, line: Arc<Line>) -> Response<Body> {
     let script = write_script(&job, shared);
     let kind = stream_type(&job);
-    let Job { task, house, asked, stamp, scenario, streaming } = job;
+    let Job { task, house, asked, stamp, scenario, streaming, .. } = job;
     let events = match task {
         Task::Responses => Events::Responses(responses::Events::new(asked, stamp.clone(), script)),
         Task::Messages => Events::Messages(messages::Events::new(stamp.clone(), script)),

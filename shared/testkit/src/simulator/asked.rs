@@ -112,7 +112,7 @@ pub(super) struct Turn {
 
 /// A checked request.
 #[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Asked {
     pub(super) stream: bool,
     pub(super) include_usage: bool,
@@ -147,6 +147,8 @@ pub(super) struct Asked {
     pub(super) state: State,
     /// Fields of the request that the answer repeats.
     pub(super) repeated: Map<String, Value>,
+    /// What the request said, item by item, for who asks for it later.
+    pub(super) said: Vec<Value>,
 }
 
 impl Asked {

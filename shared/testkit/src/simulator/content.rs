@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::asked::count_words;
 
 /// A text, in pieces.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Content {
     /// Generated words, made when they are needed: a long answer takes no memory.
     Words { words: u32, pieces: u32 },

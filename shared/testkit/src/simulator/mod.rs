@@ -2,7 +2,7 @@
 //!
 //! It serves
 //! * OpenAI: `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings`, `/v1/moderations`, `/v1/rerank` (in Jina's form),
-//!   `/v1/responses` (plain and SSE), `/v1/responses/input_tokens`, `GET /v1/models[/{id}]`, and the older ones under Azure's
+//!   `/v1/responses` (plain and SSE), what is under `/v1/responses/{id}`, `/v1/responses/input_tokens`, `GET /v1/models[/{id}]`, and the older ones under Azure's
 //!   `/openai/deployments/{name}/…?api-version=`, Responses under `/openai/v1/responses`;
 //! * Anthropic: `POST /v1/messages`, `/v1/messages/count_tokens`, `GET /v1/models[/{id}]` with `anthropic-version`;
 //! * Google: `POST /v1beta/models/{model}:generateContent`, `:streamGenerateContent` (SSE and JSON array), `:countTokens`,

@@ -38,6 +38,8 @@ pub(super) struct Job {
     pub(super) stamp: Stamp,
     pub(super) scenario: Scenario,
     pub(super) streaming: Streaming,
+    /// The key that asks.
+    pub(super) key: Option<String>,
 }
 
 impl Job {
@@ -80,11 +82,11 @@ impl Door<'_> {
             entry.scenario = scenario.label();
             entry.answer_id = (!task.is_plain()).then(|| stamp.id.clone());
         });
-        Ok(Job { task, house, asked, stamp, scenario, streaming: self.streaming })
+        Ok(Job { task, house, asked, stamp, scenario, streaming: self.streaming, key: self.key.map(str::to_owned) })
     }
 
     fn check(&self, model: &str, body: &Map<String, Value>) -> Result<Asked, Refusal> {
-        let memory = &self.shared.memory;
+        let memory = self.shared.memory.of(self.key);
         match self.task {
             Task::Chat => openai::chat(body),
             Task::Completion => openai::completion(body),

@@ -6,6 +6,7 @@ use http::{HeaderMap, Method, Uri};
 
 use super::models::Task;
 use super::refusal::{House, Refusal};
+use super::responses::StoredCall;
 
 /// An endpoint.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +19,13 @@ pub(super) enum Route {
         model: Option<String>,
         /// How the path wants its stream, where the path says it.
         stream: Streaming,
+    },
+    /// Something is wanted of a response that was given out.
+    Stored {
+        /// Its id.
+        id: String,
+        /// What.
+        call: StoredCall,
     },
     /// `GET /v1/models`.
     ModelList,
@@ -68,6 +76,10 @@ pub(super) fn route_of(method: &Method, uri: &Uri, house: House) -> Result<Route
         None if house == House::Azure && path == "/openai/responses" && has_api_version(uri) => ("responses", None),
         None => (path.strip_prefix("/openai").unwrap_or(path).strip_prefix("/v1/").ok_or_else(unknown)?, None),
     };
+    if let Some(rest) = rest.strip_prefix("responses/").filter(|rest| deployment.is_none() && *rest != "input_tokens") {
+        let (id, call) = StoredCall::of(method, rest).ok_or_else(unknown)?;
+        return Ok(Route::Stored { id: id.to_owned(), call });
+    }
     let task = |task| Route::Task { task, model: deployment.clone(), stream: Streaming::Unsaid };
     let (route, wanted) = match rest {
         "chat/completions" => (task(Task::Chat), Method::POST),

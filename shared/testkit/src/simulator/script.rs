@@ -40,7 +40,7 @@ pub(super) enum Shown {
 }
 
 /// What is thought before an answer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Thought {
     /// Empty unless it is shown plainly.
     pub(super) content: Content,
@@ -58,7 +58,7 @@ pub(super) enum Part<'a> {
 }
 
 /// A good answer to one request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Script {
     pub(super) thought: Option<Thought>,
     /// The text, or what is said before the calls. May be nothing.

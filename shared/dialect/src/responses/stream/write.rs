@@ -181,17 +181,25 @@ impl Writer {
     /// Items that are not whole are left as they are: nothing may look finished that is not.
     fn fail(&mut self, error: &StreamError, out: &mut BytesMut) {
         let (code, message) = reported(error);
-        if self.envelope.is_some() {
-            self.settle("completed", out);
-            let ending = finish::Ending { status: "failed", reason: None };
-            let error = Some((code, message.as_str()));
-            let outcome = Outcome { ending: Some(ending), error, usage: self.usage.as_ref(), service_tier: None };
-            let answer = self.answer(&outcome);
-            self.wire.send("response.failed", json!({"response": answer}), out);
-        } else {
+        if !self.fail_as(code, &message, out) {
             self.wire.send("error", json!({"code": code, "message": message, "param": null}), out);
         }
         self.has_ended = true;
+    }
+
+    /// Ends the answer as one that failed. `false`: it was not announced, or is over, and nothing was written.
+    pub fn fail_as(&mut self, code: &str, message: &str, out: &mut BytesMut) -> bool {
+        if self.envelope.is_none() || self.has_ended {
+            return false;
+        }
+        self.settle("completed", out);
+        let ending = finish::Ending { status: "failed", reason: None };
+        let outcome =
+            Outcome { ending: Some(ending), error: Some((code, message)), usage: self.usage.as_ref(), service_tier: None };
+        let answer = self.answer(&outcome);
+        self.wire.send("response.failed", json!({"response": answer}), out);
+        self.has_ended = true;
+        true
     }
 }
 

@@ -1,17 +1,27 @@
 //! A script as a response object.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::simulator::asked::{Asked, State};
 use crate::simulator::content::Call;
-use crate::simulator::memory::Remembered;
+use crate::simulator::memory::{Remembered, Told};
 use crate::simulator::script::{Finish, Part, Script, Shown};
 use crate::simulator::seal::Seal;
 use crate::simulator::stamp::Stamp;
 use crate::simulator::usage::UsageFigures;
 
-/// The plain answer.
+/// The plain answer. What is made in the background is told as it is then: not begun.
 pub(in crate::simulator) fn whole(asked: &Asked, stamp: &Stamp, script: &Script) -> Value {
+    if asked.repeated["background"] == true {
+        return object(asked, stamp, Status::Queued);
+    }
+    made(asked, stamp, script)
+}
+
+/// The response with all that was made of it.
+pub(super) fn made(asked: &Asked, stamp: &Stamp, script: &Script) -> Value {
     let mut response = object(asked, stamp, ending(&script.finish));
     response["output"] = output(asked, stamp, script);
     if let Some(usage) = script.usage {
@@ -29,17 +39,21 @@ pub(in crate::simulator) fn count(asked: &Asked) -> Value {
 pub(in crate::simulator) fn remembered(asked: &Asked, stamp: &Stamp, script: &Script) -> Remembered {
     let calls = script.calls.iter().map(|call| (call_id(call), call.name.clone())).collect();
     let items = script.parts().enumerate().map(|(number, part)| item_id(stamp, number, part)).collect();
-    Remembered { calls, items, words: asked.prompt_tokens + script.sent_tokens() }
+    let told = Told { asked: asked.clone(), stamp: stamp.clone(), script: script.clone() };
+    let words = asked.prompt_tokens + script.sent_tokens();
+    Remembered { calls, items, words, told: Some(Arc::new(told)), is_cancelled: false }
 }
 
 /// How a response stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
+    Queued,
     InProgress,
     Completed,
     /// Cut short, for this reason.
     Incomplete(&'static str),
     Failed,
+    Cancelled,
 }
 
 pub(super) fn ending(finish: &Finish) -> Status {
@@ -53,7 +67,9 @@ pub(super) fn ending(finish: &Finish) -> Status {
 /// The response without its output and usage.
 pub(super) fn object(asked: &Asked, stamp: &Stamp, status: Status) -> Value {
     let (word, details) = match status {
+        Status::Queued => ("queued", Value::Null),
         Status::InProgress => ("in_progress", Value::Null),
+        Status::Cancelled => ("cancelled", Value::Null),
         Status::Completed => ("completed", Value::Null),
         Status::Incomplete(reason) => ("incomplete", json!({"reason": reason})),
         Status::Failed => ("failed", Value::Null),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::simulator::asked::{ToolResult, Turn};
-use crate::simulator::memory::{Memory, Remembered};
+use crate::simulator::memory::{Account, Remembered};
 use crate::simulator::openai::fields::{check_length, given, object, text, unsupported, word};
 use crate::simulator::openai::{file, image};
 use crate::simulator::refusal::Refusal;
@@ -41,7 +41,7 @@ const READ: &[&str] = &["message", "function_call", "function_call_output", "rea
 
 /// A conversation as it is read.
 pub(super) struct Conversation<'a> {
-    memory: &'a Memory,
+    memory: Account<'a>,
     /// Every call so far: its `call_id` and name.
     calls: Vec<(String, String)>,
     /// The `call_id` of every call that waits for its output.
@@ -52,7 +52,7 @@ pub(super) struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    pub(super) fn new(memory: &'a Memory) -> Self {
+    pub(super) fn new(memory: Account<'a>) -> Self {
         Self { memory, calls: Vec::new(), open: Vec::new(), turns: Vec::new(), leading: None }
     }
 

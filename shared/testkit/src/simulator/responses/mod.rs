@@ -6,13 +6,17 @@
 //!
 //! Lenient, because it is not known for sure what the service does: a function without `strict` may have an open schema; outputs may
 //! stand anywhere after their call; hosted tools are accepted and never called; items of hosted tools are accepted unread. Not there:
-//! reading, deleting and cancelling of stored responses, conversations, background responses, and stored prompts.
+//! conversations and stored prompts.
+//!
+//! What was to be stored can be retrieved, deleted and cancelled by the key that made it, and by no other. A response in the background is
+//! made as soon as somebody asks for it, unless it was cancelled before.
 //!
 //! Thinking is asked for by `reasoning.effort` or `reasoning.summary`; without a summary the reasoning item is empty.
 
 mod answer;
 mod items;
 mod request;
+mod stored;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -20,4 +24,5 @@ mod tools;
 
 pub(super) use answer::{count, remembered, whole};
 pub(super) use request::{check, check_count};
+pub(super) use stored::{Stored, StoredCall};
 pub(super) use stream::{Events, MALFORMED_EVENT};

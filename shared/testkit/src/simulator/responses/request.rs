@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::items::{Conversation, unknown_field};
 use super::tools;
 use crate::simulator::asked::{Asked, Form, State, Thinking, Turn};
-use crate::simulator::memory::Memory;
+use crate::simulator::memory::Account;
 use crate::simulator::openai::fields::{boolean, check_metadata, decimal, empty_array, given, integer, list, object, text, word};
 use crate::simulator::openai::read_schema;
 use crate::simulator::refusal::Refusal;
@@ -78,7 +78,7 @@ const INCLUDABLE: &[&str] = &[
 
 const EFFORTS: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 
-pub(in crate::simulator) fn check(model: &str, body: &Map<String, Value>, memory: &Memory) -> Result<Asked, Refusal> {
+pub(in crate::simulator) fn check(model: &str, body: &Map<String, Value>, memory: Account<'_>) -> Result<Asked, Refusal> {
     check_known(body, KNOWN)?;
     let stream = boolean(body, "stream")?.unwrap_or(false);
     if given(body, "stream_options").is_some() && !stream {
@@ -97,12 +97,32 @@ pub(in crate::simulator) fn check(model: &str, body: &Map<String, Value>, memory
     asked.thinking = thinking(model, body)?;
     asked.form = form(body)?;
     asked.repeated = repeated(body);
+    if asked.repeated["background"] == true && asked.repeated["store"] == false {
+        return Err(Refusal::bad("Background mode requires store=true.").param("background"));
+    }
+    asked.said = said(body);
     Ok(asked)
 }
 
-pub(in crate::simulator) fn check_count(body: &Map<String, Value>, memory: &Memory) -> Result<Asked, Refusal> {
+pub(in crate::simulator) fn check_count(body: &Map<String, Value>, memory: Account<'_>) -> Result<Asked, Refusal> {
     check_known(body, KNOWN_OF_COUNT)?;
     conversation(body, memory)
+}
+
+/// The input as items.
+fn said(body: &Map<String, Value>) -> Vec<Value> {
+    let spoken = |text: &str| json!({"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]});
+    let mut items = match given(body, "input") {
+        Some(Value::String(text)) => vec![spoken(text)],
+        Some(Value::Array(items)) => items.clone(),
+        _ => Vec::new(),
+    };
+    for (place, item) in items.iter_mut().enumerate() {
+        if item.get("id").is_none_or(Value::is_null) {
+            item["id"] = json!(format!("msg_in_{place}"));
+        }
+    }
+    items
 }
 
 fn check_known(body: &Map<String, Value>, known: &[&str]) -> Result<(), Refusal> {
@@ -163,16 +183,15 @@ fn reasons(model: &str) -> bool {
 
 /// What the simulator does not do.
 fn check_absent(body: &Map<String, Value>) -> Result<(), Refusal> {
-    let is_background = boolean(body, "background")?.unwrap_or(false);
     let absent = ["conversation", "prompt"].into_iter().find(|param| given(body, param).is_some());
-    match absent.or(is_background.then_some("background")) {
+    match absent {
         Some(param) => Err(Refusal::bad(format!("simulator: '{param}' is not there")).param(param).code("sim_not_there")),
         None => Ok(()),
     }
 }
 
 /// The conversation: instructions, what a previous response left, and the input.
-fn conversation(body: &Map<String, Value>, memory: &Memory) -> Result<Asked, Refusal> {
+fn conversation(body: &Map<String, Value>, memory: Account<'_>) -> Result<Asked, Refusal> {
     let mut conversation = Conversation::new(memory);
     let mut words = 0;
     let previous = text(body, "previous_response_id")?;
@@ -270,7 +289,7 @@ fn repeated(body: &Map<String, Value>) -> Map<String, Value> {
         text.and_then(|text| text.get(name)).filter(|value| !value.is_null()).cloned().unwrap_or(default)
     };
     let fields = json!({
-        "background": false,
+        "background": or("background", json!(false)),
         "instructions": or("instructions", Value::Null),
         "max_output_tokens": or("max_output_tokens", Value::Null),
         "max_tool_calls": or("max_tool_calls", Value::Null),

@@ -51,7 +51,7 @@ fn names(transcript: &Transcript) -> Vec<String> {
 }
 
 fn refusal_of(body: &Value) -> Refusal {
-    check(body["model"].as_str().unwrap_or("gpt-4.1"), body.as_object().unwrap(), &Memory::default()).unwrap_err()
+    check(body["model"].as_str().unwrap_or("gpt-4.1"), body.as_object().unwrap(), Memory::default().of(None)).unwrap_err()
 }
 
 #[tokio::test]
@@ -303,4 +303,46 @@ fn what_the_real_service_refuses_is_refused_with_its_code() {
     let thought = json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": seal});
     let alone = refusal_of(&json!({"input": [thought, {"role": "user", "content": "x"}]}));
     assert_eq!(alone.message, "Item 'rs_1' of type 'reasoning' was provided without its required following item.");
+}
+
+#[tokio::test]
+async fn a_stored_response_is_told_again_until_it_is_deleted() {
+    let (simulator, caller) = start();
+    let made = caller.post(PATH, &with("count the drops", json!({"store": true}))).await.json();
+    let at = |more: &str| format!("{PATH}/{}{more}", made["id"].as_str().unwrap());
+    assert_eq!(caller.get(&at("")).await.json(), made);
+    let items = caller.get(&at("/input_items?limit=1")).await.json();
+    assert_eq!((&items["data"][0]["content"][0]["text"], &items["has_more"]), (&json!("count the drops"), &json!(false)));
+    for (path, status) in
+        [(at("?stream=true"), 400), (at("?nonsense=1"), 400), (format!("{PATH}/resp_none"), 404), (at("/none"), 404)]
+    {
+        assert_eq!(caller.get(&path).await.status, status, "{path}");
+    }
+    let cancelled = caller.post(&at("/cancel"), &json!({})).await;
+    assert_eq!(cancelled.json()["error"]["message"], "Cannot cancel a synchronous response.");
+    let other = Caller::new(simulator.base_url()).with_key("another");
+    assert_eq!(other.get(&at("")).await.status, 404, "another key's");
+    let deleted = crate::client::send(caller.request(reqwest::Method::DELETE, &at(""))).await.unwrap();
+    assert_eq!(deleted.json()["deleted"], true);
+    assert_eq!(caller.get(&at("")).await.status, 404);
+    let unstored = caller.post(PATH, &with("count the drops", json!({"store": false}))).await.json();
+    assert_eq!(caller.get(&format!("{PATH}/{}", unstored["id"].as_str().unwrap())).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_response_in_the_background_is_made_when_it_is_asked_for_and_streamed_from_anywhere() {
+    let (_simulator, caller) = start();
+    let made = caller.post(PATH, &with("count the drops", json!({"background": true}))).await.json();
+    assert_eq!((&made["status"], &made["output"], &made["usage"]), (&json!("queued"), &json!([]), &Value::Null));
+    let at = |made: &Value, more: &str| format!("{PATH}/{}{more}", made["id"].as_str().unwrap());
+    assert_eq!(caller.get(&at(&made, "")).await.json()["status"], "completed");
+    assert_eq!(caller.post(&at(&made, "/cancel"), &json!({})).await.json()["status"], "cancelled");
+    assert_eq!(caller.get(&at(&made, "")).await.json()["status"], "cancelled");
+    let streamed = caller.stream(PATH, &with("count the drops", json!({"background": true, "stream": true}))).await;
+    let first = streamed.events[0].json()["response"].clone();
+    let again = caller.get(&at(&first, "?stream=true&starting_after=2")).await.text();
+    assert!(again.contains(r#""sequence_number":3"#) && !again.contains(r#""sequence_number":2,"#), "{again}");
+    assert!(again.contains("event: response.completed"));
+    let refused = caller.post(PATH, &with("x", json!({"background": true, "store": false}))).await;
+    assert_eq!(refused.status, 400);
 }
