@@ -6,5 +6,5 @@ pub use crate::leases::rules::{Size, decide, decide_or_wait};
 pub use crate::leases::store::{Lease, OpenLease};
 pub use crate::settlement::judge::{Chain, Received, Verdict, is_billable, judge};
 pub use crate::settlement::store::Cursor;
-pub use crate::settlement::take::{Taken, TakenRecord, take};
+pub use crate::settlement::take::{Orphan, Taken, TakenRecord, take};
 pub use crate::settlement::tally::{Sums, Tally};

@@ -51,6 +51,8 @@ pub struct SpoolMetrics {
     pub syncs: Counter,
     /// Writes and syncs the disk refused.
     pub write_errors: Counter,
+    /// 1 after a sync failed: no request is admitted before the next start.
+    pub distrusted: Gauge,
     /// Requests refused because the spool was full or unwritable.
     pub full: Counter,
     /// Records that were dropped without being finished.
@@ -70,6 +72,10 @@ impl SpoolMetrics {
             write_errors: counter(
                 "sluice_relay_spool_write_errors_total",
                 "Writes and syncs of the spool that the disk refused.",
+            ),
+            distrusted: registry.gauge(
+                "sluice_relay_spool_distrusted",
+                "1 after a sync of the spool failed: no request is admitted before the next start.",
             ),
             full: counter(
                 "sluice_relay_spool_full_total",

@@ -20,7 +20,9 @@ pub const IDEMPOTENCY_MILLIS: i64 = DAY_MILLIS;
 pub const RATES_MILLIS: i64 = 40 * DAY_MILLIS;
 /// Relays not heard of for this long are forgotten, in milliseconds.
 pub const NODES_MILLIS: i64 = 7 * DAY_MILLIS;
-
+/// How far reports were settled is kept for this long after the last of them, in milliseconds, and for as long as the relay is known. A relay
+/// that comes back keeps what was settled for a day, and nothing older than 35 days is charged.
+pub const CURSORS_MILLIS: i64 = 36 * DAY_MILLIS;
 /// Closed leases are kept for this long, in milliseconds: a relay may ask for one again by its number.
 pub const LEASES_MILLIS: i64 = 7 * DAY_MILLIS;
 /// Records that somebody has decided about are kept for this long, in milliseconds.
@@ -63,6 +65,8 @@ pub struct Report {
     pub idempotency: u64,
     /// Of `nodes`.
     pub nodes: u64,
+    /// Of `usage_cursors`.
+    pub cursors: u64,
     /// Of `leases`.
     pub leases: u64,
     /// Of `quarantine`.
@@ -82,7 +86,7 @@ impl Report {
     #[must_use]
     pub const fn rows(&self) -> u64 {
         let kept_by_us = self.config_log + self.rates + self.explanations + self.sessions + self.idempotency + self.nodes;
-        kept_by_us + self.leases + self.quarantine + self.notifications + self.watch + self.requests + self.audit
+        kept_by_us + self.cursors + self.leases + self.quarantine + self.notifications + self.watch + self.requests + self.audit
     }
 }
 
@@ -99,6 +103,7 @@ pub async fn run(work: &Work, kept: &Kept, now: UnixMillis) -> Result<Report, Db
         sessions: store::clear_sessions(work, now).await?,
         idempotency: store::clear_idempotency(work, before(IDEMPOTENCY_MILLIS)).await?,
         nodes: store::clear_nodes(work, before(NODES_MILLIS)).await?,
+        cursors: store::clear_cursors(work, before(CURSORS_MILLIS)).await?,
         leases: store::clear_leases(work, before(LEASES_MILLIS)).await?,
         quarantine: store::clear_quarantine(work, before(QUARANTINE_MILLIS)).await?,
         notifications: store::clear_notifications(work, before(NOTIFICATIONS_MILLIS)).await?,

@@ -44,7 +44,7 @@ pub enum Next {
     Rest,
     /// The stamp that the log has at this number: [`Look::stamp`].
     Stamp(i64),
-    /// What was logged above this number, at most [`MOST_AT_ONCE`] changes: [`Look::log`].
+    /// What was logged above this number, the oldest, at most as many as may be taken at once: [`Look::log`].
     Log(i64),
     /// These rows: [`Look::missing`], then [`Look::change`].
     Rows(Wanted),

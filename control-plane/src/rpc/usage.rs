@@ -113,6 +113,7 @@ impl Rpc {
     /// Settles what came in, taking together what has piled up meanwhile.
     async fn settle_all(self, session: Session, mut reports: mpsc::Receiver<Report>, down: Replies) {
         let mut put_aside = None;
+        let mut told = Told::default();
         let over = self.presence.superseded(&session);
         tokio::pin!(over);
         loop {
@@ -134,7 +135,7 @@ impl Rpc {
                 }
             }
             let has_more = put_aside.is_some() || !reports.is_empty();
-            let reply = self.settle_one(report, has_more).await;
+            let reply = self.settle_one(report, has_more, &mut told).await;
             if down.send(Ok(reply)).await.is_err() {
                 return;
             }
@@ -142,7 +143,8 @@ impl Rpc {
     }
 
     /// `has_more`: other reports of this relay are here already.
-    async fn settle_one(&self, Report { life, batch, is_full, acknowledged }: Report, has_more: bool) -> pb::UsageReply {
+    async fn settle_one(&self, report: Report, has_more: bool, told: &mut Told) -> pb::UsageReply {
+        let Report { life, batch, is_full, acknowledged } = report;
         let (epoch, first_seq) = (life.epoch.0, batch.first_seq);
         let (begun, oldest) = (Instant::now(), oldest_end(&batch));
         self.settler.enter_history(&self.feed.state().version().lineage);
@@ -157,6 +159,7 @@ impl Rpc {
                 let lag = lag.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
                 self.app.metrics.settled(&settled, begun.elapsed(), lag);
                 let next = settled.next_seq;
+                *told = Told { epoch, below: next };
                 let reply = if settled.has_gap { Reply::Expect(next) } else { Reply::AckedBelow(next) };
                 let comes_again = has_more || is_full || settled.has_gap;
                 let pause_ms = pause_millis(self.report_pause_ms, settled.counts.requests, comes_again);
@@ -166,9 +169,25 @@ impl Rpc {
             Err(error) => {
                 self.app.metrics.not_settled();
                 warn!(%error, node.id = %life.node, "cannot settle a report of relay {}, it is asked for it again", life.node);
-                pb::UsageReply { epoch, reply: Some(Reply::Expect(first_seq)), pause_ms: millis(PAUSE), ended: false }
+                let again = Reply::Expect(told.or_later(epoch, first_seq));
+                pb::UsageReply { epoch, reply: Some(again), pause_ms: millis(PAUSE), ended: false }
             }
         }
+    }
+}
+
+/// How far the reports of a life were settled, as it was told last over this stream.
+#[derive(Default)]
+struct Told {
+    epoch: i64,
+    below: i64,
+}
+
+impl Told {
+    /// Where a relay whose report could not be settled is to go on: never before what it was told is settled, or it would take the database
+    /// for one that went back.
+    fn or_later(&self, epoch: i64, first_seq: i64) -> i64 {
+        if self.epoch == epoch { first_seq.max(self.below) } else { first_seq }
     }
 }
 
@@ -286,5 +305,11 @@ mod tests {
         assert!(read_one(pb::UsageBatch { node_id: "relay-2".into(), ..message(1, 1) }).is_err());
         let later = pb::UsageBatch { records: vec![pb::UsageRecord::default()], ..message(1, 0) };
         assert!(matches!(read_one(later).unwrap().batch.records.as_slice(), [Incoming::Unreadable { .. }]));
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_settled_is_asked_for_where_its_relay_was_told_to_be_settled_or_later() {
+        let told = Told { epoch: 3, below: 83 };
+        assert_eq!([told.or_later(3, 71), told.or_later(3, 95), told.or_later(4, 71)], [83, 95, 71]);
     }
 }

@@ -79,7 +79,7 @@ impl<'a> Taken<'a> {
     }
 
     /// Leaves out orphans whose end was settled before the disk of their relay lost it.
-    pub(super) fn leave_out(&mut self, settled: &HashSet<Orphan>) {
+    pub fn leave_out(&mut self, settled: &HashSet<Orphan>) {
         let before = self.records.len();
         self.records.retain(|taken| {
             let orphan = request_of(taken.record).filter(|request| request.outcome == Outcome::Orphaned).map(orphan_of);
@@ -98,7 +98,7 @@ impl<'a> Taken<'a> {
 }
 
 /// An orphan by what names it: its request, and when that began. A caller may name requests alike.
-pub(super) type Orphan = (String, i64);
+pub type Orphan = (String, i64);
 
 pub(super) fn orphan_of(request: &RequestRecord) -> Orphan {
     (request.request_id.to_string(), request.started_at.0)

@@ -5,8 +5,8 @@ use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sluice_control_plane::db;
 use sluice_control_plane::jobs::leader::Leader;
 use sluice_control_plane::jobs::retention::{
-    self, CONFIG_LOG_KEPT, EXPLANATIONS_MILLIS, IDEMPOTENCY_MILLIS, Kept, LEASES_MILLIS, NODES_MILLIS, QUARANTINE_MILLIS,
-    RATES_MILLIS, WATCH_MILLIS,
+    self, CONFIG_LOG_KEPT, CURSORS_MILLIS, EXPLANATIONS_MILLIS, IDEMPOTENCY_MILLIS, Kept, LEASES_MILLIS, NODES_MILLIS,
+    QUARANTINE_MILLIS, RATES_MILLIS, WATCH_MILLIS,
 };
 use sluice_control_plane::publish::log::{self, Changed, RateChange, RateKind};
 use sluice_domain::{GroupName, ModelName, UnixMillis};
@@ -101,6 +101,32 @@ async fn rows_kept_for_a_time_go_when_it_is_over_and_not_before() {
         for table in ["request_explanations", "idempotency", "sessions", "nodes", "channel_watch"] {
             assert_eq!(count(&ground, table).await, 1, "{table}");
         }
+    }
+}
+
+#[tokio::test]
+async fn how_far_reports_were_settled_goes_only_when_nothing_can_come_of_their_life_any_more() {
+    for ground in grounds().await {
+        let now = START.plus_millis(100 * 24 * 3_600_000);
+        ground.relay("known", 3).await;
+        let lives = [("known", 1, true, -1_i64), ("gone", 1, true, -1), ("gone", 2, true, 0), ("gone", 3, false, -1)];
+        for (node, epoch, ended, offset) in lives {
+            let at = now.0 - CURSORS_MILLIS + offset;
+            let values = vec![node.into(), i64::from(epoch).into(), 7_i64.into(), ended.into(), at.into()];
+            insert(&ground, "usage_cursors", &["node_id", "epoch", "next_seq", "ended", "updated_at"], values).await;
+        }
+        // the relay is heard of: its row is not to go in the same run
+        let heard = Query::update().table("nodes").value("last_seen_at", now.0).to_owned();
+        let tx = ground.db.begin().await.unwrap();
+        tx.execute(&heard).await.unwrap();
+        tx.commit().await.unwrap();
+        let report = retention::run(&ground.work(), &Kept::default(), now).await.unwrap();
+        assert_eq!((report.cursors, count(&ground, "usage_cursors").await), (1, 3), "{:?}", ground.db.engine());
+        let select = Query::select().column("epoch").from("usage_cursors").and_where(Expr::col("node_id").eq("gone")).to_owned();
+        let rows = ground.db.read().query_all(&select).await.unwrap();
+        let mut left: Vec<i64> = rows.iter().map(|row| row.try_get("", "epoch").unwrap()).collect();
+        left.sort_unstable();
+        assert_eq!(left, [2, 3], "the one that ended lately, and the one that did not end");
     }
 }
 

@@ -3,7 +3,8 @@
 //! Append-only segments per epoch. A request writes its intent before the first upstream byte, its progress while it streams, and one
 //! final record; a lease writes its closing. Only finals and closings are numbered and reported. Every record is written at once,
 //! which survives the death of the process; it is synced within 50 ms, and always before it is reported. Who dies leaves a log that
-//! the next life recovers to the first damage, ending what was open at its last progress.
+//! the next life recovers to the first damage, ending what was open at its last progress. After a sync that failed nothing more is trusted,
+//! and nothing admitted, before the next start (`sync.rs`).
 //!
 //! What must not live here: what a record means, and who reports it. Start reading at [`Spool`]; the format is in `frame.rs`, recovery
 //! in `recover.rs`. Rules: protocol.md B4, rulings R6, R19, R20.
@@ -44,6 +45,7 @@ pub use self::log::{CurrentLog, EarlierLog};
 pub use self::orphan::CrashBilling;
 pub use self::reader::{Batch, BatchLimits, ReadError};
 use self::shared::{Room, Shared};
+use self::writer::Mark;
 use crate::metrics::SpoolMetrics;
 
 /// How the spool is kept.
@@ -325,12 +327,13 @@ impl<D: Disk> Spool<D> {
         let _ = has_ended.wait_for(|has_ended| *has_ended).await;
     }
 
-    /// Waits until everything written so far is synced.
-    pub async fn flush(&self) {
+    /// Waits until everything written so far is synced. `false`: that will never be known, because a sync failed.
+    pub async fn flush(&self) -> bool {
         let target = self.0.shared.sync_soon();
         let mut synced = self.0.shared.synced.subscribe();
+        let is_synced = |mark: &Mark| mark.position >= target.position;
         // ends early only if the spool is being closed, which syncs by itself
-        let _ = synced.wait_for(|mark| mark.position >= target.position).await;
+        synced.wait_for(|mark| is_synced(mark) || self.0.shared.is_distrusted()).await.is_ok_and(|mark| is_synced(&mark))
     }
 }
 
@@ -480,5 +483,7 @@ pub(crate) fn sample_record(number: usize) -> RequestRecord {
 mod damage_tests;
 #[cfg(test)]
 mod lease_tests;
+#[cfg(test)]
+mod sync_tests;
 #[cfg(test)]
 mod tests;

@@ -79,6 +79,8 @@ pub(super) struct Shared<D: Disk> {
     /// Bytes that can be written without asking the file system for room.
     room: AtomicU64,
     is_stalled: AtomicBool,
+    /// A sync failed: nothing of this epoch counts as synced any more.
+    is_distrusted: AtomicBool,
     /// When old records were last looked for, by the clock since boot.
     pub(super) let_go_at: AtomicU64,
 }
@@ -127,6 +129,7 @@ impl<D: Disk> Shared<D> {
             acked_position: AtomicU64::new(0),
             earlier_bytes: AtomicU64::new(earlier_bytes),
             is_stalled: AtomicBool::new(false),
+            is_distrusted: AtomicBool::new(false),
         }
     }
 
@@ -155,7 +158,28 @@ impl<D: Disk> Shared<D> {
     }
 
     pub(super) fn is_writable(&self) -> bool {
-        !self.is_stalled.load(Ordering::Relaxed)
+        !self.is_stalled.load(Ordering::Relaxed) && !self.is_distrusted()
+    }
+
+    /// Whether a sync failed in this life.
+    pub(super) fn is_distrusted(&self) -> bool {
+        self.is_distrusted.load(Ordering::Relaxed)
+    }
+
+    /// A sync failed. The system may have let go of the pages it could not write, so a later sync that works proves nothing of them.
+    pub(super) fn distrust(&self, error: &io::Error) {
+        self.metrics.write_errors.increment();
+        if self.is_distrusted.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.metrics.distrusted.set(1.0);
+        error!(
+            "cannot sync the spool in {}: {error}; what was written last may not be on the disk, so nothing more is reported and no request is \
+             admitted until this process is started anew",
+            self.folder.display()
+        );
+        // whoever waits for a sync waits in vain
+        self.synced.send_modify(|_| {});
     }
 
     pub(super) fn unacked_bytes(&self) -> u64 {

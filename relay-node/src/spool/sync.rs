@@ -1,4 +1,9 @@
 //! The thread beside the writer: syncs in groups, keeps the next segment ready, lets go of old ones.
+//!
+//! A sync that failed is not tried again. The system may have let go of the pages it could not write and call them clean, so the next sync
+//! would work and prove nothing; and the records are nowhere else in memory. From there on nothing counts as synced: nothing more is
+//! reported, no request is admitted (`spool_full`), the relay is not ready. Requests under way are still written, and the next start
+//! recovers from what the disk then has.
 
 use std::io;
 use std::sync::Arc;
@@ -79,40 +84,54 @@ fn wait_for_work<D: Disk>(shared: &Shared<D>, is_refused: bool) -> bool {
     asked == Asked::Stop
 }
 
-/// `false`: the disk refused.
+/// `false`: the disk refused, and is asked again.
 fn sync<D: Disk>(shared: &Shared<D>) -> bool {
     let mut bench = shared.bench.lock();
     let (files, mark) = bench.writer.take_unsynced();
     let has_rotated = !bench.writer.has_spare();
     drop(bench);
-    let outcome = files.iter().try_for_each(|file| file.sync_bytes()).and_then(|()| {
-        // the name of a new segment has to survive before its records are told of
-        if has_rotated { shared.disk.sync_folder(&segment::epoch_folder(&shared.folder, shared.epoch)) } else { Ok(()) }
-    });
-    let is_synced = outcome.is_ok();
-    match outcome {
-        Ok(()) => {
-            shared.metrics.syncs.increment();
-            shared.synced.send_replace(mark);
-        }
-        Err(error) => {
+    if shared.is_distrusted() {
+        return true;
+    }
+    if let Err(error) = files.iter().try_for_each(|file| file.sync_bytes()) {
+        shared.distrust(&error);
+        return true;
+    }
+    // the name of a new segment has to survive before its records are told of
+    if has_rotated && !sync_folder(shared) {
+        shared.bench.lock().writer.give_back(files);
+        return shared.is_distrusted();
+    }
+    shared.metrics.syncs.increment();
+    shared.synced.send_replace(mark);
+    true
+}
+
+/// `false`: its names may not survive. A folder that is not there was not synced at all, and may come back.
+fn sync_folder<D: Disk>(shared: &Shared<D>) -> bool {
+    match shared.disk.sync_folder(&segment::epoch_folder(&shared.folder, shared.epoch)) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             shared.metrics.write_errors.increment();
             error!("cannot sync the spool in {}: {error}", shared.folder.display());
-            shared.bench.lock().writer.give_back(files);
+            false
+        }
+        Err(error) => {
+            shared.distrust(&error);
+            false
         }
     }
-    is_synced
 }
 
 /// `false`: the disk refused.
 fn prepare<D: Disk>(shared: &Shared<D>) -> bool {
     let folder = segment::epoch_folder(&shared.folder, shared.epoch);
     let made = segment::prepare_draft(&shared.disk, &folder, shared.settings.segment_bytes)
-        .and_then(|()| shared.bench.lock().writer.adopt_spare())
-        .and_then(|()| shared.disk.sync_folder(&folder));
-    let is_made = made.is_ok();
+        .and_then(|()| shared.bench.lock().writer.adopt_spare());
+    let is_made = made.is_ok() && sync_folder(shared);
     match made {
-        Ok(()) => shared.recovered(),
+        Ok(()) if is_made => shared.recovered(),
+        Ok(()) => {}
         Err(error) => warn!("cannot prepare the next segment of the spool in {}: {error}", shared.folder.display()),
     }
     is_made

@@ -13,6 +13,18 @@ pub struct PerThousand {
     pub output: i64,
 }
 
+impl Account {
+    /// What a broken answer cost at the least: what a stream had brought well before its end, which whoever died has noted, and whoever was
+    /// left, or cut off, has read. Of several attempts nobody here knows which one the caller got.
+    #[must_use]
+    pub fn least(&self) -> i64 {
+        match (self.completed.as_slice(), self.early.as_slice()) {
+            ([], [early]) => *early,
+            _ => 0,
+        }
+    }
+}
+
 impl PerThousand {
     /// Units for these tokens, rounded half up, at least 1 when there were any.
     #[must_use]
@@ -34,6 +46,8 @@ pub struct Account {
     pub completed: Vec<i64>,
     /// Cost, had they been whole, of the answers that were cut.
     pub cut: Vec<i64>,
+    /// Cost of what streams that were cut had brought well before their end.
+    pub early: Vec<i64>,
 }
 
 /// The provider's log by the caller's request id, priced.
@@ -48,7 +62,11 @@ pub fn accounts(log: &[LogEntry], price: PerThousand) -> HashMap<String, Account
         let cost = entry.usage.as_ref().map_or_else(counted, |usage| price.of(usage.prompt_tokens, usage.completion_tokens));
         match entry.ending {
             Ending::Completed => account.completed.push(cost),
-            Ending::AbortedByClient | Ending::Cut => account.cut.push(price.of(entry.prompt_tokens, entry.sent_tokens)),
+            Ending::AbortedByClient | Ending::Cut => {
+                account.cut.push(price.of(entry.prompt_tokens, entry.sent_tokens));
+                let is_early = entry.stream && entry.early_tokens > 0;
+                account.early.push(if is_early { price.of(entry.prompt_tokens, entry.early_tokens) } else { 0 });
+            }
         }
     }
     accounts
@@ -57,6 +75,19 @@ pub fn accounts(log: &[LogEntry], price: PerThousand) -> HashMap<String, Account
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_request_of_one_attempt_that_was_cut_has_a_least_price() {
+        let cut = |early: &[i64], completed: &[i64]| Account {
+            completed: completed.to_vec(),
+            cut: early.to_vec(),
+            early: early.to_vec(),
+        };
+        assert_eq!(cut(&[7], &[]).least(), 7);
+        assert_eq!(cut(&[7, 9], &[]).least(), 0);
+        assert_eq!(cut(&[7], &[20]).least(), 0);
+        assert_eq!(Account::default().least(), 0);
+    }
 
     #[test]
     fn the_oracle_rounds_half_up_and_charges_at_least_one() {

@@ -80,6 +80,23 @@ pub(super) async fn clear_nodes(work: &Work, before: UnixMillis) -> Result<u64, 
     .await
 }
 
+/// How far reports of lives were settled that ended before a moment, of relays that are forgotten: nothing can come of them any more. A life
+/// that did not end may still have something to report, however late.
+pub(super) async fn clear_cursors(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
+    clear(work, "usage_cursors", &["node_id", "epoch"], |select| {
+        let node = Query::select()
+            .expr(Expr::val(1))
+            .from("nodes")
+            .and_where(Expr::col(("nodes", "node_id")).equals(("usage_cursors", "node_id")))
+            .to_owned();
+        select
+            .and_where(Expr::col("updated_at").lt(before.0))
+            .and_where(Expr::col("ended").eq(true))
+            .and_where(Expr::exists(node).not());
+    })
+    .await
+}
+
 /// Leases that were closed before a moment. The newest stays: an engine that counts ids on from the newest row must not hand one out
 /// twice.
 pub(super) async fn clear_leases(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {

@@ -104,6 +104,8 @@ pub struct Truth<'a> {
     pub price: PerThousand,
     /// What each user was given.
     pub credits: &'a HashMap<i64, i64>,
+    /// Relays were stopped for a while: what was sent to them meanwhile they have not read.
+    pub was_paused: bool,
 }
 
 /// What is wrong.
@@ -113,7 +115,7 @@ pub struct Audit {
     pub lost: Vec<String>,
     /// Settled more than once.
     pub doubled: Vec<String>,
-    /// Whole answers that did not cost what the provider counted, and broken ones far beyond.
+    /// Whole answers that did not cost what the provider counted, and broken ones far beyond or far below.
     pub mispriced: Vec<String>,
     /// Charged, and the provider never heard of it.
     pub invented: Vec<String>,
@@ -169,8 +171,11 @@ impl Audit {
                 continue;
             }
             let most = account.completed.iter().chain(&account.cut).max().copied().unwrap_or_default();
-            if row.quota > most.saturating_mul(ESTIMATE_FACTOR).saturating_add(ESTIMATE_UNITS) {
-                audit.mispriced.push(told);
+            let least = if truth.was_paused { 0 } else { account.least() };
+            let is_beyond = row.quota > most.saturating_mul(ESTIMATE_FACTOR).saturating_add(ESTIMATE_UNITS);
+            let is_below = least > row.quota.saturating_mul(ESTIMATE_FACTOR).saturating_add(ESTIMATE_UNITS);
+            if is_beyond || is_below {
+                audit.mispriced.push(format!("{told}, {least} early"));
             }
         }
         for (user, credit) in truth.credits {
@@ -264,7 +269,8 @@ mod tests {
         let usage = log[0].usage.expect("the answer came with its usage");
         let cost = PRICE.of(usage.prompt_tokens, usage.completion_tokens);
         let credits = HashMap::from([(1, 1_000)]);
-        let judged = |ledger: &Ledger| Audit::of(ledger, &Truth { log: &log, price: PRICE, credits: &credits });
+        let judged =
+            |ledger: &Ledger| Audit::of(ledger, &Truth { log: &log, price: PRICE, credits: &credits, was_paused: false });
         let good = judged(&ledger(vec![row("r1", cost)], 1_000 - cost - 5));
         assert!(good.figures().iter().all(|figure| figure.standing != Standing::Fail), "{good:?}");
         assert_eq!(good.compared, 1);
@@ -285,5 +291,23 @@ mod tests {
         stolen.leases.clear();
         assert_eq!(judged(&stolen).unbalanced.len(), 1, "the money is lent to nobody");
         assert_eq!(judged(&ledger(vec![row("r1", cost)], -6)).overdrawn.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_cut_stream_costs_at_least_what_it_had_brought_early_unless_its_relay_stood_still() {
+        let mut log = one_answer().await;
+        (log[0].ending, log[0].stream, log[0].usage) = (sluice_testkit::simulator::Ending::Cut, true, None);
+        (log[0].sent_tokens, log[0].early_tokens) = (900, 600);
+        let least = PRICE.of(log[0].prompt_tokens, 600);
+        let credits = HashMap::new();
+        let judged = |quota: i64, was_paused| {
+            let row = Row { outcome: "orphaned".into(), ..row("r1", quota) };
+            let truth = Truth { log: &log, price: PRICE, credits: &credits, was_paused };
+            Audit::of(&ledger(vec![row], 0), &truth).mispriced.len()
+        };
+        let enough = (least - ESTIMATE_UNITS).div_euclid(ESTIMATE_FACTOR) + 1;
+        assert_eq!((judged(enough, false), judged(least, false)), (0, 0));
+        assert_eq!((judged(enough - 2, false), judged(0, false)), (1, 1));
+        assert_eq!(judged(0, true), 0);
     }
 }

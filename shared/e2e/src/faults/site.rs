@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -153,6 +153,8 @@ pub(super) struct Site {
     totals: Arc<Mutex<Totals>>,
     /// Requests that were sent one by one.
     pokes: AtomicU64,
+    /// A relay was stopped for a while.
+    was_paused: AtomicBool,
     /// Before the folder it lies in: it has to be taken away first.
     _small_disk: Option<SmallDisk>,
     folder: TempDir,
@@ -209,6 +211,7 @@ impl Site {
             mix: stage.mix(),
             totals: Arc::clone(&stage.totals),
             pokes: AtomicU64::new(0),
+            was_paused: AtomicBool::new(false),
             _small_disk: small_disk,
             folder,
         };
@@ -414,6 +417,12 @@ impl Site {
         sum
     }
 
+    /// Stops a relay, which goes on when its process is resumed.
+    pub(super) fn pause_relay(&mut self, relay: usize) {
+        self.was_paused.store(true, Ordering::Relaxed);
+        self.relays[relay].process().expect("it runs").pause();
+    }
+
     /// Waits until every request the provider heard of is settled, and judges. Also says how long that took; `None`: it was still not
     /// so at the end.
     pub(super) async fn settle(&self) -> (Option<Duration>, Ledger, Audit) {
@@ -421,7 +430,8 @@ impl Site {
         tokio::time::sleep(A_REPORT).await;
         let ledger = Ledger::read(&self.books).await.expect("the database answers");
         let log = self.simulator.log();
-        let audit = Audit::of(&ledger, &Truth { log: &log, price: PRICE, credits: &self.credits });
+        let was_paused = self.was_paused.load(Ordering::Relaxed);
+        let audit = Audit::of(&ledger, &Truth { log: &log, price: PRICE, credits: &self.credits, was_paused });
         self.totals.lock().add(&audit);
         (settled, ledger, audit)
     }

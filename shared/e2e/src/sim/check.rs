@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sluice_control_plane::leases::{Ask, Life, Said, State};
+use sluice_control_plane::leases::{Ask, Life, Pending, Said, State};
 use sluice_control_plane::pure::Lease;
 use sluice_control_plane::settlement::Batch;
 use sluice_domain::{AccountId, LeaseId, Outcome, Quota, Record};
-use sluice_relay_node::spool::{Batch as Report, BatchLimits};
+use sluice_relay_node::spool::{Batch as Report, BatchLimits, ReadError};
 
 use super::Property;
 use super::ledger::TokenRow;
@@ -132,7 +132,10 @@ impl World {
                 }
                 // a book is as of the last time its clock was set: what expired since is not to be counted
                 let boot = boot.max(self.relays[number].boot_at(self.now));
-                let claims = live.waiting.values().flat_map(|one| &one.wish.claims);
+                let waiting = live.waiting.values().flat_map(|one| one.wish.claims(one.wish.most));
+                let more =
+                    |one: &super::relay::Running| Some(one.wish.in_quota(one.extending.as_ref()?.more).collect::<Vec<_>>());
+                let claims = waiting.chain(live.running.values().filter_map(more).flatten());
                 let awaited: i64 = claims.filter(|claim| claim.account == account).map(|claim| claim.amount.get()).sum();
                 let coming = self.under_way_to(live, account);
                 sum += (live.book.available(account, boot).get() + coming - awaited).max(0);
@@ -190,7 +193,8 @@ impl World {
                 broken = Some(format!("relay {number} sets {amount} aside in lease {id}, which nobody granted"));
                 continue;
             };
-            if wall >= kept.expires_at {
+            // nor that it was renewed
+            if wall >= kept.expires_at && !self.truth.went_back_in(&self.ledger.lineage) {
                 broken = Some(format!("relay {number} sets {amount} aside in lease {id}, which is over"));
             }
             if kept.lease.life.node != live.life.node {
@@ -227,12 +231,34 @@ impl World {
                 ));
             }
         }
-        if let Some(((known, seq), reason)) = self.ledger.quarantined.iter().next().filter(|_| !self.truth.has_jumped) {
-            broken = Some(format!("record {seq} of {} was set aside: {reason}", known.node));
+        if let Some(what) = self.set_aside().filter(|_| !self.truth.has_jumped) {
+            broken = Some(what);
         }
         if let Some(what) = broken {
             self.fail(Property::ExactlyOnce, what);
         }
+    }
+
+    /// The leases that the end of a damaged life leaves: what of them was used is not known.
+    pub(super) fn open_of(&self, life: &Life, batch: &Batch) -> Vec<LeaseId> {
+        let is_end = batch.is_damaged && batch.epoch_ended && batch.records.is_empty();
+        let of_life = self.ledger.leases.values().map(|kept| &kept.lease).filter(|lease| is_end && lease.life == *life);
+        of_life.filter(|lease| lease.state == State::Open).map(|lease| lease.id).collect()
+    }
+
+    /// P2: money of which nobody knows whether it was used is not free.
+    pub(super) fn check_doubted(&mut self, life: &Life, doubtful: &[LeaseId]) {
+        let is_closed = |id: &&LeaseId| self.ledger.leases.get(id).is_some_and(|kept| kept.lease.state == State::Closed);
+        if let Some(lease) = doubtful.iter().find(is_closed).copied() {
+            self.fail(Property::Leases, format!("{} lost a part of its log, and its lease {lease} is closed", life.node));
+        }
+    }
+
+    /// A record that was set aside, but for those that a disk lost.
+    pub(super) fn set_aside(&self) -> Option<String> {
+        let is_lost = |reason: &str| reason == "unreadable" && (self.truth.has_damage() || self.truth.has_restored);
+        let ((life, seq), reason) = self.ledger.quarantined.iter().find(|(_, reason)| !is_lost(reason))?;
+        Some(format!("record {seq} of {} was set aside: {reason}", life.node))
     }
 
     /// R7, and with it P18: a replica that has heard that more was settled does not go on in a history that has lost it.
@@ -261,7 +287,7 @@ impl World {
     pub(super) fn check_asked_twice(&mut self, ask: &Ask) {
         if self.replays() {
             let before = self.ledger.clone();
-            let _ = self.decide(ask);
+            let _ = self.decide(&Pending::new(ask.clone()));
             self.compare_and_put_back(before, "an ask");
         }
     }
@@ -295,7 +321,10 @@ impl World {
 
     /// Nothing is reported that the loss of power could take back.
     pub(super) fn check_sent(&mut self, number: usize, life: &Life, batch: &Report) {
-        let Some(log) = self.truth.logs.get(&(number, life.epoch.0)) else { return };
+        let of_life = self.truth.logs.get(&(number, life.epoch.0));
+        // an earlier life that is damaged has been mended, and what was mended is synced
+        let is_own = self.relays[number].epoch == life.epoch.0;
+        let Some(log) = of_life.filter(|log| is_own || !log.is_damaged) else { return };
         let last = usize::try_from(batch.next_seq()).unwrap_or(usize::MAX).saturating_sub(1);
         if last > log.may_be_durable {
             let durable = log.may_be_durable;
@@ -311,7 +340,12 @@ impl World {
         for mut log in live.spool.earlier() {
             let (epoch, from) = (log.epoch().0, log.acked_below());
             let mut records = Vec::new();
-            let read = log.seek(from).and_then(|()| {
+            let is_damaged = self.truth.is_damaged(number, log.epoch());
+            let sought = match log.seek(from) {
+                Err(ReadError::Gone { oldest, .. }) if is_damaged => log.seek(oldest),
+                sought => sought,
+            };
+            let read = sought.and_then(|()| {
                 while let Some(batch) = log.next_batch(BatchLimits { records: 10_000, bytes: usize::MAX })? {
                     records.extend(batch.records);
                 }
@@ -325,7 +359,9 @@ impl World {
         self.truth.born(number, own);
         for (epoch, (from, records)) in found {
             let Some(log) = self.truth.logs.get(&(number, epoch)).cloned() else { continue };
-            match recovered(&log, from, &records) {
+            let is_damaged = log.is_damaged;
+            let recovered = if is_damaged { recovered_in_part(&log, from, &records) } else { recovered(&log, from, &records) };
+            match recovered {
                 Ok(next) => self.take_recovered(number, epoch, &log, next),
                 Err(what) => return self.fail(Property::Recovery, format!("relay {number}, life {epoch}: {what}")),
             }
@@ -344,7 +380,7 @@ impl World {
                 Fact::Final(_, _, charges) => {
                     charges.iter().filter(|charge| charge.lease_id == held.lease).map(|charge| charge.amount.get()).sum()
                 }
-                Fact::Closed(_) => 0,
+                Fact::Closed(_) | Fact::Gone => 0,
             };
             let charged: i64 = facts.map(of_lease).sum();
             let Some(kept) = self.ledger.leases.get(&held.lease).filter(|_| !self.truth.is_two(held.lease)) else { continue };
@@ -366,6 +402,11 @@ impl World {
         for request in was_there.collect::<Vec<_>>() {
             if let Some(sent) = self.truth.sent.get_mut(&request) {
                 match kept.get(&request) {
+                    // its end may have been settled before the disk lost it
+                    _ if before.is_damaged => {
+                        sent.progress.extend(sent.cost.take().map(i64::unsigned_abs));
+                        sent.is_lost = true;
+                    }
                     Some(cost) => sent.cost = Some(*cost),
                     None => sent.is_lost = true,
                 }
@@ -408,13 +449,39 @@ impl World {
 fn finals(facts: &[Fact]) -> impl Iterator<Item = (u64, i64)> + '_ {
     facts.iter().filter_map(|fact| match fact {
         Fact::Final(request, cost, _) => Some((*request, *cost)),
-        Fact::Closed(_) => None,
+        Fact::Closed(_) | Fact::Gone => None,
     })
 }
 
 /// The number of a request by its name.
 pub(super) fn request_number(name: &str) -> Option<u64> {
     name.strip_prefix('r')?.parse().ok()
+}
+
+/// What a log is after a part of it was lost: whatever is told of it was in it.
+fn recovered_in_part(log: &Log, from: u64, bodies: &[Vec<u8>]) -> Result<Log, String> {
+    let before = usize::try_from(from).unwrap_or(usize::MAX).saturating_sub(1).min(log.facts.len());
+    let mut after = Log { facts: log.facts.get(..before).unwrap_or_default().to_vec(), is_damaged: true, ..Log::default() };
+    for body in bodies {
+        let fact = match sluice_rpc::usage::decode(body) {
+            Ok(Record::LeaseClosed(lease)) if log.facts.contains(&Fact::Closed(lease)) => Fact::Closed(lease),
+            Ok(Record::Request(request)) => {
+                let number = request_number(request.request_id.as_str()).ok_or("a request nobody sent")?;
+                let was_there = log.opens.contains_key(&number) || finals(&log.facts).any(|(known, _)| known == number);
+                if !was_there {
+                    return Err(format!("request {number} is told, and was not in the log"));
+                }
+                Fact::Final(number, request.usage.output.cast_signed(), Vec::new())
+            }
+            Ok(Record::LeaseClosed(lease)) => return Err(format!("lease {lease} is closed, and was not in the log")),
+            Err(_) => Fact::Gone,
+        };
+        after.facts.push(fact);
+    }
+    after.opens.clone_from(&log.opens);
+    after.is_doubted = log.is_doubted;
+    (after.durable, after.may_be_durable) = (after.facts.len(), after.facts.len());
+    Ok(after)
 }
 
 /// What a log is after it was recovered, or what is wrong with that.
@@ -431,7 +498,12 @@ fn recovered(log: &Log, from: u64, bodies: &[Vec<u8>]) -> Result<Log, String> {
     if kept < log.facts.len() && !(log.is_torn && kept >= log.durable) {
         return Err(format!("{kept} of {} records are left, {} were synced", log.facts.len(), log.durable));
     }
-    let mut after = Log { facts: log.facts.get(..kept).unwrap_or(&log.facts).to_vec(), ..Log::default() };
+    let mut after = Log {
+        facts: log.facts.get(..kept).unwrap_or(&log.facts).to_vec(),
+        was_torn: log.was_torn || log.is_torn,
+        is_doubted: log.is_doubted,
+        ..Log::default()
+    };
     let ended: Vec<u64> = finals(&after.facts).map(|(request, _)| request).collect();
     for record in rest {
         let Ok(Record::Request(request)) = record else { return Err("a record that is not an orphan follows a lost one".into()) };

@@ -1,8 +1,9 @@
 //! A disk in memory that forgets what was not synced, tears what was under way, and refuses when it is told to.
 //!
-//! Strict on purpose: bytes are safe after a sync of their file, names only after a sync of their folder, whatever file systems
-//! promise beyond that. The death of a process loses nothing; the loss of power keeps, per file, any part of what was not synced, cut
-//! at any byte, and of the changes of names a beginning.
+//! A sync that fails drops what it should have made safe, and the next one works: so do file systems. Strict on purpose: bytes are safe
+//! after a sync of their file, names only after a sync of their folder, whatever file systems promise beyond that. The death of a process
+//! loses nothing; the loss of power keeps, per file, any part of what was not synced, cut at any byte, and of the changes of names a
+//! beginning.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -21,11 +22,24 @@ pub struct SimDisk {
     life: u64,
 }
 
+/// How syncs of files go in one life.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Syncs {
+    /// They work.
+    #[default]
+    Work,
+    /// The next one fails.
+    FailNext,
+    /// One of a log failed.
+    Failed,
+}
+
 #[derive(Debug, Default)]
 struct State {
     life: u64,
     refuses: bool,
     forgets_syncs: bool,
+    syncs: Syncs,
     files: Vec<Content>,
     names: Names,
     durable_names: Names,
@@ -80,6 +94,10 @@ struct Content {
 enum Write {
     Bytes(usize, Vec<u8>),
     Length(u64),
+}
+
+fn is_segment(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind == "seg")
 }
 
 fn put(bytes: &mut Vec<u8>, length: &mut u64, write: &Write) {
@@ -150,7 +168,7 @@ impl SimDisk {
     pub fn after_kill(&self) -> Self {
         let mut state = self.state.lock();
         state.life += 1;
-        state.refuses = false;
+        (state.refuses, state.syncs) = (false, Syncs::Work);
         Self { state: Arc::clone(&self.state), life: state.life }
     }
 
@@ -170,6 +188,48 @@ impl SimDisk {
         }
         drop(guard);
         next
+    }
+
+    /// The process died, and something of what one of its folders has on the disk is not as it was written: a byte, or an end.
+    #[must_use]
+    pub fn after_damage(&self, folder: &Path, dice: &mut Dice) -> Self {
+        let next = self.after_kill();
+        let mut guard = next.state.lock();
+        let state = &mut *guard;
+        let is_log = |path: &Path| path.starts_with(folder) && is_segment(path);
+        let logs: Vec<usize> = state.names.files.iter().filter(|(path, _)| is_log(path)).map(|(_, file)| *file).collect();
+        if let Some(content) = logs.get(dice.place(logs.len())).and_then(|file| state.files.get_mut(*file)) {
+            let used = content.bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            let place = dice.place(used.max(1));
+            if dice.permille(500) {
+                content.bytes.iter_mut().skip(place).take(1).for_each(|byte| *byte ^= 0x40);
+            } else {
+                content.bytes.iter_mut().skip(place).for_each(|byte| *byte = 0);
+            }
+            content.durable.clone_from(&content.bytes);
+            (content.durable_length, content.unsynced) = (content.length, Vec::new());
+        }
+        drop(guard);
+        next
+    }
+
+    /// The next sync of a file fails.
+    pub fn fail_sync(&self) {
+        self.state.lock().syncs = Syncs::FailNext;
+    }
+
+    /// A life begins: what failed before it is not its own.
+    pub fn begin(&self) {
+        let mut state = self.state.lock();
+        if state.syncs == Syncs::Failed {
+            state.syncs = Syncs::Work;
+        }
+    }
+
+    /// Whether a sync of a log failed in this life.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.state.lock().syncs == Syncs::Failed
     }
 
     /// From here on it refuses every change, or works again.
@@ -194,14 +254,16 @@ impl SimDisk {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
-        let mut state = self.state.lock();
-        if state.life != self.life {
-            return Err(io::Error::other("the process is gone"));
-        }
-        if state.refuses {
+        if self.refuses() {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        change(&mut state)
+        self.sync(change)
+    }
+
+    /// What a full disk does, too: what was written has its place.
+    fn sync<T>(&self, sync: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.state.lock();
+        if state.life == self.life { sync(&mut state) } else { Err(io::Error::other("the process is gone")) }
     }
 
     fn rename_in(state: &mut State, change: Change) {
@@ -288,7 +350,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_folder(&self, _path: &Path) -> io::Result<()> {
-        self.change(|state| {
+        self.sync(|state| {
             for change in state.changes.drain(..) {
                 state.durable_names.apply(&change);
             }
@@ -313,7 +375,14 @@ impl SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.disk.change(|state| {
+        self.disk.sync(|state| {
+            if state.syncs == Syncs::FailNext {
+                let is_log = |(path, file): (&PathBuf, &usize)| *file == self.number && is_segment(path);
+                let is_of_log = state.names.files.iter().any(is_log);
+                state.syncs = if is_of_log { Syncs::Failed } else { Syncs::Work };
+                state.files[self.number].unsynced.clear();
+                return Err(io::Error::other("the disk is ill"));
+            }
             if !state.forgets_syncs {
                 state.files[self.number].sync();
             }

@@ -59,19 +59,7 @@ impl World {
                 });
                 faults.power
             }
-            Fault::DiskLoss => {
-                self.truth.lost_disk(number);
-                self.die(number, "loses its disk", |_| SimDisk::new(std::path::Path::new(SPOOL)));
-                faults.disk_loss
-            }
-            Fault::DiskFull => {
-                self.truth.torn(number);
-                self.relays[number].disk.refuse(true);
-                self.tell(|| format!("the disk of relay {number} is full"));
-                let wait = self.dice.wait(1_000);
-                self.after(wait, Event::DiskWorks { relay: number });
-                faults.disk_full
-            }
+            Fault::DiskLoss | Fault::DiskFull | Fault::Damage | Fault::SyncFails => self.disk_goes_wrong(number, fault),
             Fault::Suspend => {
                 let wait = self.dice.wait(if self.dice.clone().permille(300) { 20_000 } else { 1_500 });
                 let until = (self.now + wait).min(self.plan.busy);
@@ -108,6 +96,54 @@ impl World {
             }
         };
         self.again(mean, Event::Fault(fault));
+    }
+
+    /// Answers the mean time between two of its kind.
+    fn disk_goes_wrong(&mut self, number: usize, fault: Fault) -> u64 {
+        let faults = self.plan.faults;
+        match fault {
+            Fault::DiskLoss => {
+                self.truth.lost_disk(number);
+                self.die(number, "loses its disk", |_| SimDisk::new(std::path::Path::new(SPOOL)));
+                faults.disk_loss
+            }
+            Fault::DiskFull => {
+                self.truth.torn(number);
+                self.relays[number].disk.refuse(true);
+                self.tell(|| format!("the disk of relay {number} is full"));
+                let wait = self.dice.wait(1_000);
+                self.after(wait, Event::DiskWorks { relay: number });
+                faults.disk_full
+            }
+            Fault::Damage => {
+                self.truth.damaged(number);
+                self.die(number, "loses a part of its log", |world| {
+                    let folder = world.relays[number].log_folder();
+                    let mut dice = world.dice.clone();
+                    world.dice.draw();
+                    world.relays[number].disk.after_damage(&folder, &mut dice)
+                });
+                faults.damage
+            }
+            Fault::SyncFails => {
+                self.truth.damaged(number);
+                self.relays[number].disk.fail_sync();
+                self.tell(|| format!("the next sync of relay {number} fails"));
+                if let Some(life) = self.life_of(number) {
+                    let wait = self.dice.wait(1_500) + 100;
+                    self.after(wait, Event::Renew { relay: number, life });
+                }
+                faults.sync_fails
+            }
+            _ => 0,
+        }
+    }
+
+    /// Somebody sees that a relay is not ready, and starts it anew.
+    pub(super) fn renew(&mut self, number: usize, life: u64) {
+        if self.life_of(number) == Some(life) {
+            self.die(number, "is started anew", |world| world.relays[number].disk.after_kill());
+        }
     }
 
     fn die(&mut self, number: usize, how: &str, disk: impl FnOnce(&mut Self) -> SimDisk) {
@@ -287,6 +323,7 @@ impl World {
         let mut batch = batch.clone();
         let keeps_leases = batch.epoch_ended && self.has(Mutant::EndKeepsLeases);
         batch.epoch_ended &= !keeps_leases;
+        batch.is_damaged &= !self.has(Mutant::DamagedEndCloses);
         let before = self.mutates_sums().then(|| self.ledger.clone());
         let settled = self.ledger.settle(&self.rates, life, &[batch], wall);
         if let Some(before) = before {

@@ -1,12 +1,13 @@
-//! The simulation of the fleet: the real lease book, spool, view and configuration of relays against a reference ledger, under one seeded
-//! scheduler with virtual time, with everything going wrong that can.
+//! The simulation of the fleet: the real lease book, spool, view, configuration and reports of relays, the real desk and tail of the control
+//! plane and a reference ledger, under one seeded scheduler with virtual time, with everything going wrong that can.
 //!
 //! A seed draws how many relays and replicas there are and which kinds of faults happen ([`plan`]); checkers look after every event
 //! ([`check`]), and at the end everything must be at rest ([`rest`]). A failure names its seed, and the seed gives the same run again.
 //! [`mutant`] lists bugs the checkers must find. Start reading at [`run`], then [`world`].
 //!
 //! The map, and how sure each part makes: `relay-node`'s state machines run as they are, joined by an adapter (`relay/`) that follows
-//! `link` and `quota`; the control plane's pure rules run on values (`ledger/`) that the agreement test compares with the SQL store.
+//! `link` and `quota`; the control plane's run behind an adapter (`replica/`) that follows `rpc` and `publish`, and its pure rules on values
+//! (`ledger/`) that the agreement test compares with the SQL store.
 
 pub mod chance;
 mod check;
@@ -100,6 +101,8 @@ pub struct Counts {
     pub requests: u64,
     /// Requests sent upstream.
     pub admitted: u64,
+    /// Times more was set aside for a request under way.
+    pub extended: u64,
     /// Requests settled, those said twice not counted.
     pub settled: u64,
     /// Requests refused because an account could not pay.
@@ -132,6 +135,7 @@ impl Counts {
             events: self.events + other.events,
             requests: self.requests + other.requests,
             admitted: self.admitted + other.admitted,
+            extended: self.extended + other.extended,
             settled: self.settled + other.settled,
             refused: self.refused + other.refused,
             unavailable: self.unavailable + other.unavailable,

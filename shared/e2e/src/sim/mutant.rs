@@ -38,16 +38,28 @@ pub enum Mutant {
     RecallCoversUnlisted,
     /// The verdict "exhausted" outlives a credit.
     VerdictOutlivesCredit,
+    /// What was given back after an earlier recall counts as the answer to a later one.
+    OldRecallIsEnough,
+    /// Who waits for a recall waits until all have answered, however long that takes.
+    WaitsForEver,
     /// The end of a life closes no leases.
     EndKeepsLeases,
     /// A life ends although records of it are missing.
     EndBeforeRecords,
+    /// The end of a life whose relay lost a part of its log closes its leases all the same.
+    DamagedEndCloses,
     /// A restored database goes on in the old history.
     RestoreKeepsLineage,
     /// A database that went back is noticed only while it is behind.
     StampIgnored,
     /// That reports were settled further proves nothing.
     SettledFurtherIgnored,
+    /// The log of changes is read from one line too far on.
+    TailSkipsOne,
+    /// Lines that the log does not have any more are taken for none.
+    TrimmedLogTaken,
+    /// A greeting does not name leases that are closed.
+    ClosedUnnamed,
     /// A database that is away is told as "exhausted".
     AwayIsExhausted,
     /// A relay keeps reserving from leases that are over.
@@ -72,6 +84,12 @@ pub enum Mutant {
     ResendDropsOne,
     /// An earlier life is taken for settled when its end was told, before that is answered.
     EndedWhenTold,
+    /// A batch is taken for settled when it was said.
+    SettledWhenSaid,
+    /// An answer is taken for one to what was said last, on whichever stream it comes.
+    AnyStreamAnswers,
+    /// That settled records are asked for again is taken for a mistake.
+    AskedAgainIgnored,
     /// An answer that is older than what was applied brings an identity back.
     CacheOlderRev,
     /// Revocations on the urgent lane are ignored.
@@ -88,6 +106,8 @@ pub enum Mutant {
     VerdictNeverEnds,
     /// A relay takes no notice that its leases are void.
     VoidIgnored,
+    /// What is set aside for a request under way is not noted on the disk.
+    HoldNotNoted,
     /// Money set aside for a request that failed stays set aside.
     ReservationLeaks,
     /// A new life goes on with leases as if nothing had been charged to them.

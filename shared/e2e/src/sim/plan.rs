@@ -17,6 +17,8 @@ pub struct Links {
     pub twice: u64,
     /// Whether messages of one stream overtake each other.
     pub reorders: bool,
+    /// News that a stream is too slow to take in, of a thousand.
+    pub missed: u64,
 }
 
 /// How often things go wrong: the mean time between two, in milliseconds; 0 never.
@@ -32,6 +34,10 @@ pub struct Faults {
     pub disk_loss: u64,
     /// A relay's disk refuses to be written for a moment.
     pub disk_full: u64,
+    /// A part of what a relay's disk has is not as it was written.
+    pub damage: u64,
+    /// A sync of a relay's disk fails.
+    pub sync_fails: u64,
     /// A relay is stopped for a while.
     pub suspend: u64,
     /// A relay's wall clock jumps.
@@ -79,6 +85,8 @@ pub struct Plan {
     pub switches: u64,
     /// Mean time between two credits; 0 never.
     pub credits: u64,
+    /// Mean time between two cuts of the log of changes; 0 never.
+    pub trims: u64,
     /// How long things last in the ledger.
     pub terms: Terms,
     /// How many times faster than production leases live.
@@ -125,6 +133,8 @@ impl Plan {
             busy,
             switches: if dice.permille(600) { dice.between(300, 3_000) } else { 0 },
             credits: if dice.permille(500) { dice.between(500, 4_000) } else { 0 },
+            // whoever knows a number that was let go cannot tell that the database went back behind it
+            trims: if faults.goes_back == 0 && faults.restore == 0 && dice.permille(250) { dice.between(100, 1_000) } else { 0 },
             terms,
             scale,
             segment: (16 * 1024) << dice.between(0, 2),
@@ -141,7 +151,7 @@ fn links(dice: &mut Dice, is_calm: bool) -> Links {
     let most = [4, 30, 120, 400][dice.place(4)];
     let mut sometimes = |often: u64, most: u64| if !is_calm && dice.permille(often) { dice.between(1, most) } else { 0 };
     let (loss, twice, reorders) = (sometimes(350, 20), sometimes(350, 60), sometimes(250, 1) > 0);
-    Links { least: 1, most, loss, twice, reorders }
+    Links { least: 1, most, loss, twice, reorders, missed: sometimes(150, 40) }
 }
 
 fn faults(dice: &mut Dice, busy: u64) -> Faults {
@@ -161,7 +171,11 @@ fn faults(dice: &mut Dice, busy: u64) -> Faults {
         abort: if dice.permille(250) { dice.between(5, 150) } else { 0 },
         unknown: if dice.permille(250) { dice.between(5, 150) } else { 0 },
         goes_back: if dice.permille(150) { busy } else { 0 },
+        damage: 0,
+        sync_fails: 0,
     };
+    let mut rarely = |permille: u64| if dice.permille(permille) { busy / dice.between(1, 2) } else { 0 };
+    let faults = Faults { damage: rarely(100), sync_fails: rarely(120), ..faults };
     // two histories that begin from one past may hand out the same ids of leases
     Faults { goes_back: if faults.restore == 0 { faults.goes_back } else { 0 }, ..faults }
 }

@@ -1,6 +1,7 @@
 //! A simulated relay: the real lease book, configuration, view and spool, joined as `relay-node` joins them, without threads.
 
 mod config;
+mod extend;
 mod lifecycle;
 mod money;
 mod report;
@@ -13,7 +14,7 @@ use std::sync::atomic::Ordering;
 
 use sluice_billing::lease::{Claim, Inherited, LeaseBook, Reservation, Waiter};
 use sluice_control_plane::leases::Life;
-use sluice_domain::{AccountId, Clock, Epoch, KeyDigest, LeaseId, NodeId, Now, TokenId, UserId};
+use sluice_domain::{AccountId, Clock, Epoch, KeyDigest, LeaseId, NodeId, Now, Quota, TokenId, UserId};
 use sluice_relay_node::spool::{BootId, OpenRecord, Permit, Spool};
 use sluice_relay_node::view::{ConfigState, View};
 use sluice_snapshot::Table;
@@ -105,16 +106,41 @@ pub(crate) struct Wish {
     pub(super) number: u64,
     pub(super) user: UserId,
     pub(super) token: TokenId,
-    pub(super) claims: Vec<Claim>,
+    /// The accounts that pay what it costs: the cap before the wallet, which all tokens share.
+    pub(super) payers: Vec<AccountId>,
     /// The account that pays one use.
     pub(super) uses: Option<AccountId>,
-    /// What it costs if it goes well.
-    pub(super) actual: i64,
+    /// At least so much is set aside before it is sent.
+    pub(super) least: i64,
+    /// Better so much.
+    pub(super) most: i64,
+    /// Whether more is set aside while it streams.
+    pub(super) is_windowed: bool,
+    /// What it costs if it goes well and nothing bounds it.
+    pub(super) total: i64,
     pub(super) takes: u64,
     pub(super) fails: bool,
     pub(super) since: u64,
     pub(super) config: (Arc<str>, i64),
     pub(super) channel: sluice_domain::ChannelId,
+}
+
+impl Wish {
+    /// What is set aside, in the order of the chain: the narrowest account first.
+    pub(super) fn claims(&self, amount: i64) -> Vec<Claim> {
+        let uses = self.uses.map(|account| Claim { account, amount: Quota::clamped(1) });
+        uses.into_iter().chain(self.in_quota(amount)).collect()
+    }
+
+    /// The same without the use.
+    pub(super) fn in_quota(&self, amount: i64) -> impl Iterator<Item = Claim> {
+        self.payers.iter().map(move |account| Claim { account: *account, amount: Quota::clamped(amount) })
+    }
+
+    /// Every account of its chain.
+    pub(super) fn accounts(&self) -> Vec<AccountId> {
+        self.uses.into_iter().chain(self.payers.iter().copied()).collect()
+    }
 }
 
 /// A request that waits for money.
@@ -129,7 +155,19 @@ pub(crate) struct Running {
     pub(super) wish: Wish,
     pub(super) reservation: Reservation,
     pub(super) open: Option<OpenRecord<SimDisk>>,
-    pub(super) output: u64,
+    /// What it has brought so far.
+    pub(super) output: i64,
+    /// What is set aside for it.
+    pub(super) held: i64,
+    /// More is to be set aside.
+    pub(super) extending: Option<Extending>,
+}
+
+/// A request under way that waits for more money.
+pub(crate) struct Extending {
+    pub(super) waiter: Waiter,
+    pub(super) more: i64,
+    pub(super) since: u64,
 }
 
 impl Relay {
@@ -185,6 +223,11 @@ impl Relay {
         [self.boots; 16]
     }
 
+    /// Where the log of its present life is, as `spool/segment.rs` names it.
+    pub(super) fn log_folder(&self) -> PathBuf {
+        Self::folder().join(format!("epoch-{:020}", self.epoch))
+    }
+
     pub(super) fn folder() -> PathBuf {
         PathBuf::from(SPOOL)
     }
@@ -210,11 +253,6 @@ impl World {
 }
 
 impl Live {
-    /// The accounts of a chain in which a wish is short, for whoever asks again.
-    pub(super) fn accounts(wish: &Wish) -> Vec<AccountId> {
-        wish.claims.iter().map(|claim| claim.account).collect()
-    }
-
     pub(super) fn epoch(&self) -> Epoch {
         self.life.epoch
     }

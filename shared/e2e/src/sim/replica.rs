@@ -1,46 +1,85 @@
-//! A simulated replica of the control plane: what `control-plane/src/rpc` and `publish` do between relays and the ledger.
+//! A simulated replica of the control plane: what `control-plane/src/rpc` and `publish` do between relays and the ledger. Who waits for money
+//! is decided by the real desk, what is read of the log and who is sent what by the real tail.
 
+mod desk;
 mod past;
 mod tail;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use sluice_billing::lease::{Grant, GrantRequest, Verdict};
-use sluice_control_plane::leases::{Answer, Ask, Granted, Life, Pending, Proof, Refused, Said};
-use sluice_control_plane::publish::{Stamp, is_behind};
+use sluice_billing::lease::Grant;
+use sluice_control_plane::leases::{Ask, Granted, Life, Proof, Said};
+use sluice_control_plane::publish::{Follower, News, Pace, Revoked, State, is_behind};
+use sluice_control_plane::pure::Desk;
 use sluice_control_plane::settlement::Batch;
-use sluice_domain::{AccountId, Quota};
-use sluice_snapshot::{Snapshot, Version};
+use sluice_domain::{AccountId, Epoch, LeaseId};
+use sluice_snapshot::Version;
 
-use super::ledger::{Ledger, Logged};
+use super::Mutant;
+use super::ledger::Ledger;
 use super::wire::{Down, Up};
 use super::world::{Event, World};
-use super::{Mutant, Property};
 
-/// How long an ask waits for the answers to its recall.
-const RECALL_WAIT: u64 = 1_000;
+/// How long an ask waits for the answers to its recall, while the database is quick.
+const RECALL_WAIT: Duration = Duration::from_secs(1);
 /// The longest a replica takes to see a line of the log.
 const POLL: u64 = 200;
-/// The same while somebody waits for a recall.
-const QUICK_POLL: u64 = 50;
+/// How long a relay waits before it reports again to a database that is away.
+const PAUSE: u64 = 500;
+
+/// Where an answer goes: a relay, and its connection.
+pub(super) type To = (usize, u64);
 
 /// A process of the control plane. Everything here is memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Replica {
     pub(super) is_up: bool,
     /// What it has seen of the configuration.
-    pub(super) state: Snapshot,
-    /// The stamp of its number.
-    stamp: Stamp,
+    pub(super) state: Arc<State>,
     /// How far the reports of each life were settled here.
     acknowledged: BTreeMap<Life, i64>,
     /// Connections, by relay.
     pub(super) streams: BTreeMap<usize, Stream>,
-    /// Asks that wait for a recall.
-    waiting: Vec<Waiting>,
-    /// The revision of an account at its last verdict, with the need.
-    verdicts: BTreeMap<AccountId, (i64, Quota)>,
+    /// Asks that wait for company.
+    asked: Vec<(Ask, To)>,
+    /// Who waits for a recall.
+    desk: Desk<To>,
+    /// When they are looked at again, if nothing happens before.
+    decides_at: u64,
+    /// When they are because something happened.
+    turns_at: Option<u64>,
+    /// Since when each ask has no answer, for the checkers.
+    unanswered: BTreeMap<(Life, i64), u64>,
+    /// The revision at which each account was last told as exhausted, for a mutant's sake.
+    told_at: BTreeMap<AccountId, i64>,
+    /// The first recall of each account, for a mutant's sake.
+    first_recalls: BTreeMap<AccountId, i64>,
+    pace: Pace,
+    /// When the log is looked at again, if nobody pokes before.
+    looks_at: u64,
+}
+
+impl Replica {
+    /// A process that was not started.
+    pub(crate) fn new() -> Self {
+        Self {
+            is_up: false,
+            state: Arc::default(),
+            acknowledged: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            asked: Vec::new(),
+            desk: Desk::new(RECALL_WAIT),
+            decides_at: 0,
+            turns_at: None,
+            unanswered: BTreeMap::new(),
+            told_at: BTreeMap::new(),
+            first_recalls: BTreeMap::new(),
+            pace: Pace::default(),
+            looks_at: 0,
+        }
+    }
 }
 
 /// A relay's connection.
@@ -48,17 +87,9 @@ pub(crate) struct Replica {
 pub(crate) struct Stream {
     session: u64,
     life: Life,
-    /// The version the relay has once everything sent has arrived.
-    sent: Version,
-}
-
-#[derive(Debug, Clone)]
-struct Waiting {
-    relay: usize,
-    session: u64,
-    ask: Ask,
-    recall_seq: i64,
-    until: u64,
+    follower: Follower,
+    /// How far the reports of a life were settled, as it was told last over this connection.
+    told: (Epoch, i64),
 }
 
 /// What a transaction came to.
@@ -91,12 +122,12 @@ impl World {
         if replica.is_up {
             return;
         }
-        *replica = Replica { is_up: true, ..Replica::default() };
+        *replica = Replica { is_up: true, ..Replica::new() };
         self.truth.forget_heard(number);
         self.reload(number);
         self.tell(|| format!("replica {number} starts"));
         self.after(10, Event::Beat { replica: number });
-        self.after(POLL, Event::Look { replica: number });
+        self.after(0, Event::Look { replica: number });
     }
 
     pub(super) fn fall(&mut self, number: usize) {
@@ -124,7 +155,7 @@ impl World {
         let Some(stream) = stream.cloned() else { return };
         match up {
             Up::Hello { .. } => {}
-            Up::Ask(request) => self.take_ask(number, relay, session, &stream.life, request),
+            Up::Ask(request) => self.take_ask(number, (relay, session), &stream.life, request),
             Up::Renew(leases) => {
                 let fate = self.fate();
                 if fate == Fate::Aborted {
@@ -138,8 +169,8 @@ impl World {
                 }
             }
             Up::Returns(returns, recalled) => self.take_returns(number, relay, &stream.life, &returns, recalled),
-            Up::Report { stream: usage, life, first_seq, records, has_ended, sent_at, settled_in } => {
-                let batch = Batch { first_seq, records, epoch_ended: has_ended, is_damaged: false, sent_at };
+            Up::Report { stream: usage, life, first_seq, records, has_ended, is_damaged, sent_at, settled_in } => {
+                let batch = Batch { first_seq, records, epoch_ended: has_ended, is_damaged, sent_at };
                 self.settle(number, (relay, session), usage, &life, (&batch, settled_in));
             }
             Up::Resolve(token) => {
@@ -190,15 +221,18 @@ impl World {
         let greeting = self.ledger.greet(&life, held);
         self.is_dirty = true;
         self.reply(number, relay, session, Down::Welcome(self.ledger.lineage.clone()));
-        if !greeting.void.is_empty() {
-            self.reply(number, relay, session, Down::Void(greeting.void));
-        }
+        let closed = held.iter().copied().filter(|lease| self.is_closed(*lease)).collect();
+        let hides = self.has(Mutant::ClosedUnnamed);
+        let leases: Vec<LeaseId> = greeting.void.iter().copied().filter(|lease| !hides || !self.is_closed(*lease)).collect();
+        self.reply(number, relay, session, Down::Void { leases, closed });
         for granted in &greeting.resend {
             let grant = self.grant_message(granted);
             self.reply(number, relay, session, Down::Grant(grant));
         }
         let is_current = have == *self.replicas[number].state.version() && hash == self.replicas[number].state.hash();
-        self.replicas[number].streams.insert(relay, Stream { session, life, sent: have });
+        self.replicas[number]
+            .streams
+            .insert(relay, Stream { session, told: (life.epoch, 0), life, follower: Follower::new(have) });
         if is_current {
             self.send_page(number, relay);
         } else {
@@ -214,133 +248,6 @@ impl World {
             amount: granted.amount,
             life_millis: self.plan.terms.life.unsigned_abs(),
             low: granted.low,
-        }
-    }
-
-    fn take_ask(&mut self, number: usize, relay: usize, session: u64, life: &Life, request: GrantRequest) {
-        let ask = Ask {
-            life: life.clone(),
-            grant_seq: request.grant_seq,
-            account: request.account,
-            need: request.need,
-            want: request.want.max(request.need),
-            up_to_want: request.up_to_want,
-        };
-        let fate = self.fate();
-        if fate == Fate::Aborted {
-            let verdict = self.told(Verdict::Unavailable, ask.need);
-            return self.reply(number, relay, session, Down::Refused(ask.grant_seq, verdict));
-        }
-        if self.remembers_no(number, &ask) {
-            return self.answer(number, relay, session, &ask, Answer::Refused(Refused::Exhausted { need: ask.need, rev: 0 }));
-        }
-        let is_old = self.ledger.is_fenced(&ask.life);
-        let answer = self.decide(&ask);
-        self.is_dirty = true;
-        if let (true, Some(Answer::Granted(granted))) = (is_old, answer) {
-            return self.fail(Property::Fencing, format!("an earlier life of relay {relay} gets lease {}", granted.lease));
-        }
-        self.check_asked_twice(&ask);
-        if fate == Fate::Unknown {
-            return self.reply(number, relay, session, Down::Refused(ask.grant_seq, Verdict::Unavailable));
-        }
-        match answer {
-            None => {}
-            Some(Answer::Waits { .. }) if self.has(Mutant::ExhaustedWithoutRecall) => {
-                self.answer(number, relay, session, &ask, Answer::Refused(Refused::Exhausted { need: ask.need, rev: 0 }));
-            }
-            Some(Answer::Waits { .. }) => self.recall(number, relay, session, ask),
-            Some(answer) => self.answer(number, relay, session, &ask, answer),
-        }
-    }
-
-    pub(super) fn decide(&mut self, ask: &Ask) -> Option<Answer> {
-        let (wall, pending) = (self.wall(), Pending::new(ask.clone()));
-        let is_taken =
-            self.has(Mutant::GrantWithoutDedupe) || self.has(Mutant::AcceptOldEpoch) && self.ledger.is_fenced(&ask.life);
-        if is_taken { Some(self.ledger.grant_new(&pending, wall)) } else { self.ledger.grant(&pending, wall) }
-    }
-
-    /// Whether the same was refused already, and nothing changed since.
-    fn remembers_no(&self, number: usize, ask: &Ask) -> bool {
-        let Some((rev, need)) = self.replicas[number].verdicts.get(&ask.account) else { return false };
-        let is_same = self.ledger.accounts.get(&ask.account).is_some_and(|account| account.rev == *rev);
-        ask.need >= *need && ask.need.is_positive() && (is_same || self.has(Mutant::VerdictOutlivesCredit))
-    }
-
-    fn recall(&mut self, number: usize, relay: usize, session: u64, ask: Ask) {
-        let account = ask.account;
-        let known =
-            self.replicas[number].waiting.iter().find(|waiting| waiting.ask.account == account).map(|waiting| waiting.recall_seq);
-        let recall_seq = known.unwrap_or_else(|| self.write(Logged::Recall(account)));
-        self.tell(|| format!("replica {number} recalls account {account} for {} of relay {relay}, at {recall_seq}", ask.need));
-        let until = self.now + RECALL_WAIT;
-        self.replicas[number].waiting.push(Waiting { relay, session, ask, recall_seq, until });
-        self.after(RECALL_WAIT, Event::Recheck { replica: number });
-        for replica in 0..self.replicas.len() {
-            let wait = self.dice.between(1, QUICK_POLL);
-            self.after(wait, Event::Look { replica });
-        }
-    }
-
-    /// Decides again what waits for a recall.
-    pub(super) fn recheck(&mut self, number: usize) {
-        if self.away_until > self.now {
-            return self.after(100, Event::Recheck { replica: number });
-        }
-        let waiting = std::mem::take(&mut self.replicas[number].waiting);
-        for one in waiting {
-            let wall = self.wall();
-            let recall_seq = if self.has(Mutant::OneAnswerIsEnough) && self.any_answered(&one) { 0 } else { one.recall_seq };
-            let pending = Pending { ask: one.ask.clone(), recall_seq: Some(recall_seq), is_over: one.until <= self.now };
-            let answer = self.ledger.grant(&pending, wall);
-            self.is_dirty = true;
-            match answer {
-                None => {}
-                Some(Answer::Waits { .. }) => self.replicas[number].waiting.push(one),
-                Some(answer) => self.answer(number, one.relay, one.session, &one.ask, answer),
-            }
-        }
-    }
-
-    fn any_answered(&self, waiting: &Waiting) -> bool {
-        self.ledger.leases.values().any(|kept| kept.lease.account == waiting.ask.account && kept.recall_seq >= waiting.recall_seq)
-    }
-
-    fn answer(&mut self, number: usize, relay: usize, session: u64, ask: &Ask, answer: Answer) {
-        self.tell(|| format!("replica {number} answers relay {relay}, {} of account {}: {answer:?}", ask.need, ask.account));
-        match answer {
-            Answer::Granted(granted) => {
-                let grant = self.grant_message(&granted);
-                self.reply(number, relay, session, Down::Grant(grant));
-            }
-            Answer::Closed(lease) => {
-                self.reply(number, relay, session, Down::Void(vec![lease]));
-                self.reply(number, relay, session, Down::Refused(ask.grant_seq, Verdict::Unavailable));
-            }
-            Answer::Waits { .. } | Answer::Unknown => {
-                let verdict = self.told(Verdict::Unavailable, ask.need);
-                self.reply(number, relay, session, Down::Refused(ask.grant_seq, verdict));
-            }
-            Answer::Refused(refused) => {
-                let verdict = match refused {
-                    Refused::Exhausted { need, .. } => {
-                        self.remember_no(number, ask.account, need);
-                        Verdict::Exhausted { need }
-                    }
-                    Refused::Frozen { .. } => Verdict::Frozen,
-                    Refused::UnknownAccount => Verdict::UnknownAccount,
-                };
-                self.truth.ruled(ask.account, self.now);
-                self.reply(number, relay, session, Down::Refused(ask.grant_seq, verdict));
-            }
-        }
-    }
-
-    fn remember_no(&mut self, number: usize, account: AccountId, need: Quota) {
-        let Some(rev) = self.ledger.accounts.get(&account).map(|account| account.rev) else { return };
-        if need.is_positive() {
-            self.replicas[number].verdicts.insert(account, (rev, need));
         }
     }
 
@@ -365,36 +272,22 @@ impl World {
             }
         }
         self.is_dirty = true;
-        if !said.recalled.is_empty() {
-            self.look_at_waiting(number);
-        }
         self.check_said_twice(life, &returns, &said);
         self.tell(|| format!("replica {number} takes {:?} back from relay {relay}", said.returns));
         self.got_richer(number, richer);
+        self.decide_after(number, 0);
     }
 
-    /// Who waits is decided again, and relays here are told.
+    /// Who waits is decided again, and relays here are told. Other replicas see it when they look at those who wait there.
     fn got_richer(&mut self, number: usize, accounts: BTreeSet<AccountId>) {
-        if accounts.is_empty() {
-            return;
-        }
-        self.look_at_waiting(number);
-        let streams: Vec<_> = self.replicas[number].streams.iter().map(|(relay, stream)| (*relay, stream.session)).collect();
-        for account in accounts {
-            for (relay, session) in &streams {
-                self.reply(number, *relay, *session, Down::Credit(account));
-            }
+        if !accounts.is_empty() {
+            let credits: Vec<Revoked> = accounts.into_iter().map(|account| Revoked::Credit(account, 0)).collect();
+            self.has_news(number, &News::Urgent(credits.into()));
         }
     }
 
-    /// Something came in: here that is known at once, elsewhere by the next look at the database.
-    fn look_at_waiting(&mut self, number: usize) {
-        for replica in 0..self.replicas.len() {
-            if !self.replicas[replica].waiting.is_empty() {
-                let wait = if replica == number { 0 } else { self.dice.between(1, QUICK_POLL) };
-                self.after(wait, Event::Recheck { replica });
-            }
-        }
+    fn is_closed(&self, lease: LeaseId) -> bool {
+        self.ledger.leases.get(&lease).is_some_and(|kept| kept.lease.state == sluice_control_plane::leases::State::Closed)
     }
 
     fn settle(
@@ -410,9 +303,13 @@ impl World {
         if fate == Fate::Aborted {
             let next = first_seq + i64::try_from(batch.records.len()).unwrap_or(0);
             let (below, goes_back) = if self.has(Mutant::AckBeforeCommit) { (next, false) } else { (first_seq, true) };
-            return self.reply(number, relay, session, Down::Settled { stream, epoch, below, goes_back, has_ended: false });
+            let below = if goes_back { self.told_or_later(number, (relay, session), life, below) } else { below };
+            let settled = Down::Settled { stream, epoch, below, goes_back, has_ended: false, pause: PAUSE };
+            return self.reply(number, relay, session, settled);
         }
+        let doubtful = self.open_of(life, batch);
         let settled = self.settle_or_mutate(life, batch);
+        self.check_doubted(life, &doubtful);
         self.is_dirty = true;
         self.counts.settled += settled.counts.requests;
         self.tell(|| {
@@ -421,12 +318,12 @@ impl World {
         self.check_settled(life);
         self.check_settled_twice(life, batch);
         if fate == Fate::Unknown {
-            return self.reply(
-                number,
-                relay,
-                session,
-                Down::Settled { stream, epoch, below: first_seq, goes_back: true, has_ended: false },
-            );
+            let below = self.told_or_later(number, (relay, session), life, first_seq);
+            let settled = Down::Settled { stream, epoch, below, goes_back: true, has_ended: false, pause: PAUSE };
+            return self.reply(number, relay, session, settled);
+        }
+        if let Some(known) = self.replicas[number].streams.get_mut(&relay).filter(|known| known.session == session) {
+            known.told = (epoch, settled.next_seq);
         }
         self.note_settled(number, life, settled.next_seq, settled_in.map(|lineage| (lineage, first_seq)));
         let has_ended = settled.has_ended;
@@ -434,9 +331,18 @@ impl World {
             number,
             relay,
             session,
-            Down::Settled { stream, epoch, below: settled.next_seq, goes_back: settled.has_gap, has_ended },
+            Down::Settled { stream, epoch, below: settled.next_seq, goes_back: settled.has_gap, has_ended, pause: 0 },
         );
         self.got_richer(number, settled.richer.into_iter().collect());
+    }
+}
+
+impl World {
+    /// Where a relay whose report could not be settled is to go on, as `rpc/usage.rs` says it.
+    fn told_or_later(&self, number: usize, (relay, session): To, life: &Life, first_seq: i64) -> i64 {
+        let stream = self.replicas[number].streams.get(&relay).filter(|stream| stream.session == session);
+        let told = stream.map(|stream| stream.told).filter(|(epoch, _)| *epoch == life.epoch);
+        told.map_or(first_seq, |(_, below)| first_seq.max(below))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The end of a run: everything at rest, everything settled.
 
-use sluice_control_plane::leases::{Life, State};
+use sluice_control_plane::leases::{self, Life};
+use sluice_control_plane::publish::State;
 use sluice_domain::Epoch;
 
 use super::Property;
@@ -47,13 +48,26 @@ impl World {
             let life = Life { node: node.clone(), epoch: Epoch(*epoch) };
             let cursor = self.ledger.cursors.get(&life);
             let next = cursor.map_or(1, |cursor| cursor.next_seq);
+            if log.is_damaged {
+                // what it lost has other numbers by now, and what its leases paid is not known
+                let is_open = |kept: &&super::ledger::Kept| kept.lease.life == life && kept.lease.state == leases::State::Open;
+                let has_ended =
+                    cursor.is_some_and(|cursor| cursor.ended) && !self.ledger.leases.values().any(|kept| is_open(&kept));
+                if *epoch < newest && !has_ended && !self.truth.went_back_in(&self.ledger.lineage) {
+                    return Some(format!("life {epoch} of relay {number}, which is damaged, is not over"));
+                }
+                continue;
+            }
             let end = i64::try_from(log.facts.len()).unwrap_or(i64::MAX) + 1;
             if next < end {
                 return Some(format!("life {epoch} of relay {number} is settled to {next} of {end}"));
             }
             if *epoch < newest {
                 // that a life ended is forgotten when the database goes back; where nobody notices that, what it left is in doubt in the end
-                let is_open = |state: State| state != State::Closed && !self.truth.went_back_in(&self.ledger.lineage);
+                let is_open = |state: leases::State| {
+                    let is_doubted = log.is_doubted && state == leases::State::InDoubt;
+                    state != leases::State::Closed && !is_doubted && !self.truth.went_back_in(&self.ledger.lineage)
+                };
                 let left = self.ledger.leases.values().find(|kept| kept.lease.life == life && is_open(kept.lease.state));
                 if let Some(kept) = left {
                     return Some(format!("life {epoch} of relay {number} is over and has lease {}", kept.lease.id));
@@ -74,8 +88,7 @@ impl World {
 
     /// P7.
     fn check_hashes(&mut self) {
-        let (version, resources) = (self.ledger.version(), self.ledger.resources());
-        let hash = sluice_snapshot::Snapshot::new(version, resources).0.hash();
+        let hash = State::new(self.ledger.head(), self.ledger.resources()).hash();
         for number in 0..self.relays.len() {
             let other = self.relays[number].live.as_ref().is_some_and(|live| live.config.hash() != hash);
             if other {
@@ -93,7 +106,7 @@ impl World {
         let missing = self.truth.sent.iter().find(|(number, sent)| !sent.is_lost && !settled.contains(*number));
         let missing =
             missing.map(|(number, sent)| format!("request {number} of life {:?} was sent and is not settled", sent.log));
-        if let Some(what) = missing.filter(|_| self.ledger.quarantined.is_empty()) {
+        if let Some(what) = missing.filter(|_| self.set_aside().is_none()) {
             self.fail(Property::ExactlyOnce, what);
         }
     }

@@ -33,6 +33,8 @@ pub(crate) enum Fact {
     Final(u64, i64, Vec<LeaseCharge>),
     /// A lease is used no more.
     Closed(LeaseId),
+    /// A record that is lost.
+    Gone,
 }
 
 /// A request whose intent is written.
@@ -63,6 +65,12 @@ pub(crate) struct Log {
     pub is_torn: bool,
     /// Nothing of it is left.
     pub is_lost: bool,
+    /// It was when its life ended.
+    pub was_torn: bool,
+    /// A part of what was synced is lost.
+    pub is_damaged: bool,
+    /// Its relay said that a part of it is lost: what its leases paid is not known.
+    pub is_doubted: bool,
 }
 
 /// A caller is told that an account cannot pay.
@@ -167,6 +175,30 @@ impl Truth {
     pub(super) fn torn(&mut self, relay: usize) {
         if let Some(log) = self.log(relay) {
             log.is_torn = true;
+        }
+    }
+
+    /// Whether a part of what a life had synced is lost.
+    pub(super) fn is_damaged(&self, relay: usize, epoch: sluice_domain::Epoch) -> bool {
+        self.logs.get(&(relay, epoch.0)).is_some_and(|log| log.is_damaged)
+    }
+
+    /// A relay says that a part of a life's log is lost. `false`: none can be.
+    pub(super) fn doubted(&mut self, relay: usize, epoch: sluice_domain::Epoch) -> bool {
+        let Some(log) = self.logs.get_mut(&(relay, epoch.0)) else { return true };
+        log.is_doubted = true;
+        log.is_damaged || log.was_torn
+    }
+
+    /// Whether that is so of any life.
+    pub(super) fn has_damage(&self) -> bool {
+        self.logs.values().any(|log| log.is_damaged)
+    }
+
+    /// A part of what the present life of a relay wrote is lost, or may be.
+    pub(super) fn damaged(&mut self, relay: usize) {
+        if let Some(log) = self.log(relay) {
+            (log.is_damaged, log.is_torn) = (true, true);
         }
     }
 

@@ -42,6 +42,8 @@ pub(crate) enum Up {
         records: Vec<Incoming>,
         /// Nothing follows in that life.
         has_ended: bool,
+        /// Records of it are lost.
+        is_damaged: bool,
         /// The relay's wall clock.
         sent_at: UnixMillis,
         /// The history in which everything below the first number was settled, when nothing else is said.
@@ -69,7 +71,14 @@ pub(crate) enum Down {
     /// A lease lives on.
     Renewed(LeaseId),
     /// Leases that are no more.
-    Void(Vec<LeaseId>),
+    Void {
+        /// As the control plane names them.
+        leases: Vec<LeaseId>,
+        /// Those that the ledger has as closed, for the checkers.
+        closed: Vec<LeaseId>,
+    },
+    /// A larger ask took the place of this one.
+    Overtaken(i64),
     /// Money came in.
     Credit(AccountId),
     /// Remainders are asked back.
@@ -101,5 +110,7 @@ pub(crate) enum Down {
         /// Whether the life is over. Without it the answer to a batch could be taken for one to the end that follows it: an answer names
         /// no batch, and one that is ahead of what was sent answers more than one.
         has_ended: bool,
+        /// How long the relay is to wait before it goes on.
+        pause: u64,
     },
 }

@@ -38,6 +38,8 @@ pub(crate) enum Event {
     Progress { relay: usize, life: u64, request: u64 },
     /// A request ends.
     Finish { relay: usize, life: u64, request: u64 },
+    /// A request under way looks again for more money.
+    ExtendAgain { relay: usize, life: u64, request: u64 },
     /// A request has waited long enough for money.
     GiveUp { relay: usize, life: u64, request: u64 },
     /// A message arrives at a replica.
@@ -58,14 +60,22 @@ pub(crate) enum Event {
     Start { relay: usize },
     /// A relay that drains ends.
     End { relay: usize, life: u64 },
+    /// A relay hears the answer that it paused before.
+    Listen { relay: usize, life: u64 },
     /// A replica looks at the log.
     Look { replica: usize },
+    /// The same, unless it did so in between.
+    LookInTime { replica: usize },
     /// A replica sends heartbeats.
     Beat { replica: usize },
     /// A replica starts.
     Rise { replica: usize },
-    /// Asks that wait for a recall have waited long enough.
-    Recheck { replica: usize },
+    /// A replica decides about asks.
+    Decide { replica: usize },
+    /// The same, unless it did so in between.
+    DecideInTime { replica: usize },
+    /// The oldest lines of the log are let go.
+    Trim,
     /// The job that looks after leases runs.
     Tend,
     /// An administrator switches something.
@@ -80,6 +90,8 @@ pub(crate) enum Event {
     Copy,
     /// Something goes wrong.
     Fault(Fault),
+    /// A relay whose disk failed a sync is started anew.
+    Renew { relay: usize, life: u64 },
     /// A disk works again.
     DiskWorks { relay: usize },
     /// Nothing goes wrong from here on, and no requests come.
@@ -94,6 +106,8 @@ pub(crate) enum Fault {
     Power,
     DiskLoss,
     DiskFull,
+    Damage,
+    SyncFails,
     Suspend,
     Clock,
     ReplicaKill,
@@ -173,7 +187,7 @@ impl World {
             ("price", "gpt-4o", 1, Some(r#"{"model_ratio":"1","completion_ratio":"1"}"#)),
         ]);
         let ledger = first_ledger(&plan, seed);
-        let replicas = (0..plan.replicas).map(|_| Replica::default()).collect();
+        let replicas = (0..plan.replicas).map(|_| Replica::new()).collect();
         let relays = (0..plan.relays).map(|number| Relay::new(number, &mut Dice::new(seed, 100 + number as u64))).collect();
         Self {
             mutant,
@@ -252,6 +266,9 @@ impl World {
         if self.plan.credits > 0 {
             self.again(self.plan.credits, Event::Credit);
         }
+        if self.plan.trims > 0 {
+            self.again(self.plan.trims, Event::Trim);
+        }
         let faults = self.plan.faults;
         let all = [
             (faults.partition, Fault::Partition),
@@ -259,6 +276,8 @@ impl World {
             (faults.power, Fault::Power),
             (faults.disk_loss, Fault::DiskLoss),
             (faults.disk_full, Fault::DiskFull),
+            (faults.damage, Fault::Damage),
+            (faults.sync_fails, Fault::SyncFails),
             (faults.suspend, Fault::Suspend),
             (faults.clock, Fault::Clock),
             (faults.replica_kill, Fault::ReplicaKill),
@@ -339,6 +358,7 @@ impl World {
             Event::Arrive => self.arrive(),
             Event::Progress { relay, life, request } => self.progress(relay, life, request),
             Event::Finish { relay, life, request } => self.finish(relay, life, request),
+            Event::ExtendAgain { relay, life, request } => self.extend_again(relay, life, request),
             Event::GiveUp { relay, life, request } => self.give_up(relay, life, request),
             Event::Up { replica, up, relay, session } => self.take_up(replica, relay, session, up),
             Event::Down { relay, session, down } => self.take_down(relay, session, *down),
@@ -349,10 +369,14 @@ impl World {
             Event::Report { relay, life } => self.report_now(relay, life),
             Event::Start { relay } => self.start(relay),
             Event::End { relay, life } => self.end(relay, life),
+            Event::Listen { relay, life } => self.report(relay, life),
             Event::Look { replica } => self.look(replica),
+            Event::LookInTime { replica } => self.look_in_time(replica),
             Event::Beat { replica } => self.beat(replica),
             Event::Rise { replica } => self.rise(replica),
-            Event::Recheck { replica } => self.recheck(replica),
+            Event::Decide { replica } => self.decide_in_turn(replica),
+            Event::DecideInTime { replica } => self.decide_in_time(replica),
+            Event::Trim => self.trim(),
             Event::Tend => self.tend(),
             Event::Switch => self.switch(),
             Event::CommitLate { seq, logged } => self.commit_late(seq, logged),
@@ -360,6 +384,7 @@ impl World {
             Event::Backup => self.back_up(),
             Event::Copy => self.copy = Some(self.ledger.clone()),
             Event::Fault(fault) => self.go_wrong(fault),
+            Event::Renew { relay, life } => self.renew(relay, life),
             Event::DiskWorks { relay } => self.relays[relay].disk.refuse(false),
             Event::Quiet => self.quiet(),
         }
@@ -371,11 +396,13 @@ impl World {
             Event::Progress { relay, .. }
             | Event::Finish { relay, .. }
             | Event::GiveUp { relay, .. }
+            | Event::ExtendAgain { relay, .. }
             | Event::Down { relay, .. }
             | Event::Connect { relay, .. }
             | Event::Sync { relay, .. }
             | Event::Tick { relay, .. }
             | Event::Report { relay, .. }
+            | Event::Listen { relay, .. }
             | Event::End { relay, .. } => *relay,
             _ => return None,
         };

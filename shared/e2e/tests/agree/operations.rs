@@ -212,7 +212,8 @@ impl Pair {
     async fn settle(&mut self, dice: &mut Dice) -> String {
         let Some(life) = self.some_life(dice) else { return "nobody is there".into() };
         for _ in 0..dice.between(0, 4) {
-            let record = self.record(dice, &life);
+            let lost = self.lost_end(dice, &life);
+            let record = lost.unwrap_or_else(|| self.record(dice, &life));
             self.logs.entry(life.clone()).or_default().push(record);
         }
         let log = self.logs.get(&life).cloned().unwrap_or_default();
@@ -223,11 +224,21 @@ impl Pair {
         let records: Vec<Incoming> = log.into_iter().skip(skipped).map(Incoming::Record).collect();
         let epoch_ended = dice.permille(60);
         let sent_at = self.now.plus_millis(if dice.permille(50) { 900_000 } else { 0 });
-        let batch = Batch { first_seq, records, epoch_ended, is_damaged: false, sent_at };
+        // a relay that lost a part of its log says so with its end
+        let is_damaged = epoch_ended && dice.permille(400);
+        let batch = Batch { first_seq, records, epoch_ended, is_damaged, sent_at };
         let theirs = self.store.settler.settle(&life, std::slice::from_ref(&batch), self.now).await.unwrap();
         let ours = self.ledger.settle(&self.store.rates, &life, std::slice::from_ref(&batch), self.now);
         assert_eq!(figures(&theirs), figures(&ours), "{life:?} reports {batch:?}");
         format!("{life:?} reports {} records from {first_seq}", batch.records.len())
+    }
+
+    /// A request that was reported already, told as one that was cut off: its relay lost the record of its end.
+    fn lost_end(&self, dice: &mut Dice, life: &Life) -> Option<Record> {
+        let log = self.logs.get(life)?;
+        let Record::Request(known) = log.get(dice.place(log.len()))?.clone() else { return None };
+        let orphan = RequestRecord { outcome: Outcome::Orphaned, ..*known };
+        dice.permille(100).then(|| Record::Request(Box::new(orphan)))
     }
 
     async fn tend(&mut self) -> String {

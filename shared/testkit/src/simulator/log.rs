@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -67,12 +67,56 @@ pub struct LogEntry {
     pub prompt_tokens: i64,
     /// Visible tokens of content sent, all choices together.
     pub sent_tokens: i64,
+    /// Of those, the ones that were sent [`EARLY`] and longer before the answer ended: whoever read along has them, and has noted them.
+    #[serde(default)]
+    pub early_tokens: i64,
     /// The usage figures sent, if they were.
     pub usage: Option<UsageFigures>,
     /// The body of the request. Neither in the file nor in the log over HTTP (`GET /__sim/bodies` has it); the newest
     /// [`MAX_BODIES`] are kept, up to [`MAX_BODY_BYTES`] together. None for `sim-fast`.
     #[serde(skip)]
     pub body: Option<Bytes>,
+}
+
+/// How long before its end a part of an answer counts as early: a relay notes each second what a stream has brought.
+pub const EARLY: Duration = Duration::from_secs(2);
+/// Between two moments at which it is remembered how much was sent.
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
+
+/// How much of an answer was sent by when, for the last [`EARLY`] of it.
+#[derive(Debug, Default)]
+struct Pace {
+    tokens: i64,
+    samples: VecDeque<Sample>,
+}
+
+/// What was sent within a moment, as if all of it had been sent at its end.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    from: Instant,
+    to: Instant,
+    tokens: i64,
+}
+
+impl Pace {
+    fn sent(&mut self, tokens: i64, now: Instant) {
+        if tokens == self.tokens {
+            return;
+        }
+        self.tokens = tokens;
+        match self.samples.back_mut() {
+            Some(last) if now.saturating_duration_since(last.from) < SAMPLE_EVERY => (last.to, last.tokens) = (now, tokens),
+            _ => self.samples.push_back(Sample { from: now, to: now, tokens }),
+        }
+        while self.samples.get(1).is_some_and(|second| now.saturating_duration_since(second.to) >= EARLY) {
+            self.samples.pop_front();
+        }
+    }
+
+    fn early(&self, end: Instant) -> i64 {
+        let is_early = |sample: &&Sample| end.saturating_duration_since(sample.to) >= EARLY;
+        self.samples.iter().rev().find(is_early).map_or(0, |sample| sample.tokens)
+    }
 }
 
 /// The most request bodies the log keeps.
@@ -107,6 +151,7 @@ impl LogEntry {
             bytes: 0,
             prompt_tokens: 0,
             sent_tokens: 0,
+            early_tokens: 0,
             usage: None,
             body: None,
         }
@@ -182,7 +227,7 @@ impl Log {
     pub(super) fn ticket(self: &Arc<Self>, arrived_ms: i64) -> Ticket {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let entry = LogEntry { arrived_ms, ..LogEntry::empty() };
-        Ticket { log: Arc::clone(self), open: Some(Box::new((entry, Instant::now()))) }
+        Ticket { log: Arc::clone(self), open: Some(Box::new((entry, Instant::now()))), pace: Pace::default() }
     }
 
     fn close(&self, mut entry: LogEntry) {
@@ -281,6 +326,7 @@ fn count(stats: &mut Stats, entry: &LogEntry) {
 pub(super) struct Ticket {
     log: Arc<Log>,
     open: Option<Box<(LogEntry, Instant)>>,
+    pace: Pace,
 }
 
 impl Ticket {
@@ -288,6 +334,7 @@ impl Ticket {
     pub(super) fn note(&mut self, write: impl FnOnce(&mut LogEntry)) {
         if let Some(open) = &mut self.open {
             write(&mut open.0);
+            self.pace.sent(open.0.sent_tokens, Instant::now());
         }
     }
 
@@ -296,6 +343,7 @@ impl Ticket {
         let Some(open) = self.open.take() else { return };
         let (mut entry, started) = *open;
         entry.ending = ending;
+        entry.early_tokens = self.pace.early(Instant::now());
         entry.took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.log.close(entry);
     }
@@ -324,6 +372,27 @@ mod tests {
 
     fn log(capacity: usize) -> Arc<Log> {
         Arc::new(Log::open(capacity, None).unwrap())
+    }
+
+    #[test]
+    fn what_was_sent_two_seconds_before_the_end_is_early_and_nothing_after_it() {
+        let (begun, mut pace) = (Instant::now(), Pace::default());
+        let at = |millis| begun + Duration::from_millis(millis);
+        assert_eq!(pace.early(at(9_000)), 0);
+        for tenth in 0..100 {
+            pace.sent(i64::try_from(tenth).unwrap() + 1, at(tenth * 100));
+        }
+        assert_eq!(pace.early(at(9_900)), 80);
+        assert_eq!(pace.early(at(11_000)), 91);
+        assert_eq!(pace.early(at(20_000)), 100);
+        assert!(pace.samples.len() < 25, "{}", pace.samples.len());
+        let mut steady = Pace::default();
+        (1..=300_u32).for_each(|place| steady.sent(i64::from(place), at(u64::from(place) * 10)));
+        let early = steady.early(at(3_000));
+        assert!((90..=100).contains(&early), "{early} of 100");
+        let mut burst = Pace::default();
+        (1..=50).for_each(|tokens| burst.sent(tokens, at(1_000)));
+        assert_eq!((burst.early(at(2_999)), burst.early(at(3_000))), (0, 50));
     }
 
     #[test]

@@ -68,7 +68,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-pub use log::{Ending, LogEntry, MAX_BODIES, MAX_BODY_BYTES, Stats};
+pub use log::{EARLY, Ending, LogEntry, MAX_BODIES, MAX_BODY_BYTES, Stats};
 pub use queue::{MAX_QUEUED, QueuedScenario};
 pub use scenario::{Echo, Fault, FinishReport, Scenario, ScenarioError, UsageReport};
 pub use usage::UsageFigures;

@@ -156,7 +156,7 @@ pub(super) async fn zombie(stage: &Stage) -> Vec<Figure> {
 
     let from_millis = traffic.elapsed_millis();
     let old_epoch = newest_epoch(&site, "relay-0").await;
-    site.relays[0].process().expect("it runs").pause();
+    site.pause_relay(0);
     let mut replacement = site.relays[0].namesake(site.folder_of("relay-0-again"));
     replacement.start();
     replacement.wait_ready().await;

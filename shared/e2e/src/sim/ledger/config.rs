@@ -1,11 +1,10 @@
 //! The part of the reference ledger that relays are told about: channels, tokens, and the log of changes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use sluice_control_plane::publish::{Head, Stamp};
+use sluice_control_plane::publish::{Head, Stamp, Versioned};
 use sluice_domain::{AccountId, ChannelId, GroupName, KeyDigest, ModelName, Role, Status, TokenId, UserId};
-use sluice_snapshot::{Channel, Group, Resource, ResourceKey, StateHash, Token, Upsert, User, Version};
+use sluice_snapshot::{Channel, Group, Resource, Token, User, Version};
 
 use super::Ledger;
 
@@ -131,17 +130,17 @@ impl Ledger {
         self.log(Logged::Token(id, !is_enabled))
     }
 
-    /// A channel as it is sent.
+    /// A channel with its revision.
     #[must_use]
-    pub fn channel(&self, id: ChannelId) -> Option<Upsert> {
-        self.config.channels.get(&id).map(|row| channel_upsert(id, *row))
+    pub fn channel(&self, id: ChannelId) -> Option<Versioned> {
+        self.config.channels.get(&id).map(|row| Versioned::new(channel(id, *row), row.rev))
     }
 
-    /// Everything as it is sent.
+    /// Every resource with its revision.
     #[must_use]
-    pub fn resources(&self) -> Vec<Upsert> {
-        let channels = self.config.channels.iter().map(|(id, row)| channel_upsert(*id, *row));
-        std::iter::once(group_upsert()).chain(channels).collect()
+    pub fn resources(&self) -> Vec<Versioned> {
+        let channels = self.config.channels.keys().filter_map(|id| self.channel(*id));
+        std::iter::once(Versioned::new(group(), 1)).chain(channels).collect()
     }
 
     /// A token and its owner as they are sent.
@@ -195,20 +194,17 @@ fn user_of(row: &TokenRow) -> User {
     }
 }
 
-fn group_upsert() -> Upsert {
-    let name = GroupName::parse(GROUP).expect("the group has a good name");
-    let hash = StateHash::of_entry("group", GROUP, 1, b"1");
-    let group = Group {
-        name: name.clone(),
+fn group() -> Resource {
+    Resource::Group(Group {
+        name: GroupName::parse(GROUP).expect("the group has a good name"),
         ratio: "1".parse().expect("one is a ratio"),
         usable: Vec::new(),
         limits: sluice_domain::Limits::default(),
-    };
-    Upsert { key: ResourceKey::Group(name), hash, resource: Ok(Arc::new(Resource::Group(group))) }
+    })
 }
 
-fn channel_upsert(id: ChannelId, row: Row) -> Upsert {
-    let channel = Channel {
+fn channel(id: ChannelId, row: Row) -> Resource {
+    Resource::Channel(Channel {
         id,
         name: String::new(),
         provider: "openai".into(),
@@ -224,9 +220,7 @@ fn channel_upsert(id: ChannelId, row: Row) -> Upsert {
         cache_read_ratio: None,
         policy: sluice_snapshot::ChannelPolicy::default(),
         limits: sluice_domain::Limits::default(),
-        settings: Arc::default(),
+        settings: std::sync::Arc::default(),
         definition: None,
-    };
-    let hash = StateHash::of_entry("channel", &id.to_string(), row.rev, &[u8::from(row.is_enabled)]);
-    Upsert { key: ResourceKey::Channel(id), hash, resource: Ok(Arc::new(Resource::Channel(channel))) }
+    })
 }

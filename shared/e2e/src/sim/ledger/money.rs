@@ -1,9 +1,9 @@
 //! Settlement on the reference ledger, as `settlement::Settler` does it on SQL.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sluice_control_plane::leases::{Life, State};
-use sluice_control_plane::pure::{Chain, Cursor, Lease, Received, Taken, Tally, Verdict, is_billable, judge, take};
+use sluice_control_plane::pure::{Chain, Cursor, Lease, Orphan, Received, Taken, Tally, Verdict, is_billable, judge, take};
 use sluice_control_plane::settlement::rates::Rates;
 use sluice_control_plane::settlement::{Batch, Counts, Incoming, Settled};
 use sluice_domain::{AccountId, LeaseId, Quota, Record, RequestId, RequestRecord, UnixMillis};
@@ -17,6 +17,8 @@ pub struct SettledRow {
     pub request: RequestId,
     /// What it cost.
     pub quota: i64,
+    /// When it began, by its relay's clock.
+    pub started_at: i64,
 }
 
 struct Charged<'a> {
@@ -33,15 +35,22 @@ impl Ledger {
     /// Settles reports of one life in one transaction.
     pub fn settle(&mut self, rates: &Rates, life: &Life, batches: &[Batch], now: UnixMillis) -> Settled {
         let cursor = *self.cursors.entry(life.clone()).or_insert(Cursor { next_seq: 1, ended: false });
-        let taken = take(cursor, batches);
-        if taken.records.is_empty() && !taken.ends {
+        let mut taken = take(cursor, batches);
+        taken.leave_out(&self.settled_of(life));
+        if taken.next_seq == cursor.next_seq && !taken.ends {
             return taken.into_settled(cursor, Counts::default(), Vec::new());
         }
         let (steps, mut counts) = self.judge_all(rates, life, &taken, now);
-        let richer = self.pay_all(life, &taken, &steps, &mut counts);
+        let richer = self.pay_all(life, &taken, (&steps, now), &mut counts);
         let next = Cursor { next_seq: taken.next_seq, ended: cursor.ended || taken.ends };
         self.cursors.insert(life.clone(), next);
         taken.into_settled(next, counts, richer)
+    }
+
+    /// The requests of a life that are settled, as its relay names them when it finds no record of their end.
+    fn settled_of(&self, life: &Life) -> HashSet<Orphan> {
+        let of_life = self.settled.range((life.clone(), i64::MIN)..=(life.clone(), i64::MAX));
+        of_life.map(|(_, row)| (row.request.to_string(), row.started_at)).collect()
     }
 
     fn judge_all<'a>(&mut self, rates: &Rates, life: &Life, taken: &Taken<'a>, now: UnixMillis) -> (Vec<Step<'a>>, Counts) {
@@ -70,7 +79,8 @@ impl Ledger {
                     let dues = chain.dues(quota, is_billable(request)).collect();
                     counts.requests += 1;
                     counts.repriced += u64::from(repriced);
-                    let row = SettledRow { request: request.request_id.clone(), quota: quota.get() };
+                    let (request_id, started_at) = (request.request_id.clone(), request.started_at.0);
+                    let row = SettledRow { request: request_id, quota: quota.get(), started_at };
                     self.settled.insert((life.clone(), known.seq), row);
                     steps.push(Step::Charge(Charged { record: request, dues }));
                 }
@@ -87,7 +97,13 @@ impl Ledger {
         self.leases.get(&lease).is_some_and(|kept| kept.lease.account == account)
     }
 
-    fn pay_all(&mut self, life: &Life, taken: &Taken<'_>, steps: &[Step<'_>], counts: &mut Counts) -> Vec<AccountId> {
+    fn pay_all(
+        &mut self,
+        life: &Life,
+        taken: &Taken<'_>,
+        (steps, now): (&[Step<'_>], UnixMillis),
+        counts: &mut Counts,
+    ) -> Vec<AccountId> {
         let mut named: BTreeSet<LeaseId> = BTreeSet::new();
         for step in steps {
             match step {
@@ -114,7 +130,7 @@ impl Ledger {
             }
         }
         for lease in ending {
-            tally.close(lease);
+            if taken.is_damaged { tally.doubt(lease) } else { tally.close(lease) }
         }
         let sums = tally.finish();
         counts.late = sums.late;
@@ -133,6 +149,11 @@ impl Ledger {
         for lease in &sums.closed {
             if let Some(kept) = self.leases.get_mut(lease) {
                 kept.lease.state = State::Closed;
+            }
+        }
+        for lease in &sums.doubted {
+            if let Some(kept) = self.leases.get_mut(lease) {
+                (kept.lease.state, kept.doubted_at) = (State::InDoubt, Some(now));
             }
         }
         sums.richer

@@ -1,6 +1,5 @@
 //! What `relay-node/src/link` does with messages: configuration, revocations, identities, and the rest to where it belongs.
 
-use sluice_billing::lease::Verdict;
 use sluice_domain::TokenId;
 use sluice_relay_node::view::{Answer, Deny, DenyTarget, Page, Taken};
 use sluice_snapshot::{Delta, StateHash, Token, Upsert, User, Version};
@@ -34,7 +33,8 @@ impl World {
                 }
                 self.note_lease(number, lease);
             }
-            Down::Void(leases) => self.voided(number, life, &leases),
+            Down::Void { leases, closed } => self.voided(number, life, &leases, &closed),
+            Down::Overtaken(grant_seq) => self.overtaken(number, life, grant_seq),
             Down::Credit(account) => self.credited(number, life, account),
             Down::Recall(account, seq) => self.recalled(number, life, account, seq),
             Down::DenyChannel(channel, seq) => {
@@ -59,8 +59,8 @@ impl World {
             Down::Page(as_of, identities) => self.take_page(number, life, as_of, identities),
             Down::Heartbeat(version, hash) => self.take_heartbeat(number, life, &version, hash),
             Down::Identity(token, identity, as_of) => self.take_identity(number, life, token, *identity, as_of),
-            Down::Settled { stream, epoch, below, goes_back, has_ended } => {
-                self.take_settled(number, life, (stream, epoch), (below, goes_back, has_ended));
+            Down::Settled { stream, epoch, below, goes_back, has_ended, pause } => {
+                self.take_settled(number, life, (stream, epoch), (below, goes_back, has_ended, pause));
             }
         }
     }
@@ -177,14 +177,6 @@ impl World {
         }
         for token in asked {
             self.send_up(number, Up::Resolve(token));
-        }
-    }
-
-    /// The verdict as it is told, or as a mutant tells it.
-    pub(in super::super) fn told(&self, verdict: Verdict, need: sluice_domain::Quota) -> Verdict {
-        match verdict {
-            Verdict::Unavailable if self.has(Mutant::AwayIsExhausted) => Verdict::Exhausted { need },
-            verdict => verdict,
         }
     }
 

@@ -40,6 +40,7 @@ impl World {
         if self.mutant == Some(Mutant::SyncDoesNothing) {
             relay.disk.forget_syncs();
         }
+        relay.disk.begin();
         let opened = Spool::on_disk(relay.disk.clone(), &Relay::folder(), life.epoch, settings, relay.clock(), metrics);
         let spool = match opened {
             Ok(spool) => spool,
@@ -52,7 +53,7 @@ impl World {
         relay.live = Some(Live {
             id,
             life,
-            reporter: Reporter::new(&spool),
+            reporter: Reporter::new(&spool, false, self.plan.scale),
             spool,
             book: LeaseBook::new(terms),
             config: ConfigState::default(),
@@ -87,7 +88,7 @@ impl World {
         self.after(1, Event::Connect { relay: number, life: id });
         self.after(50, Event::Sync { relay: number, life: id });
         self.after(1_000, Event::Tick { relay: number, life: id });
-        self.after(200, Event::Report { relay: number, life: id });
+        self.after(50, Event::Report { relay: number, life: id });
     }
 
     /// Ends a relay's process without a word.
@@ -118,7 +119,6 @@ impl World {
         live.awaits_snapshot = false;
         live.view.begin_pages();
         live.view.set_connected(true);
-        live.reporter = live.reporter.next(&live.spool);
         let mut held: Vec<_> = live.book.held().map(|held| held.lease).collect();
         held.sort_unstable();
         let hides = self.has(Mutant::HeirUnlisted);
@@ -140,9 +140,14 @@ impl World {
     pub(super) fn welcome(&mut self, number: usize, life: u64, lineage: &Arc<str>) {
         let Some(live) = self.live(number, life) else { return };
         let Some(session) = live.session.as_mut() else { return };
-        session.is_welcome = true;
+        if std::mem::replace(&mut session.is_welcome, true) {
+            return;
+        }
+        let starts_over = live.spool.history().is_some_and(|noted| noted != *lineage);
         self.enter(number, life, lineage);
+        let scale = self.plan.scale;
         let Some(live) = self.live(number, life) else { return };
+        live.reporter = Reporter::new(&live.spool, starts_over, scale);
         let outstanding: Vec<_> = live.book.outstanding().collect();
         let mut returned: Vec<_> = live.book.returned().collect();
         returned.sort_unstable_by_key(|returned| returned.lease);
@@ -167,7 +172,6 @@ impl World {
             let _ = live.spool.note_history(lineage);
         }
         if is_other {
-            live.reporter = Reporter::from_the_beginning(&live.spool);
             self.void_all(number, life);
         }
     }
@@ -180,7 +184,6 @@ impl World {
         let life = live.id;
         live.session = None;
         live.view.set_connected(false);
-        live.reporter.begin_anew();
         self.tell(|| format!("the connection of relay {number} breaks"));
         let wait = self.dice.between(100, 1_000);
         self.after(wait, Event::Connect { relay: number, life });
@@ -224,10 +227,13 @@ impl World {
         let Some(live) = self.relays[number].live.as_ref() else { return false };
         // what waited for the disk is written after the sync of the same round
         let was_writable = live.spool.is_writable();
-        if !live.spool.work() {
+        let is_done = live.spool.work();
+        let waited = !is_done || !was_writable || !live.spool.is_writable();
+        let disk = &self.relays[number].disk;
+        if disk.has_failed() || !is_done && !disk.refuses() {
             return false;
         }
-        let waited = !was_writable || !live.spool.is_writable();
+        // a full disk still syncs what it took, before it refuses the next segment
         self.truth.synced(number, waited);
         !waited
     }
@@ -274,9 +280,10 @@ impl World {
             return;
         }
         live.is_draining = true;
-        let closings = live.book.close_all(now);
+        let mut closings = live.book.close_all(now);
+        closings.sort_unstable_by_key(|closing| closing.lease);
         self.tell(|| format!("relay {number} drains"));
-        self.close(number, closings.into_iter().collect());
+        self.close(number, closings);
         let wait = self.dice.between(500, 9_000);
         self.after(wait, Event::End { relay: number, life });
     }

@@ -1,16 +1,16 @@
 //! What `relay-node/src/quota` does around the lease book: ask, take in, give back, close.
 
-use sluice_billing::lease::{Closing, Grant, GrantRequest, Missing, Reservation, Shortage, Verdict};
+use sluice_billing::lease::{Claim, Closing, Grant, GrantRequest, Missing, Reservation, Shortage, Verdict};
 use sluice_domain::{AccountId, LeaseId, Quota};
 
 use super::super::Mutant;
 use super::super::wire::Up;
 use super::super::world::World;
-use super::Wish;
+use super::{Live, Wish};
 
 impl World {
     /// One attempt to set money aside; asks for a refill when leases run low.
-    pub(super) fn try_reserve(&mut self, number: usize, life: u64, wish: &Wish) -> Result<Reservation, Vec<Missing>> {
+    pub(super) fn try_reserve(&mut self, number: usize, life: u64, claims: &[Claim]) -> Result<Reservation, Vec<Missing>> {
         let mut now = self.boot(number);
         let never = self.has(Mutant::VerdictNeverEnds);
         if self.has(Mutant::ReserveAfterExpiry) {
@@ -18,9 +18,9 @@ impl World {
             now = now.min(self.truth.first_grant_boot(number).unwrap_or(now));
         }
         let Some(live) = self.live(number, life) else { return Err(Vec::new()) };
-        match live.book.reserve(&wish.claims, now) {
+        match live.book.reserve(claims, now) {
             Ok(reservation) => {
-                for claim in &wish.claims {
+                for claim in claims {
                     let refill =
                         self.relays[number].live.as_mut().and_then(|live| live.book.want(claim.account, Quota::ZERO, now));
                     self.send_ask(number, refill);
@@ -44,8 +44,26 @@ impl World {
         let now = self.boot(number);
         for short in missing {
             let Some(live) = self.live(number, life) else { return };
+            if is_asked(live, (short.account, short.amount), false) {
+                continue;
+            }
             let request = live.book.want(short.account, short.amount, now);
             self.send_ask(number, request);
+        }
+    }
+
+    /// Asks for whatever there is of what is missing.
+    pub(super) fn ask_up_to(&mut self, number: usize, life: u64, least: &[Claim], most: &[Claim]) {
+        let now = self.boot(number);
+        for (least, most) in least.iter().zip(most) {
+            let Some(live) = self.live(number, life) else { return };
+            let free = live.book.available(most.account, now);
+            let need = least.amount.saturating_minus(free).max(Quota::ZERO);
+            let want = most.amount.saturating_minus(free);
+            if want.is_positive() && !is_asked(live, (most.account, need), true) {
+                let request = live.book.want_up_to(most.account, need, want, now);
+                self.send_ask(number, request);
+            }
         }
     }
 
@@ -93,10 +111,15 @@ impl World {
     /// Those who wait look again, in the order they came; then what was asked back and nobody waits for goes back.
     pub(super) fn money_moved(&mut self, number: usize, life: u64, accounts: &[AccountId]) {
         let Some(live) = self.live(number, life) else { return };
-        let waits = |wish: &Wish| wish.claims.iter().any(|claim| accounts.contains(&claim.account));
+        let waits = |wish: &Wish| wish.accounts().iter().any(|account| accounts.contains(account));
         let waiting: Vec<u64> = live.waiting.iter().filter(|(_, one)| waits(&one.wish)).map(|(request, _)| *request).collect();
+        let running = live.running.iter().filter(|(_, one)| one.extending.is_some() && waits(&one.wish));
+        let extending: Vec<u64> = running.map(|(request, _)| *request).collect();
         for request in waiting {
             self.look_again(number, life, request);
+        }
+        for request in extending {
+            self.extend_now(number, life, request);
         }
         self.give_back(number, life, accounts);
     }
@@ -165,10 +188,20 @@ impl World {
         self.money_moved(number, life, &[account]);
     }
 
-    pub(super) fn voided(&mut self, number: usize, life: u64, leases: &[LeaseId]) {
+    /// Nothing more will be heard of an ask: a larger one took its place.
+    pub(super) fn overtaken(&mut self, number: usize, life: u64, grant_seq: i64) {
+        let Some(live) = self.live(number, life) else { return };
+        let account = live.book.outstanding().find(|asked| asked.grant_seq == grant_seq).map(|asked| asked.account);
+        live.book.give_up(grant_seq);
+        self.money_moved(number, life, account.as_slice());
+    }
+
+    /// `closed`: what the ledger has as closed, whatever it says.
+    pub(super) fn voided(&mut self, number: usize, life: u64, leases: &[LeaseId], closed: &[LeaseId]) {
         let is_ignored = self.has(Mutant::VoidIgnored);
         let Some(live) = self.live(number, life) else { return };
         live.known_void.extend(leases);
+        live.known_void.extend(closed);
         if !is_ignored {
             for lease in leases {
                 live.book.void(*lease);
@@ -183,8 +216,10 @@ impl World {
         let Some(live) = self.live(number, life) else { return };
         live.known_void.clear();
         if !is_ignored {
-            for held in live.book.held() {
-                live.spool.void_lease(held.lease);
+            let mut held: Vec<LeaseId> = live.book.held().map(|held| held.lease).collect();
+            held.sort_unstable();
+            for lease in held {
+                live.spool.void_lease(lease);
             }
             live.book.void_all();
         }
@@ -228,4 +263,13 @@ impl World {
             self.send_up(number, Up::Renew(renewals));
         }
     }
+}
+
+/// Whether an ask that is not the newest of its account covers this one. Of two kinds of asks that take turns the book knows the newest only,
+/// and asks anew whenever somebody who waits looks again. In production those who wait look again together; here they would after every
+/// message, and each would lead to several more.
+fn is_asked(live: &Live, (account, need): (AccountId, Quota), up_to_want: bool) -> bool {
+    let newest = live.book.outstanding().filter(|asked| asked.account == account).last();
+    let covers = |asked: &GrantRequest| asked.account == account && asked.up_to_want == up_to_want && need <= asked.need;
+    newest.is_some_and(|newest| newest.up_to_want != up_to_want) && live.book.outstanding().any(|asked| covers(&asked))
 }

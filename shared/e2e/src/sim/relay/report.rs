@@ -1,354 +1,315 @@
-//! Reporting from the spool, as `relay-node/src/link/report.rs` does it: earlier lives to their end, then this one. Batches are small here,
-//! and two of them under way are as many as it takes for answers to cross.
+//! Reporting from the spool: the real course, with the simulated disk and stream, as `relay-node/src/link/report.rs` runs it. Batches are
+//! small here, and a control plane that is told nothing is asked as many times more often as leases live faster.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
+use futures_util::FutureExt;
 use sluice_control_plane::leases::Life;
 use sluice_control_plane::settlement::Incoming;
 use sluice_domain::Epoch;
-use sluice_relay_node::spool::{Batch, BatchLimits, CurrentLog, EarlierLog, ReadError, Spool};
+use sluice_relay_node::link::course::{Await, Course, Deed, Event as Said, LOOK_EVERY, Said as Message, Step, Verdict, What};
+use sluice_relay_node::link::log::{Log, closed_in, last_ended, standing_of};
+use sluice_relay_node::spool::{Batch, BatchLimits, EarlierLog, ReadError, Spool};
 
 use super::super::disk::SimDisk;
 use super::super::wire::Up;
 use super::super::world::{Event, World};
 use super::super::{Mutant, Property};
+use super::Live;
 
-const MAX_UNDER_WAY: usize = 2;
-/// How often a control plane that is told nothing is asked whether it went back, in milliseconds; leases live as many times faster.
-const LOOK_EVERY: u64 = 60_000;
 const LIMITS: BatchLimits = BatchLimits { records: 12, bytes: 64 * 1024 };
+/// How often it is looked whether what is awaited has come.
+const LOOK: u64 = 50;
 
-enum Log {
-    Earlier(Box<EarlierLog<SimDisk>>),
-    Current(CurrentLog<SimDisk>),
-}
-
-impl Log {
-    fn epoch(&self) -> Epoch {
-        match self {
-            Self::Earlier(log) => log.epoch(),
-            Self::Current(log) => log.epoch(),
-        }
-    }
-
-    fn acked_below(&self) -> u64 {
-        match self {
-            Self::Earlier(log) => log.acked_below(),
-            Self::Current(log) => log.acked_below(),
-        }
-    }
-
-    fn seek(&mut self, seq: u64) -> Result<(), ReadError> {
-        match self {
-            Self::Earlier(log) => log.seek(seq),
-            Self::Current(log) => log.seek(seq),
-        }
-    }
-
-    fn next_batch(&mut self) -> Result<Option<Batch>, ReadError> {
-        match self {
-            Self::Earlier(log) => log.next_batch(LIMITS),
-            Self::Current(log) => log.next_batch(LIMITS),
-        }
-    }
-
-    fn acked(&mut self, batch: &Batch) {
-        match self {
-            Self::Earlier(log) => log.acked(batch),
-            Self::Current(log) => log.acked(batch),
-        }
-    }
-}
-
-/// What is asked of the control plane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// Whether it still has what was acknowledged last.
-    Back,
-    /// The same about the life before, because something of this one was acknowledged for the first time.
-    AtLastEnded,
-}
-
-/// What is reported, and how far.
+/// What one connection reports.
 pub(crate) struct Reporter {
-    earlier: VecDeque<EarlierLog<SimDisk>>,
-    log: Option<Log>,
-    /// From the oldest record there is, settled or not: the history of the database is another.
-    starts_over: bool,
+    course: Course,
+    awaits: Await,
+    /// What is done still, of a step that was not finished.
+    begun: bool,
+    /// Since when it is awaited.
+    since: u64,
+    listed: Vec<EarlierLog<SimDisk>>,
+    log: Option<Log<SimDisk>>,
+    /// The stream in use; 0 before anything is said on it.
     stream: u64,
-    under_way: VecDeque<Batch>,
-    /// The end of the log was told, and is not answered.
-    told_end: bool,
-    /// What is to be asked before anything is told.
-    looks: Option<Look>,
-    /// It was asked whether it has everything of a life below a number, and has not answered.
-    looking: Option<(Epoch, u64)>,
-    /// When it was last told or asked something.
-    spoke_at: u64,
+    /// Answers that were not heard yet, in their order, with the pause that comes before each.
+    answers: VecDeque<(Epoch, Verdict, u64)>,
+    /// Nothing is heard before.
+    deaf_until: u64,
+    /// The end of an earlier life was told, for a mutant's sake.
+    has_told_end: bool,
 }
 
 impl Reporter {
-    /// From what is not settled on.
-    pub(super) fn new(spool: &Spool<SimDisk>) -> Self {
+    /// Over a connection that begins.
+    pub(super) fn new(spool: &Spool<SimDisk>, starts_over: bool, scale: u32) -> Self {
+        let own = Log::Current(spool.current()).standing();
         Self {
-            earlier: spool.earlier().into(),
+            course: Course::new(own, starts_over, LOOK_EVERY / scale),
+            awaits: Await::Nothing,
+            begun: false,
+            since: 0,
+            listed: Vec::new(),
             log: None,
-            starts_over: false,
             stream: 0,
-            under_way: VecDeque::new(),
-            told_end: false,
-            looks: Some(Look::Back),
-            looking: None,
-            spoke_at: 0,
+            answers: VecDeque::new(),
+            deaf_until: 0,
+            has_told_end: false,
         }
     }
 
-    /// The same over the next connection: whoever starts over and was cut off starts over again.
-    pub(super) fn next(&self, spool: &Spool<SimDisk>) -> Self {
-        if self.starts_over { Self::from_the_beginning(spool) } else { Self::new(spool) }
-    }
-
-    /// From the oldest record there is on: the database went back to the past.
-    pub(super) fn from_the_beginning(spool: &Spool<SimDisk>) -> Self {
-        Self { earlier: spool.retained().into(), starts_over: true, looks: None, ..Self::new(spool) }
-    }
-
-    /// Over another stream; what was sent is not answered any more.
-    pub(super) fn begin_anew(&mut self) {
+    /// Nothing said on the stream before is answered any more.
+    fn begin_anew(&mut self) {
         self.stream = 0;
-        self.under_way.clear();
-        self.told_end = false;
-        self.looking = None;
-    }
-
-    fn open(&mut self, spool: &Spool<SimDisk>) -> Result<(), ReadError> {
-        if self.log.is_none() {
-            let mut log =
-                self.earlier.pop_front().map_or_else(|| Log::Current(spool.current()), |log| Log::Earlier(Box::new(log)));
-            let from = if self.starts_over { 1 } else { log.acked_below() };
-            seek_or_oldest(&mut log, from)?;
-            self.log = Some(log);
-        }
-        Ok(())
-    }
-}
-
-/// The newest earlier life that is kept, and its end. One that is not at its end is reported anyway.
-fn last_ended(spool: &Spool<SimDisk>) -> (Epoch, u64) {
-    let last = spool.retained().pop().filter(EarlierLog::has_ended);
-    last.map_or((Epoch(0), 0), |log| (log.epoch(), log.end_seq()))
-}
-
-fn seek_or_oldest(log: &mut Log, seq: u64) -> Result<(), ReadError> {
-    match log.seek(seq) {
-        Err(ReadError::Gone { oldest, .. }) => log.seek(oldest),
-        sought => sought,
+        self.answers.clear();
+        self.deaf_until = 0;
     }
 }
 
 impl World {
     pub(in super::super) fn report_now(&mut self, number: usize, life: u64) {
-        self.after(200, Event::Report { relay: number, life });
-        self.report(number, life);
+        if self.life_of(number) == Some(life) {
+            self.after(LOOK, Event::Report { relay: number, life });
+            self.report(number, life);
+        }
     }
 
-    fn report(&mut self, number: usize, life: u64) {
-        let stream = self.name();
+    /// Goes on as far as what is awaited is there.
+    pub(in super::super) fn report(&mut self, number: usize, life: u64) {
+        let now = self.now;
         let Some(live) = self.live(number, life) else { return };
         if !live.session.is_some_and(|session| session.is_welcome) {
             return;
         }
-        if live.reporter.stream == 0 {
-            live.reporter.stream = stream;
-            // what was sent on the stream before may not have arrived
-            let starts_over = live.reporter.starts_over;
-            if let Some(log) = &mut live.reporter.log {
-                let from = if starts_over { 1 } else { log.acked_below() };
-                if let Err(error) = seek_or_oldest(log, from) {
-                    return self.unreadable(number, &error);
+        if !live.reporter.begun {
+            live.reporter.begun = true;
+            let step = live.reporter.course.begin();
+            self.take_step(number, life, step);
+        }
+        while self.failure.is_none()
+            && let Some(event) = self.has_come(number, life)
+        {
+            let Some(live) = self.live(number, life) else { return };
+            let step = live.reporter.course.on(event, Duration::from_millis(now));
+            self.take_step(number, life, step);
+        }
+    }
+
+    fn take_step(&mut self, number: usize, life: u64, step: Step) {
+        for deed in step.deeds {
+            self.perform(number, life, deed);
+        }
+        let now = self.now;
+        let Some(live) = self.live(number, life) else { return };
+        (live.reporter.awaits, live.reporter.since) = (step.awaits, now);
+        if step.awaits == Await::Break
+            && let Some(session) = live.session
+        {
+            self.cut(number, session.id);
+        }
+    }
+
+    fn perform(&mut self, number: usize, life: u64, deed: Deed) {
+        let Some(live) = self.live(number, life) else { return };
+        let reporter = &mut live.reporter;
+        match deed {
+            Deed::BeginAnew => reporter.begin_anew(),
+            Deed::TakeUp(epoch) => {
+                reporter.log = Log::take_up(epoch, &mut reporter.listed, &live.spool);
+                reporter.has_told_end = false;
+            }
+            Deed::Say(message) => self.say_usage(number, life, &message),
+            Deed::Settled(batch) => {
+                if let Some(log) = &mut reporter.log {
+                    log.settled(&batch);
+                }
+                live.book.ends_are_settled(&closed_in(&batch).collect());
+            }
+            Deed::Ended => {
+                if let Some(log) = &mut reporter.log {
+                    log.ended();
+                }
+            }
+            Deed::Left | Deed::LeftAlone => {}
+            Deed::Gone { epoch, count } => {
+                // what was let go is only missed after the database went back further than the spool does
+                if self.ledger.lineage.as_ref() == "first" && !self.truth.is_damaged(number, epoch) {
+                    let what = format!("relay {number} does not keep {count} records of life {epoch}, which are asked for");
+                    self.fail(Property::Recovery, what);
+                }
+            }
+            Deed::WentBack { epoch, asked, settled_below } => {
+                self.tell(|| {
+                    format!("relay {number} finds out that the database went back: life {epoch} to {asked} from {settled_below}")
+                });
+                if !self.truth.has_restored {
+                    let what = format!("relay {number} says that the database went back, which it never did");
+                    self.fail(Property::Fencing, what);
+                }
+            }
+            Deed::CaughtUp => {
+                // a disk that refuses: all is told once more after the next start
+                let noted = live.lineage.as_ref().map(|lineage| live.spool.note_history(lineage));
+                if !matches!(noted, Some(Ok(()))) {
+                    self.tell(|| format!("relay {number} cannot note its history"));
                 }
             }
         }
-        if let Err(error) = live.reporter.open(&live.spool) {
-            return self.unreadable(number, &error);
-        }
-        if self.looks_back(number, life) {
-            return;
-        }
-        while let Some(live) = self.live(number, life) {
-            let reporter = &mut live.reporter;
-            if reporter.under_way.len() >= MAX_UNDER_WAY || reporter.told_end {
-                return;
-            }
-            let Some(log) = &mut reporter.log else { return };
-            let batch = match log.next_batch() {
-                Ok(batch) => batch,
-                Err(error) => return self.unreadable(number, &error),
-            };
-            let Some(batch) = batch else { break };
-            reporter.under_way.push_back(batch.clone());
-            self.send_batch(number, life, &batch, false);
-        }
-        self.look_now_and_then(number, life);
-        self.report_end(number, life);
     }
 
-    /// Asks whether the control plane still has what was acknowledged last, at the beginning of a session. `true`: the answer is awaited.
-    fn looks_back(&mut self, number: usize, life: u64) -> bool {
-        let Some(live) = self.live(number, life) else { return true };
-        if let Some(look) = live.reporter.looks.take() {
-            let current = live.spool.current();
-            let own = (current.epoch(), current.acked_below());
-            let last = if look == Look::Back && own.1 > 1 { own } else { last_ended(&live.spool) };
-            self.look_below(number, life, last);
-        }
-        self.live(number, life).is_none_or(|live| live.reporter.looking.is_some())
-    }
-
-    /// Asks again while there is nothing to tell.
-    fn look_now_and_then(&mut self, number: usize, life: u64) {
-        let (now, every) = (self.now, LOOK_EVERY / u64::from(self.plan.scale));
-        let Some(live) = self.live(number, life) else { return };
-        let reporter = &live.reporter;
-        let is_idle = reporter.under_way.is_empty() && !reporter.starts_over && now >= reporter.spoke_at + every;
-        if let Some(Log::Current(log)) = reporter.log.as_ref().filter(|_| is_idle) {
-            let own = (log.epoch(), log.acked_below());
-            let place = if own.1 > 1 { own } else { last_ended(&live.spool) };
-            self.look_below(number, life, place);
-        }
-    }
-
-    fn look_below(&mut self, number: usize, life: u64, (epoch, place): (Epoch, u64)) {
-        let (now, sent_at) = (self.now, self.relays[number].clock().wall());
-        let Some(live) = self.live(number, life).filter(|_| place > 1) else { return };
-        (live.reporter.looking, live.reporter.spoke_at) = (Some((epoch, place)), now);
-        let (stream, settled_in) = (live.reporter.stream, live.spool.history());
-        let life = Life { node: live.life.node.clone(), epoch };
-        self.tell(|| format!("relay {number} asks whether life {epoch} is settled to {place}"));
-        let (first_seq, records) = (place.cast_signed(), Vec::new());
-        self.send_up(number, Up::Report { stream, life, first_seq, records, has_ended: false, sent_at, settled_in });
-    }
-
-    /// Records were asked for that had been acknowledged: everything that is kept is told again.
-    fn starts_over(&mut self, number: usize, life: u64) {
-        self.tell(|| format!("relay {number} finds out that the database went back, and tells everything again"));
-        if let Some(live) = self.live(number, life) {
-            live.reporter = Reporter::from_the_beginning(&live.spool);
-        }
-    }
-
-    /// Tells the end of an earlier life, once everything of it is settled.
-    fn report_end(&mut self, number: usize, life: u64) {
-        let ends_when_told = self.has(Mutant::EndedWhenTold);
-        let ends_early = self.has(Mutant::EndBeforeRecords) || ends_when_told;
+    fn say_usage(&mut self, number: usize, life: u64, message: &Message) {
+        let (stream, sent_at) = (self.name(), self.relays[number].clock().wall());
+        let is_told = self.has(Mutant::SettledWhenSaid);
         let Some(live) = self.live(number, life) else { return };
         let reporter = &mut live.reporter;
-        if reporter.starts_over && reporter.under_way.is_empty() && matches!(reporter.log, Some(Log::Current(_))) {
-            // a disk that refuses: all is told once more after the next start
-            let noted = live.lineage.as_ref().map(|lineage| live.spool.note_history(lineage));
-            reporter.starts_over = false;
-            if !matches!(noted, Some(Ok(()))) {
-                self.tell(|| format!("relay {number} cannot note its history"));
-            }
-            return;
+        if reporter.stream == 0 {
+            reporter.stream = stream;
         }
-        let Some(Log::Earlier(log)) = &reporter.log else { return };
-        if !reporter.under_way.is_empty() && !ends_early {
-            return;
-        }
-        reporter.told_end = true;
-        let mut end = Batch::default();
-        end.first_seq = log.end_seq();
-        self.send_batch(number, life, &end, true);
-        if ends_when_told && let Some(live) = self.live(number, life) {
-            if let Some(Log::Earlier(mut log)) = live.reporter.log.take() {
-                log.ended();
-            }
-            live.reporter.told_end = false;
-        }
-    }
-
-    fn send_batch(&mut self, number: usize, life: u64, batch: &Batch, has_ended: bool) {
-        let sent_at = self.relays[number].clock().wall();
-        let now = self.now;
-        let Some(live) = self.live(number, life) else { return };
-        live.reporter.spoke_at = now;
-        let (stream, Some(log)) = (live.reporter.stream, &live.reporter.log) else { return };
-        let life = Life { node: live.life.node.clone(), epoch: log.epoch() };
-        let incoming = |body: &Vec<u8>| match sluice_rpc::usage::decode(body) {
-            Ok(record) => Incoming::Record(record),
-            Err(malformed) => Incoming::Unreadable { reason: malformed.to_string(), body: String::new() },
+        let nothing = Batch::default();
+        let (batch, has_ended, is_damaged) = match &message.what {
+            What::Records(batch) => (batch.as_ref(), false, false),
+            What::End { is_damaged } => (&nothing, true, *is_damaged),
+            What::Gone(_) | What::SettledBelow | What::Nothing => (&nothing, false, false),
         };
-        let records: Vec<Incoming> = batch.records.iter().map(incoming).collect();
-        self.check_sent(number, &life, batch);
-        let first_seq = batch.first_seq.cast_signed();
+        if is_told && let Some(log) = reporter.log.as_mut().filter(|_| matches!(message.what, What::Records(_))) {
+            log.settled(batch);
+        }
+        reporter.has_told_end |= has_ended;
+        let settled_in = live.spool.history().filter(|_| message.what == What::SettledBelow);
+        let reporting = Life { node: live.life.node.clone(), epoch: message.epoch };
+        let stream = live.reporter.stream;
+        let mut records: Vec<Incoming> = batch.records.iter().map(|body| incoming(body)).collect();
+        if let What::Gone(count) = message.what {
+            records = (0..count).map(|_| incoming(&[])).collect();
+        }
+        if matches!(message.what, What::Records(_)) {
+            self.check_sent(number, &reporting, batch);
+        }
+        if is_damaged && !self.truth.doubted(number, message.epoch) {
+            let what = format!("relay {number} says that a part of life {} is lost, and none is", message.epoch);
+            self.fail(Property::Recovery, what);
+        }
+        let first_seq = message.first_seq.cast_signed();
         self.tell(|| {
-            format!("relay {number} reports {} records of life {} from {first_seq}, ended {has_ended}", records.len(), life.epoch)
+            let (epoch, count) = (message.epoch, records.len());
+            format!("relay {number} reports {count} records of life {epoch} from {first_seq}, {}", word_of(&message.what))
         });
-        self.send_up(number, Up::Report { stream, life, first_seq, records, has_ended, sent_at, settled_in: None });
+        self.send_up(
+            number,
+            Up::Report { stream, life: reporting, first_seq, records, has_ended, is_damaged, sent_at, settled_in },
+        );
     }
 
+    /// What is awaited, if it is there.
+    fn has_come(&mut self, number: usize, life: u64) -> Option<Said> {
+        let (now, is_quick) = (self.now, self.has(Mutant::EndBeforeRecords));
+        let (drops_one, ends_when_told) = (self.has(Mutant::ResendDropsOne), self.has(Mutant::EndedWhenTold));
+        let live = self.live(number, life)?;
+        // on the way down, once the last request has ended
+        let is_over = live.is_draining && live.running.is_empty() && live.waiting.is_empty();
+        let Live { reporter, spool, .. } = live;
+        let log = reporter.log.as_mut();
+        let passed = Duration::from_millis(now.saturating_sub(reporter.since));
+        let read = match reporter.awaits {
+            Await::Logs { all } => {
+                reporter.listed = if all { spool.retained() } else { spool.earlier() };
+                return Some(Said::Logs(reporter.listed.iter().map(standing_of).collect()));
+            }
+            Await::LastEnded => return Some(Said::LastEnded(last_ended(spool))),
+            // a relay says which leases it holds with the first word of a connection
+            Await::Greeting => return Some(Said::Greeted),
+            Await::WhetherOver => return Some(Said::Over(is_over && log?.is_settled())),
+            Await::Answer if ends_when_told && reporter.has_told_end => {
+                reporter.has_told_end = false;
+                let epoch = log?.epoch();
+                return Some(Said::Answered(epoch, Verdict::Acked { below: u64::MAX, has_ended: true }));
+            }
+            Await::Answer => return self.next_answer(number, life),
+            Await::More { at_most } => {
+                let has_more = is_over || log?.wait().now_or_never().is_some();
+                let event = if has_more { Said::More } else { Said::Quiet };
+                return (has_more || passed >= at_most).then_some(event);
+            }
+            Await::Company { until } => return (Duration::from_millis(now) >= until).then_some(Said::Rested),
+            Await::Rest(time) => return (passed >= time).then_some(Said::Rested),
+            Await::Break | Await::Nothing => return None,
+            Await::Sought(seq) => log?.seek(seq + u64::from(drops_one && reporter.stream == 0 && seq > 1)),
+            Await::Mended { below } => log?.mend(below),
+            Await::Read if is_quick && matches!(log, Some(Log::Earlier(_))) => Ok(Said::Read(None)),
+            Await::Read => log?.read(LIMITS),
+        };
+        Some(read.unwrap_or_else(|error| {
+            self.unreadable(number, &error);
+            Said::Unreadable
+        }))
+    }
+
+    fn next_answer(&mut self, number: usize, life: u64) -> Option<Said> {
+        let now = self.now;
+        let is_deaf = self.has(Mutant::AskedAgainIgnored);
+        let live = self.live(number, life)?;
+        let reporter = &mut live.reporter;
+        let (_, _, pause) = reporter.answers.front_mut().filter(|_| reporter.deaf_until <= now)?;
+        let pause = std::mem::take(pause);
+        if pause > 0 {
+            reporter.deaf_until = now + pause;
+            self.after(pause, Event::Listen { relay: number, life });
+            return None;
+        }
+        let (epoch, verdict, _) = reporter.answers.pop_front()?;
+        let in_hand = reporter.log.as_ref().map_or(1, |log| log.standing().acked_below);
+        let settled = if epoch == live.spool.epoch() { live.spool.current().acked_below() } else { in_hand };
+        let verdict = match verdict {
+            Verdict::Expect(seq) if is_deaf && seq < settled => Verdict::Acked { below: settled, has_ended: false },
+            verdict => verdict,
+        };
+        Some(Said::Answered(epoch, verdict))
+    }
+
+    /// An answer comes in.
     pub(super) fn take_settled(
         &mut self,
         number: usize,
         life: u64,
         (stream, epoch): (u64, Epoch),
-        (below, goes_back, has_ended): (i64, bool, bool),
+        (below, goes_back, has_ended, pause): (i64, bool, bool, u64),
     ) {
-        let drops_one = self.has(Mutant::ResendDropsOne);
+        let is_deaf = self.has(Mutant::AnyStreamAnswers);
         let Some(live) = self.live(number, life) else { return };
-        let reporter = &mut live.reporter;
-        let looking = reporter.looking.map(|(epoch, _)| epoch);
-        let of = looking.or_else(|| reporter.log.as_ref().map(Log::epoch));
-        if reporter.stream != stream || stream == 0 || of != Some(epoch) {
+        if (live.reporter.stream != stream || stream == 0) && !is_deaf {
             return;
         }
         let below = below.max(1).cast_unsigned();
-        if let Some((_, place)) = reporter.looking.take() {
-            if goes_back && below < place {
-                self.starts_over(number, life);
-            } else if goes_back {
-                reporter.begin_anew();
-            }
-            return self.report(number, life);
-        }
-        let Some(log) = &mut reporter.log else { return };
-        if goes_back && below < log.acked_below() && !reporter.starts_over {
-            return self.starts_over(number, life);
-        }
-        if goes_back || reporter.told_end && matches!(log, Log::Earlier(log) if below < log.end_seq()) {
-            let to = below + u64::from(drops_one && goes_back && below > 1);
-            reporter.begin_anew();
-            let Some(log) = &mut reporter.log else { return };
-            if let Err(error) = log.seek(to) {
-                return self.unreadable(number, &error);
-            }
-            let stream = self.name();
-            if let Some(live) = self.live(number, life) {
-                live.reporter.stream = stream;
-            }
-            // a database that is away is left alone for a moment: the next look goes on
-            return;
-        }
-        let says_nothing_yet = log.acked_below() <= 1;
-        while let Some(batch) = reporter.under_way.pop_front_if(|batch| batch.next_seq() <= below) {
-            log.acked(&batch);
-        }
-        let is_first = says_nothing_yet && log.acked_below() > 1;
-        if is_first && matches!(log, Log::Current(_)) && !reporter.starts_over {
-            reporter.looks = Some(Look::AtLastEnded);
-        }
-        if let (true, Log::Earlier(earlier)) = (reporter.told_end && has_ended, &mut *log) {
-            earlier.ended();
-            (reporter.log, reporter.told_end) = (None, false);
-        }
+        let verdict = if goes_back { Verdict::Expect(below) } else { Verdict::Acked { below, has_ended } };
+        live.reporter.answers.push_back((epoch, verdict, pause));
         self.report(number, life);
     }
 
     fn unreadable(&mut self, number: usize, error: &ReadError) {
-        // what was let go is only missed after the database went back further than the spool does
-        if self.ledger.lineage.as_ref() == "first" {
+        let is_ill = self.relays[number].disk.refuses() || self.truth.has_damage();
+        if !is_ill && self.ledger.lineage.as_ref() == "first" {
             self.fail(Property::Recovery, format!("relay {number} cannot read its spool: {error}"));
         }
+    }
+}
+
+fn incoming(body: &[u8]) -> Incoming {
+    match sluice_rpc::usage::decode(body) {
+        Ok(record) if !body.is_empty() => Incoming::Record(record),
+        Ok(_) => Incoming::Unreadable { reason: "gone".into(), body: String::new() },
+        Err(malformed) => Incoming::Unreadable { reason: malformed.to_string(), body: String::new() },
+    }
+}
+
+fn word_of(what: &What) -> &'static str {
+    match what {
+        What::Records(_) => "not the last",
+        What::Gone(_) => "gone",
+        What::End { is_damaged: true } => "the end, damaged",
+        What::End { is_damaged: false } => "the end",
+        What::SettledBelow => "settled before",
+        What::Nothing => "to hear how far it is settled",
     }
 }

@@ -16,7 +16,9 @@ use super::super::{Mutant, Property};
 use super::{Live, Running, Waiting, Wish};
 
 /// The longest a request waits for money.
-const GRANT_WAIT: u64 = 5_000;
+pub(super) const GRANT_WAIT: u64 = 5_000;
+/// The longest somebody who makes do with less waits to hear how much there is.
+const ASK_AGAIN: u64 = 2_000;
 
 impl World {
     pub(in super::super) fn arrive(&mut self) {
@@ -40,9 +42,11 @@ impl World {
         let tokens: Vec<TokenId> = self.ledger.tokens.keys().copied().collect();
         let token = tokens[self.dice.place(tokens.len())];
         let name = self.name();
-        let dearest = self.plan.dearest;
-        let held = if self.plan.is_fixed { dearest } else { self.dice.amount(1, dearest) };
-        let actual = if self.plan.is_fixed { held } else { self.dice.amount(0, held) };
+        let (least, most, is_windowed) = self.draw_hold();
+        let total = if self.plan.is_fixed { most } else { self.dice.amount(0, most) };
+        // of a stream that is followed, only its first window is set aside
+        let most = if is_windowed { (most / 3).max(1) } else { most };
+        let least = if is_windowed { most } else { least };
         let takes = self.dice.wait(self.plan.takes).max(1);
         let (fails, choice) = (self.dice.permille(60), self.dice.draw());
         let (now, is_one) = (self.now, self.has_one_history(number));
@@ -75,20 +79,44 @@ impl World {
         if let Some(seq) = live.denied.get(&channel).copied().filter(|seq| version.seq < *seq && is_one) {
             return self.fail(Property::DenyDominates, format!("relay {number} uses channel {channel}, revoked at {seq}"));
         }
-        let mut claims = vec![Claim { account: identity.user.account_id, amount: Quota::clamped(held) }];
-        if identity.token.capped {
-            claims.push(Claim { account: identity.token.account_id, amount: Quota::clamped(held) });
-        }
-        if let Some(uses) = identity.token.uses_account_id {
-            claims.push(Claim { account: uses, amount: Quota::clamped(1) });
-        }
+        let cap = identity.token.capped.then_some(identity.token.account_id);
+        let payers = cap.into_iter().chain([identity.user.account_id]).collect();
         let (user, uses) = (identity.user.id, identity.token.uses_account_id);
         let config = (version.lineage, version.seq);
-        let wish = Wish { number: name, user, token, claims, uses, actual, takes, fails, since: now, config, channel };
+        let wish = Wish {
+            number: name,
+            user,
+            token,
+            payers,
+            uses,
+            least,
+            most,
+            is_windowed,
+            total,
+            takes,
+            fails,
+            since: now,
+            config,
+            channel,
+        };
         let Ok(permit) = live.spool.permit() else { return self.counts.full += 1 };
-        match self.try_reserve(number, life, &wish) {
-            Ok(reservation) => self.send_upstream(number, life, wish, reservation, permit),
-            Err(missing) => self.wait(number, life, wish, &missing, permit),
+        match self.try_reserve(number, life, &wish.claims(most)) {
+            Ok(reservation) => self.send_upstream(number, life, wish, (reservation, most), permit),
+            Err(missing) => self.wait(number, life, &wish, &missing, permit),
+        }
+    }
+
+    /// At least and at best so much is set aside, and whether more is while it streams.
+    fn draw_hold(&mut self) -> (i64, i64, bool) {
+        let dearest = self.plan.dearest;
+        if self.plan.is_fixed {
+            return (dearest, dearest, false);
+        }
+        let most = self.dice.amount(1, dearest);
+        match self.dice.place(5) {
+            0 => (self.dice.amount(1, most), most, false),
+            1 => (most, most, true),
+            _ => (most, most, false),
         }
     }
 
@@ -96,38 +124,47 @@ impl World {
         &mut self,
         number: usize,
         life: u64,
-        wish: Wish,
+        wish: &Wish,
         missing: &[Missing],
         permit: sluice_relay_node::spool::Permit<super::SimDisk>,
     ) {
-        if let Some(refusal) = self.refusal(&wish, missing) {
-            return self.refuse(number, &wish, refusal);
+        let is_plain = wish.least == wish.most;
+        if let Some(refusal) = self.refusal(missing, &wish.claims(wish.most)).filter(|_| is_plain) {
+            return self.refuse(number, wish.number, refusal);
         }
         let Some(live) = self.live(number, life) else { return };
-        let waiter = live.book.wait(&wish.claims);
+        let waiter = live.book.wait(&wish.claims(wish.most));
         let request = wish.number;
-        live.waiting.insert(request, Waiting { wish, permit, waiter });
-        self.ask_for(number, life, missing);
+        live.waiting.insert(request, Waiting { wish: wish.clone(), permit, waiter });
+        self.ask_again(number, life, wish, missing);
         self.after(GRANT_WAIT, Event::GiveUp { relay: number, life, request });
         self.after(600, Event::GiveUp { relay: number, life, request });
     }
 
+    /// Asks for what is missing; who makes do with less asks for whatever there is.
+    fn ask_again(&mut self, number: usize, life: u64, wish: &Wish, missing: &[Missing]) {
+        if wish.least == wish.most {
+            return self.ask_for(number, life, missing);
+        }
+        self.ask_up_to(number, life, &wish.claims(wish.least), &wish.claims(wish.most));
+    }
+
     /// What was said already, if that is no.
-    fn refusal(&self, wish: &Wish, missing: &[Missing]) -> Option<Refusal> {
+    pub(super) fn refusal(&self, missing: &[Missing], claims: &[Claim]) -> Option<Refusal> {
         let is_no = |short: &&Missing| match short.verdict {
             Some(Verdict::Exhausted { .. } | Verdict::UnknownAccount) => true,
             Some(Verdict::Unavailable) => self.has(Mutant::UnavailableIsExhausted),
             Some(Verdict::Frozen) | None => false,
         };
         let account = missing.iter().find(is_no)?.account;
-        let claim = wish.claims.iter().find(|claim| claim.account == account)?;
+        let claim = claims.iter().find(|claim| claim.account == account)?;
         Some(Refusal { account, need: claim.amount.get() })
     }
 
     /// Tells a caller that the account cannot pay.
-    pub(super) fn refuse(&mut self, number: usize, wish: &Wish, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, number: usize, request: u64, refusal: Refusal) {
         self.counts.refused += 1;
-        self.tell(|| format!("relay {number} refuses request {}: account {} is exhausted", wish.number, refusal.account));
+        self.tell(|| format!("relay {number} refuses request {request}: account {} is exhausted", refusal.account));
         self.check_refusal(number, refusal);
     }
 
@@ -143,32 +180,54 @@ impl World {
         let Some(waiting) = live.waiting.remove(&request) else { return };
         live.book.stop_waiting(waiting.waiter);
         self.counts.unavailable += 1;
-        self.give_back(number, life, &Live::accounts(&waiting.wish));
+        self.give_back(number, life, &waiting.wish.accounts());
     }
 
-    /// A request that waits tries to reserve again.
+    /// A request that waits tries to reserve again: everything, or, once it is answered what there is, as much as that.
     pub(super) fn look_again(&mut self, number: usize, life: u64, request: u64) {
         let Some(live) = self.live(number, life) else { return };
         let Some(waiting) = live.waiting.get(&request) else { return };
         let wish = waiting.wish.clone();
-        match self.try_reserve(number, life, &wish) {
+        let is_answered = wish.least < wish.most && self.is_answered(number, life, &wish);
+        let amount = if is_answered { self.there_is(number, &wish).min(wish.most).max(wish.least) } else { wish.most };
+        match self.try_reserve(number, life, &wish.claims(amount)) {
             Ok(reservation) => {
                 let Some(live) = self.live(number, life) else { return };
                 let Some(waiting) = live.waiting.remove(&request) else { return };
                 live.book.stop_waiting(waiting.waiter);
-                self.send_upstream(number, life, waiting.wish, reservation, waiting.permit);
+                self.send_upstream(number, life, waiting.wish, (reservation, amount), waiting.permit);
             }
-            Err(missing) => match self.refusal(&wish, &missing) {
-                Some(refusal) => {
-                    let Some(live) = self.live(number, life) else { return };
-                    let Some(waiting) = live.waiting.remove(&request) else { return };
-                    live.book.stop_waiting(waiting.waiter);
-                    self.refuse(number, &wish, refusal);
-                    self.give_back(number, life, &Live::accounts(&wish));
+            Err(missing) => {
+                let may_refuse = is_answered || wish.least == wish.most;
+                match self.refusal(&missing, &wish.claims(amount)).filter(|_| may_refuse) {
+                    Some(refusal) => {
+                        let Some(live) = self.live(number, life) else { return };
+                        let Some(waiting) = live.waiting.remove(&request) else { return };
+                        live.book.stop_waiting(waiting.waiter);
+                        self.refuse(number, request, refusal);
+                        self.give_back(number, life, &wish.accounts());
+                    }
+                    None => self.ask_again(number, life, &wish, &missing),
                 }
-                None => self.ask_for(number, life, &missing),
-            },
+            }
         }
+    }
+
+    /// Whether nothing that was asked for its chain is without an answer, or it has waited too long for that.
+    fn is_answered(&mut self, number: usize, life: u64, wish: &Wish) -> bool {
+        let (now, accounts) = (self.now, wish.accounts());
+        let Some(live) = self.live(number, life) else { return false };
+        now - wish.since >= ASK_AGAIN || !live.book.outstanding().any(|request| accounts.contains(&request.account))
+    }
+
+    /// What can be set aside on every account that pays.
+    fn there_is(&self, number: usize, wish: &Wish) -> i64 {
+        let now = self.boot(number);
+        let Some(live) = self.relays[number].live.as_ref() else { return 0 };
+        if wish.uses.is_some_and(|uses| !live.book.available(uses, now).is_positive()) {
+            return 0;
+        }
+        wish.payers.iter().map(|account| live.book.available(*account, now).get()).min().unwrap_or(0)
     }
 
     /// Money is set aside: writes the intent and sends the request upstream.
@@ -177,18 +236,13 @@ impl World {
         number: usize,
         life: u64,
         wish: Wish,
-        reservation: sluice_billing::lease::Reservation,
+        (reservation, held): (sluice_billing::lease::Reservation, i64),
         permit: sluice_relay_node::spool::Permit<super::SimDisk>,
     ) {
         let parts: Vec<_> = reservation.parts().collect();
         self.check_reserved(number, &parts);
-        let charge = |(account_id, lease_id, amount): &(_, _, _)| LeaseCharge {
-            lease_id: *lease_id,
-            account_id: *account_id,
-            amount: *amount,
-        };
-        let charges = parts.iter().map(charge).collect();
-        let record = self.record(number, &wish, charges, (Outcome::Orphaned, 0, Quota::ZERO));
+        let charges = charges_of(&reservation);
+        let record = self.record(number, &wish, charges, (Outcome::Orphaned, 0, Quota::ZERO), held);
         let has_intent = !self.has(Mutant::NoIntent);
         let open = if has_intent { permit.open(&record).map(Some) } else { Ok(None) };
         let Ok(open) = open else {
@@ -201,7 +255,7 @@ impl World {
         let takes = wish.takes;
         self.truth.opened(number, &wish);
         let Some(live) = self.live(number, life) else { return };
-        live.running.insert(request, Running { wish, reservation, open, output: 0 });
+        live.running.insert(request, Running { wish, reservation, open, output: 0, held, extending: None });
         self.counts.admitted += 1;
         self.tell(|| format!("relay {number} sends request {request} upstream"));
         self.after(takes, Event::Finish { relay: number, life, request });
@@ -215,28 +269,34 @@ impl World {
         let writes = !self.has(Mutant::NoProgress);
         let Some(live) = self.live(number, life) else { return };
         let Some(running) = live.running.get_mut(&request) else { return };
-        running.output += (running.wish.actual / 3).unsigned_abs();
-        let output = running.output;
+        // what comes is bounded by what is set aside: the upstream was told so, or the stream waits
+        running.output = (running.output + running.wish.total / 3).min(running.held);
+        let output = running.output.unsigned_abs();
         if let Some(open) = running.open.as_mut().filter(|_| writes) {
             open.progress(&Usage { output, ..Usage::default() });
         }
         let is_written = live.spool.is_writable() && !self.relays[number].disk.refuses();
         self.truth.progressed(number, request, output, is_written);
+        self.extend(number, life, request);
     }
 
     pub(in super::super) fn finish(&mut self, number: usize, life: u64, request: u64) {
         let now = self.boot(number);
         let Some(live) = self.live(number, life) else { return };
         let Some(running) = live.running.remove(&request) else { return };
-        let Running { wish, reservation, open, .. } = running;
+        let Running { wish, reservation, open, held, extending, .. } = running;
+        if let Some(extending) = extending {
+            live.book.stop_waiting(extending.waiter);
+        }
         if wish.fails && self.has(Mutant::ReservationLeaks) {
             std::mem::drop(reservation);
             return;
         }
-        let actual = if wish.fails { 0 } else { wish.actual };
+        let actual = if wish.fails { 0 } else { wish.total.min(held) };
         let Some(live) = self.live(number, life) else { return };
         let due = |claim: &Claim| if Some(claim.account) == wish.uses { i64::from(!wish.fails) } else { actual };
-        let paid: Vec<Claim> = wish.claims.iter().map(|claim| Claim { amount: Quota::clamped(due(claim)), ..*claim }).collect();
+        let paid: Vec<Claim> =
+            wish.claims(held).iter().map(|claim| Claim { amount: Quota::clamped(due(claim)), ..*claim }).collect();
         let settlement = live.book.settle(reservation, &paid, now);
         let charge = |charge: &sluice_billing::lease::Charge| LeaseCharge {
             lease_id: charge.lease.unwrap_or(LeaseId::new(0)),
@@ -248,24 +308,24 @@ impl World {
         if self.has(Mutant::CloseBeforeFinal) {
             self.close(number, closings.clone());
         }
-        self.write_final(number, life, &wish, open, (charges, actual));
+        self.write_final(number, life, (&wish, held), open, (charges, actual));
         if !self.has(Mutant::CloseBeforeFinal) {
             self.close(number, closings);
         }
-        let accounts = Live::accounts(&wish);
-        self.money_moved(number, life, &accounts);
+        self.money_moved(number, life, &wish.accounts());
     }
 
     fn write_final(
         &mut self,
         number: usize,
         life: u64,
-        wish: &Wish,
+        (wish, held): (&Wish, i64),
         open: Option<sluice_relay_node::spool::OpenRecord<super::SimDisk>>,
         (charges, actual): (Vec<LeaseCharge>, i64),
     ) {
         let outcome = if wish.fails { Outcome::Failed } else { Outcome::Completed };
-        let record = self.record(number, wish, charges.clone(), (outcome, actual.unsigned_abs(), Quota::clamped(actual)));
+        let ending = (outcome, actual.unsigned_abs(), Quota::clamped(actual));
+        let record = self.record(number, wish, charges.clone(), ending, held);
         let twice = self.has(Mutant::DoubleFinal).then(|| record.clone());
         let Some(live) = self.live(number, life) else { return };
         match open {
@@ -293,6 +353,7 @@ impl World {
         wish: &Wish,
         charges: Vec<LeaseCharge>,
         (outcome, output, quota): (Outcome, u64, Quota),
+        held: i64,
     ) -> RequestRecord {
         RequestRecord {
             request_id: RequestId::parse(&format!("r{}", wish.number)).expect("a number is a good name"),
@@ -300,7 +361,7 @@ impl World {
             token_id: wish.token,
             charges,
             quota,
-            held: wish.claims.first().map_or(Quota::ZERO, |claim| claim.amount),
+            held: Quota::clamped(held),
             config_lineage: Arc::clone(&wish.config.0),
             config_seq: wish.config.1,
             model: ModelName::parse(MODEL).expect("the model has a good name"),
@@ -333,4 +394,10 @@ fn choose(live: &Live, choice: u64) -> Option<ChannelId> {
         tier.channels.iter().filter(|channel| channel.status.is_enabled()).map(|channel| channel.id).collect();
     let place = usize::try_from(choice % (enabled.len().max(1) as u64)).unwrap_or(0);
     enabled.get(place).copied()
+}
+
+/// What is set aside for a request, by lease.
+pub(super) fn charges_of(reservation: &sluice_billing::lease::Reservation) -> Vec<LeaseCharge> {
+    let charge = |(account_id, lease_id, amount)| LeaseCharge { lease_id, account_id, amount };
+    reservation.parts().map(charge).collect()
 }

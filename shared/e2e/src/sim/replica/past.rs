@@ -3,18 +3,9 @@
 use std::sync::Arc;
 
 use sluice_control_plane::leases::{Life, Proof};
-use sluice_control_plane::publish::Head;
 
 use super::super::world::World;
 use super::super::{Mutant, Property};
-use super::Replica;
-
-impl Replica {
-    /// What it has seen of the configuration, and the stamp of its number.
-    pub(super) fn head(&self) -> Head {
-        Head { version: self.state.version().clone(), stamp: self.stamp }
-    }
-}
 
 impl World {
     /// Somebody knows more of this history than the database has: another one begins, unless somebody else has begun it already.
