@@ -9,12 +9,15 @@
 
 mod amend;
 mod auth;
+mod balance;
 mod base_url;
 mod capability;
 mod catalog;
 mod endpoint;
 pub mod event_stream;
 mod hooks;
+mod models;
+mod probe;
 mod prove;
 mod provider;
 pub mod sign;
@@ -23,10 +26,13 @@ mod target;
 
 pub use amend::{Amended, Amender};
 pub use auth::{Auth, AuthScheme};
+pub use balance::{Amount, Balance, NoBalance, Used};
 pub use base_url::{BaseUrl, BaseUrlError, BaseUrlMeaning};
 pub use capability::Capability;
 pub use catalog::{Catalog, CatalogError};
 pub use endpoint::{Gap, Plan, SpecialEndpoint, When};
 pub use hooks::{BedrockIds, BodyError, Hook, ModelSuffix, RegionGroup, RerankUsage};
+pub use models::{MAX_MODELS, ModelPage, NoModels};
+pub use probe::Probe;
 pub use provider::{BaseUrlRule, FieldName, FormField, Framing, HeaderRule, Provider, ProviderStatus, Versions};
 pub use target::{CallError, ChannelAddress, ClientHints, Target};
