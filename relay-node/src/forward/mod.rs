@@ -10,11 +10,13 @@ mod budget;
 mod engine;
 mod failure;
 mod lacking;
+mod lookup;
 mod proof;
 mod seen;
 mod takes;
 mod timing;
 mod tokens;
+mod trial;
 mod wire;
 
 use std::sync::Arc;
@@ -36,8 +38,10 @@ pub use self::answerer::Answerer;
 pub use self::attempt::{Good, Opened, Whole};
 pub use self::engine::Engine;
 use self::failure::{Failure, Retry};
+pub use self::lookup::{balance, models, rerank};
 pub use self::seen::{Evidence, Fault, Seen, Told};
 pub use self::timing::Timing;
+pub use self::trial::{Tried, Trouble, attempt};
 use crate::admit::limits;
 use crate::app::RelayApp;
 use crate::error::Refusal;
@@ -74,6 +78,8 @@ pub struct Journey {
     pub is_committed: Arc<AtomicBool>,
     /// Whether the caller is still there, and what is to happen should it leave.
     pub parting: Arc<Parting>,
+    /// It is tried on nobody's account: what comes of it speaks neither for nor against a channel here.
+    is_trial: bool,
 }
 
 /// How a request is to be answered.
@@ -183,6 +189,7 @@ impl Journey {
             deadline,
             is_committed,
             parting: Arc::default(),
+            is_trial: false,
         }
     }
 

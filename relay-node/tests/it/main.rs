@@ -8,6 +8,7 @@ mod caller;
 mod clouds;
 mod counting;
 mod dialects;
+mod errands;
 mod holds;
 mod ledger;
 mod limits;
