@@ -10,6 +10,7 @@ pub mod auth;
 pub mod channels;
 pub mod config;
 pub mod db;
+pub mod errands;
 pub mod groups;
 pub mod http;
 pub mod jobs;

@@ -20,6 +20,7 @@ mod m0008_stamps;
 mod m0009_notifications;
 mod m0010_watch;
 mod m0011_ledger_notes;
+mod m0012_errands;
 
 use sea_orm::DatabaseBackend;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -62,6 +63,7 @@ fn scripts() -> Vec<Scripted> {
         Scripted::new("m0009_notifications", m0009_notifications::changes()),
         Scripted::new("m0010_watch", m0010_watch::changes()),
         Scripted::new("m0011_ledger_notes", m0011_ledger_notes::changes()),
+        Scripted::new("m0012_errands", m0012_errands::changes()),
     ]
 }
 

@@ -11,6 +11,7 @@ mod bounds;
 mod catalogue;
 mod demo;
 mod described;
+mod errands;
 mod first_start;
 mod limiting;
 mod money;

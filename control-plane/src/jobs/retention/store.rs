@@ -118,6 +118,14 @@ pub(super) async fn clear_watch(work: &Work, before: UnixMillis) -> Result<u64, 
     .await
 }
 
+/// Errands that were asked for before a moment.
+pub(super) async fn clear_errands(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
+    clear(work, "errands", &["id"], |select| {
+        select.and_where(Expr::col("asked_at").lt(before.0));
+    })
+    .await
+}
+
 /// Requests that ended before a moment.
 pub(super) async fn clear_requests(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
     clear(work, "requests", &["id"], |select| {
