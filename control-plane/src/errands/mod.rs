@@ -123,7 +123,7 @@ pub struct Asked {
 /// much is open.
 pub async fn ask(app: &App, asking: &Asking, id: ChannelId, wish: Wish) -> Result<Vec<i64>, ApiError> {
     asking.actor.need(Role::Admin, Scope::Write)?;
-    let channel = channels::get(app, asking, id).await?;
+    let channel = channels::find(app, id).await?.ok_or_else(|| ApiError::not_found("channel"))?;
     let provider = app.catalog.get(&channel.provider).ok_or_else(|| not_offered("the channel's provider is not known"))?;
     match wish.kind {
         Kind::Models if !provider.serves(Capability::Models) => {
