@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sea_orm::DbErr;
-use sluice_domain::Status;
+use sluice_domain::{ChannelId, Status};
 use sluice_telemetry::drain::Drain;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
@@ -84,7 +84,7 @@ pub async fn run(app: &App, work: &Work, every: u32) -> Result<(), ApiError> {
 }
 
 /// A channel that cannot be tested counts as looked at: others have their turn.
-async fn pass_over(app: &App, work: &Work, id: sluice_domain::ChannelId) -> Result<(), ApiError> {
+async fn pass_over(app: &App, work: &Work, id: ChannelId) -> Result<(), ApiError> {
     let now = app.clock.wall();
     let passed = retried(|| async {
         let tx = work.begin().await?;

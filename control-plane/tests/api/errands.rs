@@ -50,7 +50,7 @@ fn good() -> Outcome {
 
 fn refused() -> (Outcome, Option<Evidence>) {
     let text = |text: &str| Some(text.to_owned());
-    let (error, error_code, message) = (text("upstream_auth"), text("invalid_api_key"), text("no such key"));
+    let (error, error_code, message) = (text("upstream_auth_failed"), text("invalid_api_key"), text("no such key"));
     let said = Evidence { status: 401, code: "invalid_api_key".into(), ..Evidence::default() };
     (Outcome { status: 401, latency_ms: 30, error, error_code, message, ..Outcome::default() }, Some(said))
 }

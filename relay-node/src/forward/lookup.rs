@@ -1,6 +1,7 @@
 //! What an upstream is asked that no caller's request is made of: its list of models, what is left of the money, and reranking, which
 //! is tried as it is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use http::StatusCode;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use sluice_dialect::error::UpstreamError;
+use sluice_domain::Usage;
 use sluice_providers::{Amount, CallError, Capability, ChannelAddress, ClientHints, MAX_MODELS, ModelPage, Target};
 use sluice_routing::Candidate;
 use sluice_upstream::Timeouts;
@@ -92,14 +94,14 @@ pub async fn rerank(
     if !has_results {
         return Err(asking.unreadable(status, &answer, "the answer puts nothing in order").into());
     }
-    Ok(Tried { status: status.as_u16(), first_byte: None, usage: sluice_domain::Usage::default() })
+    Ok(Tried { status: status.as_u16(), first_byte: None, usage: Usage::default() })
 }
 
 /// One channel and key, and when an answer has to be there.
 struct Asking<'a> {
     app: &'a RelayApp,
     candidate: &'a Candidate,
-    place: std::sync::Arc<Place>,
+    place: Arc<Place>,
     until: Instant,
 }
 

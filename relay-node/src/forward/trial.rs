@@ -89,7 +89,7 @@ pub async fn attempt(
     let call = Call { head: &head, stamp, client, started };
     let request = Request::read(Incoming { surface, body: body.clone(), model: None, form: None }, &app.view.sealer());
     let request = Arc::new(request.map_err(|error| Trouble::ours("invalid_request", error.to_string()))?);
-    let payload = Payload::of(body, &app.bytes).map_err(|refusal| Failure::callers(refusal))?;
+    let payload = Payload::of(body, &app.bytes).map_err(Failure::callers)?;
     let mut observed = Observed::new(app, request_id, ByInterface::Other, client);
     observed.asked(request.facts());
     let mut bill = Bill::of_nobody(request.facts().model.as_str(), Kept::nothing(&app.limits), observed, app);

@@ -79,7 +79,7 @@ async fn a_refused_key_is_told_with_what_the_rules_go_by() {
     upstream.queue(Scenario { status: 401, ..Scenario::default() });
     let relay = World::with_upstream(&upstream.base_url()).start().await;
     let trouble = trouble(test(&relay, "gpt-4o").await);
-    assert_eq!((trouble.word, trouble.status), ("upstream_auth", 401));
+    assert_eq!((trouble.word, trouble.status), ("upstream_auth_failed", 401));
     assert_eq!(trouble.evidence.as_ref().map(|said| said.status), Some(401));
     assert!(!trouble.message.is_empty() && !trouble.message.contains("upstream-key"), "{trouble:?}");
     assert_eq!(relay.app.engine.seen.take(), []);
@@ -174,7 +174,7 @@ async fn lists_of_models_are_fetched_page_by_page_and_balances_by_the_providers_
     let balance = errands::run(&relay.app, errand(Deed::Balance, Some(10), "")).await.outcome;
     assert_eq!(balance, Ok(Found::Balance(Amount { amount: "10.5".into(), currency: "USD".into() })));
     let refused = trouble(errands::run(&relay.app, errand(Deed::Balance, Some(11), "")).await);
-    assert_eq!((refused.word, refused.status), ("upstream_auth", 401));
+    assert_eq!((refused.word, refused.status), ("upstream_auth_failed", 401));
     assert_eq!(refused.evidence.map(|said| said.code), Some("invalid_api_key".to_owned()));
 }
 

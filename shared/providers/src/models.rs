@@ -3,6 +3,8 @@
 //! Lists differ in little: an object with the list under `data` (OpenAI, Anthropic) or `models` (Gemini, Cohere, Ollama), or the list
 //! itself (Together). An entry is a name, or an object that has it under `id`, else `name`; Gemini's begin with `models/`.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 /// Names that are taken from one list.
@@ -36,16 +38,9 @@ impl ModelPage {
     pub fn read(body: &[u8]) -> Result<Self, NoModels> {
         let value: Value = serde_json::from_slice(body).map_err(|_| NoModels)?;
         let entries = list(&value).ok_or(NoModels)?;
-        let mut names: Vec<String> = Vec::new();
-        for name in entries.iter().filter_map(name) {
-            if names.len() == MAX_MODELS {
-                break;
-            }
-            names.push(name.to_owned());
-        }
-        let mut known = std::collections::HashSet::new();
-        names.retain(|name| known.insert(name.clone()));
-        Ok(Self { names, next: next(&value) })
+        let mut known = HashSet::new();
+        let names = entries.iter().filter_map(name).filter(|name| known.insert(*name)).take(MAX_MODELS);
+        Ok(Self { names: names.map(str::to_owned).collect(), next: next(&value) })
     }
 }
 

@@ -50,10 +50,10 @@ async fn errands_come_with_the_lease_stream_and_what_came_of_them_is_told() {
     assert_eq!((good.error.as_str(), good.evidence), ("", None));
 
     let said = Evidence { status: 401, code: "invalid_api_key".into(), ..Evidence::default() };
-    let trouble = Trouble { word: "upstream_auth", message: "no".into(), status: 401, evidence: Some(said) };
+    let trouble = Trouble { word: "upstream_auth_failed", message: "no".into(), status: 401, evidence: Some(said) };
     world.reports.send(Report { errand: 10, outcome: Err(trouble), latency: Duration::ZERO }).await.unwrap();
     let bad = told(&world).await;
-    assert_eq!((bad.errand_id, bad.ok, bad.status, bad.error.as_str()), (10, false, 401, "upstream_auth"));
+    assert_eq!((bad.errand_id, bad.ok, bad.status, bad.error.as_str()), (10, false, 401, "upstream_auth_failed"));
     assert_eq!((bad.message.as_str(), bad.evidence.unwrap().code.as_str()), ("no", "invalid_api_key"));
     world.stop().await;
 }
