@@ -76,7 +76,7 @@ async fn a_channel_and_key_that_are_off_are_tried_all_the_same() {
 #[tokio::test]
 async fn a_refused_key_is_told_with_what_the_rules_go_by() {
     let upstream = simulator();
-    upstream.queue(Scenario { status: 401, ..Scenario::default() });
+    upstream.queue(Scenario { status: Some(401), ..Scenario::default() });
     let relay = World::with_upstream(&upstream.base_url()).start().await;
     let trouble = trouble(test(&relay, "gpt-4o").await);
     assert_eq!((trouble.word, trouble.status), ("upstream_auth_failed", 401));
