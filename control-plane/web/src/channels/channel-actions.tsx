@@ -4,6 +4,7 @@ import { useTranslation } from "react-i18next";
 import { type Channel, useDeleteChannel, usePatchChannel } from "../api/channels.ts";
 import { StatusLabel } from "../parts/labels.tsx";
 import { useOutcomeMessage } from "../parts/outcome-message.tsx";
+import { ChannelErrands, LastChecks } from "./channel-errands.tsx";
 
 /** Whether a channel is used, and why Sluice switched it off. */
 export function ChannelState({ channel }: { channel: Channel }) {
@@ -16,6 +17,7 @@ export function ChannelState({ channel }: { channel: Channel }) {
         <StatusLabel status={channel.status} />
       )}
       {channel.status_reason && <span className="muted">{channel.status_reason}</span>}
+      <LastChecks channel={channel} />
     </span>
   );
 }
@@ -61,6 +63,7 @@ export function ChannelActions({ channel }: { channel: Channel }) {
         onChange={toggle}
         aria-label={t(isOn ? "disable_what" : "enable_what", { name })}
       />
+      <ChannelErrands channel={channel} />
       <Tooltip title={t("delete")}>
         <Button
           type="text"
