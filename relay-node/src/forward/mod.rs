@@ -11,6 +11,7 @@ mod count;
 mod engine;
 mod failure;
 mod lacking;
+mod lookup;
 mod media;
 mod proof;
 mod seen;
@@ -18,6 +19,7 @@ mod shape;
 mod takes;
 mod timing;
 mod tokens;
+mod trial;
 mod wire;
 
 use std::sync::Arc;
@@ -39,8 +41,10 @@ pub use self::attempt::{Good, Opened, Whole};
 pub use self::count::Counting;
 pub use self::engine::Engine;
 use self::failure::{Failure, Retry};
+pub use self::lookup::{balance, models};
 pub use self::seen::{Evidence, Fault, Seen, Told};
 pub use self::timing::Timing;
+pub use self::trial::{Tried, Trouble, attempt};
 use crate::admit::limits;
 use crate::app::RelayApp;
 use crate::error::Refusal;
@@ -77,6 +81,8 @@ pub struct Journey {
     pub is_committed: Arc<AtomicBool>,
     /// Whether the caller is still there, and what is to happen should it leave.
     pub parting: Arc<Parting>,
+    /// It is tried on nobody's account: what comes of it speaks neither for nor against a channel here.
+    is_trial: bool,
 }
 
 /// How a request is to be answered.
@@ -188,6 +194,7 @@ impl Journey {
             deadline,
             is_committed,
             parting: Arc::default(),
+            is_trial: false,
         }
     }
 
