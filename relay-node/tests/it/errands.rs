@@ -16,7 +16,7 @@ use sluice_testkit::simulator::{Fault, FinishReport, QueuedScenario, Scenario, S
 use tokio::net::TcpListener;
 
 use crate::recorder::Recorder;
-use crate::relay::{TestRelay, World, channel, channel_key, name};
+use crate::relay::{TestRelay, World, channel, channel_key, name, ratios};
 
 fn errand(deed: Deed, key: Option<i64>, model: &str) -> Errand {
     let (channel, key) = (ChannelId::new(1), key.map(ChannelKeyId::new));
@@ -296,4 +296,73 @@ async fn everything_goes_through_the_channels_proxy_and_with_its_headers() {
         assert_eq!(trouble.status, 0, "{deed:?}: past its proxy there is no way");
         assert!(!format!("{trouble:?}").contains("hunter2"), "{deed:?}: {trouble:?}");
     }
+}
+
+/// Codex' backend as far as it matters: what is no stream is refused, and the stream's end does not repeat the output.
+async fn codex() -> String {
+    let answer = |body: String| async move {
+        let asked: Value = serde_json::from_str(&body).unwrap();
+        if asked["stream"] != true || asked["store"] != false {
+            let told = json!({"detail": "Stream must be set to true"}).to_string();
+            return (StatusCode::BAD_REQUEST, [("content-type", "application/json")], told);
+        }
+        let item = json!({"id": "msg_1", "type": "message", "role": "assistant", "status": "completed",
+                          "content": [{"type": "output_text", "text": "Hello you.", "annotations": []}]});
+        let events = [
+            json!({"type": "response.created", "response": {"id": "resp_1", "status": "in_progress", "output": []}}),
+            json!({"type": "response.output_item.added", "output_index": 0,
+                   "item": {"id": "msg_1", "type": "message", "role": "assistant", "content": []}}),
+            json!({"type": "response.output_text.delta", "item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": "Hello you."}),
+            json!({"type": "response.output_item.done", "output_index": 0, "item": item}),
+            json!({"type": "response.completed", "response": {"id": "resp_1", "status": "completed", "output": [],
+                   "usage": {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}}}),
+        ];
+        let text = events.iter().map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap()));
+        (StatusCode::OK, [("content-type", "text/event-stream")], text.collect::<String>())
+    };
+    serve(Router::new().route("/backend-api/codex/responses", post(answer))).await
+}
+
+async fn codex_relay() -> TestRelay {
+    let address = codex().await;
+    let mut world = World::with_upstream(&address);
+    let key = json!({"access_token": "token-1", "account_id": "account-1"}).to_string();
+    world.channels = vec![sluice_snapshot::Channel {
+        provider: "openai-codex".into(),
+        base_url: Some(address.clone()),
+        keys: vec![channel_key(10, &key)],
+        models: vec![name("gpt-5-codex")],
+        ..channel(1, &address)
+    }];
+    world.prices = vec![("gpt-5-codex", ratios("1", "4"))];
+    world.start().await
+}
+
+#[tokio::test]
+async fn a_provider_that_only_streams_is_tried_with_a_stream() {
+    let relay = codex_relay().await;
+    let tried = tried(test(&relay, "gpt-5-codex").await);
+    assert_eq!((tried.usage.total_input(), tried.usage.total_output()), (3, 2));
+    assert_eq!(relay.records().await, [], "nobody pays for it");
+}
+
+#[tokio::test]
+async fn callers_who_want_no_stream_are_answered_in_one_piece_by_a_provider_that_only_streams() {
+    let relay = codex_relay().await;
+    let asked = json!({"model": "gpt-5-codex", "input": "hello"});
+    let answer = relay.caller().post("/v1/responses", &asked).await;
+    assert_eq!((answer.status, &answer.json()["object"]), (StatusCode::OK, &json!("response")), "{}", answer.text());
+    assert_eq!(answer.json()["output"][0]["content"][0]["text"], "Hello you.");
+    assert_eq!((&answer.json()["model"], &answer.json()["usage"]["total_tokens"]), (&json!("gpt-5-codex"), &json!(5)));
+
+    let asked = json!({"model": "gpt-5-codex", "messages": [{"role": "user", "content": "hello"}]});
+    let answer = relay.caller().post("/v1/chat/completions", &asked).await;
+    assert_eq!(answer.json()["choices"][0]["message"]["content"], "Hello you.", "{}", answer.text());
+
+    let mut asked = json!({"model": "gpt-5-codex", "input": "hello"});
+    asked["stream"] = true.into();
+    let streamed = relay.caller().post("/v1/responses", &asked).await;
+    assert!(streamed.text().contains("event: response.completed"), "{}", streamed.text());
+    let charged: Vec<u64> = relay.wait_for_records(3).await.iter().map(|record| record.usage.total_output()).collect();
+    assert_eq!(charged, [2, 2, 2], "each is paid for by what it used");
 }
