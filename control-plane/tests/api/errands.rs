@@ -286,7 +286,7 @@ async fn channels_are_tested_in_turn_and_what_nobody_runs_is_given_up_on_every_e
         let list = answered(&world, root.post(&path(&first, "/models"), json!({})), good(), None).await;
         assert_eq!(list.status, 200, "{engine}: {}", list.text);
         world.wait(ERRANDS_MILLIS + 1);
-        let clear = |kept: Kept| async move { retention::run(&work, &kept, world.app.clock.wall()).await.unwrap().errands };
+        let clear = async |kept: Kept| retention::run(&work, &kept, world.app.clock.wall()).await.unwrap().errands;
         assert_eq!(clear(Kept::default()).await, 1, "{engine}");
         assert_eq!(clear(Kept { requests_millis: Some(2 * ERRANDS_MILLIS), ..Kept::default() }).await, 0, "{engine}");
         assert_eq!(clear(Kept { requests_millis: Some(1), ..Kept::default() }).await, 4, "{engine}");
@@ -344,7 +344,7 @@ async fn errands_are_listed_by_channel_and_kind_and_show_no_key() {
     assert_eq!(listed("").await, 4);
     assert_eq!((listed(&format!("channel_id={id}")).await, listed(&format!("channel_id={id}&kind=models")).await), (3, 1));
     assert_eq!(listed("kind=balance").await, 0);
-    assert_eq!(root.get("/api/errands?kind=no").await.status, 400);
+    assert_eq!(root.get("/api/errands?kind=no").await.status, 422);
 }
 
 #[tokio::test]
