@@ -250,8 +250,7 @@ impl ControlPlane {
         // it leads to a process of an earlier start; whoever starts with --demo offers it anew
         withdraw_demo(&app).await.map_err(FirstRunError::Work)?;
         let (join_secret, migrate, test_minutes) = (settings.secrets.join, settings.migrate, settings.channel_test_minutes);
-        let _file_lock = opened.file_lock;
-        Ok(Self { app, feed, rpc, host, setup_path, join_secret, migrate, test_minutes, site_time, _file_lock })
+        Ok(Self { app, feed, rpc, host, setup_path, join_secret, migrate, test_minutes, site_time, _file_lock: opened.file_lock })
     }
 
     /// Closes the database after everything else has ended, within a time: SQLite then leaves nothing beside its file.

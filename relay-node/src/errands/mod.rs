@@ -26,7 +26,7 @@ const WAITING: usize = 64;
 /// Errands that are run at once.
 const AT_ONCE: usize = 4;
 /// The longest an errand takes. The control plane waits longer before it gives it to another relay.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// How long an errand waits for the configuration it is about.
 const CONFIG_WAIT: Duration = Duration::from_secs(5);
 /// How often it is looked whether that is in force.
@@ -146,7 +146,7 @@ async fn wait_for(app: &RelayApp, config_seq: i64) {
 }
 
 async fn carry_out(app: &RelayApp, errand: &Errand, patience: Duration) -> Result<Found, Trouble> {
-    let candidate = candidate(app, errand)?;
+    let candidate = candidate(app, errand).map_err(|(word, message)| Trouble::ours(word, message))?;
     match errand.deed {
         Deed::Test => test(app, &candidate, &errand.model, patience).await.map(Found::Answer),
         Deed::Models => forward::models(app, &candidate, patience).await.map(Found::Models),
@@ -154,15 +154,16 @@ async fn carry_out(app: &RelayApp, errand: &Errand, patience: Duration) -> Resul
     }
 }
 
-fn candidate(app: &RelayApp, errand: &Errand) -> Result<Candidate, Trouble> {
+/// What is to be tried, or a word of ours and a sentence why that cannot be.
+fn candidate(app: &RelayApp, errand: &Errand) -> Result<Candidate, (&'static str, &'static str)> {
     let table = app.view.table();
     let channel = table.channel(errand.channel).cloned();
-    let channel = channel.ok_or_else(|| Trouble::ours("no_channel", "the relay does not know the channel"))?;
+    let channel = channel.ok_or(("no_channel", "the relay does not know the channel"))?;
     let key = match errand.key {
         Some(id) => channel.keys.iter().find(|key| key.id == id).cloned(),
         None => Some(ChannelKey { id: ChannelKeyId::new(0), secret: String::new().into(), status: Status::Enabled }),
     };
-    let key = key.ok_or_else(|| Trouble::ours("no_key", "the channel does not have the key any more"))?;
+    let key = key.ok_or(("no_key", "the channel does not have the key any more"))?;
     Ok(Candidate { channel, key })
 }
 

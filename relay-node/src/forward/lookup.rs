@@ -85,8 +85,8 @@ struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    fn of(app: &'a RelayApp, candidate: &'a Candidate, patience: Duration) -> Result<Self, Failure> {
-        let place = app.engine.addresses.of(&candidate.channel).map_err(Failure::not_placed)?;
+    fn of(app: &'a RelayApp, candidate: &'a Candidate, patience: Duration) -> Result<Self, Box<Failure>> {
+        let place = app.engine.addresses.of(&candidate.channel).map_err(|error| Box::new(Failure::not_placed(error)))?;
         Ok(Self { app, candidate, place, until: Instant::now() + patience })
     }
 
@@ -102,10 +102,10 @@ impl<'a> Asking<'a> {
         }
     }
 
-    fn call(&self, capability: Capability, model: &str) -> Result<Target, Failure> {
+    fn call(&self, capability: Capability, model: &str) -> Result<Target, Box<Failure>> {
         let extra = self.place.shape.fields();
         let called = self.place.provider.call(&self.address(&extra), capability, model, false, &ClientHints::default());
-        called.map_err(|error| not_made(&error))
+        called.map_err(|error| Box::new(not_made(&error)))
     }
 
     async fn send(&self, mut target: Target, body: Bytes) -> Result<(StatusCode, Bytes), Failure> {

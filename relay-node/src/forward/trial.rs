@@ -61,6 +61,12 @@ impl From<Failure> for Trouble {
     }
 }
 
+impl From<Box<Failure>> for Trouble {
+    fn from(failure: Box<Failure>) -> Self {
+        (*failure).into()
+    }
+}
+
 /// A good answer, as far as anybody wants to know of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tried {
