@@ -11,6 +11,7 @@ pub mod balances;
 pub mod channels;
 pub mod config;
 pub mod db;
+pub mod errands;
 pub mod groups;
 pub mod http;
 pub mod jobs;

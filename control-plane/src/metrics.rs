@@ -229,6 +229,8 @@ impl Run<'_> {
 /// A job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Job {
+    /// Tests of channels.
+    Errands,
     /// Leases of lost relays.
     Leases,
     /// What people are told.
@@ -240,10 +242,11 @@ pub enum Job {
 }
 
 impl Job {
-    const ALL: [Self; 4] = [Self::Leases, Self::Notifications, Self::Reconciliation, Self::Retention];
+    const ALL: [Self; 5] = [Self::Errands, Self::Leases, Self::Notifications, Self::Reconciliation, Self::Retention];
 
     const fn as_str(self) -> &'static str {
         match self {
+            Self::Errands => "errands",
             Self::Leases => "leases",
             Self::Notifications => "notifications",
             Self::Reconciliation => "reconciliation",

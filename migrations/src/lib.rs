@@ -22,6 +22,7 @@ mod m0010_watch;
 mod m0011_ledger_notes;
 mod m0012_channel_settings;
 mod m0013_providers;
+mod m0014_errands;
 
 use sea_orm::DatabaseBackend;
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -66,6 +67,7 @@ fn scripts() -> Vec<Scripted> {
         Scripted::new("m0011_ledger_notes", m0011_ledger_notes::changes()),
         Scripted::new("m0012_channel_settings", m0012_channel_settings::changes()),
         Scripted::new("m0013_providers", m0013_providers::changes()),
+        Scripted::new("m0014_errands", m0014_errands::changes()),
     ]
 }
 

@@ -27,6 +27,7 @@ use crate::admit::keeping;
 use crate::budget::ByteBudget;
 use crate::chance::Chance;
 use crate::config::{RequestSettings, Settings};
+use crate::errands::{self, Runner};
 use crate::forward::{Engine, Timing};
 use crate::health::{self, Load};
 use crate::link::{ControlEndpoint, Link, LinkEnd, LinkParts, Node, NodeError, Standing};
@@ -125,6 +126,8 @@ pub struct Relay {
     link: Mutex<Option<Link>>,
     /// What runs beside requests to keep their limits.
     limits: Mutex<Option<Upkeep>>,
+    /// What runs errands.
+    runner: Mutex<Option<Runner>>,
     link_end: LinkEnd,
     /// Ends the link when nothing is left to report.
     link_stop: CancellationToken,
@@ -203,6 +206,7 @@ impl Relay {
         }
         let load = Load::default();
         let engine = engine(&settings, around.clock.clone())?;
+        let (counter, runner) = errands::counter();
         let (link, link_end) = Link::new(LinkParts {
             endpoint,
             node: node.clone(),
@@ -220,6 +224,7 @@ impl Relay {
             demands,
             questions,
             seen: engine.seen.clone(),
+            errands: counter,
             has_inherited: usable > 0,
         });
         let standing = link.standing();
@@ -248,8 +253,8 @@ impl Relay {
             metrics,
         });
         let link_stop = CancellationToken::new();
-        let (link, limits) = (Mutex::new(Some(link)), Mutex::new(Some(upkeep)));
-        Ok(Self { app, standing, link, limits, link_end, link_stop, registry: around.registry })
+        let (link, limits, runner) = (Mutex::new(Some(link)), Mutex::new(Some(upkeep)), Mutex::new(Some(runner)));
+        Ok(Self { app, standing, link, limits, runner, link_end, link_stop, registry: around.registry })
     }
 
     /// Sees whether the data folder can be used, and leaves it as it is: for a process that has something else to open first.
@@ -303,6 +308,9 @@ impl Relay {
         let Some(link) = self.link.lock().take() else { return };
         if let Some(upkeep) = self.limits.lock().take() {
             self.app.tasks.spawn("limits", upkeep.run(self.link_stop.clone().cancelled_owned()));
+        }
+        if let Some(runner) = self.runner.lock().take() {
+            self.app.tasks.spawn("errands", runner.run(self.app.clone(), self.link_stop.clone().cancelled_owned()));
         }
         let stop = self.link_stop.clone();
         self.app.tasks.spawn_essential("link", async move {

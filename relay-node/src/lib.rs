@@ -13,6 +13,7 @@ pub mod budget;
 pub mod chance;
 pub mod command;
 pub mod config;
+pub mod errands;
 pub mod health;
 pub mod link;
 pub mod metrics;

@@ -116,6 +116,12 @@ impl Observed {
         self.first_byte.get_or_insert_with(|| self.began.elapsed());
     }
 
+    /// How long the first byte of the answer took, if it is here.
+    #[must_use]
+    pub const fn waited(&self) -> Option<Duration> {
+        self.first_byte
+    }
+
     /// The answer that had begun is not used.
     pub fn forget_first_byte(&mut self) {
         self.first_byte = None;

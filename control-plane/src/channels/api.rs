@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use super::settings::{Form, Settings};
 use super::{Channel, ChannelFields, ChannelFilter, ChannelKey};
 use crate::app::App;
+use crate::errands::{self, BalanceView, Check, TestView};
 use crate::http::words::StatusName;
 use crate::http::{
     Answer, ApiError, Asking, Between, Count, DecimalText, Done, Json, LimitBody, Listing, Moment, Page, Paging, Patch, Path,
@@ -81,6 +82,10 @@ struct View {
     key_hint: Option<String>,
     /// Its keys, in order. The keys themselves are never shown here.
     keys: Vec<KeyView>,
+    /// The last test of one of its models; `null`: there was none. Only where channels are shown.
+    last_test: Option<TestView>,
+    /// What was last known to be left of the money there; `null`: nobody asked. Only where channels are shown.
+    balance: Option<BalanceView>,
     created_at: Moment,
     updated_at: Moment,
     /// Where this write stands in the order of changes; only in answers to writes.
@@ -140,10 +145,20 @@ impl View {
             settings: channel.settings,
             key_hint: keys.first().map(|key| key.key_hint.clone()).filter(|hint| !hint.is_empty()),
             keys,
+            last_test: None,
+            balance: None,
             created_at: Moment(channel.created_at),
             updated_at: Moment(channel.updated_at),
             config_seq,
         }
+    }
+}
+
+impl View {
+    /// With how it did when it was last looked into.
+    fn checked(self, check: Option<Check>) -> Self {
+        let Check { test, balance } = check.unwrap_or_default();
+        Self { last_test: test.map(Into::into), balance: balance.map(Into::into), ..self }
     }
 }
 
@@ -330,7 +345,13 @@ async fn list(State(app): State<App>, asking: Asking, Query(query): Query<ListQu
     let listing = Listing::new(paging, &SORTS, "id", "-priority")?;
     let ListQuery { q, status, provider, model, group, from, before, .. } = query;
     let filter = ChannelFilter { text: q, status, provider, model, group, made: Between::new(from, before) };
-    Ok(Answer::ok(super::list(&app, &asking, &filter, &listing).await?.map(|channel| View::of(&app, channel, None))))
+    let page = super::list(&app, &asking, &filter, &listing).await?;
+    let ids: Vec<ChannelId> = page.items.iter().map(|channel| channel.id).collect();
+    let mut checks = errands::checks(app.db.read(), &ids).await?;
+    Ok(Answer::ok(page.map(|channel| {
+        let check = checks.remove(&channel.id);
+        View::of(&app, channel, None).checked(check)
+    })))
 }
 
 /// Makes a channel. Live on every relay within a second. Administrators only.
@@ -377,8 +398,8 @@ async fn create(State(app): State<App>, asking: Asking, Json(body): Json<NewBody
 ))]
 async fn get(State(app): State<App>, asking: Asking, Path(id): Path<i64>) -> Result<Answer<View>, ApiError> {
     let channel = super::get(&app, &asking, ChannelId::new(id)).await?;
-    let rev = channel.rev;
-    Ok(Answer::ok(View::of(&app, channel, None)).at_rev(rev))
+    let (rev, check) = (channel.rev, errands::checks(app.db.read(), &[channel.id]).await?.remove(&channel.id));
+    Ok(Answer::ok(View::of(&app, channel, None).checked(check)).at_rev(rev))
 }
 
 /// Changes a channel. Live on every relay within a second. Administrators only.

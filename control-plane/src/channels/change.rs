@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 use sluice_domain::{ChannelId, ChannelKeyId, Role, Status};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{Channel, ChannelFields, Policy, Settings, demo, not_found, rules, store};
 use crate::app::App;
@@ -12,7 +12,7 @@ use crate::auth::Scope;
 use crate::db::Tx;
 use crate::http::idempotency::{remember, replay};
 use crate::http::{ApiError, Asking, Code, Written};
-use crate::notifications::{self, SwitchedOff};
+use crate::notifications::{self, SwitchedOff, SwitchedOn};
 use crate::publish::log::{self, Changed, RateChange, RateKind};
 use crate::{audit, groups, providers};
 
@@ -132,7 +132,7 @@ pub async fn reveal(app: &App, asking: &Asking, id: ChannelId) -> Result<Vec<Rev
 ///
 /// # Errors
 /// When the database is away.
-pub(super) async fn switch_off(app: &App, id: ChannelId, key: Option<ChannelKeyId>, reason: &str) -> Result<bool, ApiError> {
+pub(crate) async fn switch_off(app: &App, id: ChannelId, key: Option<ChannelKeyId>, reason: &str) -> Result<bool, ApiError> {
     let now = app.clock.wall();
     let reason: String = reason.chars().take(MOST_REASON).collect();
     let tx = app.db.begin().await?;
@@ -166,6 +166,40 @@ pub(super) async fn switch_off(app: &App, id: ChannelId, key: Option<ChannelKeyI
         }
         _ => warn!(channel.id = %id, reason, "channel {id} is switched off: {reason}"),
     }
+    Ok(true)
+}
+
+/// Switches a channel, and the key it was tested with, on again: a test passed. Leaves alone what a person switched off. `true` when it
+/// changed something.
+///
+/// # Errors
+/// When the database is away.
+pub(crate) async fn switch_on(app: &App, id: ChannelId, key: Option<ChannelKeyId>) -> Result<bool, ApiError> {
+    let now = app.clock.wall();
+    let tx = app.db.begin().await?;
+    let Some(mut channel) = store::lock(&tx, &app.keyring, id).await? else { return Ok(false) };
+    let is_off = |status: Status| status == Status::AutoDisabled;
+    let key = key.filter(|key| channel.keys.iter().any(|one| one.id == *key && is_off(one.status)));
+    if channel.status == Status::Disabled || (key.is_none() && !is_off(channel.status)) {
+        return Ok(false);
+    }
+    if let Some(key) = key {
+        store::switch_on_key(&tx, key).await?;
+        for one in channel.keys.iter_mut().filter(|one| one.id == key) {
+            (one.status, one.status_reason) = (Status::Enabled, None);
+        }
+    }
+    (channel.status, channel.status_reason) = (Status::Enabled, None);
+    (channel.rev, channel.updated_at) = (channel.rev + 1, now);
+    store::update(&tx, &app.keyring, &channel).await?;
+    let detail = serde_json::json!({"key_id": key, "status": channel.status});
+    audit::write_by_itself(&tx, now, "channels.switch_on", &target(id), &detail).await?;
+    let switched_on = SwitchedOn { channel_id: id, channel_name: &channel.name, status: channel.status, key_id: key };
+    notifications::write(app, &tx, now, &switched_on.notice()).await?;
+    log::record(&tx, now, &[Changed::Channel(id)]).await?;
+    tx.commit().await?;
+    app.poke.look();
+    info!(channel.id = %id, "channel {id} is switched on again: a test of it passed");
     Ok(true)
 }
 

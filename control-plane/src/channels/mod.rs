@@ -24,10 +24,12 @@ use crate::http::{ApiError, Asking, Between, LimitBody, Listing, Page, Patch};
 
 pub use api::routes;
 pub use change::{RevealedKey, create, delete, patch, reveal};
+pub(crate) use change::{switch_off, switch_on};
 pub use demo::{offer_demo, withdraw_demo};
 pub use settings::Settings;
 pub(crate) use store::place_of_key;
 pub use verdict::{Evidence, Observed};
+pub(crate) use watch::judge;
 pub use watch::{SuccessRate, Watch};
 
 /// A way to a provider.
@@ -185,6 +187,14 @@ pub async fn list(app: &App, asking: &Asking, filter: &ChannelFilter, listing: &
 pub async fn get(app: &App, asking: &Asking, id: ChannelId) -> Result<Channel, ApiError> {
     asking.actor.need(Role::Admin, Scope::Read)?;
     store::find(app.db.read(), &app.keyring, id).await?.ok_or_else(not_found)
+}
+
+/// One channel, for what Sluice does by itself.
+///
+/// # Errors
+/// When the database is away.
+pub(crate) async fn find(app: &App, id: ChannelId) -> Result<Option<Channel>, DbErr> {
+    store::find(app.db.read(), &app.keyring, id).await
 }
 
 /// What each channel in use serves: its models, in its groups.

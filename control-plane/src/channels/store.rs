@@ -194,6 +194,18 @@ pub(super) async fn switch_off_key(tx: &Tx, key: ChannelKeyId, reason: &str, now
     tx.execute(&update).await.map(drop)
 }
 
+/// Switches one key on.
+pub(super) async fn switch_on_key(tx: &Tx, key: ChannelKeyId) -> Result<(), DbErr> {
+    let update = Query::update()
+        .table(KEYS)
+        .value("status", Status::Enabled.code())
+        .value("status_reason", None::<String>)
+        .value("status_at", None::<i64>)
+        .and_where(Expr::col("id").eq(key.get()))
+        .to_owned();
+    tx.execute(&update).await.map(drop)
+}
+
 /// Switches on again what was switched off by itself of a channel's keys.
 pub(super) async fn switch_on_keys(tx: &Tx, channel: &mut Channel) -> Result<(), DbErr> {
     let update = Query::update()

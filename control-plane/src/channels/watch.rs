@@ -162,7 +162,11 @@ async fn remember_results(
     Ok(low)
 }
 
-async fn judge(app: &App, observed: &Observed) -> Result<(), ApiError> {
+/// Switches the channel or key off where what its upstream said is a ground for that.
+///
+/// # Errors
+/// When the database is away.
+pub(crate) async fn judge(app: &App, observed: &Observed) -> Result<(), ApiError> {
     let rules = DisableRules::of(&settings::site(app).await?);
     if !rules.is_on {
         return Ok(());

@@ -71,6 +71,8 @@ pub struct Settings {
     pub wall_step: Option<Step>,
     /// When a channel fails too often to be used; `None`: never.
     pub success_rate: Option<SuccessRate>,
+    /// Minutes between two tests of each channel, where the site does not say; 0: they are not tested.
+    pub channel_test_minutes: u32,
     /// Where notifications are sent; `None`: they are only listed.
     pub webhook: Option<Webhook>,
     /// The Redis that relays keep the limits of the whole fleet in.

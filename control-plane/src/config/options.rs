@@ -132,6 +132,9 @@ pub struct ControlOptions {
     /// The least success rate, 0 to 1. Default 0.8
     #[arg(long, env = "METRIC_SUCCESS_RATE_THRESHOLD", value_name = "RATE")]
     pub metric_success_rate_threshold: Option<String>,
+    /// Minutes between two tests of each channel, where the site's setting channel_test_minutes is 0. Default: they are not tested
+    #[arg(long, env = "CHANNEL_TEST_FREQUENCY", value_name = "MINUTES")]
+    pub channel_test_frequency: Option<String>,
     /// Seconds until money of a lost relay that is in doubt goes back by itself, 60 or more, longer than the longest stream; or never: then an
     /// administrator decides. Default 3600
     #[arg(long, env = "SLUICE_IN_DOUBT_HOLD", value_name = "SECONDS")]

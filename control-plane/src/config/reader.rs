@@ -79,6 +79,7 @@ pub(super) fn read(process: &ProcessOptions, control: &ControlOptions, ports: Po
         terms: reader.terms(control),
         wall_step: reader.wall_step(control.wall_step.as_ref()),
         success_rate: reader.success_rate(control),
+        channel_test_minutes: reader.channel_test_minutes(control),
         webhook: control.webhook.read(&mut reader),
         redis: reader.redis(control, ports),
         notices: Vec::new(),
@@ -320,6 +321,11 @@ impl Reader {
             0.8
         });
         is_on.then_some(SuccessRate { window: usize::try_from(window).unwrap_or(10), threshold })
+    }
+
+    fn channel_test_minutes(&mut self, control: &ControlOptions) -> u32 {
+        let minutes = self.number("CHANNEL_TEST_FREQUENCY", control.channel_test_frequency.as_ref(), 0, 44_640, 0);
+        u32::try_from(minutes).unwrap_or(0)
     }
 
     /// Seconds, possibly with a fraction, as milliseconds.

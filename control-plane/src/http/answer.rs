@@ -34,6 +34,18 @@ impl<T> Answer<T> {
         Self { status: StatusCode::CREATED, location: Some(location), ..Self::ok(body) }
     }
 
+    /// 202 with what goes on.
+    pub fn accepted(body: T) -> Self {
+        Self { status: StatusCode::ACCEPTED, ..Self::ok(body) }
+    }
+
+    /// With where to look.
+    #[must_use]
+    pub fn located(mut self, location: Option<String>) -> Self {
+        self.location = location;
+        self
+    }
+
     /// With the revision, as `ETag`.
     #[must_use]
     pub fn at_rev(mut self, rev: i64) -> Self {

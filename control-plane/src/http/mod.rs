@@ -50,8 +50,8 @@ pub use values::{DecimalText, Moment, Patch};
 use crate::app::App;
 use crate::settlement::quarantine;
 use crate::{
-    audit, auth, balances, channels, groups, leases, models, nodes, notifications, pricing, providers, reconciliation, settings,
-    tokens, usage, users, wallet,
+    audit, auth, balances, channels, errands, groups, leases, models, nodes, notifications, pricing, providers, reconciliation,
+    settings, tokens, usage, users, wallet,
 };
 
 /// Everything the control plane serves on its HTTP port. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: limits
@@ -88,6 +88,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(groups::routes())
         .merge(tokens::routes())
         .merge(channels::routes())
+        .merge(errands::routes())
         .merge(providers::routes())
         .merge(models::routes())
         .merge(pricing::routes())

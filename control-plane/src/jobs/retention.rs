@@ -31,6 +31,8 @@ pub const QUARANTINE_MILLIS: i64 = 90 * DAY_MILLIS;
 pub const NOTIFICATIONS_MILLIS: i64 = 30 * DAY_MILLIS;
 /// What is remembered of a channel that nothing more is heard of is kept for this long, in milliseconds.
 pub const WATCH_MILLIS: i64 = 30 * DAY_MILLIS;
+/// Errands are kept for this long, in milliseconds; tests as long as requests.
+pub const ERRANDS_MILLIS: i64 = DAY_MILLIS;
 
 /// What people decide how long to keep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,6 +77,8 @@ pub struct Report {
     pub notifications: u64,
     /// Of `channel_watch`.
     pub watch: u64,
+    /// Of `errands`.
+    pub errands: u64,
     /// Of `requests`.
     pub requests: u64,
     /// Of `audit`.
@@ -86,7 +90,8 @@ impl Report {
     #[must_use]
     pub const fn rows(&self) -> u64 {
         let kept_by_us = self.config_log + self.rates + self.explanations + self.sessions + self.idempotency + self.nodes;
-        kept_by_us + self.cursors + self.leases + self.quarantine + self.notifications + self.watch + self.requests + self.audit
+        let kept_by_all = self.cursors + self.leases + self.quarantine + self.notifications + self.watch + self.errands;
+        kept_by_us + kept_by_all + self.requests + self.audit
     }
 }
 
@@ -108,10 +113,12 @@ pub async fn run(work: &Work, kept: &Kept, now: UnixMillis) -> Result<Report, Db
         quarantine: store::clear_quarantine(work, before(QUARANTINE_MILLIS)).await?,
         notifications: store::clear_notifications(work, before(NOTIFICATIONS_MILLIS)).await?,
         watch: store::clear_watch(work, before(WATCH_MILLIS)).await?,
+        errands: store::clear_errands(work, before(ERRANDS_MILLIS)).await?,
         ..Report::default()
     };
     if let Some(millis) = kept.requests_millis {
         report.requests = store::clear_requests(work, before(millis)).await?;
+        report.errands += store::clear_tests(work, before(millis.max(ERRANDS_MILLIS))).await?;
     }
     if let Some(millis) = kept.audit_millis {
         report.audit = store::clear_audit(work, before(millis)).await?;

@@ -17,7 +17,7 @@ use crate::db::Tx;
 use crate::http::{ApiError, Asking, Between, Listing, Page};
 
 pub use api::routes;
-pub use rules::{Kind, MOST_ATTEMPTS, Notice, SwitchedOff};
+pub use rules::{Kind, MOST_ATTEMPTS, Notice, SwitchedOff, SwitchedOn};
 pub use webhook::{Address, Courier, NotDelivered, Webhook};
 
 /// Something that people are told, and how far the telling got.

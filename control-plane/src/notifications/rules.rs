@@ -15,7 +15,7 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// What a notification is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A channel, or a key of it, was switched off by itself.
+    /// A channel, or a key of it, was switched off by itself, or on again.
     ChannelUpdate,
 }
 
@@ -80,6 +80,32 @@ impl SwitchedOff<'_> {
                 ),
             ),
         };
+        let values = serde_json::json!(self);
+        Notice { kind: Kind::ChannelUpdate, subject: format!("channel:{channel_id}"), title, content, values }
+    }
+}
+
+/// A channel as it is after it, or one of its keys, was switched on again. Also the values of its notice.
+#[derive(Debug, Clone, Serialize)]
+pub struct SwitchedOn<'a> {
+    /// The channel.
+    pub channel_id: ChannelId,
+    /// What administrators call it.
+    pub channel_name: &'a str,
+    /// Whether it may be used: yes.
+    pub status: Status,
+    /// The key that is used again; `None`: the channel alone was off.
+    pub key_id: Option<ChannelKeyId>,
+}
+
+impl SwitchedOn<'_> {
+    /// What administrators are told.
+    #[must_use]
+    pub fn notice(&self) -> Notice {
+        let Self { channel_id, channel_name, .. } = self;
+        let with = self.key_id.map_or_else(String::new, |key| format!(" with key {key}"));
+        let title = format!("Channel {channel_name} is switched on again");
+        let content = format!("A test of channel {channel_name} ({channel_id}){with} passed: it is used again.");
         let values = serde_json::json!(self);
         Notice { kind: Kind::ChannelUpdate, subject: format!("channel:{channel_id}"), title, content, values }
     }

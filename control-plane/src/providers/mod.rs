@@ -83,6 +83,17 @@ pub async fn get(app: &App, asking: &Asking, slug: &str) -> Result<Known, ApiErr
     }
 }
 
+/// The provider of a slug, for what Sluice does by itself. `None`: there is none, or its description is of another version.
+///
+/// # Errors
+/// When the database is away.
+pub(crate) async fn find(app: &App, slug: &str) -> Result<Option<Arc<Provider>>, DbErr> {
+    match store::find(app.db.read(), slug).await? {
+        Some(custom) => Ok(known(custom).ok().map(|known| known.provider)),
+        None => Ok(app.catalog.get(slug).map(Arc::clone)),
+    }
+}
+
 /// The provider of a channel that is written: it stays until the transaction ends.
 ///
 /// # Errors

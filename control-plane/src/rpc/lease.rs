@@ -43,7 +43,12 @@ impl Leases for Rpc {
         };
         // the receiver is in hand, so this cannot fail
         let _ = down.send(Ok(first_answer)).await;
-        self.tasks.spawn("lease stream", self.clone().serve_leases((life, session), first, up, news, down));
+        let seated = hello.runs_errands.then(|| self.desk.join(&life.node, &down));
+        let serving = self.clone().serve_leases((life, session), first, up, news, down);
+        self.tasks.spawn("lease stream", async move {
+            serving.await;
+            drop(seated);
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 }

@@ -5,6 +5,7 @@
 
 mod config;
 mod encode;
+mod errands;
 mod gate;
 mod grants;
 mod lease;
@@ -33,6 +34,7 @@ use tonic::service::interceptor::InterceptedService;
 use tracing::warn;
 
 use self::encode::Encodings;
+use self::errands::Desk;
 use self::gate::JoinGate;
 use self::grants::Granter;
 use self::presence::Presence;
@@ -65,6 +67,7 @@ pub(crate) struct Rpc {
     settler: Settler,
     report_pause_ms: i64,
     watch: Watch,
+    desk: Desk,
 }
 
 impl Rpc {
@@ -81,6 +84,7 @@ impl Rpc {
             settler,
             report_pause_ms: 0,
             watch: Watch::default(),
+            desk: Desk::default(),
         }
     }
 
@@ -98,6 +102,7 @@ impl Rpc {
     /// Starts what runs beside the services.
     pub(crate) fn start(&self) {
         self.tasks.spawn_essential("presence of relays", self.presence.clone().run(self.app.clone(), self.tasks.drain()));
+        self.tasks.spawn_essential("errands of relays", self.desk.clone().run(self.app.clone(), self.tasks.drain()));
         self.tasks.spawn_essential("watch over channels", self.watch.clone().run(self.app.clone(), self.tasks.drain()));
     }
 

@@ -5,10 +5,10 @@ use sluice_rpc::auth::presented_node;
 use sluice_rpc::pb;
 use sluice_rpc::pb::nodes_server::Nodes;
 use tonic::{Request, Response, Status};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::gate::life;
-use super::{HEARTBEAT, Rpc, unavailable};
+use super::{HEARTBEAT, Rpc, errands, unavailable};
 use crate::channels::{Evidence, Observed};
 use crate::nodes::{self, RegisterError, Registration};
 
@@ -60,17 +60,34 @@ impl Nodes for Rpc {
         }
         Ok(Response::new(pb::ObserveReply {}))
     }
+
+    async fn report(&self, request: Request<pb::ErrandReport>) -> Result<Response<pb::ErrandReply>, Status> {
+        let caller = presented_node(&request)?;
+        let message = request.into_inner();
+        let life = life(&caller, &message.node_id, message.epoch)?;
+        let (id, said) = (message.errand_id, message.evidence.clone().map(evidence));
+        let outcome = errands::outcome(&message);
+        self.desk.told(&life.node, id);
+        crate::errands::report(&self.app, &life.node, id, outcome, said).await.map_err(|error| {
+            warn!(%error, "cannot write down what came of an errand");
+            Status::unavailable("cannot write down what came of an errand")
+        })?;
+        Ok(Response::new(pb::ErrandReply {}))
+    }
 }
 
-fn observed(channel: pb::ChannelObservation) -> Observed {
-    let evidence = |evidence: pb::Evidence| Evidence {
+fn evidence(evidence: pb::Evidence) -> Evidence {
+    Evidence {
         status: u16::try_from(evidence.status).unwrap_or(0),
         kind: evidence.r#type,
         code: evidence.code,
         keyword: evidence.keyword.chars().take(MOST_MESSAGE_CHARS).collect::<String>().to_lowercase(),
         message: evidence.message.chars().take(MOST_MESSAGE_CHARS).collect(),
         fault: evidence.fault.chars().take(MOST_CHARS).collect(),
-    };
+    }
+}
+
+fn observed(channel: pb::ChannelObservation) -> Observed {
     Observed {
         channel: ChannelId::new(channel.channel_id),
         key: ChannelKeyId::new(channel.key_id),

@@ -70,7 +70,7 @@ pub(super) const MOST_GROUP_LIMITS: usize = 20_000;
 pub(super) const MOST_CAPABILITIES: usize = 20_000;
 
 /// Every setting, grouped by topic.
-pub const DEFINITIONS: [Definition; 33] = [
+pub const DEFINITIONS: [Definition; 36] = [
     text("system_name", 64, "Sluice", "Name of the site, on every page and in mails."),
     Definition {
         name: "server_address",
@@ -175,6 +175,32 @@ pub const DEFINITIONS: [Definition; 33] = [
         "",
         "Words in an upstream's error that switch a channel or key off when they come three times in five minutes, one per line.",
     ),
+    Definition {
+        name: "automatic_enable_channel_enabled",
+        kind: Kind::Switch,
+        default: "false",
+        unit: "",
+        effect: Effect::Site,
+        description: "Switch channels and keys that were switched off automatically on again when a test of them passes.",
+    },
+    Definition {
+        name: "channel_disable_threshold",
+        kind: Kind::Whole { least: 0, most: 3_600 },
+        default: "5",
+        unit: "seconds",
+        effect: Effect::Site,
+        description: "A test that takes longer switches its channel off, where channels are switched off automatically. 0: however long it \
+                      takes.",
+    },
+    Definition {
+        name: "channel_test_minutes",
+        kind: Kind::Whole { least: 0, most: 44_640 },
+        default: "0",
+        unit: "minutes",
+        effect: Effect::Site,
+        description: "How often every channel that nobody switched off is tested, one after the other. Tests are charged to nobody; what \
+                      upstreams charge for them is the site's. 0: as CHANNEL_TEST_FREQUENCY says, or not at all.",
+    },
     Definition {
         name: "request_log_days",
         kind: Kind::Whole { least: 0, most: 36_500 },

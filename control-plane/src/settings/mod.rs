@@ -64,6 +64,12 @@ pub struct Site {
     pub automatic_disable_status_codes: String,
     /// Words that do, one per line.
     pub automatic_disable_keywords: String,
+    /// Whether channels that were switched off that way are switched on again by a test that passes.
+    pub automatic_enable_channel_enabled: bool,
+    /// Seconds after which a test switches its channel off; 0: never.
+    pub channel_disable_threshold: i64,
+    /// Minutes between two tests of a channel; 0: the process says.
+    pub channel_test_minutes: i64,
     /// Days settled requests are kept; 0: for ever.
     pub request_log_days: i64,
     /// Days the audit trail is kept; 0: for ever.
@@ -102,6 +108,9 @@ impl Site {
             automatic_disable_channel_enabled: text("automatic_disable_channel_enabled") == "true",
             automatic_disable_status_codes: text("automatic_disable_status_codes"),
             automatic_disable_keywords: text("automatic_disable_keywords"),
+            automatic_enable_channel_enabled: text("automatic_enable_channel_enabled") == "true",
+            channel_disable_threshold: whole("channel_disable_threshold"),
+            channel_test_minutes: whole("channel_test_minutes"),
             request_log_days: whole("request_log_days"),
             audit_log_days: whole("audit_log_days"),
         }

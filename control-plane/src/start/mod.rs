@@ -25,6 +25,7 @@ use crate::auth::{FirstRunError, first_run};
 use crate::channels::withdraw_demo;
 use crate::config::{Limits, MigrateMode, Problems, Settings};
 use crate::db::{self, Dsn, FileLock, SiteTime};
+use crate::errands;
 use crate::http::{Gate, GateSettings};
 use crate::jobs;
 use crate::metrics::Metrics;
@@ -199,6 +200,8 @@ pub struct ControlPlane {
     setup_path: Option<String>,
     join_secret: Option<SecretString>,
     migrate: MigrateMode,
+    /// Minutes between two tests of each channel.
+    test_minutes: u32,
     site_time: Option<SiteTime>,
     _file_lock: Option<FileLock>,
 }
@@ -246,8 +249,8 @@ impl ControlPlane {
         let setup_path = first_run(&app, &settings.first_run).await?.setup_link_path;
         // it leads to a process of an earlier start; whoever starts with --demo offers it anew
         withdraw_demo(&app).await.map_err(FirstRunError::Work)?;
-        let (join_secret, migrate) = (settings.secrets.join, settings.migrate);
-        Ok(Self { app, feed, rpc, host, setup_path, join_secret, migrate, site_time, _file_lock: opened.file_lock })
+        let (join_secret, migrate, test_minutes) = (settings.secrets.join, settings.migrate, settings.channel_test_minutes);
+        Ok(Self { app, feed, rpc, host, setup_path, join_secret, migrate, test_minutes, site_time, _file_lock: opened.file_lock })
     }
 
     /// Closes the database after everything else has ended, within a time: SQLite then leaves nothing beside its file.
@@ -289,6 +292,8 @@ impl ControlPlane {
             let sending = notifications::jobs::keep_running(self.app.clone(), courier, holder.clone(), tasks.drain());
             tasks.spawn("notifications", sending);
         }
+        let testing = errands::jobs::keep_running(self.app.clone(), self.test_minutes, holder.clone(), tasks.drain());
+        tasks.spawn("errands", testing);
         tasks.spawn_essential("jobs", jobs::run(self.app.clone(), self.feed.clone(), holder, tasks.drain()));
     }
 

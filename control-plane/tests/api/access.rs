@@ -13,7 +13,7 @@ use crate::world::{Client, World};
 type Row = (&'static str, &'static str, &'static str, &'static str, [u16; 5]);
 
 /// `{user}`, `{token}`, `{channel}` stand for objects of somebody else; `{own}` for a management token of the caller.
-const TABLE: [Row; 65] = [
+const TABLE: [Row; 71] = [
     // anybody
     ("get_status", "GET", "/api/status", "", [200, 200, 200, 200, 200]),
     ("get_openapi", "GET", "/api/openapi.json", "", [200, 200, 200, 200, 200]),
@@ -81,6 +81,12 @@ const TABLE: [Row; 65] = [
     ("get_channel", "GET", "/api/channels/{channel}", "", [401, 403, 200, 200, 403]),
     ("patch_channel", "PATCH", "/api/channels/{channel}", r#"{"weight":2}"#, [401, 403, 200, 200, 403]),
     ("delete_channel", "DELETE", "/api/channels/999", "", [401, 403, 404, 404, 403]),
+    ("test_channels", "POST", "/api/channels/test", "", [401, 403, 202, 202, 403]),
+    ("test_channel", "POST", "/api/channels/999/test", "{}", [401, 403, 404, 404, 403]),
+    ("fetch_channel_models", "POST", "/api/channels/999/models", "", [401, 403, 404, 404, 403]),
+    ("ask_channel_balance", "POST", "/api/channels/999/balance", "", [401, 403, 404, 404, 403]),
+    ("list_errands", "GET", "/api/errands", "", [401, 403, 200, 200, 403]),
+    ("get_errand", "GET", "/api/errands/999", "", [401, 403, 404, 404, 403]),
     ("list_providers", "GET", "/api/providers", "", [401, 403, 200, 200, 403]),
     ("get_provider", "GET", "/api/providers/openai", "", [401, 403, 200, 200, 403]),
     ("create_provider", "POST", "/api/providers", r#"{"definition":{}}"#, [401, 403, 422, 422, 403]),

@@ -14,6 +14,7 @@ mod channel_settings;
 mod demo;
 mod described;
 mod describing;
+mod errands;
 mod first_start;
 mod limiting;
 mod money;

@@ -144,6 +144,18 @@ async function members(session) {
   };
   await eachLook("deleting", session, "/tokens", deleting, false);
   await eachLook("channels", session, "/channels", table);
+  const trying = async page => {
+    await page.getByRole("button", { name: "Try OpenAI" }).click();
+    await page.getByRole("menuitem", { name: "Test with a key" }).hover();
+    await page.getByRole("menuitem", { name: "All keys" }).waitFor();
+  };
+  await eachLook("channel-trying", session, "/channels", trying, false);
+  const tried = async page => {
+    await page.getByRole("button", { name: "Try demo" }).click();
+    await page.getByRole("menuitem", { name: "Test", exact: true }).click();
+    await page.getByText(/answered in/).waitFor();
+  };
+  await eachLook("channel-tried", session, "/channels", tried, false);
   const channelForm = async page => {
     await head(page, "Add channel");
     await page.getByLabel("Provider").click();

@@ -30,6 +30,12 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Of a request that nobody limits.
+    #[must_use]
+    pub fn nothing(limiter: &Limiter) -> Self {
+        Self { limiter: limiter.clone(), caller: Held::nothing(), channel: Held::nothing(), tokens: 0, weighs: false }
+    }
+
     /// Takes what a channel allows for an attempt at it, and gives back what the attempt before took of its own.
     ///
     /// # Errors

@@ -30,6 +30,8 @@ pub struct Answerer {
     attempt: u32,
     /// When it began, in milliseconds of the boot clock.
     began: u64,
+    /// What comes of it is for whoever asked alone.
+    is_trial: bool,
 }
 
 impl Answerer {
@@ -43,14 +45,20 @@ impl Answerer {
             keywords: Arc::clone(&journey.terms.settings.disable_keywords),
             attempt,
             began: journey.now(),
+            is_trial: journey.is_trial,
         };
-        answerer.app.engine.ejections.begins(answerer.way, answerer.model.as_str(), answerer.began);
+        if !answerer.is_trial {
+            answerer.app.engine.ejections.begins(answerer.way, answerer.model.as_str(), answerer.began);
+        }
         answerer
     }
 
     /// The answer is there, or its beginning. The end of a stream may be far off: whoever waits for this attempt to find out whether
     /// the channel works again need not wait for that.
     pub(super) fn answered(&self, good: &Good) {
+        if self.is_trial {
+            return;
+        }
         match good {
             Good::Whole(_) => self.succeeded(),
             Good::Stream(_) => self.app.engine.ejections.undecided(self.way, self.model.as_str()),

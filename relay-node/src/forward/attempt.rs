@@ -136,7 +136,7 @@ impl Journey {
 
     /// A response that its upstream stores is found again by its owner, as soon as they can know its id.
     async fn remember(&self, candidate: &Candidate, stored: Option<ResponseId>) {
-        let Some(id) = stored.filter(|_| self.request.storing().is_stored) else { return };
+        let Some(id) = stored.filter(|_| self.request.storing().is_stored && !self.is_trial) else { return };
         let (channel, key) = candidate.id();
         let binding = Binding { channel, key, model: self.request.plain_model().into() };
         self.app.responses.remember(self.terms.owner, id, binding).await;

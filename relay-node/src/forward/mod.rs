@@ -14,6 +14,7 @@ mod failure;
 mod good;
 mod halting;
 mod lacking;
+mod lookup;
 mod media;
 mod proof;
 mod read;
@@ -23,6 +24,7 @@ mod stored;
 mod takes;
 mod timing;
 mod tokens;
+mod trial;
 mod uploads;
 mod wire;
 mod written;
@@ -48,9 +50,11 @@ pub use self::engine::Engine;
 use self::failure::{Failure, Retry};
 pub use self::good::{Good, Opened, Whole};
 pub use self::halting::Halting;
+pub use self::lookup::{balance, models};
 pub use self::seen::{Evidence, Fault, Seen, Told};
 pub use self::stored::{Stored, StoredAnswer};
 pub use self::timing::Timing;
+pub use self::trial::{Tried, Trouble, attempt};
 use crate::admit::limits;
 use crate::app::RelayApp;
 use crate::error::Refusal;
@@ -88,6 +92,8 @@ pub struct Journey {
     pub is_committed: Arc<AtomicBool>,
     /// Whether the caller is still there, and what is to happen should it leave.
     pub parting: Arc<Parting>,
+    /// It is tried on nobody's account: what comes of it speaks neither for nor against a channel here.
+    is_trial: bool,
 }
 
 /// How a request is to be answered.
@@ -205,6 +211,7 @@ impl Journey {
             deadline,
             is_committed,
             parting: Arc::default(),
+            is_trial: false,
         }
     }
 

@@ -254,7 +254,9 @@ impl Journey {
 
     /// Whether an answer without any output may be what was asked for: a filter cut it all, or no output was wanted.
     fn may_be_empty(&self, finish: Option<Finish>) -> bool {
-        finish == Some(Finish::ContentFilter) || self.request.facts().max_output == Some(0)
+        // a trial asks for so little that a model may spend it all on thinking
+        let is_spent = self.is_trial && finish == Some(Finish::Length);
+        is_spent || finish == Some(Finish::ContentFilter) || self.request.facts().max_output == Some(0)
     }
 }
 

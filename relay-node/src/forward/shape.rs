@@ -116,7 +116,7 @@ impl Journey {
             upstream_model: model,
             original_model: self.request.facts().model.as_str(),
             request_path: self.request.surface().path(),
-            is_channel_test: false,
+            is_channel_test: self.is_trial,
         }
     }
 }

@@ -43,6 +43,17 @@ pub struct Payload {
     _held: HeldBytes,
 }
 
+impl Payload {
+    /// A body of our own.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn of(bytes: Bytes, budget: &ByteBudget) -> Result<Self, Refusal> {
+        let held = budget.hold(bytes.len()).map_err(memory_full)?;
+        Ok(Self { bytes, _held: held })
+    }
+}
+
 /// How a body is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {

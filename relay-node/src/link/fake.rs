@@ -92,6 +92,7 @@ pub(crate) struct Inner {
     pub(crate) identities: Mutex<HashMap<Vec<u8>, Vec<pb::ResolveReply>>>,
     pub(crate) resolves: Mutex<usize>,
     pub(crate) observed: Mutex<Vec<pb::Observations>>,
+    pub(crate) reported: Mutex<Vec<pb::ErrandReport>>,
 }
 
 /// The fake. Clones are the same.
@@ -119,6 +120,7 @@ impl Fake {
             identities: Mutex::default(),
             resolves: Mutex::default(),
             observed: Mutex::default(),
+            reported: Mutex::default(),
         }))
     }
 
@@ -165,6 +167,11 @@ impl pb::nodes_server::Nodes for Fake {
     async fn observe(&self, request: Request<pb::Observations>) -> Result<Response<pb::ObserveReply>, Status> {
         self.observed.lock().push(request.into_inner());
         Ok(Response::new(pb::ObserveReply {}))
+    }
+
+    async fn report(&self, request: Request<pb::ErrandReport>) -> Result<Response<pb::ErrandReply>, Status> {
+        self.reported.lock().push(request.into_inner());
+        Ok(Response::new(pb::ErrandReply {}))
     }
 }
 

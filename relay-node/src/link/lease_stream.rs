@@ -11,7 +11,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tracing::{debug, warn};
 
 use super::configured::Configured;
+use super::errands::errand_of;
 use super::session::{Call, SessionError, Wire};
+use crate::errands::Errand;
 use crate::quota::{Demand, GiveBack, Quotas, Refused};
 use crate::view::{Deny, DenyTarget, View};
 
@@ -30,6 +32,8 @@ pub(super) struct LeaseStream<'a> {
     pub(super) renewals: &'a mut mpsc::Receiver<Vec<LeaseId>>,
     /// Tells that the control plane knows which leases are held.
     pub(super) greeted: watch::Sender<bool>,
+    /// Where errands are run.
+    pub(super) errands: &'a mpsc::Sender<Errand>,
 }
 
 impl LeaseStream<'_> {
@@ -42,6 +46,7 @@ impl LeaseStream<'_> {
             node_id: self.wire.node.id.to_string(),
             epoch: self.wire.node.epoch.0,
             held: self.quotas.held().into_iter().map(LeaseId::get).collect(),
+            runs_errands: true,
         };
         let outstanding = self.quotas.outstanding();
         let returns = self.quotas.returned().await.into_iter().map(return_of).collect();
@@ -63,8 +68,12 @@ impl LeaseStream<'_> {
         loop {
             tokio::select! {
                 message = incoming.message() => {
-                    let message = message.map_err(Call::Leases.failed())?.ok_or(SessionError::Closed(Call::Leases))?;
+                    let mut message = message.map_err(Call::Leases.failed())?.ok_or(SessionError::Closed(Call::Leases))?;
                     self.greeted.send_replace(true);
+                    for errand in std::mem::take(&mut message.errands).into_iter().filter_map(errand_of) {
+                        // where there is no room it is given out again
+                        let _ = self.errands.try_send(errand);
+                    }
                     if let Some(denied_seq) = take(self.configured, self.view, self.quotas, message).await? {
                         send(&outgoing, pb::LeaseUp { denied_seq, ..pb::LeaseUp::default() }).await?;
                     }

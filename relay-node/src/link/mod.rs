@@ -11,6 +11,7 @@ mod assembly;
 mod config_stream;
 mod configured;
 pub(crate) mod endpoint;
+mod errands;
 mod keep;
 mod lease_stream;
 mod node;
@@ -51,6 +52,7 @@ use self::session::{Call, SessionError, Wire};
 pub use self::standing::Standing;
 use self::tick::Ticker;
 use crate::chance::Chance;
+use crate::errands::Counter;
 use crate::forward::Seen;
 use crate::health::Load;
 use crate::metrics::Metrics;
@@ -108,6 +110,8 @@ pub struct LinkParts {
     pub questions: mpsc::Receiver<KeyDigest>,
     /// How channels do, to be told.
     pub seen: Seen,
+    /// Where errands are handed over.
+    pub errands: Counter,
     /// Whether an earlier life left leases that can be spent from.
     pub has_inherited: bool,
 }
@@ -299,6 +303,7 @@ impl Link {
             demands: &mut parts.demands,
             renewals: &mut self.renewals,
             greeted,
+            errands: &parts.errands.errands,
         };
         let reporter = Reporter::new(ReporterParts {
             wire: &wire,
@@ -317,6 +322,7 @@ impl Link {
             ended = reporter.run() => ended,
             ended = resolve::run(&wire, &parts.view, &mut parts.questions) => ended,
             never = observe::run(&wire, &parts.seen) => match never {},
+            never = errands::run(&wire, &mut parts.errands.reports) => match never {},
         }
     }
 }

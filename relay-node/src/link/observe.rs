@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::debug;
 
 use super::session::Wire;
-use crate::forward::{Seen, Told};
+use crate::forward::{Evidence, Seen, Told};
 
 /// How often there is something to tell, at most.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -37,19 +37,22 @@ pub(super) async fn run(wire: &Wire, seen: &Seen) -> Infallible {
 
 fn observation(told: Told) -> pb::ChannelObservation {
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let evidence = told.evidence.into_iter().map(|said| pb::Evidence {
+    pb::ChannelObservation {
+        channel_id: told.way.0.get(),
+        key_id: told.way.1.get(),
+        attempts: count(told.attempts),
+        successes: count(told.successes),
+        evidence: told.evidence.into_iter().map(evidence).collect(),
+    }
+}
+
+pub(super) fn evidence(said: Evidence) -> pb::Evidence {
+    pb::Evidence {
         status: said.status.into(),
         r#type: said.kind,
         code: said.code,
         keyword: said.keyword,
         message: String::new(),
         fault: said.fault.map_or_else(String::new, |fault| fault.code().to_owned()),
-    });
-    pb::ChannelObservation {
-        channel_id: told.way.0.get(),
-        key_id: told.way.1.get(),
-        attempts: count(told.attempts),
-        successes: count(told.successes),
-        evidence: evidence.collect(),
     }
 }

@@ -1,3 +1,4 @@
+mod errands;
 mod usage;
 
 use prost::Message;
@@ -15,7 +16,8 @@ use tonic::Status;
 
 use super::fake::{DEADLINE, Fake};
 use super::*;
-use crate::forward::{Evidence, Fault, Seen};
+use crate::errands::{Deed, Errand, Found, Report};
+use crate::forward::{Evidence, Fault, Seen, Tried, Trouble};
 use crate::quota::{Chain, Due, ReserveError};
 use crate::spool::{SpoolError, SpoolSettings, sample_record};
 use crate::view::IdentifyError;
@@ -31,6 +33,8 @@ struct World {
     quotas: Quotas,
     spool: Spool,
     seen: Seen,
+    errands: mpsc::Receiver<Errand>,
+    reports: mpsc::Sender<Report>,
     standing: Standing,
     end: LinkEnd,
     stop: CancellationToken,
@@ -74,6 +78,7 @@ impl World {
         let (quotas, demands) = Quotas::new(spool.clone(), clock(), metrics.quota.clone());
         let join_secret: SecretString = "join".into();
         let seen = Seen::default();
+        let ((errands_in, errands), (reports, told)) = (mpsc::channel(8), mpsc::channel(8));
         let (link, end) = Link::new(LinkParts {
             endpoint,
             node: Node { id: id.clone(), epoch: Epoch(epoch), boot_id: "boot".into() },
@@ -91,6 +96,7 @@ impl World {
             demands,
             questions,
             seen: seen.clone(),
+            errands: Counter { errands: errands_in, reports: told },
             has_inherited: false,
         });
         let standing = link.standing();
@@ -102,7 +108,7 @@ impl World {
                 () = stopped.cancelled() => None,
             }
         });
-        Self { fake, view, quotas, spool, seen, standing, end, stop, tasks, registry, fenced }
+        Self { fake, view, quotas, spool, seen, errands, reports, standing, end, stop, tasks, registry, fenced }
     }
 
     /// Ends everything as a process that dies would, but for the open files.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sluice_billing::{Rate, price, standing_surcharge};
+use sluice_billing::{Rate, Ratio, price, standing_surcharge};
 use sluice_domain::{Attempt, Clock, Now, Outcome, Quota, RequestRecord, Usage};
 use sluice_routing::Candidate;
 use sluice_telemetry::chain::Chain;
@@ -15,6 +15,7 @@ use tracing::error;
 
 use super::{Measured, RecentLengths, Tally};
 use crate::admit::limits::Kept;
+use crate::app::RelayApp;
 use crate::error::{Kind, Refusal};
 use crate::hold::{Follow, Held};
 use crate::observed::Observed;
@@ -142,6 +143,33 @@ impl Bill {
             is_committed: Arc::default(),
             observed,
         }))
+    }
+
+    /// A bill that nobody pays: figures are gathered in it, and nothing is held, recorded or charged.
+    #[must_use]
+    pub fn of_nobody(model: &str, kept: Kept, observed: Observed, app: &RelayApp) -> Box<Self> {
+        Box::new(Self {
+            unsettled: None,
+            kept,
+            rate: Rate::new(Arc::default(), Ratio::ZERO),
+            tally: Tally::new(model),
+            prompt: 0,
+            choices: 1,
+            started: app.clock.read(),
+            clock: app.clock.clone(),
+            lengths: app.engine.lengths.clone(),
+            follow: None,
+            attempt_began: None,
+            noted: Noted { at: Instant::now(), output: 0 },
+            is_committed: Arc::default(),
+            observed,
+        })
+    }
+
+    /// How long the first byte of the answer took, if it came.
+    #[must_use]
+    pub const fn waited(&self) -> Option<Duration> {
+        self.observed.waited()
     }
 
     /// Whether the caller has a status already, for whoever gives it one and whoever must know.

@@ -180,6 +180,8 @@ pub struct Options {
     pub limits_completion: bool,
     /// Instructions are `developer` where the caller wrote that; otherwise `system`.
     pub keeps_developer: bool,
+    /// Conversations are answered with streams alone: one is asked for, and gathered for callers that want none.
+    pub streams_only: bool,
     /// The app behind the channel.
     pub app: App,
 }
@@ -197,6 +199,7 @@ impl Default for Options {
             interleaves_thinking: false,
             limits_completion: false,
             keeps_developer: false,
+            streams_only: false,
             app: App::default(),
         }
     }

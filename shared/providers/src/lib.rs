@@ -10,6 +10,7 @@
 
 mod amend;
 mod auth;
+mod balance;
 mod base_url;
 mod capability;
 mod catalog;
@@ -18,7 +19,9 @@ mod endpoint;
 pub mod event_stream;
 mod header_override;
 mod hooks;
+mod models;
 mod param_override;
+mod probe;
 mod prove;
 mod provider;
 pub mod sign;
@@ -27,6 +30,7 @@ mod target;
 
 pub use amend::{Amended, Amender};
 pub use auth::{Auth, AuthScheme};
+pub use balance::{Amount, Balance, NoBalance, Used};
 pub use base_url::{BaseUrl, BaseUrlError, BaseUrlMeaning};
 pub use capability::Capability;
 pub use catalog::{Catalog, CatalogError};
@@ -34,6 +38,8 @@ pub use definition::{DefinitionError, MAX_DEFINITION_BYTES};
 pub use endpoint::{Gap, Plan, SpecialEndpoint, When};
 pub use header_override::{HeaderOverride, HeaderOverrideError};
 pub use hooks::{BedrockIds, BodyError, Hook, ModelSuffix, RegionGroup, RerankUsage};
+pub use models::{MAX_MODELS, ModelPage, NoModels};
 pub use param_override::{OverrideContext, ParamOverride, ParamOverrideError};
+pub use probe::Probe;
 pub use provider::{BaseUrlRule, FieldName, FormField, Framing, HeaderRule, Provider, ProviderStatus, Versions};
 pub use target::{CallError, ChannelAddress, ClientHints, StoredCall, Target};

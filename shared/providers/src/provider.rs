@@ -8,7 +8,7 @@ use sluice_dialect::openai::StreamOptions;
 use sluice_dialect::target::{App, Host, Options};
 
 use crate::endpoint::{Gap, Plan, SpecialEndpoint};
-use crate::{Auth, BaseUrl, BaseUrlError, BaseUrlMeaning, Capability, Hook};
+use crate::{Auth, Balance, BaseUrl, BaseUrlError, BaseUrlMeaning, Capability, Hook};
 
 mod form;
 mod words;
@@ -94,6 +94,8 @@ pub struct Provider {
     /// Settings of a channel beyond key, base URL and models.
     #[serde(default)]
     pub fields: Vec<FormField>,
+    /// Where it says what is left of the money; without it, it does not.
+    pub balance: Option<Balance>,
 }
 
 const fn yes() -> bool {

@@ -12,6 +12,7 @@ use url::Url;
 use crate::endpoint::Places;
 use crate::{BaseUrl, BaseUrlMeaning, Capability, FieldName, Hook, Provider, Versions};
 
+mod balance;
 mod headers;
 mod stored;
 

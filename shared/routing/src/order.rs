@@ -18,8 +18,8 @@ pub enum Next {
     KeyOf(ChannelId),
 }
 
-/// Who may serve a request, frozen at its start.
-#[derive(Debug, Clone)]
+/// Who may serve a request, frozen at its start. By default nobody.
+#[derive(Debug, Clone, Default)]
 pub struct Plan {
     tiers: Vec<Vec<Arc<Channel>>>,
     left_out: Vec<LeftOut>,

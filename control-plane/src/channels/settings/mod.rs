@@ -54,6 +54,11 @@ impl Settings {
         self.0
     }
 
+    /// The model that the channel is tested with, where they name one.
+    pub(crate) fn test_model(&self) -> Option<&str> {
+        self.0.test_model.as_deref()
+    }
+
     /// After a merge patch of their fields: what is left out stays, `null` unsets. A mask stands for what it hides.
     ///
     /// # Errors

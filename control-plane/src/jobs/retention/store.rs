@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use sluice_domain::UnixMillis;
 
 use crate::db::retried;
+use crate::errands::Kind;
 use crate::jobs::leader::Work;
 use crate::jobs::slices::Slices;
 use crate::leases::State;
@@ -15,6 +16,8 @@ use crate::leases::State;
 const SLICE: u64 = 1_000;
 /// Slices of one table in one run; the rest waits for the next run.
 const MOST_SLICES: u32 = 400;
+/// The kind of errand that is logged.
+const TEST: &str = Kind::Test.as_str();
 
 /// Changes of the configuration beyond the newest `kept`.
 pub(super) async fn clear_config_log(work: &Work, kept: i64) -> Result<u64, DbErr> {
@@ -131,6 +134,22 @@ pub(super) async fn clear_notifications(work: &Work, before: UnixMillis) -> Resu
 pub(super) async fn clear_watch(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
     clear(work, "channel_watch", &["channel_id", "key_id"], |select| {
         select.and_where(Expr::col("at").lt(before.0));
+    })
+    .await
+}
+
+/// Errands that were asked for before a moment, but no tests.
+pub(super) async fn clear_errands(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
+    clear(work, "errands", &["id"], |select| {
+        select.and_where(Expr::col("asked_at").lt(before.0)).and_where(Expr::col("kind").ne(TEST));
+    })
+    .await
+}
+
+/// Tests that were asked for before a moment.
+pub(super) async fn clear_tests(work: &Work, before: UnixMillis) -> Result<u64, DbErr> {
+    clear(work, "errands", &["id"], |select| {
+        select.and_where(Expr::col("asked_at").lt(before.0)).and_where(Expr::col("kind").eq(TEST));
     })
     .await
 }

@@ -39,6 +39,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/channels/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has relays test every channel that nobody switched off, those first that were not tested for longest. Administrators only. */
+        post: operations["test_channels"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/channels/{id}": {
         parameters: {
             query?: never;
@@ -58,6 +75,40 @@ export interface paths {
         patch: operations["patch_channel"];
         trace?: never;
     };
+    "/api/channels/{id}/balance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has a relay ask the upstream what is left of the money. Administrators only. */
+        post: operations["ask_channel_balance"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/channels/{id}/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Has a relay fetch the upstream's list of models. Nothing of the channel changes. Administrators only. */
+        post: operations["fetch_channel_models"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/channels/{id}/reveal": {
         parameters: {
             query?: never;
@@ -69,6 +120,26 @@ export interface paths {
         put?: never;
         /** Shows the keys of a channel. Root only, with a sign-in in the last ten minutes; written to the audit trail. */
         post: operations["reveal_channel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/channels/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Has a relay ask a model of a channel something short, enabled or not. It is charged to nobody, and the answer says whether it went well;
+         *     202 when it is not over after 15 seconds. Administrators only.
+         */
+        post: operations["test_channel"];
         delete?: never;
         options?: never;
         head?: never;
@@ -103,6 +174,40 @@ export interface paths {
         put?: never;
         /** Gives what is left of a lease in doubt back at once. What its relay still reports of it is charged to the balance. Administrators only. */
         post: operations["release_lease"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/errands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what relays tried and try, the newest first: tests as long as requests are logged, everything else for a day. Administrators only. */
+        get: operations["list_errands"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/errands/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows an errand. Administrators only. */
+        get: operations["get_errand"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -752,6 +857,16 @@ export interface components {
             /** @description The relays that lag. Only for administrators. */
             lagging?: string[];
         };
+        /** @description Errands that were asked for. */
+        AskedErrands: {
+            /** @description Their ids. */
+            ids: number[];
+            /**
+             * Format: int64
+             * @description Channels that are not among them, for want of room or of a model that is tested. Ask again when these are over.
+             */
+            left_out: number;
+        };
         /** @description One try at one channel with one key. */
         Attempt: {
             /** Format: int64 */
@@ -891,6 +1006,8 @@ export interface components {
             key_hint: string | null;
             /** @description Its keys, in order. The keys themselves are never shown here. */
             keys: components["schemas"]["ChannelKey"][];
+            last_test: components["schemas"]["ChannelTest"] | null;
+            balance: components["schemas"]["ChannelBalance"] | null;
             created_at: components["schemas"]["Moment"];
             updated_at: components["schemas"]["Moment"];
             /**
@@ -898,6 +1015,14 @@ export interface components {
              * @description Where this write stands in the order of changes; only in answers to writes.
              */
             config_seq?: number;
+        };
+        /** @description What was last known to be left of the money at a channel's upstream. */
+        ChannelBalance: {
+            at: components["schemas"]["Moment"];
+            /** @description Decimal text. */
+            amount: string;
+            /** @example USD */
+            currency: string;
         };
         /** @description One key of a channel. */
         ChannelKey: {
@@ -1027,6 +1152,30 @@ export interface components {
             /** @description What becomes of the caller's; `fill` where nothing is said. */
             mode?: components["schemas"]["SystemPromptMode"];
         };
+        /** @description The last test of a channel. */
+        ChannelTest: {
+            at: components["schemas"]["Moment"];
+            /** @description Whether the model answered. */
+            ok: boolean;
+            /** Format: int64 */
+            latency_ms: number;
+            /** @description The model, by the name callers use. */
+            model: string;
+            /** @description Why it failed, in English. */
+            message: string | null;
+        };
+        /** @description What to test. */
+        ChannelTestRequest: {
+            /**
+             * Format: int64
+             * @description The key to test with. Left out: the first in use.
+             */
+            key_id?: number | null;
+            /** @description The model to test, by the name callers use. Left out: the channel's first. */
+            model?: string | null;
+            /** @description Test with each key; then the ids of the tests are answered, and nobody waits for them. */
+            all_keys?: boolean;
+        };
         /**
          * @description What becomes of a stream whose caller left.
          * @enum {string}
@@ -1103,6 +1252,90 @@ export interface components {
          * @enum {string}
          */
         EffectName: "relays" | "site";
+        /** @description Something a relay tries with a channel. It is charged to nobody. */
+        Errand: {
+            /** Format: int64 */
+            id: number;
+            kind: components["schemas"]["ErrandKind"];
+            state: components["schemas"]["ErrandState"];
+            /** Format: int64 */
+            channel_id: number;
+            /**
+             * Format: int64
+             * @description The key it is tried with; `null`: the channel has none.
+             */
+            key_id: number | null;
+            /** @description The model of a test, by the name callers use. */
+            model: string | null;
+            /** @description The relay that has it. */
+            relay: string | null;
+            asked_at: components["schemas"]["Moment"];
+            done_at: components["schemas"]["Moment"] | null;
+            result: components["schemas"]["ErrandResult"] | null;
+        };
+        /**
+         * @description What a relay tries.
+         * @enum {string}
+         */
+        ErrandKind: "test" | "models" | "balance";
+        /** @description What came of an errand. */
+        ErrandResult: {
+            /** @description Whether it brought what was asked for. */
+            ok: boolean;
+            /**
+             * Format: int32
+             * @description The HTTP status of the upstream's answer; `null`: there was none, or it does not matter.
+             */
+            status: number | null;
+            /** @description What went wrong, as a word. */
+            error: string | null;
+            /** @description The upstream's `type` of error, if it is a word. */
+            error_type: string | null;
+            /** @description The upstream's `code` of error, if it is a word. */
+            error_code: string | null;
+            /** @description What went wrong, in English, at most 256 characters. */
+            message: string | null;
+            /**
+             * Format: int64
+             * @description How long it took.
+             */
+            latency_ms: number;
+            /**
+             * Format: int64
+             * @description How long the beginning of a good answer took.
+             */
+            first_byte_ms: number | null;
+            /**
+             * Format: int64
+             * @description What a test used, in tokens, where the upstream says so.
+             */
+            input_tokens: number;
+            /**
+             * Format: int64
+             * @description What it brought, in tokens, where the upstream says so.
+             */
+            output_tokens: number;
+            /**
+             * Format: int64
+             * @description What a caller would have paid for a test at the model's price and a group ratio of 1. It is charged to nobody: it tells what tests
+             *     cost the site. `null`: it is no test, it failed, or the model has no price.
+             */
+            quota: number | null;
+            /** @description The names in the upstream's list of models, at most 5,000. */
+            models: string[] | null;
+            /** @description What is left of the money, as decimal text. */
+            amount: string | null;
+            /**
+             * @description Its currency.
+             * @example USD
+             */
+            currency: string | null;
+        };
+        /**
+         * @description How far an errand is.
+         * @enum {string}
+         */
+        ErrandState: "waiting" | "running" | "done";
         /** @description A settled request, explained. */
         ExplainedRequest: components["schemas"]["Request"] & {
             formula: components["schemas"]["Formula"] | null;
@@ -1601,6 +1834,8 @@ export interface components {
                 key_hint: string | null;
                 /** @description Its keys, in order. The keys themselves are never shown here. */
                 keys: components["schemas"]["ChannelKey"][];
+                last_test: components["schemas"]["ChannelTest"] | null;
+                balance: components["schemas"]["ChannelBalance"] | null;
                 created_at: components["schemas"]["Moment"];
                 updated_at: components["schemas"]["Moment"];
                 /**
@@ -1648,6 +1883,37 @@ export interface components {
                 /** @description Since when it is in doubt. */
                 doubted_at: components["schemas"]["Moment"];
                 released_at: components["schemas"]["Moment"] | null;
+            }[];
+            /** @description Where the next page begins; `null` on the last page. */
+            next_cursor: string | null;
+            /**
+             * Format: int64
+             * @description How many there are on all pages; only with `count`.
+             */
+            total?: number;
+        };
+        /** @description One page of a list. */
+        Page_Errand: {
+            /** @description The objects. */
+            items: {
+                /** Format: int64 */
+                id: number;
+                kind: components["schemas"]["ErrandKind"];
+                state: components["schemas"]["ErrandState"];
+                /** Format: int64 */
+                channel_id: number;
+                /**
+                 * Format: int64
+                 * @description The key it is tried with; `null`: the channel has none.
+                 */
+                key_id: number | null;
+                /** @description The model of a test, by the name callers use. */
+                model: string | null;
+                /** @description The relay that has it. */
+                relay: string | null;
+                asked_at: components["schemas"]["Moment"];
+                done_at: components["schemas"]["Moment"] | null;
+                result: components["schemas"]["ErrandResult"] | null;
             }[];
             /** @description Where the next page begins; `null` on the last page. */
             next_cursor: string | null;
@@ -3390,6 +3656,35 @@ export interface operations {
             };
         };
     };
+    test_channels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They go on; see /api/errands/{id}. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AskedErrands"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_channel: {
         parameters: {
             query?: never;
@@ -3489,6 +3784,86 @@ export interface operations {
             };
         };
     };
+    ask_channel_balance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is over. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Errand"];
+                };
+            };
+            /** @description It goes on; see /api/errands/{id}. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AskedErrands"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    fetch_channel_models: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is over. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Errand"];
+                };
+            };
+            /** @description It goes on; see /api/errands/{id}. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AskedErrands"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     reveal_channel: {
         parameters: {
             query?: never;
@@ -3506,6 +3881,50 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RevealedKeys"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    test_channel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelTestRequest"];
+            };
+        };
+        responses: {
+            /** @description It is over. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Errand"];
+                };
+            };
+            /** @description It goes on; see /api/errands/{id}. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AskedErrands"];
                 };
             };
             /** @description Refused, or not possible: `code` says why. */
@@ -3569,6 +3988,77 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReleasedLease"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_errands: {
+        parameters: {
+            query?: {
+                /** @description At most so many items, 1 to 100; 20 by default. */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description `id` or `-id` (default). */
+                sort?: string;
+                /** @description Also count what is on all pages. */
+                count?: components["schemas"]["Count"];
+                /** @description Only with this channel. */
+                channel_id?: number;
+                /** @description Only of this kind. */
+                kind?: "test" | "models" | "balance";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Errand"];
+                };
+            };
+            /** @description Refused, or not possible: `code` says why. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_errand: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Errand"];
                 };
             };
             /** @description Refused, or not possible: `code` says why. */

@@ -1,5 +1,5 @@
-import { Collapse, Form, Input, Select, Switch } from "antd";
-import type { ReactNode } from "react";
+import { Collapse, Form, type FormItemProps, Input, Select, Switch } from "antd";
+import type { ReactElement } from "react";
 import { useTranslation } from "react-i18next";
 import { LossesField, StatusField } from "./settings-lists.tsx";
 import { isJsonObject, type SettingsValues } from "./settings-values.ts";
@@ -26,10 +26,16 @@ export function AdvancedFields({ isOpen, onToggle }: AdvancedProps) {
 
 /** The same, open. */
 export function SettingsFields() {
-  const { t } = useTranslation();
   return (
     <>
-      <PromptFields />
+      <Explained name="system_prompt" path={["system_prompt", "text"]}>
+        <Input.TextArea autoSize={{ minRows: 2, maxRows: 10 }} />
+      </Explained>
+      <Choice
+        name="prompt_mode"
+        path={["system_prompt", "mode"]}
+        words={{ fill: "prompt_fill", prepend: "prompt_prepend", replace: "prompt_replace" }}
+      />
       <JsonField name="param_override" placeholder='{"temperature": 0.7}' />
       <JsonField name="header_override" placeholder='{"x-team": "search"}' ofTexts />
       <SwitchField name="pass_through_body" />
@@ -40,121 +46,105 @@ export function SettingsFields() {
       <SwitchField name="force_format" />
       <SwitchField name="thinking_to_content" />
       <StatusField />
-      <TextField name="proxy" placeholder="socks5://user:password@10.0.0.1:1080" />
-      <Form.Item name={["settings", "media_by_url"]} label={t("channels.advanced.media_by_url")}>
-        <Select
-          options={[
-            { value: "", label: t("channels.advanced.media_usual") },
-            { value: "pass", label: t("channels.advanced.media_pass") },
-            { value: "inline", label: t("channels.advanced.media_inline") },
-          ]}
-        />
-      </Form.Item>
-      <TextField name="media_proxy" placeholder="http://10.0.0.1:3128" />
-      <Form.Item name={["settings", "key_mode"]} label={t("channels.advanced.key_mode")}>
-        <Select
-          options={[
-            { value: "random", label: t("channels.advanced.key_random") },
-            { value: "polling", label: t("channels.advanced.key_polling") },
-          ]}
-        />
-      </Form.Item>
+      <ProxyField name="proxy" placeholder="socks5://user:password@10.0.0.1:1080" />
+      <Choice name="media_by_url" words={{ "": "media_usual", pass: "media_pass", inline: "media_inline" }} />
+      <ProxyField name="media_proxy" placeholder="http://10.0.0.1:3128" />
+      <Choice name="key_mode" words={{ random: "key_random", polling: "key_polling" }} />
       <TestModelField />
     </>
   );
 }
 
-function PromptFields() {
-  const { t } = useTranslation();
-  return (
-    <>
-      <Form.Item
-        name={["settings", "system_prompt", "text"]}
-        label={t("channels.advanced.system_prompt")}
-        extra={t("channels.advanced.system_prompt_help")}
-      >
-        <Input.TextArea autoSize={{ minRows: 2, maxRows: 10 }} />
-      </Form.Item>
-      <Form.Item name={["settings", "system_prompt", "mode"]} label={t("channels.advanced.prompt_mode")}>
-        <Select
-          options={[
-            { value: "fill", label: t("channels.advanced.prompt_fill") },
-            { value: "prepend", label: t("channels.advanced.prompt_prepend") },
-            { value: "replace", label: t("channels.advanced.prompt_replace") },
-          ]}
-        />
-      </Form.Item>
-    </>
-  );
+type Switches = "pass_through_body" | "allow_service_tier" | "allow_safety_identifier" | "disable_store";
+type Switched = Switches | "force_format" | "thinking_to_content";
+type Json = "param_override" | "header_override";
+type Proxy = "proxy" | "media_proxy";
+
+interface ExplainedProps {
+  name: Switched | Json | Proxy | "system_prompt" | "test_model";
+  /** Where its value is among the settings, when not under its name. */
+  path?: string[];
+  /** What is wrong with what was typed; `null`: nothing. */
+  fault?: (typed: string) => string | null;
+  item?: FormItemProps;
+  children: ReactElement;
 }
 
-type Switches = "pass_through_body" | "allow_service_tier" | "allow_safety_identifier" | "disable_store";
-
-function SwitchField({ name }: { name: Switches | "force_format" | "thinking_to_content" }) {
+/** A setting with its label and a sentence that says what it does. */
+function Explained({ name, path = [name], fault, item, children }: ExplainedProps) {
   const { t } = useTranslation();
+  const check = (_: unknown, typed?: string) => {
+    const found = fault?.(typed ?? "") ?? null;
+    return found === null ? Promise.resolve() : Promise.reject(new Error(found));
+  };
   return (
     <Form.Item
-      name={["settings", name]}
+      name={["settings", ...path]}
       label={t(`channels.advanced.${name}`)}
       extra={t(`channels.advanced.${name}_help`)}
-      valuePropName="checked"
+      {...(fault && { rules: [{ validator: check }], validateTrigger: "onBlur" })}
+      {...item}
     >
-      <Switch size="small" />
+      {children}
     </Form.Item>
   );
 }
 
-interface JsonProps {
-  name: "param_override" | "header_override";
-  placeholder: string;
-  ofTexts?: boolean;
+type Words =
+  | `prompt_${"fill" | "prepend" | "replace"}`
+  | `media_${"usual" | "pass" | "inline"}`
+  | `key_${"random" | "polling"}`;
+
+interface ChoiceProps {
+  name: "prompt_mode" | "media_by_url" | "key_mode";
+  path?: string[];
+  /** What may be chosen, and how each is called. */
+  words: Record<string, Words>;
 }
 
-function JsonField({ name, placeholder, ofTexts = false }: JsonProps) {
+/** A setting that is one of a few words. */
+function Choice({ name, path = [name], words }: ChoiceProps) {
   const { t } = useTranslation();
-  const check = (_: unknown, typed: string) =>
-    isJsonObject(typed ?? "", ofTexts)
-      ? Promise.resolve()
-      : Promise.reject(new Error(t(ofTexts ? "rules.json_texts" : "rules.json_object")));
+  const options = Object.entries(words).map(([value, word]) => ({ value, label: t(`channels.advanced.${word}`) }));
   return (
-    <Form.Item
-      name={["settings", name]}
-      label={t(`channels.advanced.${name}`)}
-      extra={t(`channels.advanced.${name}_help`)}
-      rules={[{ validator: check }]}
-      validateTrigger="onBlur"
-    >
+    <Form.Item name={["settings", ...path]} label={t(`channels.advanced.${name}`)}>
+      <Select options={options} />
+    </Form.Item>
+  );
+}
+
+function SwitchField({ name }: { name: Switched }) {
+  return (
+    <Explained name={name} item={{ valuePropName: "checked" }}>
+      <Switch size="small" />
+    </Explained>
+  );
+}
+
+function JsonField({ name, placeholder, ofTexts = false }: { name: Json; placeholder: string; ofTexts?: boolean }) {
+  const { t } = useTranslation();
+  const fault = (typed: string) =>
+    isJsonObject(typed, ofTexts) ? null : t(ofTexts ? "rules.json_texts" : "rules.json_object");
+  return (
+    <Explained name={name} fault={fault}>
       <Input.TextArea
         autoSize={{ minRows: 2, maxRows: 14 }}
         placeholder={placeholder}
         spellCheck={false}
         className="mono"
       />
-    </Form.Item>
+    </Explained>
   );
 }
 
-interface TextProps {
-  name: "proxy" | "media_proxy";
-  placeholder: string;
-}
-
-function TextField({ name, placeholder }: TextProps): ReactNode {
+function ProxyField({ name, placeholder }: { name: Proxy; placeholder: string }) {
   const { t } = useTranslation();
-  const check = (_: unknown, typed: string) =>
-    /^$|^(https?|socks5h?):\/\/[^\s/?#]+\/?$/.test((typed ?? "").trim())
-      ? Promise.resolve()
-      : Promise.reject(new Error(t("rules.proxy")));
+  const fault = (typed: string) =>
+    /^$|^(https?|socks5h?):\/\/[^\s/?#]+\/?$/.test(typed.trim()) ? null : t("rules.proxy");
   return (
-    <Form.Item
-      name={["settings", name]}
-      label={t(`channels.advanced.${name}`)}
-      extra={t(`channels.advanced.${name}_help`)}
-      rules={[{ validator: check }]}
-      validateTrigger="onBlur"
-    >
+    <Explained name={name} fault={fault}>
       <Input placeholder={placeholder} spellCheck={false} autoComplete="off" />
-    </Form.Item>
+    </Explained>
   );
 }
 
@@ -163,12 +153,7 @@ function TestModelField() {
   const form = Form.useFormInstance<{ models?: string[]; settings: SettingsValues }>();
   const models: string[] = Form.useWatch("models", { form, preserve: true }) ?? [];
   return (
-    <Form.Item
-      name={["settings", "test_model"]}
-      label={t("channels.advanced.test_model")}
-      extra={t("channels.advanced.test_model_help")}
-      style={{ marginBottom: 0 }}
-    >
+    <Explained name="test_model" item={{ style: { marginBottom: 0 } }}>
       <Select
         showSearch
         options={[
@@ -176,6 +161,6 @@ function TestModelField() {
           ...models.map(name => ({ value: name, label: name })),
         ]}
       />
-    </Form.Item>
+    </Explained>
   );
 }

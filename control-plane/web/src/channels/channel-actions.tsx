@@ -5,6 +5,7 @@ import { type Channel, useDeleteChannel, usePatchChannel } from "../api/channels
 import { openDialog } from "../layout/open-dialog.ts";
 import { StatusLabel } from "../parts/labels.tsx";
 import { useOutcomeMessage } from "../parts/outcome-message.tsx";
+import { ChannelErrands, LastChecks } from "./channel-errands.tsx";
 
 /** Whether a channel is used, and why Sluice switched it off. */
 export function ChannelState({ channel }: { channel: Channel }) {
@@ -17,6 +18,7 @@ export function ChannelState({ channel }: { channel: Channel }) {
         <StatusLabel status={channel.status} />
       )}
       {channel.status_reason && <span className="muted">{channel.status_reason}</span>}
+      <LastChecks channel={channel} />
     </span>
   );
 }
@@ -62,6 +64,7 @@ export function ChannelActions({ channel }: { channel: Channel }) {
         onChange={toggle}
         aria-label={t(isOn ? "disable_what" : "enable_what", { name })}
       />
+      <ChannelErrands channel={channel} />
       <Tooltip title={t("channels.settings")}>
         <Button
           type="text"

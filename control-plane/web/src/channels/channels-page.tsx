@@ -10,6 +10,7 @@ import { Nothing } from "../parts/nothing.tsx";
 import { ProblemAlert } from "../parts/problem-alert.tsx";
 import { AddChannel } from "./add-channel.tsx";
 import { ChannelActions, ChannelState } from "./channel-actions.tsx";
+import { TestAll } from "./channel-errands.tsx";
 import { PriceMissing } from "./price-missing.tsx";
 
 /** The ways to providers. */
@@ -21,6 +22,7 @@ export function ChannelsPage() {
   return (
     <>
       <PageHead title={t("nav.channels")} lead={t("channels.lead")}>
+        <TestAll />
         <AddChannel isPrimary />
       </PageHead>
       {channels.error && <ProblemAlert problem={channels.error} onRetry={() => channels.refetch()} />}

@@ -125,6 +125,8 @@ export const channel = (id: number, name: string, models: string[]): Schemas["Ch
   settings: {},
   key_hint: "sk-pr…9x",
   keys: [{ id, key_hint: "sk-pr…9x", status: "enabled", status_reason: null }],
+  last_test: null,
+  balance: null,
   created_at: NOON,
   updated_at: NOON,
 });

@@ -71,8 +71,9 @@ impl Answer {
 
     /// Writes it as the caller's dialect has it.
     fn anew(body: &Bytes, way: Other, known: &[&str]) -> Result<Self, JsonError> {
-        let Other { from, to, mut reading, mut asked, stops } = way;
-        let (mut response, content) = match from.answers() {
+        let answers = way.answers();
+        let Other { from, to, mut reading, mut asked, stops, .. } = way;
+        let (mut response, content) = match answers {
             Answers::Streamed => gathered::understood(body, from, reading, known)?,
             Answers::AsAsked | Answers::Whole => understood(body, from, &mut reading, known)?,
         };
@@ -157,7 +158,12 @@ impl Answer {
     }
 }
 
-fn understood(body: &Bytes, speech: Speech, reading: &mut Reading, known: &[&str]) -> Result<(Response, Content), JsonError> {
+pub(super) fn understood(
+    body: &Bytes,
+    speech: Speech,
+    reading: &mut Reading,
+    known: &[&str],
+) -> Result<(Response, Content), JsonError> {
     json::check(mended(body).as_bytes())?;
     match speech.read_response(body, reading) {
         Ok(response) => {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::answer::worth;
+use super::answer::{self, worth};
 use super::codecs::Reader;
 use super::speech::Speech;
 use crate::codec::Reading;
@@ -13,22 +13,26 @@ use crate::ir::{Event, Response, StreamError};
 use crate::json::{self, JsonError};
 use crate::openai::Content;
 use crate::sse::Frame;
+use crate::vendor::Answers;
 
 /// What is gathered of one answer at most, in bytes of text and a little for each event. Bodies are bounded before they come here.
 const MAX_BYTES: usize = 256 << 20;
 
-/// Reads a body that is a stream.
+/// Reads a body that is a stream. One of a dialect's may be a whole answer all the same.
 ///
 /// # Errors
 /// When it is a document in place of a stream, and no JSON.
 pub(super) fn understood(
     body: &Bytes,
     speech: Speech,
-    reading: Reading,
+    mut reading: Reading,
     known: &[&str],
 ) -> Result<(Response, Content), JsonError> {
     // lines of JSON begin like a document, and are read as what they are
     if speech.surface().framing() != Framing::Lines && body.trim_ascii_start().starts_with(b"{") {
+        if speech.answers() == Answers::AsAsked {
+            return answer::understood(body, speech, &mut reading, known);
+        }
         json::check(json::mended(body).as_bytes())?;
         let error = UpstreamError::read(200, &speech.error_body(body), known);
         return Ok((Response::default(), Content::Error(Box::new(error))));

@@ -115,6 +115,15 @@ pub(super) struct Other {
     pub(super) asked: Asked,
     /// Texts that end the answer, and that the upstream does not know of.
     pub(super) stops: Vec<String>,
+    /// The upstream streams though the caller wants no stream.
+    pub(super) gathers: bool,
+}
+
+impl Other {
+    /// In which form the upstream answers.
+    pub(super) const fn answers(&self) -> Answers {
+        if self.gathers { Answers::Streamed } else { self.from.answers() }
+    }
 }
 
 impl Passage {
@@ -158,7 +167,14 @@ impl Passage {
             ids: site.ids.clone().apart(),
             sealer: site.sealer.clone(),
         };
-        Self(Kind::Other(Box::new(Other { from: to, to: from, reading, asked, stops: written.stops_here })))
+        Self(Kind::Other(Box::new(Other {
+            from: to,
+            to: from,
+            reading,
+            asked,
+            stops: written.stops_here,
+            gathers: request.is_gathered(way),
+        })))
     }
 
     /// Whether the answer is written anew.
@@ -194,7 +210,7 @@ impl Passage {
     #[must_use]
     pub fn is_streamed(&self, caller_streams: bool) -> bool {
         let Kind::Other(other) = &self.0 else { return caller_streams };
-        match other.from.answers() {
+        match other.answers() {
             Answers::AsAsked => caller_streams,
             Answers::Streamed => true,
             Answers::Whole => false,

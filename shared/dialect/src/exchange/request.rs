@@ -282,6 +282,9 @@ impl Request {
         if !media.is_empty() {
             remote::inline_read(meaning.to_mut(), media);
         }
+        if self.is_gathered(way) {
+            meaning.to_mut().stream = true;
+        }
         let mut written = to.write_request(&meaning, &target, &mut losses)?;
         let mut body = std::mem::take(&mut written.body);
         if !own.is_empty() {
@@ -330,8 +333,12 @@ impl Request {
 
     /// The same for an upstream of the caller's own dialect: the bytes pass, with the few changes that its channel wants.
     fn pass(&self, way: &Way<'_>, site: &Site, media: &Fetched) -> Result<Sent, Unwritable> {
-        let (body, dropped) = self.changed(way, media)?;
-        let passage = match Codec::of(way.surface).filter(|codec| way.manner.rewrites(*codec)) {
+        let (mut body, dropped) = self.changed(way, media)?;
+        let gathers = self.is_gathered(way);
+        if gathers {
+            body = streamed(body, way)?;
+        }
+        let passage = match Codec::of(way.surface).filter(|codec| gathers || way.manner.rewrites(*codec)) {
             Some(codec) => {
                 // where the request cannot be read as a whole, its answer shows what such answers usually do
                 let reasoning = self.meaning(codec, &site.sealer).map(|meaning| meaning.reasoning).unwrap_or_default();
@@ -340,6 +347,11 @@ impl Request {
             None => Passage::same(way.surface, self.rename(way)),
         };
         Ok(Sent { body, dropped, betas: Vec::new(), uploads: Vec::new(), passage })
+    }
+
+    /// Whether a stream is asked for that its caller does not want, because there is nothing else: it is gathered.
+    pub(super) fn is_gathered(&self, way: &Way<'_>) -> bool {
+        way.options.streams_only && !self.facts().stream && Codec::of(way.surface).is_some()
     }
 
     /// The bytes that pass, and what its channel leaves out of them.
@@ -454,6 +466,20 @@ fn with_media(body: Bytes, surface: Surface, media: &Fetched) -> Result<Bytes, B
         let mut conversation = value_of(raw).map_err(|_| undecodable())?;
         remote::inline(surface, &mut conversation, media);
         edit.set(field, conversation.to_string());
+    }
+    Ok(edit.finish())
+}
+
+/// A body that asks for a stream, and in Chat for its usage. Gemini's address says it.
+fn streamed(body: Bytes, way: &Way<'_>) -> Result<Bytes, BodyError> {
+    if way.surface == Surface::GenerateContent {
+        return Ok(body);
+    }
+    let document = Document::parse(body).map_err(|_| undecodable())?;
+    let mut edit = document.edit();
+    edit.set("stream", "true");
+    if way.surface == Surface::ChatCompletions && way.stream_options != StreamOptions::Strip {
+        edit.set("stream_options", r#"{"include_usage":true}"#);
     }
     Ok(edit.finish())
 }

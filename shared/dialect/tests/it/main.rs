@@ -17,6 +17,8 @@ mod rendered;
 #[cfg(test)]
 mod responses;
 #[cfg(test)]
+mod streams_only;
+#[cfg(test)]
 mod usage;
 #[cfg(test)]
 mod vendor;

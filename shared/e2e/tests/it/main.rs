@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking, with words")]
 
 mod crash;
+mod errands;
 mod faults;
 mod lending;
 mod limiting;

@@ -40,7 +40,7 @@ pub(crate) fn broken_rule(slug: &str, provider: &Provider) -> Option<&'static st
     if !provider.hooks.iter().all(is_hook) {
         return Some("a hook's range, places or statuses make no sense");
     }
-    provider.auth.broken_rule()
+    provider.auth.broken_rule().or_else(|| provider.balance.as_ref()?.broken_rule())
 }
 
 fn is_word(text: &str) -> bool {
