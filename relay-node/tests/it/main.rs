@@ -9,6 +9,7 @@ mod clouds;
 mod counting;
 mod dialects;
 mod endpoints;
+mod held;
 mod holds;
 mod ledger;
 mod limits;
