@@ -386,13 +386,13 @@ async fn sentinels_say_who_is_the_master_and_who_is_next() {
     assert_eq!(passing(&limiter, &ask, 6).await, 6);
     drop(master);
     let other = Ask::new(Subject::User(UserId::new(2)), &limit(Counted::Requests, 1_000_000, 60), 1);
-    until("the master is missed", async || {
+    // whether that is noticed or not, nobody is refused for it
+    until("there is another master", async || {
         assert!(limiter.admit(vec![other.clone()]).await.is_ok());
-        limiter.mode() == Mode::Alone
+        follower.lines().iter().any(|line| line.contains("MASTER MODE enabled"))
     })
     .await;
-    until("the next master is asked", async || limiter.mode() == Mode::Shared).await;
-    assert!(follower.lines().iter().any(|line| line.contains("MASTER MODE enabled")), "{:?}", follower.lines());
+    until("the next master is asked", async || redis.probe().await.is_ok() && limiter.mode() == Mode::Shared).await;
     assert_eq!(passing(&limiter, &ask, 9).await, 4, "what was used up is known to the next master, and to the relay");
     upkeep.abort();
 }
