@@ -85,7 +85,7 @@ pub async fn reserve(
     let deadline = Instant::now() + GRANT_WAIT;
     let reserved = quotas.reserve(payer.user, payer.chain, needs.price(cover.most)?).await;
     let error = match reserved {
-        Ok(reservation) => return needs.enlarged(&payer, reservation, cover).await,
+        Ok(reservation) => return needs.enlarged(&payer, reservation, cover, deadline).await,
         Err(error) => error,
     };
     if makes_do.least >= cover.most {
@@ -153,7 +153,14 @@ impl<'a> Needs<'a> {
     }
 
     /// What came of a reservation. Where its grant told that the balance is low, as much is set aside as there is, and that is the limit.
-    async fn enlarged(&self, payer: &Payer<'_>, mut reservation: Reservation, cover: Cover) -> Result<Held, Refusal> {
+    /// By the moment until which its request waits at all.
+    async fn enlarged(
+        &self,
+        payer: &Payer<'_>,
+        mut reservation: Reservation,
+        cover: Cover,
+        deadline: Instant,
+    ) -> Result<Held, Refusal> {
         let strict = self.cover(true);
         let is_closer = self.rules.clamps && strict.beyond == Beyond::Nothing && cover.beyond != Beyond::Nothing;
         if !is_closer || !payer.is_low() {
@@ -161,7 +168,7 @@ impl<'a> Needs<'a> {
         }
         let more = self.price(strict.most)?.saturating_minus(reservation.held());
         // where there is no more, or nobody can say, what is set aside already has to do
-        let _ = reservation.extend_up_to(Quota::clamped(1), more).await;
+        let _ = reservation.extend_up_to_by(deadline, Quota::clamped(1), more).await;
         Ok(self.held(reservation, &strict, payer.token))
     }
 

@@ -35,30 +35,65 @@ pub async fn run(app: App, feed: Feed, holder: String, drain: Drain) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let closing = drain.closing();
     tokio::pin!(closing);
-    let (mut rounds, mut reconciler) = (0_u64, Reconciler::default());
+    let mut rounds = Rounds::default();
     loop {
         tokio::select! {
             () = &mut closing => break,
             _ = ticks.tick() => {}
         }
-        show_books(&app).await;
-        let work = match leader.lead().await {
-            Ok(Some(work)) => work,
-            Ok(None) => continue,
-            Err(error) => {
-                warn!(%error, "cannot find out which replica runs the jobs");
-                continue;
-            }
-        };
-        reap(&app, &feed, &work).await;
-        reconcile(&app, &work, &mut reconciler).await;
-        if rounds.is_multiple_of(ROUNDS_PER_RETENTION) {
-            clear_away(&app, &work).await;
-        }
-        rounds = rounds.wrapping_add(1);
+        rounds.next(&app, &feed, &leader).await;
     }
     if let Err(error) = leader.step_down().await {
         warn!(%error, "cannot step down; another replica takes over when the lease ends");
+    }
+}
+
+/// The rounds of one process.
+#[derive(Debug, Default)]
+pub struct Rounds {
+    led: u64,
+    reconciler: Reconciler,
+    reign: Reign,
+}
+
+impl Rounds {
+    /// Runs every job that is due, if this process leads.
+    pub async fn next(&mut self, app: &App, feed: &Feed, leader: &Leader) {
+        show_books(app).await;
+        let work = match leader.lead().await {
+            Ok(Some(work)) => work,
+            Ok(None) => return self.reign.ends(),
+            Err(error) => {
+                self.reign.ends();
+                warn!(%error, "cannot find out which replica runs the jobs");
+                return;
+            }
+        };
+        let lasted = self.reign.lasts(app.clock.read().boot_millis);
+        if !reap(app, feed, &work, lasted >= app.terms.grace_millis).await {
+            self.reign.ends();
+        }
+        reconcile(app, &work, &mut self.reconciler).await;
+        if self.led.is_multiple_of(ROUNDS_PER_RETENTION) {
+            clear_away(app, &work).await;
+        }
+        self.led = self.led.wrapping_add(1);
+    }
+}
+
+/// Since when this process has led, with a database that answered each time. While nobody led, or nothing was written down, relays that
+/// are well were not heard of either: they have as long as it takes to lose one before any is taken for lost.
+#[derive(Debug, Default)]
+struct Reign(Option<u64>);
+
+impl Reign {
+    /// It leads at a moment. Answers for how long it has.
+    fn lasts(&mut self, now: u64) -> u64 {
+        now.saturating_sub(*self.0.get_or_insert(now))
+    }
+
+    fn ends(&mut self) {
+        self.0 = None;
     }
 }
 
@@ -84,9 +119,16 @@ async fn reconcile(app: &App, work: &Work, reconciler: &mut Reconciler) {
     }
 }
 
-async fn reap(app: &App, feed: &Feed, work: &Work) {
+/// Looks after the leases of lost relays. `false`: it cannot be done.
+async fn reap(app: &App, feed: &Feed, work: &Work, may_doubt: bool) -> bool {
     let timing = app.metrics.start(Job::Leases);
-    match leases::jobs::run(work, &app.terms, app.clock.wall()).await {
+    let now = app.clock.wall();
+    let reaped = if may_doubt {
+        leases::jobs::run(work, &app.terms, now).await
+    } else {
+        leases::jobs::give_back(work, &app.terms, now).await
+    };
+    match reaped {
         Ok(report) => {
             timing.succeeded();
             app.metrics.reaped(&report);
@@ -101,11 +143,26 @@ async fn reap(app: &App, feed: &Feed, work: &Work) {
             }
             let credit = |account: &AccountId| Revoked::Credit(*account, 0);
             feed.tell(report.richer.iter().map(credit).collect());
+            true
         }
         Err(error) => {
             timing.failed();
             warn!(%error, "cannot look after the leases of lost relays");
+            false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reign_counts_from_when_it_last_began() {
+        let mut reign = Reign::default();
+        assert_eq!([reign.lasts(1_000), reign.lasts(6_000), reign.lasts(31_000)], [0, 5_000, 30_000]);
+        reign.ends();
+        assert_eq!([reign.lasts(900_000), reign.lasts(905_000)], [0, 5_000], "whatever was before an outage");
     }
 }
 

@@ -34,6 +34,16 @@ pub struct Report {
 pub async fn run(work: &Work, terms: &Terms, now: UnixMillis) -> Result<Report, DbErr> {
     let mut report = Report::default();
     doubt(work, now.plus_millis(-millis(terms.grace_millis)), now, &mut report).await?;
+    let back = give_back(work, terms, now).await?;
+    Ok(Report { doubted: report.doubted, ..back })
+}
+
+/// Gives back what has been in doubt long enough, and doubts nothing: relays may not have had the time to be heard of.
+///
+/// # Errors
+/// As [`run`].
+pub async fn give_back(work: &Work, terms: &Terms, now: UnixMillis) -> Result<Report, DbErr> {
+    let mut report = Report::default();
     if let Some(hold) = terms.in_doubt_hold_millis {
         release(work, now.plus_millis(-millis(hold)), now, &mut report).await?;
     }

@@ -15,7 +15,7 @@ use crate::db::{Db, Urgency, retried};
 pub struct Greeting {
     /// Leases it does not list: it never got them.
     pub resend: Vec<Granted>,
-    /// Leases it lists that are closed, or never were its own.
+    /// Leases it lists that are closed, never were its own, or were in doubt when it brought them along: those end with their own life.
     pub void: Vec<LeaseId>,
 }
 
@@ -34,7 +34,9 @@ pub async fn greet(db: &Db, life: &Life, held: &[LeaseId]) -> Result<Greeting, D
     if !brought.is_empty() {
         retried(|| try_inherit(db, life, &brought)).await?;
     }
-    let is_usable = |id: &LeaseId| known.get(id).is_some_and(|lease| is_own(lease) && lease.state != State::Closed);
+    // read again: what could not be handed over any more may not be spent either
+    let known = store::by_ids(db.read(), held).await?;
+    let is_usable = |id: &LeaseId| known.get(id).is_some_and(|lease| lease.life == *life && lease.state != State::Closed);
     let listed: BTreeSet<LeaseId> = held.iter().copied().collect();
     let granted = store::not_closed(db.read(), life).await?;
     let missing = granted.iter().filter(|lease| lease.state == State::Open && !listed.contains(&lease.id));

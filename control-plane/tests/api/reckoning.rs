@@ -2,8 +2,10 @@
 
 use serde_json::json;
 use sluice_billing::lease::Terms;
-use sluice_control_plane::jobs::leader::Work;
+use sluice_control_plane::jobs::Rounds;
+use sluice_control_plane::jobs::leader::{Leader, Work};
 use sluice_control_plane::leases::{self, Answer, Ask, Life, Pending, jobs};
+use sluice_control_plane::publish::Feed;
 use sluice_control_plane::reconciliation::Reconciler;
 use sluice_control_plane::wallet::{AccountKind, accounts_of};
 use sluice_domain::{Epoch, ModelName, NodeId, Quota, RequestRecord, UnixMillis, UserId};
@@ -14,6 +16,13 @@ use crate::world::{Client, START, World, no_limits};
 
 /// Has a relay take 600 of somebody's wallet and vanish.
 async fn lose_a_lease(world: &World, user: i64) {
+    take_600(world, user).await;
+    let report = jobs::run(&Work::alone(world.app.db.clone()), &Terms::default(), UnixMillis(START + 700_000)).await.unwrap();
+    assert_eq!(report.doubted, 1);
+}
+
+/// Has a relay take 600 of somebody's wallet.
+async fn take_600(world: &World, user: i64) {
     settle(world, vec![]).await;
     let accounts = accounts_of(world.app.db.read(), UserId::new(user)).await.unwrap();
     let wallet = accounts.iter().find(|account| matches!(account.kind, AccountKind::Wallet(_))).unwrap().id;
@@ -27,13 +36,34 @@ async fn lose_a_lease(world: &World, user: i64) {
     };
     let granted = leases::grant(&world.app.db, &Terms::default(), &[Pending::new(ask)], UnixMillis(START)).await.unwrap();
     assert!(matches!(granted.as_slice(), [Some(Answer::Granted(_))]), "{granted:?}");
-    let report = jobs::run(&Work::alone(world.app.db.clone()), &Terms::default(), UnixMillis(START + 700_000)).await.unwrap();
-    assert_eq!(report.doubted, 1);
 }
 
 async fn balance(client: &Client, user: i64) -> (i64, i64) {
     let body = client.get(&format!("/api/users/{user}/balance")).await.body;
     (body["quota_available"].as_i64().unwrap(), body["quota_in_doubt"].as_i64().unwrap())
+}
+
+#[tokio::test]
+async fn after_an_outage_relays_have_the_time_to_be_heard_of_before_they_are_taken_for_lost() {
+    for engine in engines() {
+        let world = World::on(engine, no_limits()).await;
+        let root = world.root().await;
+        let (ana, _) = world.member(&root, "ana", "user").await;
+        root.post(&format!("/api/users/{ana}/adjustments"), json!({"amount": 1_000, "reason": "r"})).await;
+        take_600(&world, ana).await;
+        let (feed, leader) = (Feed::start(&world.app).await.unwrap(), Leader::new(world.app.db.clone(), "jobs", "one".into()));
+        let mut rounds = Rounds::default();
+
+        // nobody led, and nobody was heard of, for longer than leases live
+        world.wait(Terms::default().life_millis.cast_signed() + 60_000);
+        rounds.next(&world.app, &feed, &leader).await;
+        world.wait(Terms::default().grace_millis.cast_signed() - 1);
+        rounds.next(&world.app, &feed, &leader).await;
+        assert_eq!(balance(&root, ana).await, (400, 0), "{engine}: it may be well");
+        world.wait(1);
+        rounds.next(&world.app, &feed, &leader).await;
+        assert_eq!(balance(&root, ana).await, (400, 600), "{engine}: it had the time");
+    }
 }
 
 #[tokio::test]

@@ -177,6 +177,23 @@ async fn a_relay_restarted_on_its_disk_goes_on_with_its_leases() {
 }
 
 #[tokio::test]
+async fn a_lease_that_was_doubted_is_not_inherited() {
+    for ground in grounds().await {
+        let customer = ground.customer(10_000, 0).await;
+        let before = ground.relay("relay-1", 1).await;
+        let granted = ground.grant(&before, 1, customer.wallet, 1_000, 1_000).await;
+        let lost = START.plus_millis(LIFE_MILLIS + GRACE_MILLIS + 1);
+        assert_eq!(jobs::run(&ground.work(), &terms(), lost).await.unwrap().doubted, 1);
+        let own = leases::greet(&ground.db, &before, &[granted.lease]).await.unwrap();
+        assert_eq!(own.void, [], "its own life may use it up");
+        let after = ground.relay("relay-1", 2).await;
+        let greeting = leases::greet(&ground.db, &after, &[granted.lease]).await.unwrap();
+        assert_eq!(greeting.void, [granted.lease], "it is closed with the life that is in doubt");
+        ground.assert_conservation().await;
+    }
+}
+
+#[tokio::test]
 async fn leases_of_a_lost_relay_are_doubted_and_given_back_after_the_hold() {
     for ground in grounds().await {
         let (relay, customer) = (ground.relay("relay-1", 1).await, ground.customer(10_000, 0).await);

@@ -29,7 +29,7 @@ use crate::ground::START;
 use crate::publishing::add_tokens;
 
 /// Longer than this nobody waits for a message.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A control plane on SQLite that relays can connect to.
 struct Site {
@@ -287,7 +287,7 @@ async fn what_a_relay_cannot_use_is_shown_with_its_reason() {
     ] {
         relay.up.send(pb::ConfigUp { message: Some(message) }).await.unwrap();
     }
-    let shown = tokio::time::timeout(Duration::from_secs(5), async {
+    let shown = tokio::time::timeout(PATIENCE, async {
         loop {
             let relays = nodes::list(site.plane.app().db.read()).await.unwrap();
             match relays.first().and_then(|relay| relay.status.rejected.first()) {
@@ -296,7 +296,7 @@ async fn what_a_relay_cannot_use_is_shown_with_its_reason() {
             }
         }
     });
-    let shown = shown.await.expect("within five seconds");
+    let shown = shown.await.expect("it is shown");
     assert_eq!((shown.kind.as_str(), shown.key.as_str(), shown.reason.as_str()), ("price", "gpt-4o", "ratio: must be a number"));
     site.stop().await;
 }

@@ -131,6 +131,31 @@ async fn how_far_reports_were_settled_goes_only_when_nothing_can_come_of_their_l
 }
 
 #[tokio::test]
+async fn a_relay_that_comes_back_while_old_rows_are_cleared_away_stays() {
+    for ground in grounds().await {
+        let now = START.plus_millis(100 * 24 * 3_600_000);
+        let old: sea_orm::Value = (now.0 - NODES_MILLIS - 1).into();
+        let values = vec!["relay-9".into(), 1_i64.into(), "b".into(), "b".into(), "a".into(), 0_i64.into(), old, "{}".into()];
+        let columns = ["node_id", "epoch", "boot_id", "build", "address", "registered_at", "last_seen_at", "status"];
+        insert(&ground, "nodes", &columns, values).await;
+        // it is being written down, and who clears away has read of it and waits for that
+        let tx = ground.db.begin().await.unwrap();
+        let seen =
+            Query::update().table("nodes").value("last_seen_at", now.0).and_where(Expr::col("node_id").eq("relay-9")).to_owned();
+        tx.execute(&seen).await.unwrap();
+        let work = ground.work();
+        let kept = Kept::default();
+        let clearing = retention::run(&work, &kept, now);
+        tokio::pin!(clearing);
+        let waits = tokio::time::timeout(std::time::Duration::from_secs(1), &mut clearing).await;
+        assert!(waits.is_err(), "{:?}: {waits:?}", ground.db.engine());
+        tx.commit().await.unwrap();
+        assert_eq!(clearing.await.unwrap().nodes, 0, "{:?}", ground.db.engine());
+        assert_eq!(count(&ground, "nodes").await, 1);
+    }
+}
+
+#[tokio::test]
 async fn what_people_decide_how_long_to_keep_goes_by_their_settings_and_closed_leases_after_a_week() {
     for ground in grounds().await {
         let (relay, customer) = (ground.relay("relay-1", 1).await, ground.customer(100_000, 0).await);

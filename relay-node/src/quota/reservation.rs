@@ -2,9 +2,10 @@
 
 use sluice_billing::lease;
 use sluice_domain::{LeaseCharge, LeaseId, Quota, UserId};
+use tokio::time::{Instant, timeout_at};
 
 use super::chain::{Chain, Due};
-use super::{Quotas, ReserveError, close};
+use super::{GRANT_WAIT, Quotas, ReserveError, close};
 
 /// Money set aside for one request. Settle it with what the request cost; dropping gives everything back.
 #[derive(Debug)]
@@ -92,6 +93,29 @@ impl Reservation {
         self.holds(more);
         self.note_hold();
         Ok(more)
+    }
+
+    /// The same with a moment at which it is given up.
+    ///
+    /// # Errors
+    /// As [`Reservation::extend_up_to`].
+    pub async fn extend_up_to_by(&mut self, deadline: Instant, least: Quota, most: Quota) -> Result<Quota, ReserveError> {
+        let extended = timeout_at(deadline, self.extend_up_to(least, most)).await;
+        extended.unwrap_or(Err(ReserveError::Unavailable))
+    }
+
+    /// Sets `more` aside, or as much of it as there is, to the last unit, when there is not all of it. However often somebody is asked,
+    /// this waits for [`GRANT_WAIT`] in all.
+    ///
+    /// # Errors
+    /// As [`Reservation::extend_up_to`].
+    pub async fn extend_as_far_as_there_is(&mut self, least: Quota, more: Quota) -> Result<Quota, ReserveError> {
+        let deadline = Instant::now() + GRANT_WAIT;
+        match self.extend(more).await {
+            Ok(()) => Ok(more),
+            Err(ReserveError::Exhausted { .. }) => self.extend_up_to_by(deadline, least, more).await,
+            Err(error) => Err(error),
+        }
     }
 
     /// The same as [`Reservation::extend`] without waiting: `false` when the leases held do not cover it. Asks for nothing but refills.

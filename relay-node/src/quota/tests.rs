@@ -653,3 +653,19 @@ async fn a_running_request_takes_the_last_of_an_account() {
     };
     tokio::join!(take, refuse);
 }
+
+#[tokio::test(start_paused = true)]
+async fn however_often_somebody_is_asked_an_extension_waits_once() {
+    let mut world = world();
+    leased(&mut world, 100).await;
+    let mut running = world.quotas.reserve(USER, WALLET_ONLY, units(70)).await.unwrap();
+    while world.demands.try_recv().is_ok() {}
+    let (quotas, began) = (world.quotas.clone(), tokio::time::Instant::now());
+    let answers_once = async {
+        let demand = world.demands.recv().await.unwrap();
+        tokio::time::sleep(GRANT_WAIT - Duration::from_secs(1)).await;
+        quotas.refused(Refused { grant_seq: demand.grant_seq, verdict: Verdict::Exhausted { need: demand.need } });
+    };
+    let (extended, ()) = tokio::join!(running.extend_as_far_as_there_is(units(40), units(50)), answers_once);
+    assert_eq!((extended, began.elapsed()), (Err(ReserveError::Unavailable), GRANT_WAIT));
+}

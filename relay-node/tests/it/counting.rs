@@ -1,12 +1,15 @@
 //! What counts for a channel and against it: every answer once, by its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use sluice_domain::Outcome;
-use sluice_relay_node::forward::{Evidence, Fault as ChannelFault, Timing, Told};
+use sluice_relay_node::forward::{Evidence, Fault as ChannelFault, Told};
 use sluice_testkit::simulator::{Ending, Fault, QueuedScenario, Scenario, Simulator, SimulatorConfig};
+use tokio::sync::Semaphore;
 
+use crate::recorder::Recorder;
 use crate::relay::{TestRelay, World, channel, channel_key};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -23,9 +26,19 @@ fn simulator(scenario: Scenario) -> Simulator {
     simulator
 }
 
-/// A slow answer of thirty events.
+/// An answer that takes minutes.
 fn slow() -> Scenario {
-    Scenario { tokens: Some(30), delay_ms: 20, ..Scenario::default() }
+    Scenario { tokens: Some(6_000), delay_ms: 50, ..Scenario::default() }
+}
+
+const WORD: &[u8] =
+    b"data: {\"id\":\"c1\",\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word\"}}]}\n\n";
+const END: &[u8] = b"data: {\"id\":\"c1\",\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+
+/// An upstream that says a word, and the rest when it gets a permit.
+async fn in_two(rest: &[u8]) -> (Recorder, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    (Recorder::start_held("text/event-stream", &[WORD, rest], Arc::clone(&gate)).await, gate)
 }
 
 /// An answer that fails like this behind its first words.
@@ -38,7 +51,6 @@ fn two(first: &Simulator, second: &Simulator) -> World {
     let mut world = World::with_upstream(&first.base_url());
     world.channels[0].priority = 10;
     world.channels.push(channel(2, &second.base_url()));
-    world.timing = Timing { stream_idle: Duration::from_millis(200), ..Timing::default() };
     world
 }
 
@@ -52,7 +64,7 @@ async fn told(relay: &TestRelay) -> (u64, u64, Vec<Evidence>) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), told).await.expect("an answer counts")
+    tokio::time::timeout(Duration::from_mins(2), told).await.expect("an answer counts")
 }
 
 fn of_first(relay: &TestRelay) -> Option<Told> {
@@ -67,7 +79,11 @@ fn ejected(relay: &TestRelay) -> usize {
 async fn streams_that_break_off_after_their_beginning_eject_their_channel() {
     for fault in [Fault::Reset, Fault::Truncate, Fault::Close, Fault::NoDone, Fault::Hang, Fault::ErrorEvent, Fault::Malformed] {
         let (bad, well) = (simulator(inside(fault)), simulator(Scenario::default()));
-        let relay = two(&bad, &well).start().await;
+        let mut world = two(&bad, &well);
+        if fault == Fault::Hang {
+            world.timing.stream_idle = Duration::from_secs(1);
+        }
+        let relay = world.start().await;
         for _ in 0..FAILURES {
             assert_eq!(ejected(&relay), 0, "{fault:?}");
             let stream = relay.caller().stream(CHAT, &asked(true)).await;
@@ -103,13 +119,17 @@ async fn a_key_that_is_out_of_money_inside_a_stream_is_tried_last_and_told() {
 
 #[tokio::test]
 async fn a_stream_is_a_success_when_it_is_complete_and_not_before() {
-    let upstream = simulator(slow());
+    let (upstream, gate) = in_two(END).await;
     let relay = World::with_upstream(&upstream.base_url()).start().await;
     let mut stream = relay.caller().open(CHAT, &asked(true)).await.unwrap();
     stream.next().await.unwrap().expect("it begins");
     assert_eq!(of_first(&relay), None);
+    gate.add_permits(1);
     assert!(stream.collect().await.is_done());
     assert_eq!(told(&relay).await, (1, 1, vec![]));
+
+    let upstream = simulator(Scenario::default());
+    let relay = World::with_upstream(&upstream.base_url()).start().await;
     assert_eq!(relay.caller().post(CHAT, &asked(false)).await.status, 200);
     assert_eq!(told(&relay).await, (1, 1, vec![]), "and so is an answer in one piece");
 }
@@ -128,15 +148,17 @@ async fn a_caller_who_leaves_counts_neither_way() {
 
 #[tokio::test]
 async fn a_stream_that_is_read_on_without_its_caller_counts_by_its_end() {
-    for (fault, successes) in [(Fault::None, 1), (Fault::Close, 0)] {
-        let upstream = simulator(Scenario { fault, after: 20, ..slow() });
+    for (rest, successes) in [(END, 1), (WORD, 0)] {
+        let (upstream, gate) = in_two(rest).await;
         let mut world = World::with_upstream(&upstream.base_url());
         world.channels[0].policy.drains = true;
         let relay = world.start().await;
         let mut stream = relay.caller().open(CHAT, &asked(true)).await.unwrap();
         stream.next().await.unwrap().expect("it begins");
         drop(stream);
-        assert_eq!(told(&relay).await, (1, successes, vec![]), "{fault:?}");
+        relay.until_read_on().await;
+        gate.add_permits(1);
+        assert_eq!(told(&relay).await, (1, successes, vec![]), "{}", String::from_utf8_lossy(rest));
         assert_eq!(relay.record().await.outcome, Outcome::Aborted);
     }
 }

@@ -10,6 +10,7 @@ mod counting;
 mod dialects;
 mod endpoints;
 mod errands;
+mod held;
 mod holds;
 mod ledger;
 mod limits;

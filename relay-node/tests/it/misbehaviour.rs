@@ -13,6 +13,7 @@ use sluice_billing::{Estimator, Rate, Ratio, estimate, price};
 use sluice_domain::{Outcome, RequestRecord, Usage};
 use sluice_relay_node::forward::Timing;
 use sluice_testkit::simulator::{QueuedScenario, Scenario, Simulator, SimulatorConfig};
+use tokio::net::TcpSocket;
 
 use crate::relay::{TestRelay, World, channel, ratios};
 
@@ -195,13 +196,25 @@ fn simulator(scenario: &str) -> Simulator {
     simulator
 }
 
-/// A port nobody listens on: one that was free a moment ago.
-fn nobody() -> String {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+/// A port that is taken and that nobody listens on.
+fn nobody() -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    socket
 }
 
-async fn relay(bad: &str, other: Option<&str>, retries: &'static str) -> TestRelay {
+/// Limits are short where nothing is to come within them, and only there: what comes may take its time on a busy machine.
+fn limit(world: &mut World, scenario: &str) {
+    let is_silent = ["hang_before_headers", "hang after=0"].iter().any(|silent| scenario.starts_with(silent));
+    if is_silent {
+        world.channels[0].policy.first_output = Some(Duration::from_millis(500));
+    }
+    if scenario.starts_with("hang") {
+        world.timing = Timing { answer: Some(Duration::from_secs(2)), stream_idle: Duration::from_secs(2), ..Timing::default() };
+    }
+}
+
+async fn relay((bad, scenario): (&str, &str), other: Option<&str>, retries: &'static str) -> TestRelay {
     let mut world = World::with_upstream(bad);
     world.channels[0].priority = 10;
     world.channels.extend(other.map(|other| channel(2, other)));
@@ -209,9 +222,7 @@ async fn relay(bad: &str, other: Option<&str>, retries: &'static str) -> TestRel
         channel.model_mapping.insert(MODEL.into(), "sim-plain".into());
     }
     world.settings = vec![("retry_times", retries)];
-    let answer = Some(Duration::from_millis(1_500));
-    world.timing =
-        Timing { answer, first_byte: Duration::from_millis(500), stream_idle: Duration::from_millis(500), ..Timing::default() };
+    limit(&mut world, scenario);
     world.adjust = |settings| settings.requests.max_line_bytes = 1 << 20;
     world.start().await
 }
@@ -293,10 +304,12 @@ async fn play((row, is_stream): (&Row, bool)) -> Vec<String> {
     let expected = if is_stream { &row.stream } else { &row.plain };
     let label = format!("{} ({})", row.name, if is_stream { "stream" } else { "plain" });
     let bad = (row.scenario != "refused").then(|| simulator(row.scenario));
-    let bad_url = bad.as_ref().map_or_else(nobody, Simulator::base_url);
+    let nobody = nobody();
+    let bad_url = bad.as_ref().map_or_else(|| format!("http://{}", nobody.local_addr().unwrap()), Simulator::base_url);
+    let first = (bad_url.as_str(), row.scenario);
     let well = simulator(WELL);
 
-    let (seen, record) = outcome(&relay(&bad_url, None, "0").await, is_stream, expected.paid, 1).await;
+    let (seen, record) = outcome(&relay(first, None, "0").await, is_stream, expected.paid, 1).await;
     if seen != expected.alone {
         failures.push(format!("{label}: {seen:?}, not {:?}", expected.alone));
     }
@@ -305,11 +318,11 @@ async fn play((row, is_stream): (&Row, bool)) -> Vec<String> {
     assert_eq!(record.outcome == Outcome::Completed, is_good, "{label}: {seen}");
 
     // alone, retries change nothing: the last candidate is asked, and not twice in one request
-    let (again, record) = outcome(&relay(&bad_url, None, "2").await, is_stream, expected.paid, 1).await;
+    let (again, record) = outcome(&relay(first, None, "2").await, is_stream, expected.paid, 1).await;
     assert_eq!((again, record.attempts.len()), (seen.clone(), 1), "{label}");
 
     let (wanted, paid, attempts) = if expected.saved { (FINE.alone, FINE.paid, 2) } else { (&seen[..], expected.paid, 1) };
-    let (helped, record) = outcome(&relay(&bad_url, Some(&well.base_url()), "2").await, is_stream, paid, 1).await;
+    let (helped, record) = outcome(&relay(first, Some(&well.base_url()), "2").await, is_stream, paid, 1).await;
     if helped != wanted || record.attempts.len() != attempts {
         failures.push(format!("{label}, with another channel: {helped:?} after {}, not {wanted:?}", record.attempts.len()));
     }
@@ -331,7 +344,7 @@ async fn a_burst_of_5xx_costs_nothing_and_is_over_when_it_is_over() {
             upstream.queue(QueuedScenario::from(Scenario::status(status)));
         }
         upstream.queue(QueuedScenario::from(WELL.parse::<Scenario>().unwrap()).times(2));
-        let relay = relay(&upstream.base_url(), None, "0").await;
+        let relay = relay((&upstream.base_url(), WELL), None, "0").await;
         let mut seen = Vec::new();
         for nth in 1..=8 {
             let paid = if nth <= 6 { Paid::Nothing } else { Paid::Reported };

@@ -1,9 +1,13 @@
 //! Money: what is charged equals the simulator's own log times the price, whatever the answer looked like.
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sluice_domain::{AccountId, Outcome, RequestRecord};
 use sluice_testkit::simulator::{LogEntry, Scenario, Simulator, SimulatorConfig, UsageReport};
 
+use crate::held::Held;
 use crate::relay::{WALLET, World, group, name, ratios};
 
 const CHAT: &str = "/v1/chat/completions";
@@ -136,17 +140,28 @@ async fn missing_and_absurd_usage_is_estimated_from_what_was_said() {
 #[tokio::test]
 async fn parallel_requests_on_a_balance_worth_ten_are_ten() {
     let upstream = Simulator::start(SimulatorConfig::default());
-    upstream.queue(
-        sluice_testkit::simulator::QueuedScenario::from(Scenario { headers_delay_ms: 200, ..Scenario::default() }).times(100),
-    );
-    let world = World::with_upstream(&upstream.base_url());
+    // none of them ends, and gives back what it did not need, before all have asked
+    let held = Held::before(&upstream);
+    let world = World::with_upstream(&held.base_url());
     // 500 tokens of prompt are held at least, and 100 of output: 1.25 × (500 + 4·100).
     world.ledger.credit(WALLET, 10 * 1_125 - 100_000_000);
     let relay = world.start().await;
     let caller = relay.caller();
     let mut body = chat(1, false, 1);
     body["max_tokens"] = json!(100);
-    let answers = futures_util::future::join_all((0..40).map(|_| caller.post(CHAT, &body))).await;
+    let refused = Cell::new(0);
+    let ask = async || {
+        let answer = caller.post(CHAT, &body).await;
+        refused.set(refused.get() + u64::from(answer.status != 200));
+        answer
+    };
+    let all_asked = async {
+        while upstream.stats().received + refused.get() < 40 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        held.let_go();
+    };
+    let (answers, ()) = tokio::join!(futures_util::future::join_all((0..40).map(|_| ask())), all_asked);
     let served = answers.iter().filter(|answer| answer.status == 200).count();
     assert!(answers.iter().all(|answer| answer.status == 200 || answer.status == 403));
     assert_eq!(served, 10);

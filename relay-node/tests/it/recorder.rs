@@ -8,10 +8,11 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use sluice_telemetry::tasks::Tasks;
+use tokio::sync::Semaphore;
 
 /// What was asked.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ struct Answer {
     content_type: &'static str,
     /// By request; the last one answers all that follow.
     chunks: Arc<Vec<Vec<Bytes>>>,
+    /// Every chunk but the first waits for one of these.
+    gate: Option<Arc<Semaphore>>,
     heard: Arc<Mutex<Vec<Heard>>>,
 }
 
@@ -41,10 +44,20 @@ impl Recorder {
         Self::start_each(content_type, vec![chunks.iter().map(|chunk| Bytes::copy_from_slice(chunk)).collect()]).await
     }
 
+    /// Answers everything with these chunks; each but the first comes when somebody gives a permit for it.
+    pub async fn start_held(content_type: &'static str, chunks: &[&[u8]], gate: Arc<Semaphore>) -> Self {
+        let chunks = vec![chunks.iter().map(|chunk| Bytes::copy_from_slice(chunk)).collect()];
+        Self::serve(content_type, chunks, Some(gate)).await
+    }
+
     /// Answers each request with chunks of its own.
     pub async fn start_each(content_type: &'static str, chunks: Vec<Vec<Bytes>>) -> Self {
+        Self::serve(content_type, chunks, None).await
+    }
+
+    async fn serve(content_type: &'static str, chunks: Vec<Vec<Bytes>>, gate: Option<Arc<Semaphore>>) -> Self {
         let heard: Arc<Mutex<Vec<Heard>>> = Arc::default();
-        let answer = Answer { content_type, chunks: Arc::new(chunks), heard: Arc::clone(&heard) };
+        let answer = Answer { content_type, chunks: Arc::new(chunks), gate, heard: Arc::clone(&heard) };
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let router = Router::new().fallback(respond).with_state(answer);
@@ -69,7 +82,16 @@ async fn respond(State(answer): State<Answer>, request: Request) -> Response<Bod
         heard.push(Heard { path: head.uri.path().to_owned(), headers: head.headers, body });
         heard.len().min(answer.chunks.len()) - 1
     };
-    let chunks = answer.chunks[place].clone().into_iter().map(Ok::<_, std::convert::Infallible>);
+    let gate = answer.gate.clone();
+    let chunks = stream::iter(answer.chunks[place].clone()).enumerate().then(move |(nth, chunk)| {
+        let gate = gate.clone().filter(|_| nth > 0);
+        async move {
+            if let Some(gate) = gate {
+                gate.acquire().await.unwrap().forget();
+            }
+            Ok::<_, std::convert::Infallible>(chunk)
+        }
+    });
     Response::builder()
         .header("content-type", answer.content_type)
         .header("x-request-id", "upstream-1")
@@ -77,6 +99,6 @@ async fn respond(State(answer): State<Answer>, request: Request) -> Response<Bod
         .header("server", "upstream")
         .header("openai-processing-ms", "7")
         .header("x-ratelimit-remaining-requests", "5")
-        .body(Body::from_stream(stream::iter(chunks)))
+        .body(Body::from_stream(chunks))
         .unwrap()
 }

@@ -47,8 +47,12 @@ pub const ADMIN_WALLET: i64 = 2;
 /// The cap of the usual token, where it has one.
 pub const CAP: i64 = 11;
 
+/// Answers that are read on at once without their callers.
+pub const DRAINS: usize = 256;
+
 const DIGEST_KEY: [u8; 32] = [7; 32];
-const LONG: Duration = Duration::from_secs(20);
+/// Longer than anything takes that comes at all.
+const LONG: Duration = Duration::from_mins(2);
 
 /// A world to build a relay in.
 pub struct World {
@@ -311,6 +315,17 @@ impl TestRelay {
         let (router, closing) = (ingress::router(app.clone()), tasks.drain().closing());
         tasks.spawn("server", serve(listener, routed(router), world.listen, tasks.clone(), closing));
         Self { app, registry, addr, folder }
+    }
+
+    /// Waits until an answer is read on without its caller.
+    pub async fn until_read_on(&self) {
+        let places = &self.app.engine.drains;
+        let reached = async {
+            while places.available_permits() == DRAINS {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(LONG, reached).await.expect("it is read on");
     }
 
     /// A part of what the relay measures: the lines that begin with a text.

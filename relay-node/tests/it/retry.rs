@@ -36,7 +36,6 @@ async fn first_fails(scenario: Scenario) -> (u16, Value, RequestRecord) {
     let mut world = World::with_upstream(&bad.base_url());
     world.channels[0].priority = 10;
     world.channels.push(channel(2, &good.base_url()));
-    world.timing = Timing { first_byte: Duration::from_millis(300), ..Timing::default() };
     let relay = world.start().await;
     let answer = relay.caller().post(CHAT, &hello()).await;
     (answer.status.as_u16(), answer.json(), relay.record().await)
@@ -245,7 +244,8 @@ async fn a_silent_upstream_is_given_up_in_time_and_another_one_tried() {
     let mut world = World::with_upstream(&bad.base_url());
     world.channels[0].priority = 10;
     world.channels.push(channel(2, &good.base_url()));
-    world.timing = Timing { first_byte: Duration::from_millis(200), ..Timing::default() };
+    // for the one that is well this is time enough
+    world.timing = Timing { first_byte: Duration::from_secs(3), ..Timing::default() };
     let relay = world.start().await;
     let mut body = hello();
     body["stream"] = json!(true);
@@ -260,7 +260,7 @@ async fn an_answer_that_never_ends_is_a_504_at_the_deadline() {
     let bad = simulator();
     bad.queue(always(Scenario::fault(Fault::Hang, 0)));
     let mut world = World::with_upstream(&bad.base_url());
-    world.timing = Timing { answer: Some(Duration::from_millis(300)), ..Timing::default() };
+    world.timing = Timing { answer: Some(Duration::from_secs(1)), ..Timing::default() };
     let relay = world.start().await;
     let answer = relay.caller().post(CHAT, &hello()).await;
     assert_eq!((answer.status.as_u16(), answer.json()["error"]["code"].as_str()), (504, Some("upstream_timeout")));

@@ -1,5 +1,6 @@
 //! Streams: bytes as they came, usage shown or hidden, honest ends, pings, and callers who leave.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -9,9 +10,11 @@ use sluice_billing::tokenizer::Vocabulary;
 use sluice_dialect::sse::Splitter;
 use sluice_domain::Outcome;
 use sluice_relay_node::forward::Timing;
-use sluice_testkit::client::send;
+use sluice_testkit::client::{Transcript, send};
 use sluice_testkit::simulator::{Ending, Fault, QueuedScenario, Scenario, Simulator, SimulatorConfig, UsageReport};
+use tokio::sync::Semaphore;
 
+use crate::held::Held;
 use crate::recorder::Recorder;
 use crate::relay::World;
 
@@ -149,7 +152,9 @@ async fn a_stream_that_breaks_off_ends_with_an_error_and_never_with_done() {
         let upstream = simulator();
         upstream.queue(Scenario { tokens: Some(30), ..Scenario::fault(fault, 12) });
         let mut world = World::with_upstream(&upstream.base_url());
-        world.timing = Timing { stream_idle: Duration::from_millis(300), ..Timing::default() };
+        if fault == Fault::Hang {
+            world.timing.stream_idle = Duration::from_secs(1);
+        }
         let relay = world.start().await;
         let stream = relay.caller().stream(CHAT, &streamed()).await;
         assert_eq!((stream.status.as_u16(), stream.is_done(), &stream.broken), (200, false, &None), "{fault:?}");
@@ -296,14 +301,15 @@ async fn a_failed_attempt_costs_nothing_even_after_a_ping() {
     ] {
         for per_call in [false, true] {
             let upstream = simulator();
-            upstream.queue(Scenario { headers_delay_ms: 300, ..scenario.clone() });
-            let mut world = World::with_upstream(&upstream.base_url());
+            upstream.queue(scenario.clone());
+            let held = Held::before(&upstream);
+            let mut world = World::with_upstream(&held.base_url());
             world.timing = Timing { first_ping: Duration::from_millis(50), ..Timing::default() };
             if per_call {
                 world.prices[0].1.per_call_usd = Some("0.1".parse().unwrap());
             }
             let relay = world.start().await;
-            let stream = relay.caller().stream(CHAT, &streamed()).await;
+            let stream = held.until_pinged(relay.caller().open(CHAT, &streamed()).await.unwrap(), 1).await;
             let label = format!("{} after {}, per call: {per_call}", scenario.label(), scenario.after);
             assert!(stream.status == 200 && stream.error().is_some() && !stream.is_done(), "{label}: {stream:?}");
             let record = relay.record().await;
@@ -338,10 +344,8 @@ async fn a_caller_who_leaves_takes_the_upstream_request_along_and_pays_for_what_
         stream.next().await.unwrap().unwrap();
     }
     drop(stream);
-    let left = std::time::Instant::now();
     let entry = upstream.wait_for(1).await.remove(0);
     assert_eq!(entry.ending, Ending::AbortedByClient);
-    assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
     let record = relay.record().await;
     assert_eq!((record.outcome, record.error_code.as_str(), record.status), (Outcome::Aborted, "client_disconnected", 200));
     assert!(record.usage_estimated && record.usage.output > 0 && record.usage.input > 0 && record.quota.is_positive());
@@ -352,11 +356,14 @@ async fn a_caller_who_leaves_before_anything_came_pays_nothing() {
     let upstream = simulator();
     upstream.queue(QueuedScenario::from(Scenario::fault(Fault::HangBeforeHeaders, 0)).times(2));
     let relay = World::with_upstream(&upstream.base_url()).start().await;
-    for body in [streamed(), json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]})] {
-        let request = relay.caller().request(Method::POST, CHAT).json(&body).timeout(Duration::from_millis(300));
-        assert!(send(request).await.is_err());
+    for (nth, body) in (1..).zip([streamed(), json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]})]) {
+        let caller = relay.caller();
+        tokio::select! {
+            answer = caller.post(CHAT, &body) => panic!("{}", answer.text()),
+            () = upstream.wait_in_flight(1) => {}
+        }
+        upstream.wait_for(nth).await;
     }
-    upstream.wait_for(2).await;
     for record in relay.wait_for_records(2).await {
         assert_eq!((record.outcome, record.status, record.quota.get()), (Outcome::Aborted, 0, 0));
         assert!(record.usage.is_empty());
@@ -368,7 +375,7 @@ async fn a_caller_who_stops_reading_is_given_up_and_the_upstream_with_it() {
     let upstream = simulator();
     upstream.queue(Scenario { chunks: Some(100_000), chunk_bytes: Some(4096), ..Scenario::default() });
     let mut world = World::with_upstream(&upstream.base_url());
-    world.listen.write_stall = Duration::from_millis(300);
+    world.listen.write_stall = Duration::from_secs(1);
     let relay = world.start().await;
     let stream = relay.caller().open(CHAT, &streamed()).await.unwrap();
     let entry = upstream.wait_for(1).await.remove(0);
@@ -382,41 +389,47 @@ async fn a_caller_who_stops_reading_is_given_up_and_the_upstream_with_it() {
 async fn pings_keep_a_waiting_caller_and_commit_the_status() {
     let pinging = Timing { first_ping: Duration::from_millis(100), ping_every: Duration::from_millis(100), ..Timing::default() };
     let upstream = simulator();
-    upstream.queue(Scenario { headers_delay_ms: 450, ..Scenario::default() });
-    let mut world = World::with_upstream(&upstream.base_url());
+    let held = Held::before(&upstream);
+    let mut world = World::with_upstream(&held.base_url());
     world.timing = pinging;
-    let stream = world.start().await.caller().stream(CHAT, &streamed()).await;
-    let pings = stream.events.iter().filter(|event| event.comments == ["PING"]).count();
-    assert!(pings >= 2 && stream.is_done(), "{pings}: {stream:?}");
+    let relay = world.start().await;
+    let stream = held.until_pinged(relay.caller().open(CHAT, &streamed()).await.unwrap(), 3).await;
+    assert!(stream.is_done(), "{stream:?}");
 
     // After a ping a failure can only be told inside the stream, and is not tried elsewhere.
     let upstream = simulator();
-    upstream.queue(QueuedScenario::from(Scenario { headers_delay_ms: 300, ..Scenario::status(500) }).times(10));
-    let mut world = World::with_upstream(&upstream.base_url());
-    world.channels.push(crate::relay::channel(2, &upstream.base_url()));
+    upstream.queue(QueuedScenario::from(Scenario::status(500)).times(10));
+    let held = Held::before(&upstream);
+    let mut world = World::with_upstream(&held.base_url());
+    world.channels.push(crate::relay::channel(2, &held.base_url()));
     world.timing = pinging;
     let relay = world.start().await;
-    let stream = relay.caller().stream(CHAT, &streamed()).await;
+    let stream = held.until_pinged(relay.caller().open(CHAT, &streamed()).await.unwrap(), 1).await;
     assert!(stream.status == 200 && stream.error().is_some() && !stream.is_done(), "{stream:?}");
     let record = relay.record().await;
     assert_eq!((record.attempts.len(), record.outcome, record.quota.get()), (1, Outcome::Failed, 0));
 
     // Without a ping due, it is a status.
     let mut world = World::with_upstream(&upstream.base_url());
-    world.timing = Timing { first_ping: Duration::from_secs(20), ..Timing::default() };
+    world.timing = Timing { first_ping: Duration::from_mins(5), ..Timing::default() };
     let answer = world.start().await.caller().post(CHAT, &streamed()).await;
     assert_eq!(answer.status, 500);
 }
 
 #[tokio::test]
 async fn pings_fill_the_gaps_between_events() {
-    let upstream = simulator();
-    upstream.queue(Scenario { chunks: Some(3), tokens: Some(3), delay_ms: 350, ..Scenario::default() });
+    let gate = Arc::new(Semaphore::new(0));
+    let upstream = Recorder::start_held("text/event-stream", &[TEXT, &[STOP, DONE].concat()], Arc::clone(&gate)).await;
     let mut world = World::with_upstream(&upstream.base_url());
     world.timing = Timing { ping_every: Duration::from_millis(100), ..Timing::default() };
-    let stream = world.start().await.caller().stream(CHAT, &streamed()).await;
-    let pings = stream.events.iter().filter(|event| event.comments == ["PING"]).count();
-    assert!(pings >= 3, "{pings}");
+    let relay = world.start().await;
+    let mut stream = relay.caller().open(CHAT, &streamed()).await.unwrap();
+    assert_eq!(stream.next().await.unwrap().unwrap().name.as_deref(), Some("x"), "the first event");
+    for _ in 0..3 {
+        assert_eq!(stream.next().await.unwrap().unwrap().comments, ["PING"]);
+    }
+    gate.add_permits(1);
+    let stream = stream.collect().await;
     assert!(stream.is_done() && stream.events.last().unwrap().comments.is_empty(), "never after the end");
 }
 
@@ -450,7 +463,7 @@ async fn many_streams_at_once_are_each_whole() {
     assert_eq!(ids.len(), 50);
 }
 
-fn upstream_text(stream: &sluice_testkit::client::Transcript) -> String {
+fn upstream_text(stream: &Transcript) -> String {
     assert!(stream.is_done(), "{stream:?}");
     stream.text()
 }

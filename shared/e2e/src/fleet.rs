@@ -14,10 +14,10 @@ use tempfile::TempDir;
 
 use crate::api::Api;
 
-/// How long a process may take until it is ready, on a busy machine.
-pub const READY_LIMIT: Duration = Duration::from_mins(1);
+/// How long a process may take until it is ready, on a busy machine that runs twenty of them: who takes longer never will be.
+pub const READY_LIMIT: Duration = Duration::from_mins(5);
 /// How long a probe may take.
-const PROBE_LIMIT: Duration = Duration::from_secs(2);
+const PROBE_LIMIT: Duration = Duration::from_secs(10);
 /// How often a state is looked at while waiting for it.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 

@@ -76,6 +76,7 @@ pub struct Load {
     stop: CancellationToken,
     callers: JoinSet<Vec<Seen>>,
     sent: Arc<AtomicU64>,
+    whole: Arc<AtomicU64>,
     started: tokio::time::Instant,
 }
 
@@ -83,7 +84,7 @@ impl Load {
     /// Starts `callers` per relay, each sending one request after the other with a pause between them. Ids start with `prefix`.
     #[must_use]
     pub fn start(relays: &[Caller], callers: usize, pause: Duration, model: &str, prefix: &str) -> Self {
-        let (stop, sent) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
+        let (stop, sent, whole) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let started = tokio::time::Instant::now();
         let mut tasks = JoinSet::new();
         for (relay, caller) in relays.iter().enumerate() {
@@ -96,17 +97,24 @@ impl Load {
                     pause,
                     started,
                     sent: sent.clone(),
+                    whole: whole.clone(),
                 };
                 tasks.spawn(one.run(stop.clone()));
             }
         }
-        Self { stop, callers: tasks, sent, started }
+        Self { stop, callers: tasks, sent, whole, started }
     }
 
     /// Requests sent so far.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Requests answered in whole so far.
+    #[must_use]
+    pub fn whole(&self) -> u64 {
+        self.whole.load(Ordering::Relaxed)
     }
 
     /// How long it has been running, in milliseconds.
@@ -134,6 +142,7 @@ struct OneCaller {
     pause: Duration,
     started: tokio::time::Instant,
     sent: Arc<AtomicU64>,
+    whole: Arc<AtomicU64>,
 }
 
 impl OneCaller {
@@ -148,6 +157,7 @@ impl OneCaller {
             let question = Question { request_id, model: self.model.clone(), stream: turn % 2 == 0, max_tokens: 200, text };
             self.sent.fetch_add(1, Ordering::Relaxed);
             let one = ask(&self.caller, self.relay, question, self.started).await;
+            self.whole.fetch_add(u64::from(one.end == End::Whole), Ordering::Relaxed);
             let pause = if matches!(one.end, End::Broken(_)) { AFTER_BREAK } else { self.pause };
             seen.push(one);
             tokio::time::sleep(pause).await;

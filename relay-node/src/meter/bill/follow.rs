@@ -6,7 +6,6 @@ use sluice_domain::Quota;
 use super::Bill;
 use crate::error::{Kind, Refusal};
 use crate::hold::{self, Follow};
-use crate::quota::ReserveError;
 
 impl Bill {
     /// Whether the output so far uses up what is held for. Before more of it is read, [`Bill::extend`].
@@ -44,15 +43,12 @@ impl Bill {
         let beyond_all = |_| Refusal::new(Kind::UserQuota, "no balance covers the answer");
         let (least, more) = (self.more_for(output + 1).map_err(beyond_all)?, self.more_for(next.covered()).map_err(beyond_all)?);
         let Some(unsettled) = &mut self.unsettled else { return Ok(()) };
-        let covered = match unsettled.reservation.extend(more).await {
-            Ok(()) => next.covered(),
-            // to the last unit: what is left may still cover a part
-            Err(ReserveError::Exhausted { .. }) => {
-                unsettled.reservation.extend_up_to(least, more).await.map_err(refuse)?;
-                let held = unsettled.reservation.held();
-                self.hold_cost(self.surcharge().as_slice(), follow.least_prompt).affordable(held, next.covered())
-            }
-            Err(error) => return Err(refuse(error)),
+        // to the last unit: what is left may still cover a part
+        let covered = if unsettled.reservation.extend_as_far_as_there_is(least, more).await.map_err(refuse)? == more {
+            next.covered()
+        } else {
+            let held = unsettled.reservation.held();
+            self.hold_cost(self.surcharge().as_slice(), follow.least_prompt).affordable(held, next.covered())
         };
         self.follow = Some(Follow { window: next.covering(covered), has_wished: false, ..follow });
         Ok(())

@@ -66,7 +66,7 @@ fn run(flags: &Flags) -> Result<bool> {
     let (mut reports, mut totals) = (Vec::new(), Totals::default());
     for engine in engines {
         let lasting = Duration::from_secs(flags.seconds);
-        let stage = Stage::set(Options { engine: *engine, lasting, rate: flags.rate, kills: flags.kills })?;
+        let stage = Stage::set(Options { engine: *engine, lasting, rate: flags.rate, kills: flags.kills, patience: 1 })?;
         let stage = Arc::new(stage);
         let rows: Vec<&Row> =
             stage.rows().filter(|row| flags.only.is_empty() || flags.only.iter().any(|name| name == row.name)).collect();

@@ -51,6 +51,8 @@ pub struct Options {
     pub rate: u32,
     /// Kills of the row that only kills.
     pub kills: u32,
+    /// How many times as long as on an idle machine everything is waited for before it is given up. What is measured is the same.
+    pub patience: u32,
 }
 
 /// What all rows of a run share: the servers, and the size of it.
@@ -176,7 +178,7 @@ impl Stage {
     #[must_use]
     pub fn durations(&self, rows: &[&Row]) -> (Duration, Duration) {
         let about = |row: &&Row| self.lasting() + USUALLY_BEYOND + self.killing(row) / 2;
-        let most = |row: &&Row| self.lasting() * 5 + BEYOND + self.killing(row);
+        let most = |row: &&Row| (self.lasting() * 5 + BEYOND + self.killing(row)) * self.options.patience;
         (rows.iter().map(about).sum(), rows.iter().map(most).sum())
     }
 

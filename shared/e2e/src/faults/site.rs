@@ -151,6 +151,7 @@ pub(super) struct Site {
     pub(super) database: TestDatabase,
     mix: Mix,
     totals: Arc<Mutex<Totals>>,
+    patience: u32,
     /// Requests that were sent one by one.
     pokes: AtomicU64,
     /// A relay was stopped for a while.
@@ -210,6 +211,7 @@ impl Site {
             database,
             mix: stage.mix(),
             totals: Arc::clone(&stage.totals),
+            patience: stage.options.patience,
             pokes: AtomicU64::new(0),
             was_paused: AtomicBool::new(false),
             _small_disk: small_disk,
@@ -329,9 +331,9 @@ impl Site {
         assert!(self.until(SETTLE_LIMIT, async || traffic.whole() >= enough).await.is_some(), "the load does not flow");
     }
 
-    /// Waits until something is true and returns how long that took; `None` when it took too long.
+    /// Waits until something is true, with the patience of the run, and returns how long that took; `None` when it took too long.
     pub(super) async fn until(&self, limit: Duration, is_true: impl AsyncFn() -> bool) -> Option<Duration> {
-        until(limit, is_true).await
+        until(limit * self.patience, is_true).await
     }
 
     /// Kills a relay (SIGKILL), starts it again on the same disk, waits until it is ready.

@@ -229,8 +229,11 @@ impl Ledger {
             let own =
                 self.leases.get_mut(id).filter(|kept| kept.lease.life.node == life.node && kept.lease.life.epoch <= life.epoch);
             match own {
-                Some(kept) if kept.lease.state != State::Closed => {
-                    if kept.lease.life.epoch < life.epoch && kept.lease.state == State::Open {
+                Some(kept)
+                    if kept.lease.state == State::Open
+                        || (kept.lease.state == State::InDoubt && kept.lease.life.epoch == life.epoch) =>
+                {
+                    if kept.lease.life.epoch < life.epoch {
                         kept.lease.life = life.clone();
                         kept.lease.grant_seq = -id.get();
                     }

@@ -9,13 +9,15 @@ use sluice_e2e::fleet::{Fleet, PROVIDER_KEY, wait_for};
 use sluice_e2e::load::{End, Load, Seen};
 use sluice_e2e::oracle::{PerThousand, accounts};
 use sluice_testkit::database::{Engine, engines};
+use sluice_testkit::proxy::{Proxy, Way};
 use sluice_testkit::simulator::Scenario;
+use tokio::time::timeout;
 
 /// 0.75 units per token of input and 3 per token of output.
 const PRICE: PerThousand = PerThousand { input: 750, output: 3_000 };
 const MODEL: &str = "gpt-4o-mini";
 const CREDIT: i64 = 500_000_000;
-/// Requests between two kills.
+/// Whole answers between two kills.
 const BETWEEN: u64 = 200;
 /// Who is killed, in this order.
 const VICTIMS: [Victim; 10] = [
@@ -57,7 +59,7 @@ async fn tell(engine: Engine) {
     let load = Load::start(&callers, 8, Duration::from_millis(20), MODEL, &format!("{engine:?}").to_lowercase());
     let mut outages: Vec<(usize, u64, u64)> = Vec::new();
     for (turn, victim) in (1_u64..).zip(VICTIMS) {
-        wait_for("the load goes on", async || load.sent() >= turn * BETWEEN).await;
+        wait_for("the load goes on", async || load.whole() >= turn * BETWEEN).await;
         let from = load.elapsed_millis();
         let node = match victim {
             Victim::Control => &mut fleet.control,
@@ -70,7 +72,7 @@ async fn tell(engine: Engine) {
             outages.push((place, from, load.elapsed_millis()));
         }
     }
-    wait_for("the load goes on", async || load.sent() >= (VICTIMS.len() as u64 + 2) * BETWEEN).await;
+    wait_for("the load goes on", async || load.whole() >= (VICTIMS.len() as u64 + 2) * BETWEEN).await;
     let millis = load.elapsed_millis();
     let seen = load.stop().await;
     tell_rate(engine, seen.len(), millis);
@@ -170,7 +172,7 @@ async fn tell_alone(engine: Engine) {
     let callers = [fleet.caller(0, &token.key)];
     let name = format!("{engine:?}").to_lowercase();
     let load = Load::start(&callers, 4, Duration::from_millis(5), MODEL, &format!("{name}-warm"));
-    wait_for("leases are as large as the load", async || load.sent() >= 100).await;
+    wait_for("leases are as large as the load", async || load.whole() >= 100).await;
     let mut seen = load.stop().await;
     // the configuration on the disk has to know the key
     let saves = fleet.relays[0].metric("sluice_relay_last_good_saves_total").await;
@@ -182,7 +184,7 @@ async fn tell_alone(engine: Engine) {
     // somebody is cut off as well
     fleet.simulator.queue(LONG_ANSWER.parse::<Scenario>().expect("a directive"));
     let message = json!({"role": "user", "content": "go on"});
-    let body = json!({"model": MODEL, "stream": true, "max_tokens": 900, "messages": [message]});
+    let body = json!({"model": MODEL, "stream": true, "max_tokens": 16_000, "messages": [message]});
     let mut stream = fleet.caller(0, &token.key).open("/v1/chat/completions", &body).await.expect("the stream opens");
     let mut words = 0;
     while words < 100 {
@@ -215,16 +217,17 @@ async fn tell_alone(engine: Engine) {
     assert!(alone < 1.0, "{engine:?}: nothing was charged beyond the leases");
 }
 
-/// Long enough for several notes of progress, one a second.
 const LONG: &str = "gpt-4o";
-/// One word each 20 ms, for 12 s.
-const LONG_ANSWER: &str = "tokens=600 delay_ms=20";
+/// One word each 20 ms, for minutes.
+const LONG_ANSWER: &str = "tokens=16000 delay_ms=20";
+/// A pause in which progress is due to be noted, whatever was noted before it.
+const PAUSE: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_cut_by_kill_9_is_charged_up_to_its_last_progress() {
     let mut fleet = Fleet::start(Engine::Sqlite, 1).await;
-    let url = fleet.simulator.base_url();
-    fleet.api.channel("simulator", &url, PROVIDER_KEY, &[LONG]).await;
+    let line = Proxy::start(fleet.simulator.addr());
+    fleet.api.channel("simulator", &format!("http://{}", line.addr()), PROVIDER_KEY, &[LONG]).await;
     fleet.api.price(LONG, "0.75", "4").await;
     let user = fleet.api.user("ana", CREDIT).await;
     let token = fleet.api.token(user, "long").await;
@@ -236,6 +239,15 @@ async fn a_stream_cut_by_kill_9_is_charged_up_to_its_last_progress() {
     while words < 200 {
         words += i64::from(stream.next().await.expect("the stream goes on").is_some());
     }
+    // nothing comes for longer than progress may go without a note: what comes then is noted, with all before it, before the caller has it
+    line.black_hole(Way::ToClient);
+    while let Ok(event) = timeout(PAUSE, stream.next()).await {
+        event.expect("the stream goes on").expect("it has not ended");
+    }
+    line.heal();
+    for _ in 0..50 {
+        stream.next().await.expect("the stream goes on").expect("it has not ended");
+    }
     fleet.relays[0].kill_9();
     fleet.relays[0].start();
     fleet.relays[0].wait_ready().await;
@@ -243,8 +255,8 @@ async fn a_stream_cut_by_kill_9_is_charged_up_to_its_last_progress() {
     wait_for("the orphan is settled", async || rows().await.len() == 1).await;
     let row = rows().await.remove(0);
     assert_eq!(row["outcome"], "orphaned");
-    // 200 words are 4 s of answer: the last note is at most one second, 50 words, short of what was sent
-    let least = PRICE.of(0, words - 100);
+    // the first event has no word
+    let least = PRICE.of(0, words - 1);
     assert!(quota(&row) >= least, "charged {} for {words} words, at least {least} expected", quota(&row));
     let sent = fleet.simulator.wait_for(1).await.remove(0).sent_tokens;
     assert!(quota(&row) <= PRICE.of(100, sent * 3), "charged {} for {sent} words sent", quota(&row));

@@ -8,18 +8,18 @@ use sluice_e2e::faults::{Options, Stage, play};
 use sluice_testkit::database::{Engine, engines};
 
 /// A machine that runs every other test at the same time may be so many times slower.
-const PATIENCE: f64 = 10.0;
+const PATIENCE: u32 = 10;
 
 fn rows_hold(engine: Engine, names: &[&str]) {
     if !engines().contains(&engine) {
         return;
     }
-    let options = Options { engine, lasting: Duration::from_secs(4), rate: 30, kills: 4 };
+    let options = Options { engine, lasting: Duration::from_secs(4), rate: 30, kills: 4, patience: PATIENCE };
     let stage = Arc::new(Stage::set(options).expect("a folder can be made"));
     for name in names {
         let row = stage.rows().find(|row| row.name == *name).unwrap_or_else(|| panic!("there is no row {name} on {engine}"));
         let report = play(&stage, row);
-        let wrong: Vec<_> = report.figures.iter().filter(|figure| !figure.stands_with_patience(PATIENCE)).collect();
+        let wrong: Vec<_> = report.figures.iter().filter(|figure| !figure.stands_with_patience(PATIENCE.into())).collect();
         assert!(wrong.is_empty(), "{wrong:#?}\n{}", table(std::slice::from_ref(&report)));
     }
 }

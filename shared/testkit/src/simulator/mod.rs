@@ -74,7 +74,7 @@ pub use scenario::{Echo, Fault, FinishReport, Scenario, ScenarioError, UsageRepo
 pub use usage::UsageFigures;
 
 /// How long [`Simulator::wait_for`] and its like wait before they fail the test.
-pub const WAIT_LIMIT: Duration = Duration::from_secs(30);
+pub const WAIT_LIMIT: Duration = Duration::from_mins(2);
 
 /// How a simulator is set up.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::faults::Stage;
 use crate::faults::figure::Figure;
-use crate::faults::site::{Plan, SETTLE_LIMIT, Site, until};
+use crate::faults::site::{Plan, SETTLE_LIMIT, Site};
 use crate::faults::traffic::{Traffic, failures, refused_with, success};
 use crate::faults::watch::{Watch, longest};
 use crate::fleet::{Node, figure_of};
@@ -30,8 +30,8 @@ pub(super) async fn one_killed(stage: &Stage) -> Vec<Figure> {
     let mut dice = Dice::new(3, 0);
     let wanted = KILLS * u32::try_from(stage.lasting().as_millis()).unwrap_or(u32::MAX) / 60_000;
     let wanted = wanted.clamp(4, KILLS);
-    let (begun, mut kills) = (Instant::now(), 0);
-    while kills < wanted && begun.elapsed() < stage.lasting() * 4 {
+    let mut kills = 0;
+    while kills < wanted {
         let victim = kills as usize % site.controls.len();
         sleep(Duration::from_millis(dice.between(50, 300))).await;
         let node = &mut site.controls[victim];
@@ -127,7 +127,8 @@ fn poor_pressure(site: &Site, poor: &crate::faults::site::Payer) -> Traffic {
 
 /// How long it takes, from a moment, until settlement is no further behind than a report or two.
 pub(super) async fn owes_nothing_old(site: &Site, since: Instant) -> Option<Duration> {
-    until(SETTLE_LIMIT * 2, async || lag_millis(site).await.is_some_and(|lag| lag < 2_000)).await.map(|_| since.elapsed())
+    let is_up_to_date = async || lag_millis(site).await.is_some_and(|lag| lag < 2_000);
+    site.until(SETTLE_LIMIT * 2, is_up_to_date).await.map(|_| since.elapsed())
 }
 
 /// How old the newest settlement of the relay is that is furthest behind.

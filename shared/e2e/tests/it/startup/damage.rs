@@ -13,7 +13,7 @@ use sluice_testkit::process::{Launch, Process};
 
 use super::{Start, USAGE, contents};
 
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(5);
 const MODEL: &str = "gpt-4o-mini";
 
 async fn ask(caller: &Caller) -> (u16, String) {
