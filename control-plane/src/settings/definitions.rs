@@ -172,6 +172,14 @@ pub const DEFINITIONS: [Definition; 29] = [
         "What models take, as JSON, before what is known of them: {\"model\": [{\"names\": [\"my-model*\"], \"takes\": {\"images\": false}}]}. \
          The fields are those of shared/dialect/src/capabilities.toml.",
     ),
+    relay(
+        "thinking_model_blacklist",
+        Kind::Text { most: 4_000 },
+        RelaySettings::WHOLE_NAMES,
+        "",
+        "Models that are asked for by their whole name even where nobody lists it and its end would ask for something (-thinking, -high), \
+         one per line; `*` is any text, and alone all models.",
+    ),
     relay("retry_times", Kind::Whole { least: 0, most: 10 }, "2", "attempts", "Attempts after the first when a channel fails."),
     relay(
         "force_stream_option",

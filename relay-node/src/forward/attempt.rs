@@ -11,11 +11,13 @@ use sluice_dialect::capabilities::Table;
 use sluice_dialect::error::UpstreamError;
 use sluice_dialect::exchange::{self, Fetched, Passage, Sent, StreamMeter, Unwritable, Way};
 use sluice_dialect::frames::Framing;
-use sluice_dialect::json::JsonError;
+use sluice_dialect::json::{Fields, JsonError};
 use sluice_dialect::openai::{Content, Finish, StreamOptions};
 use sluice_dialect::target::Host;
 use sluice_domain::ChannelId;
-use sluice_providers::{Amended, Amender, BodyError, CallError, Capability, ChannelAddress, ClientHints, FieldName, Provider};
+use sluice_providers::{
+    Amended, Amender, BodyError, CallError, Capability, ChannelAddress, ClientHints, Dropped, FieldName, Provider,
+};
 use sluice_routing::Candidate;
 use sluice_upstream::{self as upstream, ReadError, Timeouts};
 use tokio::time::{Instant, timeout_at};
@@ -25,7 +27,7 @@ use super::failure::Failure;
 use super::proof::prove;
 use super::seen::Fault;
 use super::wire::{Form, Pieces, announced_bytes, passed_headers, read_some, upstream_request_id};
-use super::{Answerer, Journey};
+use super::{Answerer, Journey, Named};
 use crate::budget::HeldBytes;
 use crate::error::{Kind, Refusal};
 use crate::meter::Bill;
@@ -98,7 +100,8 @@ pub struct Opened {
 
 impl Journey {
     pub(super) async fn attempt(&self, candidate: &Candidate, answerer: &Answerer, bill: &mut Bill) -> Result<Good, Failure> {
-        let model = candidate.channel.upstream_model(self.request.plain_model());
+        let named = self.app.engine.named(&candidate.channel, &self.request, &self.terms.settings);
+        let model = named.model;
         bill.attempt(candidate, model);
         let place = match self.app.engine.addresses.of(&candidate.channel) {
             Ok(place) => place,
@@ -109,7 +112,7 @@ impl Journey {
             }
         };
         let asked_at = self.surface(&place, model);
-        let mut outcome = self.try_once((candidate, answerer), &place, model, bill).await;
+        let mut outcome = self.try_once((candidate, answerer), &place, named, bill).await;
         // once more in another form, where the address has it: a retry of nobody's
         if let Err(failure) = &outcome
             && failure.is_no_interface
@@ -117,7 +120,7 @@ impl Journey {
         {
             place.lacking.note(surface, self.now());
             if self.surface(&place, model).is_some() {
-                outcome = self.try_once((candidate, answerer), &place, model, bill).await;
+                outcome = self.try_once((candidate, answerer), &place, named, bill).await;
             }
         }
         match &outcome {
@@ -134,9 +137,10 @@ impl Journey {
         &self,
         (candidate, answerer): (&Candidate, &Answerer),
         place: &Place,
-        model: &str,
+        named: Named<'_>,
         bill: &mut Bill,
     ) -> Result<(StatusCode, Good), Failure> {
+        let model = named.model;
         let is_stream = self.request.facts().stream;
         let channel = ChannelAddress {
             base_url: &place.base_url,
@@ -147,9 +151,10 @@ impl Journey {
             extra: &place.shape.fields(),
         };
         let table = self.app.engine.takes.table(&self.terms.settings.model_capabilities);
-        let way = self.way(candidate, place, model, &table)?;
+        let way = self.way(candidate, place, named, &table)?;
         let media = self.media(candidate, place, &way).await?;
         let (capability, Sent { body, dropped, betas, passage }) = self.write(place, &way, &media)?;
+        bill.without(&dropped);
         // some upstreams stream whether asked or not, and some never do
         let is_streamed = passage.is_streamed(is_stream);
         let mut target = place
@@ -180,8 +185,14 @@ impl Journey {
 
     /// What the upstream is asked at.
     fn surface(&self, place: &Place, model: &str) -> Option<Surface> {
+        let (caller, base) = (self.request.surface(), &place.base_url);
         let lacks = |surface| place.lacking.has(surface, self.now());
-        place.provider.speaks_without(self.request.surface(), &place.base_url, model, lacks)
+        let lacks_tools = |surface: Surface| {
+            lacks(surface) || (surface != caller.asked_as() && place.provider.lacks_tools(surface, base, model))
+        };
+        let with_tools = || place.provider.speaks_without(caller, base, model, lacks_tools);
+        let elsewhere = self.request.brings_tools().then(with_tools).flatten();
+        elsewhere.or_else(|| place.provider.speaks_without(caller, base, model, lacks))
     }
 
     /// Where an upstream is asked, and how. `table`: what models take by the site's own rows.
@@ -189,13 +200,14 @@ impl Journey {
         &'w self,
         candidate: &Candidate,
         place: &'w Place,
-        model: &'w str,
+        Named { model, suffix }: Named<'w>,
         table: &'w Table,
     ) -> Result<Way<'w>, Box<Failure>> {
         let surface = self.surface(place, model).ok_or_else(|| not_served(place))?;
         Ok(Way {
             surface,
             model,
+            suffix,
             table,
             family: place.provider.family,
             host: place.provider.host,
@@ -219,7 +231,11 @@ impl Journey {
         let adjusts = place.provider.adjusts(surface, model);
         if adjusts {
             let hints = self.hints.borrowed(&sent.betas);
-            sent.body = adjusted(&place.provider, surface.into(), model, &hints, &sent.body);
+            let (body, left_out) = adjusted(&place.provider, surface.into(), model, &hints, &sent.body);
+            sent.body = body;
+            sent.dropped.extend(left_out);
+            sent.dropped.sort_unstable();
+            sent.dropped.dedup();
         }
         sent.body = place.shape.body(sent.body, adjusts, &self.override_context(model))?;
         Ok((Capability::from(surface), sent))
@@ -480,14 +496,21 @@ enum Unread {
     Told(BodyError),
 }
 
-/// A body as its provider wants it. It was read or written as an object before.
-pub(super) fn adjusted(provider: &Provider, capability: Capability, model: &str, hints: &ClientHints<'_>, body: &Bytes) -> Bytes {
-    let Ok(mut fields) = serde_json::from_slice(body) else { return body.clone() };
-    provider.adjust(capability, model, &mut fields);
+/// A body as its provider wants it, and what that leaves out. It was read or written as an object before. All else keeps its bytes.
+pub(super) fn adjusted(
+    provider: &Provider,
+    capability: Capability,
+    model: &str,
+    hints: &ClientHints<'_>,
+    body: &Bytes,
+) -> (Bytes, Vec<&'static str>) {
+    let Ok(mut fields) = Fields::parse(body.clone()) else { return (body.clone(), Vec::new()) };
+    let mut dropped = Dropped::default();
+    provider.adjust(capability, model, &mut fields, &mut dropped);
     if capability.is_anthropic() {
         provider.put_betas(hints, &mut fields);
     }
-    serde_json::to_vec(&fields).map_or_else(|_| body.clone(), Bytes::from)
+    (fields.finish(), dropped.into_names())
 }
 
 /// The caller chose the interface. Another channel's provider may have it.

@@ -94,7 +94,7 @@ impl Counting<'_> {
     }
 
     fn model_at<'c>(&'c self, candidate: &'c Candidate) -> &'c str {
-        candidate.channel.upstream_model(self.count.request().facts().model.as_str())
+        self.app.engine.named(&candidate.channel, self.count.request(), self.settings).model
     }
 
     async fn ask(&self, candidate: &Candidate, place: &Place, surface: CountSurface) -> Result<Bytes, Failure> {
@@ -104,6 +104,7 @@ impl Counting<'_> {
         let way = Way {
             surface: surface.conversation(),
             model,
+            suffix: None,
             table: &table,
             family: provider.family,
             host: provider.host,
@@ -116,7 +117,7 @@ impl Counting<'_> {
         };
         let counted = self.count.write(surface, &way, &self.site).map_err(|error| unwritable(&error, place))?;
         let body = if provider.adjusts(capability, model) {
-            adjusted(provider, capability, model, &self.hints.borrowed(&counted.betas), &counted.body)
+            adjusted(provider, capability, model, &self.hints.borrowed(&counted.betas), &counted.body).0
         } else {
             counted.body
         };

@@ -22,3 +22,4 @@ mod routes;
 mod secrets;
 mod shaping;
 mod stream;
+mod suffixes;

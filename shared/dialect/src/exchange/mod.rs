@@ -27,6 +27,7 @@ mod request;
 mod speech;
 mod stops;
 mod stream;
+mod suffix;
 mod system;
 
 pub use answer::Answer;

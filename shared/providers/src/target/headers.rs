@@ -2,8 +2,9 @@
 
 use http::Method;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sluice_dialect::ir::Family;
+use sluice_dialect::json::Fields;
 use sluice_dialect::target::Host;
 
 use super::{CallError, ChannelAddress, ClientHints};
@@ -43,20 +44,23 @@ impl Provider {
     }
 
     /// Puts the features of a request for Messages into its body, where a cloud has them there and not in a header.
-    pub fn put_betas(&self, client: &ClientHints<'_>, body: &mut Map<String, Value>) {
+    pub fn put_betas(&self, client: &ClientHints<'_>, body: &mut Fields) {
         if self.host == Host::Own {
             return;
         }
-        let betas = body.entry("anthropic_beta").or_insert_with(|| Value::Array(Vec::new()));
-        if let Value::Array(known) = betas {
-            for beta in self::betas(client).into_iter().map(Value::from) {
-                if !known.contains(&beta) {
-                    known.push(beta);
-                }
+        let known: Option<Vec<Value>> =
+            body.get("anthropic_beta").map_or(Some(Vec::new()), |raw| serde_json::from_slice(raw).ok());
+        let Some(mut all) = known else { return };
+        let count = all.len();
+        for beta in self::betas(client).into_iter().map(Value::from) {
+            if !all.contains(&beta) {
+                all.push(beta);
             }
         }
-        if body.get("anthropic_beta").and_then(Value::as_array).is_some_and(Vec::is_empty) {
-            body.shift_remove("anthropic_beta");
+        if all.is_empty() {
+            body.remove("anthropic_beta");
+        } else if all.len() > count {
+            body.set("anthropic_beta", Value::Array(all).to_string());
         }
     }
 
