@@ -39,7 +39,7 @@ impl Maker {
             return Some(Self::OpenAi);
         }
         let begins = |start: &&str| name.get(..start.len()).is_some_and(|own| own.eq_ignore_ascii_case(start));
-        SWITCHED.iter().any(|start| begins(start)).then_some(Self::Switched)
+        SWITCHED.iter().any(begins).then_some(Self::Switched)
     }
 
     fn takes(self, bare: &str, end: &str) -> bool {

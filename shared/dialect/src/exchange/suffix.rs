@@ -123,7 +123,9 @@ pub(super) fn edit<'d>(
         return Ok(());
     }
     if let Some((name, value)) = switch(way.model, target.capabilities, &meaning.reasoning) {
-        CHAT_WISHES.iter().for_each(|said| edit.remove(said));
+        for said in CHAT_WISHES {
+            edit.remove(said);
+        }
         edit.set(name, value.to_string());
         return Ok(());
     }

@@ -13,7 +13,7 @@ use super::{JsonError, Shape, quoted, span_in};
 pub struct Fields {
     body: Bytes,
     /// Names and raw values.
-    fields: Vec<(Bytes, Bytes)>,
+    members: Vec<(Bytes, Bytes)>,
     is_changed: bool,
 }
 
@@ -31,13 +31,13 @@ impl Fields {
             fields.retain(|(known, _)| *known != name);
             fields.push((name, value));
         }
-        Ok(Self { body, fields, is_changed: false })
+        Ok(Self { body, members: fields, is_changed: false })
     }
 
     /// The raw value of a field.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Bytes> {
-        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        self.members.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
     /// Whether a field is there, with any value.
@@ -56,9 +56,9 @@ impl Fields {
     pub fn set(&mut self, name: &str, value: impl Into<Bytes>) {
         self.is_changed = true;
         let value = value.into();
-        match self.fields.iter_mut().find(|(known, _)| known == name) {
+        match self.members.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => *old = value,
-            None => self.fields.push((Bytes::copy_from_slice(name.as_bytes()), value)),
+            None => self.members.push((Bytes::copy_from_slice(name.as_bytes()), value)),
         }
     }
 
@@ -71,15 +71,15 @@ impl Fields {
 
     /// Takes a field out: its raw value, if it was there.
     pub fn remove(&mut self, name: &str) -> Option<Bytes> {
-        let place = self.fields.iter().position(|(known, _)| known == name)?;
+        let place = self.members.iter().position(|(known, _)| known == name)?;
         self.is_changed = true;
-        Some(self.fields.remove(place).1)
+        Some(self.members.remove(place).1)
     }
 
     /// Keeps the fields that are wanted, and shows the name and the value of each that is not.
     pub fn retain(&mut self, is_wanted: impl Fn(&str) -> bool, mut out: impl FnMut(&str, &[u8])) {
-        let before = self.fields.len();
-        self.fields.retain(|(name, value)| {
+        let before = self.members.len();
+        self.members.retain(|(name, value)| {
             let name = std::str::from_utf8(name).unwrap_or_default();
             let stays = is_wanted(name);
             if !stays {
@@ -87,7 +87,7 @@ impl Fields {
             }
             stays
         });
-        self.is_changed |= self.fields.len() != before;
+        self.is_changed |= self.members.len() != before;
     }
 
     /// Changes an object inside a field.
@@ -117,10 +117,10 @@ impl Fields {
         if !self.is_changed {
             return self.body;
         }
-        let length: usize = self.fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let length: usize = self.members.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
         let mut out = BytesMut::with_capacity(length + 2);
         out.put_u8(b'{');
-        for (name, value) in &self.fields {
+        for (name, value) in &self.members {
             if out.len() > 1 {
                 out.put_u8(b',');
             }

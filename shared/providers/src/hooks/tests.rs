@@ -12,6 +12,7 @@ use crate::Catalog;
 static SHIPPED: LazyLock<Catalog> = LazyLock::new(|| Catalog::shipped().unwrap());
 
 /// A request's body as a provider of the catalogue is sent it.
+#[expect(clippy::needless_pass_by_value, reason = "cases are written where they are used")]
 fn adjusted(slug: &str, capability: Capability, model: &str, body: Value) -> Value {
     serde_json::from_str(&bytes(slug, capability, model, &body.to_string()).0).unwrap()
 }

@@ -27,6 +27,7 @@ fn call(slug: &str, secret: &str, capability: Capability, model: &str) -> Target
     provider.call(&channel, capability, model, false, &ClientHints::default()).unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "cases are written where they are used")]
 fn adjusted(provider: &Provider, capability: Capability, model: &str, body: Value) -> Map<String, Value> {
     let mut body = Fields::parse(body.to_string().into()).unwrap();
     provider.adjust(capability, model, &mut body, &mut Dropped::default());
