@@ -27,6 +27,7 @@ mod secrets;
 mod shaping;
 mod spark;
 mod stream;
+mod suffixes;
 mod vendors;
 mod written;
 mod wrong;
