@@ -38,8 +38,8 @@ pub(crate) async fn serve(
     let count = request::read_count(payload.bytes.clone(), (surface, model), app.view.sealer()).await?;
     let asked = Asked { request: Arc::clone(count.request()), prompt: 0 };
     seen.asked(asked.request.facts());
-    admit::check_model(&admitted.caller.token, &asked.request.facts().model, asked.request.plain_model())?;
     let table = app.view.table();
+    admit::check_model(&admitted, &table, &asked.request.facts().model, asked.request.plain_model())?;
     let now = app.clock.read().boot_millis;
     let previous = Previous::of(app, &admitted, &asked.request).await;
     let planned = plan::make(&table, &admitted, (&asked, &previous), &app.engine, now)?;

@@ -44,6 +44,8 @@ pub struct Observed {
     usage: Usage,
     quota: Quota,
     is_estimated: bool,
+    /// What of the request the upstream was not sent.
+    dropped: Vec<&'static str>,
     began: Instant,
     first_byte: Option<Duration>,
     app: RelayApp,
@@ -72,6 +74,7 @@ impl Observed {
             usage: Usage::default(),
             quota: Quota::ZERO,
             is_estimated: false,
+            dropped: Vec::new(),
             began: Instant::now(),
             first_byte: None,
             app: app.clone(),
@@ -109,6 +112,11 @@ impl Observed {
         self.attempts += 1;
         let result = if word.is_empty() { "ok" } else { word };
         self.app.metrics.requests.attempts.of(&ByAttempt { provider: Arc::clone(provider), result }).increment();
+    }
+
+    /// What the upstream that is asked is not sent of the request.
+    pub fn without(&mut self, dropped: &[&'static str]) {
+        dropped.clone_into(&mut self.dropped);
     }
 
     /// The first byte of the answer is here.
@@ -193,6 +201,7 @@ impl Drop for Observed {
                     model = self.model.as_ref().map(ModelName::as_str),
                     stream = self.is_stream,
                     attempts = self.attempts,
+                    dropped = (!self.dropped.is_empty()).then(|| self.dropped.join(", ")),
                     tokens.input = self.usage.total_input(),
                     tokens.output = self.usage.total_output(),
                     quota = self.quota.get(),

@@ -85,7 +85,7 @@ async fn prepare(
     let asked = request::read(payload.bytes.clone(), interface, app.view.sealer()).await?;
     seen.asked(asked.request.facts());
     let model = &asked.request.facts().model;
-    admit::check_model(&admitted.caller.token, model, asked.request.plain_model())?;
+    admit::check_model(&admitted, &table, model, asked.request.plain_model())?;
     let usual = app.engine.lengths.usual(model.as_str());
     let mut kept = limits::take(&app.limits, &table, (&admitted, &asked), usual, rates).await?;
     let now = app.clock.read().boot_millis;
@@ -102,7 +102,8 @@ async fn prepare(
 /// Puts the request on record.
 fn open(app: &RelayApp, call: &Call<'_>, ready: Ready, observed: Observed) -> Result<(Journey, Candidate, Box<Bill>), Refusal> {
     let Ready { table, admitted, payload, asked, planned, first, rng, permit, held, kept, previous } = ready;
-    let intent = intent(call, &table, &admitted, &asked, &first, &held);
+    let named = app.engine.named(&first.channel, &asked.request, &table.settings);
+    let intent = intent(call, &table, &admitted, &asked, (&first, named), &held);
     let (rate, prompt, clock, lengths) = (planned.rate, asked.prompt, app.clock.clone(), app.engine.lengths.clone());
     let (output_limit, choices) = (held.output_limit, asked.request.facts().choices);
     app.metrics.requests.clamped.add(u64::from(output_limit.is_some()));

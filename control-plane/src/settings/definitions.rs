@@ -70,7 +70,7 @@ pub(super) const MOST_GROUP_LIMITS: usize = 20_000;
 pub(super) const MOST_CAPABILITIES: usize = 20_000;
 
 /// Every setting, grouped by topic.
-pub const DEFINITIONS: [Definition; 36] = [
+pub const DEFINITIONS: [Definition; 37] = [
     text("system_name", 64, "Sluice", "Name of the site, on every page and in mails."),
     Definition {
         name: "server_address",
@@ -232,6 +232,14 @@ pub const DEFINITIONS: [Definition; 36] = [
         "",
         "How images and other media that requests name by address reach providers, where a channel does not say it: pass gives the address \
          on, inline has the relay fetch them and send data, so that nobody outside sees where a provider is.",
+    ),
+    relay(
+        "thinking_model_blacklist",
+        Kind::Text { most: 4_000 },
+        RelaySettings::WHOLE_NAMES,
+        "",
+        "Models that are asked for by their whole name even where nobody lists it and its end would ask for something (-thinking, -high), \
+         one per line; `*` is any text, and alone all models.",
     ),
     relay("retry_times", Kind::Whole { least: 0, most: 10 }, "2", "attempts", "Attempts after the first when a channel fails."),
     relay(

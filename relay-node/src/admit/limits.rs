@@ -146,7 +146,9 @@ fn asks(table: &Table, admitted: &Admitted, asked: &Asked, tokens: u64) -> Vec<A
     );
     let of_model = table.limits_of_model(model.as_str());
     asks.extend(
-        of_model.into_iter().flat_map(|limits| limits.iter()).map(|limit| Ask::new(Subject::Model(model.clone()), limit, tokens)),
+        of_model
+            .into_iter()
+            .flat_map(|(model, limits)| limits.iter().map(|limit| Ask::new(Subject::Model(model.clone()), limit, tokens))),
     );
     asks
 }

@@ -6,8 +6,8 @@ pub mod limits;
 use std::net::IpAddr;
 
 use sluice_domain::key::ChannelPin;
-use sluice_domain::{ChannelId, GroupName, ModelName, Role, UnixMillis};
-use sluice_snapshot::{Table, Token};
+use sluice_domain::{ChannelId, GroupName, ModelName, Role, UnixMillis, suffix};
+use sluice_snapshot::Table;
 
 use crate::auth::Caller;
 use crate::error::{Kind, Refusal};
@@ -57,12 +57,15 @@ pub fn check(caller: Caller, table: &Table, address: IpAddr, now: UnixMillis) ->
     Ok(Admitted { caller, group, pin })
 }
 
-/// Whether a token may ask for a model, by its full name or by the plain one.
+/// Whether a token may ask for a model, by its full name or by the plain one; where no channel lists that, without its suffix: what it asks
+/// for, any request for the model may.
 ///
 /// # Errors
 /// When its list of models has another opinion.
-pub fn check_model(token: &Token, model: &ModelName, plain: &str) -> Result<(), Refusal> {
-    if token.allows_model(model.as_str()) || token.allows_model(plain) {
+pub fn check_model(admitted: &Admitted, table: &Table, model: &ModelName, plain: &str) -> Result<(), Refusal> {
+    let token = &admitted.caller.token;
+    let bare = || suffix::bare(plain).filter(|_| table.route(admitted.group.as_str(), plain).is_none());
+    if token.allows_model(model.as_str()) || token.allows_model(plain) || bare().is_some_and(|bare| token.allows_model(bare)) {
         return Ok(());
     }
     let message = format!("the token {} has no access to model {model}", token.name);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use sluice_billing::Ratio;
 use sluice_domain::{AccountId, KeyDigest, Status, TokenId, UserId};
-use sluice_snapshot::{Channel, Group, Resource, Snapshot, StateHash, Upsert, User, Version};
+use sluice_snapshot::{Channel, Group, Resource, Snapshot, StateHash, Token, Upsert, User, Version};
 
 use super::*;
 
@@ -27,8 +27,8 @@ fn table() -> Table {
             base_url: None,
             api_version: None,
             keys: vec![],
-            models: vec![],
-            groups: vec![],
+            models: vec![ModelName::parse("gpt-5-high").unwrap()],
+            groups: vec![group("default")],
             priority: 0,
             weight: 0,
             status,
@@ -135,9 +135,23 @@ fn only_administrators_name_a_channel_and_it_must_be_in_use() {
 }
 
 #[test]
-fn a_model_list_without_entries_allows_nothing() {
-    let model = ModelName::parse("gpt-4o").unwrap();
-    assert!(check_model(&token(), &model, model.as_str()).is_ok());
-    let refusal = check_model(&Token { models: Some(vec![]), ..token() }, &model, model.as_str()).unwrap_err();
-    assert_eq!((refusal.kind, refusal.param()), (Kind::ModelNotAllowed, Some("model")));
+fn a_token_asks_for_the_models_of_its_list_with_any_suffix_but_not_for_another_that_is_called_so() {
+    let refused = |models: Option<&[&str]>, model: &str| {
+        let models = models.map(|models| models.iter().map(|model| ModelName::parse(model).unwrap()).collect());
+        let admitted = judge(Token { models, ..token() }, user(), None).unwrap();
+        let asked = ModelName::parse(model).unwrap();
+        check_model(&admitted, &table(), &asked, model).err().map(|refusal| (refusal.kind, refusal.param() == Some("model")))
+    };
+    let no = Some((Kind::ModelNotAllowed, true));
+    assert_eq!((refused(None, "gpt-4o"), refused(Some(&[]), "gpt-4o")), (None, no));
+    let listed = Some(&["claude-opus-4-6", "gpt-5", "mistral"][..]);
+    for (model, expected) in [
+        ("claude-opus-4-6-thinking", None),
+        ("gpt-5-low", None),
+        ("gpt-5-high", no), // a channel lists it
+        ("mistral-medium", no),
+        ("claude-opus-4-5-thinking", no),
+    ] {
+        assert_eq!(refused(listed, model), expected, "{model}");
+    }
 }

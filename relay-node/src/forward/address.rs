@@ -52,6 +52,7 @@ impl Place {
         Way {
             surface,
             model,
+            suffix: None,
             table,
             family: self.provider.family,
             host: self.provider.host,

@@ -13,16 +13,17 @@ use tokio::time::Instant;
 use super::address::Place;
 use super::failure::Failure;
 use super::good::{Good, Opened, Whole};
-use super::proof::{named, prove};
+use super::proof::{self, prove};
 use super::wire::read_some;
 use super::written::not_made;
-use super::{Answerer, Halting, Journey};
+use super::{Answerer, Halting, Journey, Named};
 use crate::meter::Bill;
 use crate::responses::{Binding, ResponseId};
 
 impl Journey {
     pub(super) async fn attempt(&self, candidate: &Candidate, answerer: &Answerer, bill: &mut Bill) -> Result<Good, Failure> {
-        let model = candidate.channel.upstream_model(self.request.plain_model());
+        let named = self.app.engine.named(&candidate.channel, &self.request, &self.terms.settings);
+        let model = named.model;
         bill.attempt(candidate, model);
         let place = match self.app.engine.addresses.of(&candidate.channel) {
             Ok(place) => place,
@@ -33,7 +34,7 @@ impl Journey {
             }
         };
         let asked_at = self.surface(&place, model);
-        let mut outcome = self.try_once((candidate, answerer), &place, model, bill).await;
+        let mut outcome = self.try_once((candidate, answerer), &place, named, bill).await;
         // once more in another form, where the address has it: a retry of nobody's
         if let Err(failure) = &outcome
             && failure.is_no_interface
@@ -41,14 +42,14 @@ impl Journey {
         {
             place.lacking.note(surface, self.now());
             if self.surface(&place, model).is_some() {
-                outcome = self.try_once((candidate, answerer), &place, model, bill).await;
+                outcome = self.try_once((candidate, answerer), &place, named, bill).await;
             }
         }
         // a token may end before its time: once more with a new one, which is no retry either
         if let Err(failure) = &outcome
             && self.forgets_stale_token(candidate, &place, failure).await
         {
-            outcome = self.try_once((candidate, answerer), &place, model, bill).await;
+            outcome = self.try_once((candidate, answerer), &place, named, bill).await;
         }
         match &outcome {
             Ok((status, good)) => {
@@ -70,17 +71,19 @@ impl Journey {
         &self,
         (candidate, answerer): (&Candidate, &Answerer),
         place: &Place,
-        model: &str,
+        named: Named<'_>,
         bill: &mut Bill,
     ) -> Result<(StatusCode, Good), Failure> {
+        let model = named.model;
         let is_stream = self.request.facts().stream;
         let fields = place.shape.fields();
         let channel = place.channel(candidate, &fields);
         let table = self.app.engine.takes.table(&self.terms.settings.model_capabilities);
-        let way = self.way(candidate, place, model, &table)?;
+        let way = self.way(candidate, place, named, &table)?;
         let media = self.media(candidate, place, &way).await?;
         let (capability, Sent { body, dropped, betas, uploads, passage }) = self.write(place, &way, &media)?;
-        let body = named(&place.provider, &candidate.key.secret, body)?;
+        bill.without(&dropped);
+        let body = proof::named(&place.provider, &candidate.key.secret, body)?;
         // some upstreams stream whether asked or not, and some never do
         let is_streamed = passage.is_streamed(is_stream);
         let mut target = place

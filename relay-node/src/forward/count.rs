@@ -99,7 +99,7 @@ impl Counting<'_> {
     }
 
     fn model_at<'c>(&'c self, candidate: &'c Candidate) -> &'c str {
-        candidate.channel.upstream_model(self.count.request().facts().model.as_str())
+        self.app.engine.named(&candidate.channel, self.count.request(), self.settings).model
     }
 
     async fn ask(&self, candidate: &Candidate, place: &Place, surface: CountSurface) -> Result<Bytes, Failure> {
@@ -121,6 +121,7 @@ impl Counting<'_> {
                 &self.hints.borrowed(&counted.betas, place.shape.field(FieldName::Betas)),
                 &counted.body,
             )
+            .0
         } else {
             counted.body
         };

@@ -12,6 +12,7 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error as WordError, StrDeserializer};
 use serde_json::{Map, Value};
 use sluice_dialect::exchange::{Instructions, Manner, Rank};
+use sluice_dialect::json::Fields;
 use sluice_dialect::loss::{Field, LossPolicy};
 use sluice_domain::Dialect;
 use sluice_providers::{FieldName, HeaderOverride, OverrideContext, ParamOverride, Target};
@@ -24,6 +25,9 @@ use super::failure::Failure;
 use super::seen::Fault;
 use super::{Hints, Journey};
 use crate::error::Refusal;
+
+/// What is said of a body that was read or written as an object before.
+const UNREAD: &str = "the request for the channel could not be read again";
 
 /// What a channel's settings make of requests and answers.
 #[derive(Debug)]
@@ -88,15 +92,27 @@ impl Shape {
         if self.params.is_empty() && !(is_adjusted && has_left_out()) {
             return Ok(body);
         }
-        let mut fields: Map<String, Value> = serde_json::from_slice(&body).map_err(|error| unread(&error))?;
+        let unread = |error: String| Box::new(Failure::not_shaped(UNREAD, Fault::Params, error));
+        let mut fields = Fields::parse(body).map_err(|error| unread(error.to_string()))?;
         for name in &self.manner.left_out {
-            fields.shift_remove(*name);
+            fields.remove(name);
         }
-        self.params.apply(&mut fields, context).map_err(|error| {
+        if self.params.is_empty() {
+            return Ok(fields.finish());
+        }
+        let body = fields.clone().finish();
+        let before: Map<String, Value> = serde_json::from_slice(&body).map_err(|error| unread(error.to_string()))?;
+        let mut after = before.clone();
+        self.params.apply(&mut after, context).map_err(|error| {
             let message = "the channel's rules for bodies cannot be followed for this request";
             Failure::not_shaped(message, Fault::Params, error.to_string())
         })?;
-        Ok(Value::Object(fields).to_string().into())
+        // what no rule changed keeps its bytes
+        fields.retain(|name| after.contains_key(name), |_, _| {});
+        for (name, value) in after.iter().filter(|(name, value)| before.get(*name) != Some(*value)) {
+            fields.set(name, value.to_string());
+        }
+        Ok(fields.finish())
     }
 
     /// Puts the channel's headers on a request, and those of the caller's that it passes on.
@@ -175,11 +191,6 @@ fn field(name: &str) -> Option<FieldName> {
     FieldName::deserialize(word).ok()
 }
 
-/// It was read or written as an object before.
-fn unread(error: &serde_json::Error) -> Failure {
-    Failure::not_shaped("the request for the channel could not be read again", Fault::Params, error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
@@ -216,6 +227,14 @@ mod tests {
             sent(json!({"param_override": {"service_tier": "flex"}}), false),
             r#"{"store":false,"n":1,"service_tier":"flex"}"#
         );
+    }
+
+    #[test]
+    fn what_no_rule_changes_keeps_its_bytes() {
+        let body = Bytes::from_static(br#"{"seed":12345678901234567890123,"a":{ "n" : 1.10},"b":"\u00e9","n":2}"#);
+        let rules = shape(&json!({"param_override": {"n": 3, "new": true}}));
+        let sent = rules.body(body, false, &OverrideContext::default()).unwrap();
+        assert_eq!(sent, r#"{"seed":12345678901234567890123,"a":{ "n" : 1.10},"b":"\u00e9","n":3,"new":true}"#);
     }
 
     #[test]

@@ -4,22 +4,29 @@ use bytes::Bytes;
 use sluice_dialect::Surface;
 use sluice_dialect::capabilities::Table;
 use sluice_dialect::exchange::{Fetched, Sent, Unwritable, Way};
+use sluice_dialect::json::Fields;
 use sluice_dialect::openai::StreamOptions;
 use sluice_dialect::target::Host;
-use sluice_providers::{CallError, Capability, ClientHints, FieldName, Provider};
+use sluice_providers::{CallError, Capability, ClientHints, Dropped, FieldName, Provider};
 use sluice_routing::Candidate;
 
-use super::Journey;
 use super::address::Place;
 use super::failure::Failure;
 use super::seen::Fault;
+use super::{Journey, Named};
 use crate::error::{Kind, Refusal};
 
 impl Journey {
     /// What the upstream is asked at.
     pub(super) fn surface(&self, place: &Place, model: &str) -> Option<Surface> {
+        let (caller, base) = (self.request.surface(), &place.base_url);
         let lacks = |surface| place.lacking.has(surface, self.now());
-        place.provider.speaks_without(self.request.surface(), &place.base_url, model, lacks)
+        let lacks_tools = |surface: Surface| {
+            lacks(surface) || (surface != caller.asked_as() && place.provider.lacks_tools(surface, base, model))
+        };
+        let with_tools = || place.provider.speaks_without(caller, base, model, lacks_tools);
+        let elsewhere = self.request.brings_tools().then(with_tools).flatten();
+        elsewhere.or_else(|| place.provider.speaks_without(caller, base, model, lacks))
     }
 
     /// Where an upstream is asked, and how. `table`: what models take by the site's own rows.
@@ -27,13 +34,13 @@ impl Journey {
         &'w self,
         candidate: &Candidate,
         place: &'w Place,
-        model: &'w str,
+        Named { model, suffix }: Named<'w>,
         table: &'w Table,
     ) -> Result<Way<'w>, Box<Failure>> {
         let surface = self.surface(place, model).ok_or_else(|| not_served(place))?;
         self.may_go_on_at(surface)?;
         let way = place.way(candidate, (surface, model), table);
-        Ok(Way { output_limit: self.terms.output_limit, stream_options: self.stream_options(place), ..way })
+        Ok(Way { suffix, output_limit: self.terms.output_limit, stream_options: self.stream_options(place), ..way })
     }
 
     /// A response can be gone on from only where it is stored. Where the upstream speaks another dialect, writing the request says what becomes
@@ -57,7 +64,11 @@ impl Journey {
         let adjusts = place.provider.adjusts(surface, model);
         if adjusts {
             let hints = self.hints.borrowed(&sent.betas, place.shape.field(FieldName::Betas));
-            sent.body = adjusted(&place.provider, surface.into(), model, &hints, &sent.body);
+            let (body, left_out) = adjusted(&place.provider, surface.into(), model, &hints, &sent.body);
+            sent.body = body;
+            sent.dropped.extend(left_out);
+            sent.dropped.sort_unstable();
+            sent.dropped.dedup();
         }
         sent.body = place.shape.body(sent.body, adjusts, &self.override_context(model))?;
         Ok((Capability::from(surface), sent))
@@ -71,14 +82,21 @@ impl Journey {
     }
 }
 
-/// A body as its provider wants it. It was read or written as an object before.
-pub(super) fn adjusted(provider: &Provider, capability: Capability, model: &str, hints: &ClientHints<'_>, body: &Bytes) -> Bytes {
-    let Ok(mut fields) = serde_json::from_slice(body) else { return body.clone() };
-    provider.adjust(capability, model, &mut fields);
+/// A body as its provider wants it, and what that leaves out. It was read or written as an object before. All else keeps its bytes.
+pub(super) fn adjusted(
+    provider: &Provider,
+    capability: Capability,
+    model: &str,
+    hints: &ClientHints<'_>,
+    body: &Bytes,
+) -> (Bytes, Vec<&'static str>) {
+    let Ok(mut fields) = Fields::parse(body.clone()) else { return (body.clone(), Vec::new()) };
+    let mut dropped = Dropped::default();
+    provider.adjust(capability, model, &mut fields, &mut dropped);
     if capability.is_anthropic() {
         provider.put_betas(hints, &mut fields);
     }
-    serde_json::to_vec(&fields).map_or_else(|_| body.clone(), Bytes::from)
+    (fields.finish(), dropped.into_names())
 }
 
 /// The caller chose the interface. Another channel's provider may have it.

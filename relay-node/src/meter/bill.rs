@@ -203,6 +203,11 @@ impl Bill {
         record.attempts.push(Attempt { channel_id, channel_key_id, status: 0, error: String::new(), millis: 0 });
     }
 
+    /// What the running attempt's upstream is not sent of the request.
+    pub fn without(&mut self, dropped: &[&'static str]) {
+        self.observed.without(dropped);
+    }
+
     /// The attempt is decided: with an upstream's status (0: none) and a word for what went wrong (empty: the answer is used). Nothing
     /// of a failed attempt is paid for or told, however the request ends.
     pub fn attempted(&mut self, provider: &Arc<str>, status: u16, word: &'static str) {

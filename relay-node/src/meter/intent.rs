@@ -5,6 +5,7 @@ use sluice_routing::Candidate;
 use sluice_snapshot::Table;
 
 use crate::admit::Admitted;
+use crate::forward::Named;
 use crate::hold::Held;
 use crate::ingress::Call;
 use crate::ingress::request::Asked;
@@ -16,7 +17,7 @@ pub fn intent(
     table: &Table,
     admitted: &Admitted,
     asked: &Asked,
-    first: &Candidate,
+    (first, named): (&Candidate, Named<'_>),
     held: &Held,
 ) -> RequestRecord {
     let facts = asked.request.facts();
@@ -30,7 +31,7 @@ pub fn intent(
         config_lineage: table.version.lineage.clone(),
         config_seq: table.version.seq,
         model: facts.model.clone(),
-        upstream_model: first.channel.upstream_model(asked.request.plain_model()).to_owned(),
+        upstream_model: named.model.to_owned(),
         group: admitted.group.clone(),
         channel_id: Some(first.channel.id),
         usage: Usage::default(),

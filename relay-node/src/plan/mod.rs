@@ -3,7 +3,7 @@
 pub mod ejection;
 
 use sluice_billing::{PriceError, Rate, Unpriced};
-use sluice_domain::{GroupName, ModelName};
+use sluice_domain::{GroupName, ModelName, suffix};
 use sluice_routing::{Ask, NoPlan, Plan};
 use sluice_snapshot::Table;
 
@@ -41,11 +41,16 @@ pub fn make(
     let recent = engine.ejections.recent(now);
     let standing = |channel, key| recent.standing((channel, key), model.as_str());
     let plain = asked.request.plain_model();
+    let splits = asked.request.surface().asked_as().converses() && !table.settings.keeps_suffix(plain);
     let plan = sluice_routing::plan(table, ask(model.as_str()), standing)
         // the full name is looked up first, and what stands behind it taken off only if nobody has it
         .or_else(|error| match error {
             NoPlan::UnknownModel if plain != model.as_str() => sluice_routing::plan(table, ask(plain), standing),
             error => Err(error),
+        })
+        .or_else(|error| match suffix::bare(plain).filter(|_| splits) {
+            Some(bare) if error == NoPlan::UnknownModel => sluice_routing::plan(table, ask(bare), standing),
+            _ => Err(error),
         })
         .map_err(|error| match (&error, asked.request.storing().previous) {
             (NoPlan::NoneUsable(_), Some(id)) if previous.place().is_some() => previous_not_found(&id),

@@ -9,7 +9,7 @@ use sluice_testkit::simulator::{Fault, Scenario, Simulator, SimulatorConfig};
 
 use crate::relay::{TestRelay, World, channel, name, ratios};
 
-const SURFACES: [Surface; 4] = [Surface::ChatCompletions, Surface::Responses, Surface::Messages, Surface::GenerateContent];
+pub const SURFACES: [Surface; 4] = [Surface::ChatCompletions, Surface::Responses, Surface::Messages, Surface::GenerateContent];
 
 /// A provider that has one interface only.
 pub fn provider(slug: &str, id: u32, capability: &str, path: &str) -> String {
@@ -98,7 +98,7 @@ pub fn question(caller: Surface, text: &str) -> Value {
     }
 }
 
-fn with_tools(caller: Surface, mut body: Value) -> Value {
+pub fn with_tools(caller: Surface, mut body: Value) -> Value {
     let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
     let (name, description) = ("get_weather", "Tells the weather.");
     body["tools"] = match caller {
@@ -116,7 +116,7 @@ fn with_tools(caller: Surface, mut body: Value) -> Value {
 #[derive(Debug, Default, PartialEq)]
 pub struct Said {
     pub text: String,
-    calls: Vec<(String, Value)>,
+    pub calls: Vec<(String, Value)>,
     pub input: u64,
     pub output: u64,
     finish: String,
@@ -343,7 +343,7 @@ async fn tools_make_their_round_in_every_pair() {
 }
 
 /// The conversation with the answer's calls and their results.
-fn with_results(caller: Surface, mut body: Value, answer: &Value) -> Value {
+pub fn with_results(caller: Surface, mut body: Value, answer: &Value) -> Value {
     let list = |value: &mut Value| -> Vec<Value> { value.as_array().cloned().unwrap_or_default() };
     match caller {
         Surface::Responses => {
@@ -516,6 +516,42 @@ async fn images_reach_every_upstream() {
             let text = said(caller, &answer.json()).text;
             assert!(text.contains("image/png") && text.contains("70"), "{named}: {text}");
         }
+    }
+}
+
+#[tokio::test]
+async fn tools_of_other_dialects_are_asked_for_where_a_model_takes_them() {
+    let upstream = Simulator::start(SimulatorConfig::default());
+    let url = upstream.base_url();
+    let gap = "[[tool_gaps]]\ncapability = \"chat\"\nwhen = \"model_reasons\"\n";
+    let both = provider("both", 9_003, "chat", "/v1/chat/completions") + "responses = \"/v1/responses\"\n" + gap;
+    let only = Channel {
+        provider: "both".into(),
+        base_url: Some(url.clone()),
+        models: vec![name("gpt-5"), name("gpt-4o")],
+        ..channel(1, &url)
+    };
+    let relay = World {
+        channels: vec![only],
+        prices: vec![("gpt-5", ratios("1", "4")), ("gpt-4o", ratios("1", "4"))],
+        providers: vec![("both", both)],
+        ..World::with_upstream(&url)
+    }
+    .start()
+    .await;
+    for (caller, model, brings_tools, asked_at) in [
+        (Surface::Messages, "gpt-5", true, "/v1/responses"),
+        (Surface::Messages, "gpt-5", false, "/v1/chat/completions"),
+        (Surface::Messages, "gpt-4o", true, "/v1/chat/completions"),
+        (Surface::ChatCompletions, "gpt-5", true, "/v1/chat/completions"),
+        (Surface::Responses, "gpt-5", true, "/v1/responses"),
+    ] {
+        let mut body = question(caller, "hello");
+        body["model"] = model.into();
+        let body = if brings_tools { with_tools(caller, body) } else { body };
+        let answer = relay.caller().with_header("anthropic-version", "2023-06-01").post(caller.path(), &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(upstream.log().last().unwrap().path, asked_at, "{} {model} {brings_tools}", caller.as_str());
     }
 }
 

@@ -28,6 +28,7 @@ mod secrets;
 mod shaping;
 mod spark;
 mod stream;
+mod suffixes;
 mod vendors;
 mod written;
 mod wrong;

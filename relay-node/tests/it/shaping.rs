@@ -114,6 +114,46 @@ async fn a_body_without_anything_to_change_is_the_same_to_the_byte() {
 }
 
 #[tokio::test]
+async fn a_providers_hooks_name_what_they_leave_out_and_all_else_is_the_same_to_the_byte() {
+    for (provider, upstream_model, body, sent, dropped) in [
+        (
+            "openai",
+            "gpt-5",
+            r#"{ "model":"gpt-4o", "x": 1e400, "seed":12345678901234567890123,"temperature":0.10,"t\u00f6":"\u00e9", "messages" :[{"role":"user","content":"hi" } ]}"#,
+            r#"{"model":"gpt-5","x":1e400,"seed":12345678901234567890123,"t\u00f6":"\u00e9","messages":[{"role":"user","content":"hi" } ]}"#,
+            Some("temperature"),
+        ),
+        (
+            "openai",
+            "gpt-5.1",
+            r#"{"model":"gpt-4o","temperature":0.10,"reasoning_effort":"none","messages":[{"role":"user","content":"hi"}]}"#,
+            r#"{"model":"gpt-5.1","temperature":0.10,"reasoning_effort":"none","messages":[{"role":"user","content":"hi"}]}"#,
+            None,
+        ),
+        (
+            "mistral",
+            "mistral-large-latest",
+            r#"{"model":"gpt-4o","temperature":0.10,"user":"u","logit_bias":{"1":2},"secret-name":1,"messages":[{"role":"user","content":"hi"}]}"#,
+            r#"{"model":"mistral-large-latest","temperature":0.10,"messages":[{"role":"user","content":"hi"}]}"#,
+            Some("logit_bias, others, user"),
+        ),
+    ] {
+        let upstream = Recorder::start("application/json", &[ANSWER]).await;
+        let url = upstream.base_url();
+        let mapping = [("gpt-4o".to_owned(), upstream_model.to_owned())];
+        let only =
+            Channel { provider: provider.into(), base_url: Some(url.clone()), model_mapping: mapping.into(), ..channel(1, &url) };
+        let relay = World { channels: vec![only], ..World::with_upstream(&url) }.start().await;
+        let answer = send(relay.caller().request(Method::POST, "/v1/chat/completions").body(body)).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let heard = upstream.heard().remove(0);
+        // names of fields are written plainly
+        let plain = String::from_utf8_lossy(&heard.body).replace("t\u{f6}", "t\\u00f6");
+        assert_eq!((plain.as_str(), answer.header("x-sluice-dropped-fields")), (sent, dropped), "{upstream_model}");
+    }
+}
+
+#[tokio::test]
 async fn a_channels_instructions_come_before_the_callers() {
     let prompt = json!({"system_prompt": {"text": "Be brief.", "mode": "prepend"}});
     let (plain, _) = heard(&prompt, &question()).await;

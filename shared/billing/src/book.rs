@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use sluice_domain::suffix;
+
 use crate::completion::default_completion_ratio;
 use crate::naming::{COMPACT_ENTRY, COMPACT_SUFFIX, normalise};
 use crate::price::ModelPrice;
@@ -57,7 +59,8 @@ impl PriceBook {
     }
 
     /// The price of a model: by its exact name, else by its normal form, else by the entry `*-openai-compact` for names that end so,
-    /// else of the model before that ending. `None`: the request must be refused as unpriced.
+    /// else of the model before that ending, else of the model without a suffix that says how it is asked (`-thinking`, `-high`). `None`:
+    /// the request must be refused as unpriced.
     #[must_use]
     pub fn find(&self, model: &str, unpriced: Unpriced) -> Option<Arc<ModelPrice>> {
         let priced = |name: &str| self.entry(name).filter(|price| price.is_priced());
@@ -69,6 +72,9 @@ impl PriceBook {
         }
         let plain = model.strip_suffix(COMPACT_SUFFIX).filter(|plain| !plain.is_empty());
         if let Some(price) = plain.and_then(|plain| self.find(plain, Unpriced::Refuse)) {
+            return Some(price);
+        }
+        if let Some(price) = suffix::bare(model).and_then(|bare| self.find(bare, Unpriced::Refuse)) {
             return Some(price);
         }
         match unpriced {
@@ -125,6 +131,26 @@ mod tests {
     fn the_exact_name_comes_before_the_normal_form() {
         assert_eq!(found("gemini-2.5-pro-thinking-128"), Some("0.5 × 8".to_owned()));
         assert_eq!(found("gemini-2.5-pro-thinking-1024"), Some("0.625 × 8".to_owned()));
+    }
+
+    #[test]
+    fn a_name_with_a_suffix_costs_its_own_price_and_without_one_the_models() {
+        let book = PriceBook::new([
+            ("claude-opus-4-6", entry("2")),
+            ("claude-opus-4-6-max", entry("3")),
+            ("gpt-5", entry("1")),
+            ("mistral", entry("1")),
+        ]);
+        let ratio = |model: &str| book.find(model, Unpriced::Refuse).map(|price| price.model_ratio.unwrap().to_string());
+        for (model, own) in [
+            ("claude-opus-4-6-max", Some("3")),
+            ("claude-opus-4-6-thinking", Some("2")),
+            ("claude-opus-4-6-thinking-4096", Some("2")),
+            ("gpt-5-high-openai-compact", Some("1")),
+            ("mistral-medium", None),
+        ] {
+            assert_eq!(ratio(model).as_deref(), own, "{model}");
+        }
     }
 
     #[test]

@@ -71,7 +71,8 @@ impl Capabilities {
 }
 
 /// Whether a name fits a pattern: `*` is any text, `?` one character; the case of ASCII letters does not matter.
-fn is_like(name: &str, pattern: &str) -> bool {
+#[must_use]
+pub fn is_like(name: &str, pattern: &str) -> bool {
     let (name, pattern) = (name.as_bytes(), pattern.as_bytes());
     let (mut at, mut place) = (0, 0);
     // where to try again after the last star, with it taking one byte more

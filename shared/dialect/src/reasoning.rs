@@ -1,7 +1,9 @@
 //! How much is thought, as a level and as a number of tokens, and what the end of a model's name says about it.
 
-use crate::ir::{Effort, Family};
-use crate::target::{Capabilities, Options};
+use sluice_domain::suffix::{self, Maker};
+
+use crate::ir::Effort;
+use crate::target::{Capabilities, Options, Thinking};
 
 /// The level that a number of tokens stands for; `None`: zero, which is none.
 #[must_use]
@@ -84,58 +86,43 @@ pub enum Suffix {
 }
 
 impl Suffix {
-    /// Whether models of a family are asked this way. Others keep the name as it is.
-    ///
-    /// | suffix | OpenAI | Claude | Gemini | compatible (Qwen, GLM, …) |
-    /// |---|---|---|---|---|
-    /// | a level, `-none` | yes | yes | yes | no |
-    /// | `-thinking` | no | yes | yes | where the model can be switched |
-    /// | `-thinking-<n>` | no | yes | yes | no |
-    /// | `-nothinking` | no | yes | yes | where the model can be switched |
-    /// | `-search` | no | no | yes | no |
-    #[must_use]
-    pub const fn is_for(self, family: Family, capabilities: &Capabilities) -> bool {
-        use Family::{Anthropic, Compatible, Google, OpenAi};
-        match self {
-            Self::Effort(_) | Self::None => matches!(family, OpenAi | Anthropic | Google),
-            Self::Thinking | Self::NoThinking => match family {
-                OpenAi => false,
-                Anthropic | Google => true,
-                Compatible => capabilities.can_stop_thinking,
+    /// What a suffix asks for; `None` for a number nobody has so many tokens of.
+    fn read(end: &str) -> Option<Self> {
+        Some(match end {
+            "none" => Self::None,
+            "thinking" => Self::Thinking,
+            "nothinking" => Self::NoThinking,
+            "search" => Self::Search,
+            end => match Effort::parse(end) {
+                Some(effort) => Self::Effort(effort),
+                None => Self::Budget(end.strip_prefix("thinking-")?.parse().ok()?),
             },
-            Self::Budget(_) => matches!(family, Anthropic | Google),
-            Self::Search => matches!(family, Google),
-        }
+        })
     }
 }
 
-/// A model's name without its suffix, and the suffix. Only for names that no channel lists as they are (`kimi-k2-thinking`), and only where
-/// [`Suffix::is_for`] the model's family; what the request says explicitly wins over all but `-nothinking`.
+/// A model's name without its suffix, and the suffix; `None` where it has none (conversions.md §7.2). Only for names that nobody lists as
+/// they are: `kimi-k2-thinking` is one. `takes` says what models of a name take: one that cannot be switched keeps its name.
 #[must_use]
-pub fn suffix(name: &str) -> Option<(&str, Suffix)> {
-    let (bare, last) = name.rsplit_once('-').filter(|(bare, _)| !bare.is_empty())?;
-    let suffix = match last {
-        "none" => Suffix::None,
-        "thinking" => Suffix::Thinking,
-        "nothinking" => Suffix::NoThinking,
-        "search" => Suffix::Search,
-        last => match Effort::parse(last) {
-            Some(effort) => Suffix::Effort(effort),
-            None => return budget(bare, last),
-        },
+pub fn suffix(name: &str, takes: impl Fn(&str) -> Capabilities) -> Option<(&str, Suffix)> {
+    let (bare, end) = suffix::split(name)?;
+    let suffix = Suffix::read(end)?;
+    let is_switched = |name: &str| {
+        let takes = takes(name);
+        takes.can_stop_thinking && matches!(takes.thinking, Thinking::Both | Thinking::Budget)
     };
-    Some((bare, suffix))
-}
-
-fn budget<'n>(bare: &'n str, last: &str) -> Option<(&'n str, Suffix)> {
-    let bare = bare.strip_suffix("-thinking").filter(|bare| !bare.is_empty())?;
-    let is_number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| Some((bare, Suffix::Budget(last.parse().ok()?))))?
+    // the whole name may be that of a model that always thinks
+    let fits =
+        Maker::of(bare) != Some(Maker::Switched) || (is_switched(bare) && (suffix == Suffix::NoThinking || is_switched(name)));
+    fits.then_some((bare, suffix))
 }
 
 #[cfg(test)]
 mod tests {
+    use sluice_domain::Dialect;
+
     use super::*;
+    use crate::capabilities::Table;
     use Effort::{High, Low, Max, Medium, Minimal, Xhigh};
 
     #[test]
@@ -200,26 +187,18 @@ mod tests {
             ("gemini-2.5-pro-search", Some(("gemini-2.5-pro", Suffix::Search))),
             ("gemini-thinking-99999999999", None),
             ("gemini-thinking-+5", None),
-            ("gpt-4-0613", None),
-            ("thinking-5", None),
-            ("-high", None),
-            ("high", None),
-            ("", None),
+            ("mistral-medium", None),
         ] {
-            assert_eq!(suffix(name), parts, "{name}");
+            assert_eq!(suffix(name, |_| Capabilities::default()), parts, "{name}");
         }
     }
 
     #[test]
-    fn families_that_are_asked_by_suffix() {
-        let switchable = Capabilities::default();
-        let fixed = Capabilities { can_stop_thinking: false, ..Capabilities::default() };
-        assert!(
-            Suffix::Effort(High).is_for(Family::OpenAi, &switchable)
-                && !Suffix::Effort(Max).is_for(Family::Compatible, &switchable)
-        );
-        assert!(Suffix::Thinking.is_for(Family::Compatible, &switchable) && !Suffix::Thinking.is_for(Family::Compatible, &fixed));
-        assert!(Suffix::Search.is_for(Family::Google, &fixed) && !Suffix::Search.is_for(Family::Anthropic, &fixed));
-        assert!(!Suffix::Budget(1).is_for(Family::OpenAi, &switchable));
+    fn models_that_cannot_be_switched_keep_their_names() {
+        let of = |name| suffix(name, |name| Capabilities::of(&Table::default(), name, Dialect::OpenAi));
+        assert_eq!(of("qwen3-32b-nothinking"), Some(("qwen3-32b", Suffix::NoThinking)));
+        assert_eq!(of("glm-4.6-thinking"), Some(("glm-4.6", Suffix::Thinking)));
+        assert_eq!(of("qwen3-next-80b-a3b-thinking"), None, "a model of its own");
+        assert_eq!(of("deepseek-r1-nothinking"), None, "it always thinks");
     }
 }

@@ -12,6 +12,7 @@ pub mod outcome;
 pub mod quota;
 pub mod record;
 pub mod standing;
+pub mod suffix;
 pub mod surface;
 pub mod usage;
 

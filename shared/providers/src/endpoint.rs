@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
+use sluice_dialect::capabilities::is_like;
+use sluice_domain::suffix;
 
 use crate::{BaseUrl, CallError, Capability, FieldName, Provider};
 
@@ -56,6 +58,13 @@ pub struct Gap {
     pub at_host: Option<String>,
 }
 
+impl Gap {
+    pub(crate) fn is_of(&self, base: &BaseUrl, capability: Capability, model: &str) -> bool {
+        let is_there = self.at_host.as_deref().is_none_or(|host| base.host().ends_with(host));
+        self.capability == capability && is_there && self.when.is_met(base, model, &[])
+    }
+}
+
 /// A condition on a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,6 +73,10 @@ pub enum When {
     ModelStartsWith(String),
     /// The model's name has a text in it.
     ModelContains(String),
+    /// The model's name is of a form: `*` is any text, `?` one character, and case does not matter.
+    ModelLike(String),
+    /// It is one of OpenAI's models that reason, by its name.
+    ModelReasons,
     /// The host of the base URL ends with a text.
     HostEndsWith(String),
     /// The channel has a setting of this value.
@@ -80,6 +93,8 @@ impl When {
         match self {
             Self::ModelStartsWith(text) => model.starts_with(text.as_str()),
             Self::ModelContains(text) => model.contains(text.as_str()),
+            Self::ModelLike(pattern) => is_like(model, pattern),
+            Self::ModelReasons => suffix::reasons(model),
             Self::HostEndsWith(text) => base.host().ends_with(text.as_str()),
             Self::SettingIs { name, value } => settings.iter().any(|(known, given)| known == name && given.trim() == value),
         }
@@ -122,8 +137,7 @@ impl Provider {
     }
 
     pub(crate) fn has_gap(&self, base: &BaseUrl, capability: Capability, model: &str) -> bool {
-        let is_there = |gap: &Gap| gap.at_host.as_deref().is_none_or(|host| base.host().ends_with(host));
-        self.gaps.iter().any(|gap| gap.capability == capability && is_there(gap) && gap.when.is_met(base, model, &[]))
+        self.gaps.iter().any(|gap| gap.is_of(base, capability, model))
     }
 }
 

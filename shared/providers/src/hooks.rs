@@ -1,19 +1,21 @@
 //! Named behaviours that any provider may have.
 //!
-//! [`Provider::adjust`] edits a request's body just before it is written, [`Provider::amend`] an answer just after it was read. Both apply
+//! [`Provider::adjust`] edits a request's body just before it is sent, [`Provider::amend`] an answer just after it was read. Both apply
 //! the hooks of the catalogue file in its order. What a hook does is a function over the JSON object, in one of the files here; none knows a
-//! provider. Hooks that act on addresses are read in [`Provider::call`].
+//! provider. Of a request all that a hook does not change keeps its bytes, and what it leaves out is noted, for the caller to be told.
+//! Hooks that act on addresses are read in [`Provider::call`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sluice_dialect::json::{self, Fields};
 
 use crate::{Capability, Provider};
 
-mod claude;
 mod cloud;
+mod dropped;
 mod failure;
 mod fields;
 mod images;
@@ -28,6 +30,7 @@ mod tests;
 mod tool_ids;
 mod usage;
 
+pub use dropped::Dropped;
 pub use failure::BodyError;
 pub use names::{BedrockIds, RegionGroup};
 pub use rerank::RerankUsage;
@@ -41,18 +44,11 @@ pub enum Hook {
     CfAiGatewayPrefix,
     /// Behind Cloudflare's AI Gateway the path of Workers AI loses what names the account.
     AiGatewayBase,
-    /// OpenAI's models that reason: an effort at the end of a name is taken off and asked for, what they refuse is left out,
-    /// `max_tokens` is `max_completion_tokens`, and instructions are the developer's.
+    /// OpenAI's models that reason: what they refuse is left out, `max_tokens` is `max_completion_tokens`, and instructions are the
+    /// developer's.
     OpenaiReasoningRules,
     /// An ending of a model's name is taken off, and a field set in its place.
     ModelSuffix(ModelSuffix),
-    /// Claude's `-thinking`: taken off, and thinking asked for.
-    ClaudeThinkingSuffix,
-    /// Claude's `-max`, `-high`, `-medium`, `-low`, `-minimal`, for models of these beginnings: taken off, and asked for as effort.
-    ClaudeEffortSuffix {
-        /// Beginnings of names.
-        starts_with: Vec<String>,
-    },
     /// Names of models become AWS' ids in addresses.
     BedrockIds(BedrockIds),
     /// In addresses the date of a Claude stands after `@`.
@@ -208,19 +204,19 @@ impl Provider {
         self.hooks.iter().any(|hook| hook.is_for_request(capability, model))
     }
 
-    /// Edits a request's body as the provider wants it. `model` is the upstream's name of the model, after mapping; where the body has one,
-    /// it is replaced by [`Provider::plain_model`] of that.
-    pub fn adjust(&self, capability: impl Into<Capability>, model: &str, body: &mut Map<String, Value>) {
+    /// Edits a request's body as the provider wants it, and notes what is left out of it. `model` is the upstream's name of the model, after
+    /// mapping; where the body has one, it is replaced by [`Provider::plain_model`] of that.
+    pub fn adjust(&self, capability: impl Into<Capability>, model: &str, body: &mut Fields, dropped: &mut Dropped) {
         let capability = capability.into();
         let mut plain = model;
         for hook in &self.hooks {
             if hook.is_for_request(capability, plain) {
-                hook.adjust(capability, plain, body);
+                hook.adjust(plain, body, dropped);
                 plain = hook.plain(capability, plain);
             }
         }
-        if plain != model && body.contains_key("model") {
-            body.insert("model".to_owned(), plain.into());
+        if plain != model && body.contains("model") {
+            body.set("model", json::quoted(plain));
         }
     }
 
@@ -273,10 +269,7 @@ impl Hook {
     /// The model's name without what this hook reads at its end.
     fn plain<'m>(&self, capability: Capability, model: &'m str) -> &'m str {
         match self {
-            Self::OpenaiReasoningRules => openai::plain(capability, model),
             Self::ModelSuffix(suffix) => suffix.plain(capability, model),
-            Self::ClaudeThinkingSuffix => claude::plain_thinking(capability, model),
-            Self::ClaudeEffortSuffix { starts_with } => claude::plain_effort(capability, model, starts_with),
             _ => model,
         }
     }
@@ -284,9 +277,7 @@ impl Hook {
     fn is_for_request(&self, capability: Capability, model: &str) -> bool {
         match self {
             Self::OpenaiReasoningRules => openai::is_for(capability, model),
-            Self::ModelSuffix(_) | Self::ClaudeThinkingSuffix | Self::ClaudeEffortSuffix { .. } => {
-                self.plain(capability, model) != model
-            }
+            Self::ModelSuffix(_) => self.plain(capability, model) != model,
             Self::Clamp { .. } => matches!(capability, Capability::Chat | Capability::Completions),
             Self::Allowlist { .. }
             | Self::StopToArray
@@ -319,20 +310,16 @@ impl Hook {
         }
     }
 
-    fn adjust(&self, capability: Capability, model: &str, body: &mut Map<String, Value>) {
+    fn adjust(&self, model: &str, body: &mut Fields, dropped: &mut Dropped) {
         match self {
-            Self::OpenaiReasoningRules => openai::adjust(capability, model, body),
+            Self::OpenaiReasoningRules => openai::adjust(model, body, dropped),
             Self::ModelSuffix(suffix) => suffix.put(body),
-            Self::ClaudeThinkingSuffix => claude::think(capability, body),
-            Self::ClaudeEffortSuffix { starts_with } => claude::put_effort(capability, model, starts_with, body),
             Self::Clamp { field, min, max } => fields::clamp(body, field, *min, *max),
-            Self::Allowlist { fields, message_fields } => fields::allow(body, fields, message_fields),
-            Self::Drop { fields, .. } => fields::drop_all(body, fields),
+            Self::Allowlist { fields, message_fields } => fields::allow(body, fields, message_fields, dropped),
+            Self::Drop { fields, .. } => fields::drop_all(body, fields, dropped),
             Self::Rename { from, to, .. } => fields::rename(body, from, to),
-            Self::SetDefault { field, value, .. } => fields::set_default(body, field, value),
-            Self::Set { field, value, .. } => {
-                body.insert(field.clone(), value.clone());
-            }
+            Self::SetDefault { field, value, .. } => body.set_default(field, value.to_string()),
+            Self::Set { field, value, .. } => body.set(field, value.to_string()),
             Self::ClaudeInCloud { version, keeps_stream } => cloud::claude(body, version, *keeps_stream),
             Self::DropCallIds => cloud::drop_call_ids(body),
             Self::StopToArray => fields::stop_to_array(body),
@@ -341,8 +328,8 @@ impl Hook {
             Self::MistralToolIds => tool_ids::shorten(body),
             Self::FimPadMessages => fields::pad_messages(body),
             Self::OpenrouterReasoning => openrouter::reason(model, body),
-            Self::RunEndpointCodec => run_endpoint::adjust(body),
-            Self::RerankCodecDashscope => rerank::to_dashscope(body),
+            Self::RunEndpointCodec => run_endpoint::adjust(body, dropped),
+            Self::RerankCodecDashscope => rerank::to_dashscope(body, dropped),
             Self::CfAiGatewayPrefix
             | Self::AiGatewayBase
             | Self::BedrockIds(_)

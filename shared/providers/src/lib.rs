@@ -37,7 +37,7 @@ pub use catalog::{Catalog, CatalogError};
 pub use definition::{DefinitionError, MAX_DEFINITION_BYTES};
 pub use endpoint::{Gap, Plan, SpecialEndpoint, When};
 pub use header_override::{HeaderOverride, HeaderOverrideError};
-pub use hooks::{BedrockIds, BodyError, Hook, ModelSuffix, RegionGroup, RerankUsage};
+pub use hooks::{BedrockIds, BodyError, Dropped, Hook, ModelSuffix, RegionGroup, RerankUsage};
 pub use models::{MAX_MODELS, ModelPage, NoModels};
 pub use param_override::{OverrideContext, ParamOverride, ParamOverrideError};
 pub use probe::Probe;

@@ -75,6 +75,9 @@ pub struct Provider {
     /// Endpoints that some models do not have.
     #[serde(default)]
     pub gaps: Vec<Gap>,
+    /// Endpoints where some models take no tools as they think: callers of other dialects that bring tools are asked for elsewhere.
+    #[serde(default)]
+    pub tool_gaps: Vec<Gap>,
     /// Interfaces that not all of its addresses have: one that is not found is asked for in another form.
     #[serde(default)]
     pub unsure: Vec<Capability>,

@@ -52,6 +52,12 @@ impl Provider {
         prefer(caller, |surface| self.reaches(surface.into(), base, model) && !is_missing(surface))
     }
 
+    /// Whether tools are better asked for elsewhere than at a surface, on behalf of a caller of another one.
+    #[must_use]
+    pub fn lacks_tools(&self, surface: Surface, base: &BaseUrl, model: &str) -> bool {
+        self.tool_gaps.iter().any(|gap| gap.is_of(base, surface.into(), model))
+    }
+
     /// Whether an address may lack an interface that its provider describes.
     #[must_use]
     pub fn may_lack(&self, surface: Surface) -> bool {
@@ -139,6 +145,26 @@ mod tests {
     }
 
     #[test]
+    fn tools_of_models_that_reason_are_asked_for_at_responses() {
+        let catalog = Catalog::shipped().unwrap();
+        let lacks = |slug: &str, base: &str, surface, model: &str| {
+            let provider = catalog.get(slug).unwrap();
+            provider.lacks_tools(surface, &provider.parse_base_url(base).unwrap(), model)
+        };
+        for (slug, base) in [("openai", ""), ("azure-openai", "https://r.openai.azure.com")] {
+            for model in ["gpt-5.6", "gpt-5", "o3"] {
+                assert!(lacks(slug, base, Surface::ChatCompletions, model), "{slug} {model}");
+                assert!(!lacks(slug, base, Surface::Responses, model), "{slug} {model}");
+                assert!(!lacks(slug, "https://proxy.example", Surface::ChatCompletions, model), "{slug} {model}");
+            }
+            assert!(
+                !lacks(slug, base, Surface::ChatCompletions, "gpt-4o")
+                    && !lacks(slug, base, Surface::ChatCompletions, "gpt-5-chat-latest")
+            );
+        }
+    }
+
+    #[test]
     fn vectors_are_asked_for_in_either_form_and_completions_and_reranking_in_their_own() {
         use Surface::{BatchEmbedContents, EmbedContent, Embeddings};
         let catalog = Catalog::shipped().unwrap();
@@ -202,6 +228,25 @@ mod tests {
         assert_eq!(speaks("volcengine-ark", "doubao-coding-plan", Surface::Responses, "m"), chat);
         assert_eq!(speaks("openai", "", Surface::ChatCompletions, "o3-pro"), Some(Surface::Responses));
         assert_eq!(speaks("openai", "", Surface::ChatCompletions, "o3"), chat);
+        let azure = "https://r.openai.azure.com";
+        for model in [
+            "o1-pro",
+            "gpt-5-pro",
+            "gpt-5.2-pro-2025-12-11",
+            "gpt-5-codex",
+            "gpt-5.1-codex-max",
+            "codex-mini-latest",
+            "o4-mini-deep-research",
+        ] {
+            assert_eq!(speaks("openai", "", Surface::ChatCompletions, model), Some(Surface::Responses), "{model}");
+            assert_eq!(speaks("openai", "", Surface::Messages, model), Some(Surface::Responses), "{model}");
+            assert_eq!(speaks("openai", "https://proxy.example", Surface::ChatCompletions, model), chat, "{model}");
+            assert_eq!(speaks("azure-openai", azure, Surface::GenerateContent, model), Some(Surface::Responses), "{model}");
+        }
+        for model in ["gpt-5", "gpt-5.6", "o3-mini", "ft:gpt-4o-mini:acme-pro::1", "gpt-4o"] {
+            assert_eq!(speaks("openai", "", Surface::Messages, model), chat, "{model}");
+            assert_eq!(speaks("azure-openai", azure, Surface::ChatCompletions, model), chat, "{model}");
+        }
         assert_eq!(speaks("openai", "https://proxy.example", Surface::ChatCompletions, "o3-pro"), chat);
         assert_eq!(speaks("custom", "https://x.example", Surface::Messages, "m"), chat);
         assert_eq!(speaks("google-vertex", "", Surface::ChatCompletions, "claude-opus-4-6"), Some(Surface::Messages));

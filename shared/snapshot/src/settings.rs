@@ -29,6 +29,9 @@ pub struct RelaySettings {
     /// How media that requests name by address reach providers whose channels do not say it (`media_by_url`, `pass` or `inline`, default
     /// `pass`).
     pub media_by_url: MediaByUrl,
+    /// Names of models whose end says nothing of how they are asked, in lower case; `*` is any text (`thinking_model_blacklist`, one per
+    /// line). `*` alone: no name's does.
+    pub whole_names: Arc<[Box<str>]>,
 }
 
 impl Default for RelaySettings {
@@ -42,13 +45,14 @@ impl Default for RelaySettings {
             disable_keywords: words(Self::DISABLE_KEYWORDS),
             model_capabilities: Arc::from(""),
             media_by_url: MediaByUrl::Pass,
+            whole_names: words(Self::WHOLE_NAMES),
         }
     }
 }
 
 impl RelaySettings {
     /// Every name this build knows.
-    pub const NAMES: [&'static str; 12] = [
+    pub const NAMES: [&'static str; 13] = [
         "retry_times",
         "enforce_include_usage",
         "force_stream_option",
@@ -61,7 +65,11 @@ impl RelaySettings {
         "automatic_disable_keywords",
         "model_capabilities",
         "media_by_url",
+        "thinking_model_blacklist",
     ];
+
+    /// The default of `thinking_model_blacklist`.
+    pub const WHOLE_NAMES: &'static str = "kimi-k2-thinking\nmoonshotai/kimi-k2-thinking";
 
     /// The default of `automatic_disable_keywords`.
     pub const DISABLE_KEYWORDS: &'static str = "your credit balance is too low\nthis organization has been disabled.\n\
@@ -86,10 +94,30 @@ impl RelaySettings {
             "automatic_disable_keywords" => self.disable_keywords = words(&setting.value),
             "model_capabilities" => self.model_capabilities = setting.value.as_str().into(),
             "media_by_url" => self.media_by_url = media_by_url(setting)?,
+            "thinking_model_blacklist" => self.whole_names = words(&setting.value),
             _ => {}
         }
         Ok(())
     }
+
+    /// Whether a model's name is to be left whole, whatever it ends with.
+    #[must_use]
+    pub fn keeps_suffix(&self, model: &str) -> bool {
+        let model = model.to_lowercase();
+        self.whole_names.iter().any(|pattern| is_like(&model, pattern))
+    }
+}
+
+/// Whether a name fits a pattern in which `*` is any text.
+fn is_like(name: &str, pattern: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return name == pattern };
+    let Some(mut name) = name.strip_prefix(start) else { return false };
+    let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for part in middle.split('*') {
+        let Some((_, after)) = name.split_once(part) else { return false };
+        name = after;
+    }
+    name.ends_with(end)
 }
 
 fn number<N: std::str::FromStr + PartialOrd + From<u32>>(setting: &Setting, most: u32) -> Result<N, String> {
@@ -135,8 +163,8 @@ mod tests {
 
     #[test]
     fn every_named_setting_can_be_set() {
-        for name in RelaySettings::NAMES.into_iter().filter(|name| !name.ends_with("keywords") && !name.ends_with("capabilities"))
-        {
+        let takes_any = ["automatic_disable_keywords", "model_capabilities", "thinking_model_blacklist"];
+        for name in RelaySettings::NAMES.into_iter().filter(|name| !takes_any.contains(name)) {
             let value = if name.contains("force") { "x" } else { "-1" };
             assert!(set(name, value).is_err(), "{name} takes anything, so it is not read");
         }
@@ -149,6 +177,22 @@ mod tests {
         assert_eq!(set("media_by_url", "inline").unwrap().media_by_url, MediaByUrl::Inline);
         assert_eq!(set("retry_times", "5").unwrap().retry_times, 5);
         assert!(set("enforce_include_usage", "true").unwrap().enforce_include_usage);
+    }
+
+    #[test]
+    fn names_are_kept_whole_by_pattern() {
+        assert!(RelaySettings::default().keeps_suffix("moonshotai/Kimi-K2-Thinking"));
+        for (pattern, name, fits) in [
+            ("*", "x", true),
+            ("gemini-*", "gemini-2.5-pro-high", true),
+            ("*-high", "gemini-2.5-pro-high", true),
+            ("g*-pro-*h", "gemini-2.5-pro-high", true),
+            ("g*-flash-*h", "gemini-2.5-pro-high", false),
+            ("gemini", "gemini-2.5-pro-high", false),
+            ("", "gemini-2.5-pro-high", false),
+        ] {
+            assert_eq!(set("thinking_model_blacklist", pattern).unwrap().keeps_suffix(name), fits, "{pattern}");
+        }
     }
 
     #[test]

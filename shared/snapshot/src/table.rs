@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use sluice_billing::{PriceBook, Ratio};
-use sluice_domain::{ChannelId, GroupName, Limits, ModelName};
+use sluice_domain::{ChannelId, GroupName, Limits, ModelName, suffix};
 
 use crate::request_limits::RequestLimits;
 use crate::resource::{Channel, Group, Resource};
@@ -125,13 +125,15 @@ impl Compiled {
         self.channels.get(&id)
     }
 
-    /// How much of a model all callers may use together, by its exact name, else by its normal form.
+    /// How much of a model all callers may use together, by its exact name, else by its normal form, else by its name without a suffix; and
+    /// the name that was found, which all that are found by it share.
     #[must_use]
-    pub fn limits_of_model(&self, model: &str) -> Option<&Limits> {
+    pub fn limits_of_model(&self, model: &str) -> Option<(&ModelName, &Limits)> {
         if self.model_limits.is_empty() {
             return None;
         }
-        self.model_limits.get(model).or_else(|| self.model_limits.get(&*sluice_billing::normalise(model)))
+        let of = |name: &str| self.model_limits.get_key_value(name);
+        of(model).or_else(|| of(&sluice_billing::normalise(model))).or_else(|| of(suffix::bare(model)?))
     }
 
     /// Who serves a model in a group, by its exact name, else by its normal form.
@@ -255,8 +257,13 @@ mod tests {
             Resource::Price(Price { model, price: sluice_billing::ModelPrice::default(), limits })
         };
         let (table, _) = compile(vec![price("gpt-4o", 1), price("gpt-4o-gizmo-*", 2)]);
-        let count = |model: &str| table.limits_of_model(model).map(|limits| limits[0].count);
+        let count = |model: &str| table.limits_of_model(model).map(|(_, limits)| limits[0].count);
         assert_eq!((count("gpt-4o"), count("gpt-4o-gizmo-g-1"), count("gpt-4")), (Some(1), Some(2), None));
+        let (table, _) = compile(vec![price("claude-opus-4-6", 3)]);
+        for model in ["claude-opus-4-6-thinking", "claude-opus-4-6-thinking-2048", "claude-opus-4-6-high"] {
+            let (shared, limits) = table.limits_of_model(model).unwrap();
+            assert_eq!((shared.as_str(), limits[0].count), ("claude-opus-4-6", 3), "{model}");
+        }
     }
 
     #[test]

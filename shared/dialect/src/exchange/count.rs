@@ -245,6 +245,7 @@ mod tests {
         let way = Way {
             surface: Surface::ChatCompletions,
             model,
+            suffix: None,
             table: &table,
             family: Family::Compatible,
             host: Host::Own,

@@ -28,6 +28,7 @@ mod speech;
 mod stops;
 mod storing;
 mod stream;
+mod suffix;
 mod system;
 mod telling;
 

@@ -15,6 +15,7 @@ use crate::ir::{self, Family, ReasoningMode, Show};
 use crate::loss::{LossPolicy, Unsupported};
 use crate::node::BodyError;
 use crate::openai::StreamOptions;
+use crate::reasoning::Suffix;
 use crate::signature::Sealer;
 use crate::surface::Surface;
 use crate::target::{Host, Options};
@@ -27,6 +28,8 @@ pub struct Way<'a> {
     pub surface: Surface,
     /// The model, as the upstream calls it.
     pub model: &'a str,
+    /// What the end of the model's name asked for, before it was taken off.
+    pub suffix: Option<Suffix>,
     /// What models take beside the shipped table.
     pub table: &'a Table,
     /// Whose state and files it understands.

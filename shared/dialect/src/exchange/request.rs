@@ -12,7 +12,7 @@ use super::passage::{Passage, Sent, Site, Unwritable, Way};
 use super::remote::{Fetched, Remote};
 use super::speech::Speech;
 use super::storing::Storing;
-use super::{facts, native, prompt, remote, system};
+use super::{facts, native, prompt, remote, suffix, system};
 use crate::codec::Written;
 use crate::embedding;
 use crate::ir;
@@ -224,6 +224,12 @@ impl Request {
         Storing::of(self.surface(), self.document())
     }
 
+    /// Whether it brings tools, as far as it was read as a whole: a Chat request is not.
+    #[must_use]
+    pub fn brings_tools(&self) -> bool {
+        matches!(&self.kind, Kind::Spoken(spoken) if spoken.meaning.as_ref().is_ok_and(|meaning| !meaning.tools.is_empty()))
+    }
+
     /// Whether a stream goes out as one JSON array in place of events.
     #[must_use]
     pub fn streams_an_array(&self) -> bool {
@@ -255,7 +261,7 @@ impl Request {
     /// # Errors
     /// As [`Request::write`].
     pub fn write_with(&self, way: &Way<'_>, site: &Site, media: &Fetched) -> Result<Sent, Unwritable> {
-        if way.surface == self.surface() && !self.must_be_written() {
+        if way.surface == self.surface() && !self.must_be_written(way) {
             return self.pass(way, site, media);
         }
         if let (Some(from), Some(to)) = (embedding::Form::of(self.surface()), embedding::Form::of(way.surface)) {
@@ -267,15 +273,10 @@ impl Request {
         // what only the caller's dialect has is lost on the way to another one, and stays on the way to its own
         let own = if Speech::Dialect(from) == to { std::mem::take(&mut meaning.to_mut().native) } else { Vec::new() };
         let capabilities = Capabilities::of(way.table, way.model, way.surface.dialect());
-        let target = Target {
-            model: way.model,
-            family: way.family,
-            host: way.host,
-            capabilities: &capabilities,
-            options: way.options,
-            output_limit: way.output_limit,
-            account: way.account,
-        };
+        let target = target(way, &capabilities);
+        if let Some(suffix) = way.suffix {
+            suffix::put(suffix, meaning.to_mut(), way.surface, &target);
+        }
         if let Some(own) = way.manner.instructions_for(way.surface) {
             system::instruct(meaning.to_mut(), own);
         }
@@ -295,6 +296,13 @@ impl Request {
         }
         if let (Codec::Chat, Speech::Vendor(vendor)) = (from, to) {
             vendor.keep_own(&self.fields(), &mut body);
+        }
+        if way.surface == Surface::ChatCompletions
+            && way.suffix.is_some()
+            && let Some((name, value)) = suffix::switch(way.model, &capabilities, &meaning.reasoning)
+        {
+            body.shift_remove("reasoning_effort");
+            body.insert(name.to_owned(), value);
         }
         if way.stream_options == StreamOptions::Strip {
             body.remove("stream_options");
@@ -328,7 +336,7 @@ impl Request {
     /// Whether an upstream is sent the caller's bytes as they are, because its channel wants that.
     #[must_use]
     pub fn passes_as_it_is(&self, way: &Way<'_>) -> bool {
-        way.manner.passes_body && way.surface == self.surface() && !self.must_be_written()
+        way.manner.passes_body && way.surface == self.surface() && !self.must_be_written(way)
     }
 
     /// The same for an upstream of the caller's own dialect: the bytes pass, with the few changes that its channel wants.
@@ -355,7 +363,7 @@ impl Request {
     }
 
     /// The bytes that pass, and what its channel leaves out of them.
-    fn changed(&self, way: &Way<'_>, media: &Fetched) -> Result<(Bytes, Vec<&'static str>), BodyError> {
+    fn changed(&self, way: &Way<'_>, media: &Fetched) -> Result<(Bytes, Vec<&'static str>), Unwritable> {
         let body = self.native_body(way);
         if way.manner.passes_body {
             return Ok((body, Vec::new()));
@@ -363,13 +371,18 @@ impl Request {
         let body = if media.is_empty() { body } else { with_media(body, way.surface, media)? };
         let left_out: Vec<_> = self.left_out(way).collect();
         let instructions = way.manner.instructions_for(way.surface);
-        if left_out.is_empty() && instructions.is_none() {
+        let suffix = way.suffix.filter(|_| matches!(way.surface, Surface::ChatCompletions | Surface::Responses));
+        if left_out.is_empty() && instructions.is_none() && suffix.is_none() {
             return Ok((body, left_out));
         }
         let document = Document::parse(body).map_err(|_| undecodable())?;
         let mut edit = document.edit();
         for name in &left_out {
             edit.remove(name);
+        }
+        if let Some(suffix) = suffix {
+            let capabilities = Capabilities::of(way.table, way.model, way.surface.dialect());
+            suffix::edit(&mut edit, suffix, way, (&document, &target(way, &capabilities)))?;
         }
         if let Some(own) = instructions {
             system::edit(&mut edit, way.surface, &document, way.model, own);
@@ -421,9 +434,16 @@ impl Request {
         }
     }
 
-    /// Its bytes cannot pass: it brings back an envelope of ours, or wants its stream in a form that upstreams are not asked for.
-    fn must_be_written(&self) -> bool {
-        self.surface().converses() && (self.streams_an_array() || signature::has_envelope(self.body()))
+    /// Its bytes cannot pass: it brings back an envelope of ours, wants its stream in a form that upstreams are not asked for, or its model's
+    /// name asks for what other fields have to go with.
+    fn must_be_written(&self, way: &Way<'_>) -> bool {
+        let is_suffixed = || match (&self.kind, way.suffix.filter(|_| !way.manner.passes_body)) {
+            (Kind::Spoken(spoken), Some(suffix)) if matches!(way.surface, Surface::Messages | Surface::GenerateContent) => {
+                spoken.meaning.as_ref().is_ok_and(|meaning| suffix::acts(suffix, &meaning.reasoning))
+            }
+            _ => false,
+        };
+        self.surface().converses() && (self.streams_an_array() || signature::has_envelope(self.body()) || is_suffixed())
     }
 
     fn meaning(&self, codec: Codec, sealer: &Sealer) -> Result<Cow<'_, ir::Request>, BodyError> {
@@ -451,6 +471,18 @@ impl Request {
             Kind::Plain(_) | Kind::Vectors(_) => None,
             Kind::Spoken(spoken) => spoken.form,
         }
+    }
+}
+
+fn target<'t>(way: &'t Way<'_>, capabilities: &'t Capabilities) -> Target<'t> {
+    Target {
+        model: way.model,
+        family: way.family,
+        host: way.host,
+        capabilities,
+        options: way.options,
+        output_limit: way.output_limit,
+        account: way.account,
     }
 }
 

@@ -6,11 +6,13 @@
 
 mod document;
 mod edit;
+mod fields;
 mod mended;
 mod prescan;
 
 pub use document::Document;
 pub use edit::Edit;
+pub use fields::Fields;
 pub use mended::mended;
 pub use prescan::check;
 

@@ -69,6 +69,7 @@ pub(crate) fn sent(request: &Request, surface: Surface, model: &str) -> Result<S
     let way = Way {
         surface,
         model,
+        suffix: None,
         family,
         table: &table,
         host: Host::Own,
@@ -240,6 +241,7 @@ fn a_lower_limit_of_output_is_written_where_its_dialect_has_it() {
             let way = Way {
                 surface,
                 model: "m",
+                suffix: None,
                 family: Family::OpenAi,
                 table: &table,
                 host: Host::Own,
@@ -269,6 +271,7 @@ fn a_lower_limit_of_output_is_written_where_its_dialect_has_it() {
         let way = Way {
             surface: Surface::Messages,
             model: "m",
+            suffix: None,
             family: Family::Anthropic,
             table: &table,
             host: Host::Own,

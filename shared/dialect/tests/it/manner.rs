@@ -30,6 +30,7 @@ fn sent(request: &Request, surface: Surface, manner: &Manner) -> Sent {
     let way = Way {
         surface,
         model: "ours",
+        suffix: None,
         table: &Table::default(),
         family: Family::OpenAi,
         host: Host::Own,
@@ -287,6 +288,7 @@ fn a_channel_names_losses_by_words() {
     let way = Way {
         surface: Surface::Messages,
         model: "ours",
+        suffix: None,
         table: &Table::default(),
         family: Family::Anthropic,
         host: Host::Own,

@@ -36,6 +36,7 @@ fn sent(caller: Surface, upstream: Surface, streams_only: bool, manner: &Manner)
     let way = Way {
         surface: upstream,
         model: "ours",
+        suffix: None,
         table: &Table::default(),
         family: Family::OpenAi,
         host: Host::Own,

@@ -70,6 +70,7 @@ fn sent_by(golden: &Golden, request: &Request) -> Result<Sent, Unwritable> {
     let way = Way {
         surface: Surface::Vendor(golden.vendor),
         model: golden.value["model"].as_str().unwrap_or("theirs"),
+        suffix: None,
         table: &table,
         family: Family::Compatible,
         host: Host::Own,

@@ -1,88 +1,60 @@
-//! OpenAI's models that reason: what their names ask for, and what they refuse.
+//! OpenAI's models that reason: what they refuse.
 
-use serde_json::{Map, Value, json};
+use bytes::Bytes;
+use sluice_dialect::json::Fields;
+use sluice_domain::suffix::reasons;
 
+use super::dropped::Dropped;
 use crate::Capability;
 
-/// Efforts that may stand at the end of a name.
-const EFFORTS: [&str; 6] = ["high", "minimal", "low", "medium", "none", "xhigh"];
-/// Names that start like a model that reasons, and are of models that do not.
-const NOT_REASONING: &str = "gpt-5-chat";
+/// What models that reason refuse, and `o1` to `o4` of it the first alone.
+const SAMPLING: [&str; 4] = ["temperature", "top_p", "logprobs", "top_logprobs"];
 /// Models that take instructions as `system` alone, or not at all.
 const WITHOUT_DEVELOPER: [&str; 2] = ["o1-mini", "o1-preview"];
-
-/// Whether a model reasons, by its name: `o` and a digit, or `gpt-5`.
-fn reasons(model: &str) -> bool {
-    let is_o = model.strip_prefix('o').is_some_and(|rest| rest.starts_with(|letter: char| letter.is_ascii_digit()));
-    is_o || (is_gpt5(model) && !model.starts_with(NOT_REASONING))
-}
-
-fn is_gpt5(model: &str) -> bool {
-    model.starts_with("gpt-5")
-}
-
-/// The name and the effort at its end. In chat requests only models that reason have one.
-fn split(capability: Capability, model: &str) -> Option<(&str, &str)> {
-    let may = match capability {
-        Capability::Chat => reasons(model),
-        Capability::Responses => true,
-        _ => false,
-    };
-    let (plain, effort) = model.rsplit_once('-').filter(|(plain, _)| may && !plain.is_empty())?;
-    EFFORTS.contains(&effort).then_some((plain, effort))
-}
-
-pub(super) fn plain(capability: Capability, model: &str) -> &str {
-    split(capability, model).map_or(model, |(plain, _)| plain)
-}
+/// Where nothing is said, these do not reason.
+const SILENT: [&str; 2] = ["gpt-5.1", "gpt-5.2"];
+/// Of these, models that always reason have one of these words in their names.
+const ALWAYS: [&str; 2] = ["-codex", "-pro"];
 
 pub(super) fn is_for(capability: Capability, model: &str) -> bool {
-    match capability {
-        Capability::Chat => reasons(model),
-        _ => split(capability, model).is_some(),
-    }
+    capability == Capability::Chat && reasons(model)
 }
 
-pub(super) fn adjust(capability: Capability, model: &str, body: &mut Map<String, Value>) {
-    let effort = split(capability, model).map(|(_, effort)| effort);
-    if capability == Capability::Responses {
-        if let Some(effort) = effort {
-            put_effort(body, effort);
-        }
-        return;
-    }
-    if let Some(effort) = effort {
-        body.insert("reasoning_effort".to_owned(), effort.into());
-    }
-    body.shift_remove("temperature");
-    if is_gpt5(model) {
-        for refused in ["top_p", "logprobs", "top_logprobs"] {
-            body.shift_remove(refused);
+pub(super) fn adjust(model: &str, body: &mut Fields, dropped: &mut Dropped) {
+    if !is_silenced(model, body) {
+        let refused = if model.starts_with('o') { SAMPLING.get(..1) } else { Some(&SAMPLING[..]) };
+        for name in refused.unwrap_or_default() {
+            if let Some(value) = body.remove(name) {
+                dropped.note(name, &value);
+            }
         }
     }
-    if let Some(limit) = body.shift_remove("max_tokens") {
-        body.entry("max_completion_tokens").or_insert(limit);
+    if let Some(limit) = body.remove("max_tokens") {
+        body.set_default("max_completion_tokens", limit);
     }
     if !WITHOUT_DEVELOPER.iter().any(|start| model.starts_with(start)) {
         instruct_as_developer(body);
     }
 }
 
-/// The name asks for an effort as if the caller had.
-fn put_effort(body: &mut Map<String, Value>, effort: &str) {
-    let reasoning = body.entry("reasoning").or_insert_with(|| json!({}));
-    if !reasoning.is_object() {
-        *reasoning = json!({});
-    }
-    if let Some(reasoning) = reasoning.as_object_mut() {
-        reasoning.insert("effort".to_owned(), effort.into());
+/// Whether the model is asked not to reason: then it samples as others do.
+fn is_silenced(model: &str, body: &Fields) -> bool {
+    match body.get("reasoning_effort").filter(|effort| effort[..] != *b"null") {
+        Some(effort) => effort[..] == *b"\"none\"",
+        None => SILENT.iter().any(|start| model.starts_with(start)) && !ALWAYS.iter().any(|word| model.contains(word)),
     }
 }
 
 /// The first message, if it is the system's, is the developer's.
-fn instruct_as_developer(body: &mut Map<String, Value>) {
-    let first = body.get_mut("messages").and_then(|messages| messages.get_mut(0)).and_then(|message| message.get_mut("role"));
-    if let Some(role) = first.filter(|role| role.as_str() == Some("system")) {
-        *role = "developer".into();
-    }
+fn instruct_as_developer(body: &mut Fields) {
+    let mut is_first = true;
+    body.each("messages", |message| {
+        if !std::mem::take(&mut is_first) {
+            return None;
+        }
+        let mut message =
+            Fields::parse(message.clone()).ok().filter(|message| message.text("role").as_deref() == Some("system"))?;
+        message.set("role", Bytes::from_static(b"\"developer\""));
+        Some(message.finish())
+    });
 }

@@ -1,7 +1,11 @@
 //! Reranking: forms of other providers, usage, documents that are left out.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use sluice_dialect::json::Fields;
+
+use super::dropped::Dropped;
 
 /// Where an answer of reranking tells its usage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,20 +18,14 @@ pub enum RerankUsage {
 }
 
 /// The request in Alibaba's form.
-pub(super) fn to_dashscope(body: &mut Map<String, Value>) {
-    let mut take = |name: &str| body.shift_remove(name);
-    let (model, query, documents) = (take("model"), take("query"), take("documents"));
-    let mut parameters = Map::new();
-    if let Some(count) = take("top_n") {
-        parameters.insert("top_n".to_owned(), count);
-    }
-    parameters.insert("return_documents".to_owned(), take("return_documents").unwrap_or(Value::Bool(true)));
-    body.clear();
-    if let Some(model) = model {
-        body.insert("model".to_owned(), model);
-    }
-    body.insert("input".to_owned(), json!({"query": query, "documents": documents}));
-    body.insert("parameters".to_owned(), Value::Object(parameters));
+pub(super) fn to_dashscope(body: &mut Fields, dropped: &mut Dropped) {
+    let null = || Bytes::from_static(b"null");
+    let (query, documents) = (body.remove("query").unwrap_or_else(null), body.remove("documents").unwrap_or_else(null));
+    let top_n = body.remove("top_n").map_or_else(Vec::new, |count| [b"\"top_n\":", &count[..], b","].concat());
+    let returns = body.remove("return_documents").unwrap_or_else(|| Bytes::from_static(b"true"));
+    body.retain(|name| name == "model", |name, value| dropped.note(name, value));
+    body.set("input", [b"{\"query\":", &query[..], b",\"documents\":", &documents, b"}"].concat());
+    body.set("parameters", [b"{", &top_n[..], b"\"return_documents\":", &returns, b"}"].concat());
 }
 
 /// Alibaba's answer in the form of the others.

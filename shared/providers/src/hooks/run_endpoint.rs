@@ -1,13 +1,18 @@
 //! Completions by Cloudflare's `/ai/run`.
 
 use serde_json::{Map, Value, json};
+use sluice_dialect::json::Fields;
+
+use super::dropped::Dropped;
 
 /// What the endpoint takes.
 const FIELDS: [&str; 4] = ["prompt", "max_tokens", "stream", "temperature"];
 
 /// Leaves out what the endpoint does not take.
-pub(super) fn adjust(body: &mut Map<String, Value>) {
-    body.retain(|name, _| FIELDS.contains(&name.as_str()));
+pub(super) fn adjust(body: &mut Fields, dropped: &mut Dropped) {
+    // the address names the model
+    body.remove("model");
+    body.retain(|name| FIELDS.contains(&name), |name, value| dropped.note(name, value));
 }
 
 /// Turns `{"result": {"response": ...}}`, or an event's `{"response": ...}`, into a completion.

@@ -1,7 +1,8 @@
 //! Endings of model names that ask for something.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
+use sluice_dialect::json::Fields;
 
 use crate::Capability;
 
@@ -33,7 +34,7 @@ impl ModelSuffix {
         model.strip_suffix(self.suffix.as_str()).filter(|plain| !plain.is_empty()).unwrap_or(model)
     }
 
-    pub(super) fn put(&self, body: &mut Map<String, Value>) {
-        body.entry(self.field.as_str()).or_insert_with(|| self.value.clone());
+    pub(super) fn put(&self, body: &mut Fields) {
+        body.set_default(&self.field, self.value.to_string());
     }
 }

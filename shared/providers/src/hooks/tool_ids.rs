@@ -2,28 +2,20 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-
-use super::fields::messages;
+use sluice_dialect::json::{self, Fields};
 
 /// Letters of an id.
 const ID_LETTERS: usize = 9;
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 /// Replaces ids that do not fit, in calls and in results. The same request gives the same ids, so that prompt caches hold.
-pub(super) fn shorten(body: &mut Map<String, Value>) {
+pub(super) fn shorten(body: &mut Fields) {
     let mut ids = Ids::default();
-    for message in messages(body) {
-        for call in message.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten() {
-            if let Some(id) = call.get_mut("id") {
-                ids.replace(id);
-            }
-        }
-        if let Some(id) = message.get_mut("tool_call_id") {
-            ids.replace(id);
-        }
-    }
+    body.each_object("messages", |message| {
+        message.each_object("tool_calls", |call| ids.replace(call, "id"));
+        ids.replace(message, "tool_call_id");
+    });
 }
 
 /// The ids of one request: what each was, by what it is.
@@ -33,21 +25,20 @@ struct Ids {
 }
 
 impl Ids {
-    fn replace(&mut self, value: &mut Value) {
-        let Value::String(id) = value else { return };
-        if id.is_empty() {
-            return;
-        }
+    fn replace(&mut self, object: &mut Fields, field: &str) {
+        let Some(id) = object.text(field).filter(|id| !id.is_empty()) else { return };
         // One that fits may be another's replacement only by an accident of hashing: then it gives way.
-        let mut short = if fits(id) { id.clone() } else { hashed(id, 0) };
+        let mut short = if fits(&id) { id.clone() } else { hashed(&id, 0) };
         for turn in 1..=u8::MAX {
-            if self.taken.get(&short).is_none_or(|owner| owner == id) {
+            if self.taken.get(&short).is_none_or(|owner| *owner == id) {
                 break;
             }
-            short = hashed(id, turn);
+            short = hashed(&id, turn);
         }
-        self.taken.insert(short.clone(), id.clone());
-        *id = short;
+        if short != id {
+            object.set(field, json::quoted(&short));
+        }
+        self.taken.insert(short, id);
     }
 }
 

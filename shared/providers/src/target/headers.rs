@@ -2,8 +2,9 @@
 
 use http::Method;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sluice_dialect::ir::Family;
+use sluice_dialect::json::Fields;
 use sluice_dialect::target::Host;
 
 use super::{CallError, ChannelAddress, ClientHints};
@@ -45,15 +46,18 @@ impl Provider {
     }
 
     /// Puts the features of a request for Messages into its body, where a cloud has them there and not in a header.
-    pub fn put_betas(&self, client: &ClientHints<'_>, body: &mut Map<String, Value>) {
+    pub fn put_betas(&self, client: &ClientHints<'_>, body: &mut Fields) {
         if self.host == Host::Own {
             return;
         }
-        let said = body.shift_remove(BODY_BETAS);
-        let said = said.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str);
-        let betas = self.betas(said, client);
-        if !betas.is_empty() {
-            body.insert(BODY_BETAS.to_owned(), betas.into());
+        let said: Option<Vec<String>> = body.get(BODY_BETAS).map_or(Some(Vec::new()), |raw| serde_json::from_slice(raw).ok());
+        // what is no list of names is the provider's to refuse
+        let Some(said) = said else { return };
+        let betas = self.betas(said.iter().map(String::as_str), client);
+        if betas.is_empty() {
+            body.remove(BODY_BETAS);
+        } else if betas != said {
+            body.set(BODY_BETAS, Value::from(betas).to_string());
         }
     }
 

@@ -6,8 +6,9 @@ use serde_json::{Map, Value, json};
 use sluice_dialect::Surface;
 use sluice_dialect::error::UpstreamError;
 use sluice_dialect::exchange::Answer;
+use sluice_dialect::json::Fields;
 use sluice_dialect::openai::{Content, Finish};
-use sluice_providers::{Capability, Catalog, ChannelAddress, ClientHints, Provider, Target};
+use sluice_providers::{Capability, Catalog, ChannelAddress, ClientHints, Dropped, Provider, Target};
 
 use crate::goldens::written;
 
@@ -26,10 +27,11 @@ fn call(slug: &str, secret: &str, capability: Capability, model: &str) -> Target
     provider.call(&channel, capability, model, false, &ClientHints::default()).unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "cases are written where they are used")]
 fn adjusted(provider: &Provider, capability: Capability, model: &str, body: Value) -> Map<String, Value> {
-    let Value::Object(mut body) = body else { panic!("{body}") };
-    provider.adjust(capability, model, &mut body);
-    body
+    let mut body = Fields::parse(body.to_string().into()).unwrap();
+    provider.adjust(capability, model, &mut body, &mut Dropped::default());
+    serde_json::from_slice(&body.finish()).unwrap()
 }
 
 #[test]

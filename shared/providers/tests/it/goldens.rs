@@ -7,12 +7,13 @@ use std::path::PathBuf;
 
 use http::header::HeaderMap;
 use secrecy::SecretString;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sluice_dialect::Surface;
 use sluice_dialect::call_id::IdMaker;
 use sluice_dialect::capabilities::Table;
 use sluice_dialect::error::UpstreamError;
 use sluice_dialect::exchange::{Answer, Incoming, Manner, Passage, Request, Sent, Site, StreamMeter, Way};
+use sluice_dialect::json::Fields;
 use sluice_dialect::loss::LossPolicy;
 use sluice_dialect::openai::{Reported, Verdict};
 use sluice_dialect::signature::Sealer;
@@ -20,7 +21,7 @@ use sluice_dialect::sse::{Frame, Splitter};
 use sluice_domain::Usage;
 use sluice_providers::event_stream::Decoder;
 use sluice_providers::{
-    AuthScheme, BaseUrl, BaseUrlMeaning, Capability, Catalog, ChannelAddress, ClientHints, FieldName, Framing, Provider,
+    AuthScheme, BaseUrl, BaseUrlMeaning, Capability, Catalog, ChannelAddress, ClientHints, Dropped, FieldName, Framing, Provider,
 };
 
 /// What must be in no golden.
@@ -65,6 +66,7 @@ pub(crate) fn written(provider: &Provider, caller: Surface, upstream: Surface, m
     let way = Way {
         surface: upstream,
         model,
+        suffix: None,
         table: &table,
         family: provider.family,
         host: provider.host,
@@ -82,8 +84,9 @@ pub(crate) fn written(provider: &Provider, caller: Surface, upstream: Surface, m
 fn sent(provider: &Provider, caller: Surface, upstream: Surface, model: &str, asks: &Value) -> Value {
     let is_streamed = asks["stream"] == true;
     let written = written(provider, caller, upstream, model, asks);
-    let mut body: Map<String, Value> = serde_json::from_slice(&written.body).unwrap();
-    provider.adjust(upstream, model, &mut body);
+    let mut body = Fields::parse(written.body).unwrap();
+    provider.adjust(upstream, model, &mut body, &mut Dropped::default());
+    let body: Value = serde_json::from_slice(&body.finish()).unwrap();
     let (base_url, secret) = (base_url(provider), secret(provider));
     let extra = &[(FieldName::AccountId, "acc")];
     let channel =

@@ -114,6 +114,11 @@ fn details(page: &mut String, provider: &Provider) {
         let host = gap.at_host.as_ref().map_or_else(String::new, |host| format!(" at `{host}`"));
         line(format!("- No `{}` for {}{host}", gap.capability.as_str(), condition(&gap.when)));
     }
+    for gap in &provider.tool_gaps {
+        let host = gap.at_host.as_ref().map_or_else(String::new, |host| format!(" at `{host}`"));
+        let (name, condition) = (gap.capability.as_str(), condition(&gap.when));
+        line(format!("- No tools at `{name}` for {condition}{host}, where callers of another dialect bring some"));
+    }
     paths(&mut line, provider);
 }
 
@@ -176,6 +181,8 @@ fn condition(when: &When) -> String {
     match when {
         When::ModelStartsWith(text) => format!("models that start with `{text}`"),
         When::ModelContains(text) => format!("models with `{text}` in their name"),
+        When::ModelLike(text) => format!("models like `{text}`"),
+        When::ModelReasons => "OpenAI's models that reason".to_owned(),
         When::HostEndsWith(text) => format!("hosts that end with `{text}`"),
         When::SettingIs { name, value } => format!("channels whose `{}` is `{value}`", name.as_str()),
     }

@@ -13,6 +13,8 @@ use crate::ir::Request;
 use crate::loss::{Field, Losses, Unsupported};
 use crate::target::Target;
 
+pub(crate) use settings::reasoning;
+
 /// Writes a body of `POST /v1/chat/completions`.
 ///
 /// # Errors

@@ -82,7 +82,7 @@ fn stop(request: &Request, target: &Target<'_>, losses: &mut Losses<'_>, body: &
 }
 
 /// `reasoning_effort` (conversions.md §7.1). What of the reasoning is shown is not asked here: the answer's writer leaves it out.
-pub(super) fn reasoning(
+pub(crate) fn reasoning(
     request: &Request,
     target: &Target<'_>,
     losses: &mut Losses<'_>,
