@@ -153,19 +153,6 @@ async fn reap(app: &App, feed: &Feed, work: &Work, may_doubt: bool) -> bool {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reign_counts_from_when_it_last_began() {
-        let mut reign = Reign::default();
-        assert_eq!([reign.lasts(1_000), reign.lasts(6_000), reign.lasts(31_000)], [0, 5_000, 30_000]);
-        reign.ends();
-        assert_eq!([reign.lasts(900_000), reign.lasts(905_000)], [0, 5_000], "whatever was before an outage");
-    }
-}
-
 async fn clear_away(app: &App, work: &Work) {
     let timing = app.metrics.start(Job::Retention);
     let cleared = match settings::site(app).await {
@@ -183,5 +170,18 @@ async fn clear_away(app: &App, work: &Work) {
             timing.failed();
             warn!(error, "cannot clear away old rows");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reign_counts_from_when_it_last_began() {
+        let mut reign = Reign::default();
+        assert_eq!([reign.lasts(1_000), reign.lasts(6_000), reign.lasts(31_000)], [0, 5_000, 30_000]);
+        reign.ends();
+        assert_eq!([reign.lasts(900_000), reign.lasts(905_000)], [0, 5_000], "whatever was before an outage");
     }
 }

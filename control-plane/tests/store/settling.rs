@@ -12,6 +12,7 @@ use sluice_control_plane::settlement::rates::Rates;
 use sluice_control_plane::settlement::{Batch, Incoming, MAX_RECORDS, Settler};
 use sluice_control_plane::wallet::{self, LedgerOf};
 use sluice_domain::{LeaseId, ModelName, Outcome, Quota, Record, RequestRecord, UnixMillis, Usage};
+use tokio::task::JoinSet;
 
 use crate::ground::{Customer, Ground, START, batch, closes, grounds, pays};
 
@@ -595,7 +596,8 @@ async fn nothing_is_judged_by_prices_that_are_forgotten_meanwhile() {
         let rates = Rates::new();
         ground.settler = Settler::new(ground.db.clone(), ground.lineage.clone(), rates.clone());
         // somebody sees another history begin, again and again; but not for ever, or nothing would be settled
-        let forgetting = tokio::spawn(async move {
+        let mut forgetting = JoinSet::new();
+        forgetting.spawn(async move {
             for _ in 0..300 {
                 rates.forget();
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -606,7 +608,7 @@ async fn nothing_is_judged_by_prices_that_are_forgotten_meanwhile() {
             let settled = ground.report(&relay, seq, vec![record]).await;
             assert_eq!((settled.counts.requests, settled.counts.quarantined), (1, 0), "{:?}: {seq}", ground.db.engine());
         }
-        forgetting.await.unwrap();
+        forgetting.join_all().await;
         ground.assert_conservation().await;
     }
 }

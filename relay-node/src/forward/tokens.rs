@@ -112,7 +112,8 @@ mod tests {
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url: url::Url = format!("http://{}/token", listener.local_addr().unwrap()).parse().unwrap();
-        tokio::spawn(async move { axum::serve(listener, Router::new().route("/token", post(give))).await });
+        let mut serving = tokio::task::JoinSet::new();
+        serving.spawn(async move { axum::serve(listener, Router::new().route("/token", post(give))).await });
         let client = Client::new(ClientSettings { use_system_proxy: false, ..ClientSettings::default() }).unwrap();
         let (tokens, route) = (Tokens::default(), Route::default());
         let of = async |key: &str| {

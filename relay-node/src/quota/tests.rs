@@ -663,7 +663,7 @@ async fn however_often_somebody_is_asked_an_extension_waits_once() {
     let (quotas, began) = (world.quotas.clone(), tokio::time::Instant::now());
     let answers_once = async {
         let demand = world.demands.recv().await.unwrap();
-        tokio::time::sleep(GRANT_WAIT - Duration::from_secs(1)).await;
+        tokio::time::sleep(GRANT_WAIT.mul_f64(0.8)).await;
         quotas.refused(Refused { grant_seq: demand.grant_seq, verdict: Verdict::Exhausted { need: demand.need } });
     };
     let (extended, ()) = tokio::join!(running.extend_as_far_as_there_is(units(40), units(50)), answers_once);

@@ -67,13 +67,11 @@ impl Events {
             if let Some(frame) = cut {
                 return Ok(Some(renamed_frame(frame, &self.name)));
             }
-            match self.body.next().await {
-                Some(piece) => splitter.push(piece?),
-                None => {
-                    let rest = self.splitter.take().and_then(Splitter::finish).map(Frame::closed);
-                    return Ok(rest.map(|frame| renamed_frame(frame, &self.name)));
-                }
-            }
+            let Some(piece) = self.body.next().await else {
+                let rest = self.splitter.take().and_then(Splitter::finish).map(Frame::closed);
+                return Ok(rest.map(|frame| renamed_frame(frame, &self.name)));
+            };
+            splitter.push(piece?);
         }
     }
 }

@@ -28,7 +28,7 @@ async fn run(relay: &TestRelay, errand: Errand) -> Report {
 }
 
 async fn test(relay: &TestRelay, model: &str) -> Report {
-    run(&relay, errand(Deed::Test, Some(10), model)).await
+    run(relay, errand(Deed::Test, Some(10), model)).await
 }
 
 fn tried(report: Report) -> Tried {

@@ -128,7 +128,13 @@ async fn a_stream_without_its_caller_is_read_on_for_a_time_only() {
 async fn only_so_many_streams_are_read_on_at_once_and_the_others_are_cancelled() {
     let upstream = simulator();
     let relay = reading_on(&upstream, Duration::from_mins(1)).await;
-    let others = relay.app.engine.drains.clone().try_acquire_many_owned(DRAINS as u32 - 1).expect("256 places");
+    let others = relay
+        .app
+        .engine
+        .drains
+        .clone()
+        .try_acquire_many_owned(u32::try_from(DRAINS - 1).expect("it is few"))
+        .expect("256 places");
     begin_and_leave(&relay).await;
     while relay.app.engine.drains.available_permits() > 0 {
         tokio::task::yield_now().await;

@@ -68,7 +68,7 @@ fn simulator() -> Simulator {
     Simulator::start(SimulatorConfig::default())
 }
 
-fn asked(more: Value) -> Value {
+fn asked(more: &Value) -> Value {
     let mut body = json!({"model": "gpt-4o", "input": "count the drops"});
     for (name, value) in more.as_object().unwrap().clone() {
         body[name] = value;
@@ -77,7 +77,7 @@ fn asked(more: Value) -> Value {
 }
 
 async fn make(caller: &Caller, more: Value) -> String {
-    let answer = caller.post(PATH, &asked(more)).await;
+    let answer = caller.post(PATH, &asked(&more)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()["id"].as_str().unwrap().to_owned()
 }
@@ -100,7 +100,7 @@ async fn a_stored_response_is_its_owners_on_every_relay_and_nobody_elses() {
     let relay = async || World { notes: Some(Arc::clone(&board) as Arc<dyn Notes>), ..world(&simulator) }.start().await;
     let (here, there) = (relay().await, relay().await);
     for round in 0..6 {
-        let made = here.caller().post(PATH, &asked(json!({}))).await.json();
+        let made = here.caller().post(PATH, &asked(&json!({}))).await.json();
         let id = made["id"].as_str().unwrap();
         let at = |more: &str| format!("{PATH}/{id}{more}");
         for relay in [&here, &there] {
@@ -135,7 +135,7 @@ async fn a_stored_response_is_its_owners_on_every_relay_and_nobody_elses() {
 async fn a_streamed_response_is_known_before_its_first_byte_is_read() {
     let simulator = simulator();
     let relay = world(&simulator).start().await;
-    let streamed = relay.caller().stream(PATH, &asked(json!({"stream": true}))).await;
+    let streamed = relay.caller().stream(PATH, &asked(&json!({"stream": true}))).await;
     let id = streamed.events[0].json()["response"]["id"].as_str().unwrap().to_owned();
     let again = relay.caller().get(&format!("{PATH}/{id}")).await.json();
     assert_eq!(again["output"], streamed.events.last().unwrap().json()["response"]["output"]);
@@ -161,10 +161,10 @@ async fn what_goes_on_from_a_response_goes_to_its_channel_and_key() {
         let made_with = simulator.log().last().unwrap().key_hint.clone();
         let second = make(&relay.caller(), json!({"previous_response_id": first})).await;
         assert_eq!(simulator.log().last().unwrap().key_hint, made_with, "round {round}");
-        let body = asked(json!({"previous_response_id": second, "stream": true}));
+        let body = asked(&json!({"previous_response_id": second, "stream": true}));
         let third = relay.caller().stream(PATH, &body).await;
         assert!(third.events.last().unwrap().name.as_deref() == Some("response.completed"), "{third:?}");
-        let counted = relay.caller().post("/v1/responses/input_tokens", &asked(json!({"previous_response_id": second}))).await;
+        let counted = relay.caller().post("/v1/responses/input_tokens", &asked(&json!({"previous_response_id": second}))).await;
         assert_eq!(counted.status, 200, "{}", counted.text());
         assert_eq!(simulator.log().last().unwrap().key_hint, made_with, "round {round}");
     }
@@ -176,7 +176,7 @@ async fn nobody_goes_on_from_a_response_of_another_or_of_a_channel_that_is_gone(
     let shared = || Some(Arc::clone(&board) as Arc<dyn Notes>);
     let relay = World { notes: shared(), ..world(&simulator) }.start().await;
     let first = make(&relay.caller(), json!({})).await;
-    let body = asked(json!({"previous_response_id": first}));
+    let body = asked(&json!({"previous_response_id": first}));
     let before = simulator.log().len();
     let stranger = relay.anonymous().with_key(format!("sk-{OTHER_KEY}"));
     for answer in [stranger.post(PATH, &body).await, stranger.post("/v1/responses/input_tokens", &body).await] {
@@ -209,7 +209,7 @@ async fn not_knowing_is_no_verdict() {
     assert_eq!(relay.caller().get(&format!("{PATH}/{own}")).await.status, 200, "this relay knows it by itself");
     for answer in [
         relay.caller().get(&format!("{PATH}/resp_elsewhere")).await,
-        relay.caller().post(PATH, &asked(json!({"previous_response_id": "resp_elsewhere"}))).await,
+        relay.caller().post(PATH, &asked(&json!({"previous_response_id": "resp_elsewhere"}))).await,
     ] {
         assert_eq!(told(&answer), says(503, "authority_unavailable"));
         assert!(answer.header("retry-after").is_some());
@@ -228,11 +228,11 @@ async fn an_upstream_of_another_dialect_says_what_becomes_of_a_previous_response
     }];
     world.prices.push(("claude-sonnet-4-5", crate::relay::ratios("1", "1")));
     let relay = world.start().await;
-    let body = asked(json!({"model": "claude-sonnet-4-5", "previous_response_id": "resp_1"}));
+    let body = asked(&json!({"model": "claude-sonnet-4-5", "previous_response_id": "resp_1"}));
     let answer = relay.caller().post(PATH, &body).await;
     assert_eq!((told(&answer).0, &answer.json()["error"]["param"]), (400, &json!("previous_response_id")), "{}", answer.text());
     assert_ne!(answer.json()["error"]["code"], "previous_response_not_found");
-    let made = relay.caller().post(PATH, &asked(json!({"model": "claude-sonnet-4-5"}))).await.json();
+    let made = relay.caller().post(PATH, &asked(&json!({"model": "claude-sonnet-4-5"}))).await.json();
     let answer = relay.caller().get(&format!("{PATH}/{}", made["id"].as_str().unwrap())).await;
     assert_eq!(told(&answer), says(404, "response_not_found"), "nobody stores what was written here");
 }
@@ -242,7 +242,7 @@ async fn what_is_made_in_the_background_is_refused_because_it_could_not_be_charg
     let simulator = simulator();
     let relay = world(&simulator).start().await;
     for more in [json!({"background": true}), json!({"background": true, "stream": true})] {
-        let answer = relay.caller().post(PATH, &asked(more)).await;
+        let answer = relay.caller().post(PATH, &asked(&more)).await;
         assert_eq!((told(&answer), &answer.json()["error"]["param"]), (says(400, "invalid_request"), &json!("background")));
     }
     make(&relay.caller(), json!({"background": false})).await;
@@ -252,7 +252,7 @@ async fn what_is_made_in_the_background_is_refused_because_it_could_not_be_charg
 /// A response that its upstream made in the background, and a relay that knows of it.
 async fn in_background(relay: &TestRelay, simulator: &Simulator, model: &str) -> String {
     let upstream = Caller::new(simulator.base_url()).with_key("key-1-a");
-    let body = asked(json!({"background": true, "stream": true}));
+    let body = asked(&json!({"background": true, "stream": true}));
     let id = upstream.stream(PATH, &body).await.events[0].json()["response"]["id"].as_str().unwrap().to_owned();
     let (channel, key) = (sluice_domain::ChannelId::new(1), sluice_domain::ChannelKeyId::new(10));
     let binding = Binding { channel, key, model: model.into() };
@@ -288,7 +288,7 @@ async fn a_model_that_its_caller_knows_by_another_name_keeps_it() {
     }
     world.prices.push(("our-model", crate::relay::ratios("1", "1")));
     let relay = world.start().await;
-    let made = relay.caller().post(PATH, &asked(json!({"model": "our-model"}))).await.json();
+    let made = relay.caller().post(PATH, &asked(&json!({"model": "our-model"}))).await.json();
     assert_eq!(made["model"], "our-model");
     let again = relay.caller().get(&format!("{PATH}/{}", made["id"].as_str().unwrap())).await;
     assert_eq!(again.json(), made, "whole");
@@ -314,7 +314,8 @@ async fn a_stream_that_fails_ends_with_the_response_that_failed() {
         for fault in [Fault::ErrorEvent, Fault::Reset, Fault::Close] {
             simulator.queue(Scenario { fault, after: 9, error_code: Some("rate_limit_exceeded".into()), ..Scenario::default() });
             let body = json!({"model": model, "input": "count [sim: tokens=20]", "instructions": "be brief", "stream": true});
-            let events: Vec<Value> = relay.caller().stream(PATH, &body).await.events.iter().map(|event| event.json()).collect();
+            let events: Vec<Value> =
+                relay.caller().stream(PATH, &body).await.events.iter().map(sluice_testkit::client::Event::json).collect();
             let (first, last) = (&events[0], events.last().unwrap());
             assert_eq!(
                 (&first["type"], &last["type"]),

@@ -137,8 +137,8 @@ fn find_message(value: &Value) -> Option<&str> {
 
 /// Google names a reason in one of the details (`google.rpc.ErrorInfo`), AWS the exception in `__type`, behind a `#` or alone.
 fn reason<'a>(value: &'a Value, inner: &'a Value) -> Option<&'a Value> {
-    let details = inner.get("details").and_then(Value::as_array).into_iter().flatten();
-    details.filter_map(|detail| detail.get("reason")).next().or_else(|| value.get("__type"))
+    let mut details = inner.get("details").and_then(Value::as_array).into_iter().flatten();
+    details.find_map(|detail| detail.get("reason")).or_else(|| value.get("__type"))
 }
 
 /// The object that says what went wrong; inside the response that a stream of Responses ends with.

@@ -51,14 +51,11 @@ fn sent(caller: Surface, upstream: Surface, streams_only: bool, manner: &Manner)
 }
 
 fn events(all: &[Value]) -> Bytes {
-    let mut text = String::new();
-    for data in all {
-        if let Some(name) = data["type"].as_str() {
-            text.push_str(&format!("event: {name}\n"));
-        }
-        text.push_str(&format!("data: {data}\n\n"));
-    }
-    Bytes::from(text)
+    let event = |data: &Value| {
+        let name = data["type"].as_str().map(|name| format!("event: {name}\n")).unwrap_or_default();
+        format!("{name}data: {data}\n\n")
+    };
+    Bytes::from(all.iter().map(event).collect::<String>())
 }
 
 /// "Hello you." in pieces, with three tokens in and two out.

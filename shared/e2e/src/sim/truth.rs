@@ -52,6 +52,7 @@ pub(crate) struct Open {
 
 /// What one life of a relay wrote.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that may befall a log, whatever else does")]
 pub(crate) struct Log {
     /// Its reported records, in order.
     pub facts: Vec<Fact>,

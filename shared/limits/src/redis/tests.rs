@@ -404,8 +404,8 @@ async fn a_note_is_there_for_the_whole_fleet_until_it_is_struck_or_ends() {
     let (here, there) = (ready(&address).await, ready(&address).await);
     let name = format!("sluice:test:{}", somebody());
     assert_eq!(there.noted(&name).await.unwrap(), None);
-    here.note(&name, "first", Duration::from_secs(60)).await.unwrap();
-    here.note(&name, "second", Duration::from_secs(60)).await.unwrap();
+    here.note(&name, "first", Duration::from_mins(1)).await.unwrap();
+    here.note(&name, "second", Duration::from_mins(1)).await.unwrap();
     assert_eq!(there.noted(&name).await.unwrap().as_deref(), Some("second"));
     let left: i64 = here.pool.ttl(name.as_str()).await.unwrap();
     assert!((1..=60).contains(&left), "{left}");
