@@ -174,6 +174,7 @@ fn manner(settings: &ChannelSettings) -> Manner {
         passes_body: settings.pass_through_body,
         rewrites_answers: settings.force_format,
         thinking_to_content: settings.thinking_to_content,
+        media_to_markdown: settings.media_to_markdown,
     }
 }
 

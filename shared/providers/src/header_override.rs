@@ -27,8 +27,8 @@ const MAX_PATTERN_BYTES: usize = 1_024;
 /// The most memory a pattern may take, in bytes.
 const MAX_COMPILED_BYTES: usize = 1 << 20;
 
-/// Headers that make a message what it is: no entry may have them.
-const FRAMING: [&str; 11] = [
+/// Headers that make a message what it is, or belong to its connection: no entry may have them.
+const FRAMING: [&str; 16] = [
     "accept-encoding",
     "connection",
     "content-encoding",
@@ -40,7 +40,14 @@ const FRAMING: [&str; 11] = [
     "transfer-encoding",
     "upgrade",
     "expect",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-version",
 ];
+/// How our own headers begin.
+const OUR_OWN: &str = "x-sluice-";
 /// Headers that say who the caller is, to us.
 const CREDENTIALS: [&str; 9] = [
     "api-key",
@@ -229,6 +236,9 @@ fn entry(name: &str, value: &str) -> Result<(HeaderName, Entry), &'static str> {
     if FRAMING.contains(&header.as_str()) {
         return Err("cannot be set: it makes the message what it is");
     }
+    if header.as_str().starts_with(OUR_OWN) {
+        return Err("cannot be set: such headers are Sluice's own");
+    }
     let value = value.trim();
     let made = if let Some(wanted) = value.strip_prefix(CLIENT_HEADER) {
         let wanted = wanted.strip_suffix('}').ok_or("must be {client_header:Name} and nothing else")?;
@@ -316,6 +326,8 @@ mod tests {
 
     #[rstest]
     #[case("X A", "1", "is no name of a header")]
+    #[case("X-Sluice-Channel", "1", "cannot be set: such headers are Sluice's own")]
+    #[case("Sec-WebSocket-Key", "1", "cannot be set: it makes the message what it is")]
     #[case("X-A", "a\nb", "has letters that no header may have")]
     #[case("X-A", "{api_key}\n", "")]
     #[case("X-A", "{api_key}\nx", "has letters that no header may have")]

@@ -32,6 +32,9 @@ pub struct ChannelSettings {
     /// Reasoning is given as `<think>` within the answer's text.
     #[serde(skip_serializing_if = "is_false")]
     pub thinking_to_content: bool,
+    /// Generated images are given once more as Markdown within the text of converted answers.
+    #[serde(skip_serializing_if = "is_false")]
+    pub media_to_markdown: bool,
     /// The caller's bytes are sent as they are, where both sides speak one dialect.
     #[serde(skip_serializing_if = "is_false")]
     pub pass_through_body: bool,

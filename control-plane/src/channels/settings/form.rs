@@ -24,6 +24,8 @@ pub(in crate::channels) struct Form {
     force_format: Option<bool>,
     /// Whether reasoning is given as `<think>` within the answer's text.
     thinking_to_content: Option<bool>,
+    /// Whether generated images are given once more as Markdown within the text of converted answers.
+    media_to_markdown: Option<bool>,
     /// Whether the caller's bytes are sent as they are, where both sides speak one dialect.
     pass_through_body: Option<bool>,
     /// The proxy requests take: `http`, `https`, `socks5` or `socks5h`. Its password is shown as `***`, which sent back keeps it.

@@ -1112,6 +1112,8 @@ export interface components {
             force_format?: boolean | null;
             /** @description Whether reasoning is given as `<think>` within the answer's text. */
             thinking_to_content?: boolean | null;
+            /** @description Whether generated images are given once more as Markdown within the text of converted answers. */
+            media_to_markdown?: boolean | null;
             /** @description Whether the caller's bytes are sent as they are, where both sides speak one dialect. */
             pass_through_body?: boolean | null;
             /**
@@ -2273,9 +2275,9 @@ export interface components {
                 config_seq: number;
                 /**
                  * Format: double
-                 * @description How old what it serves is, in seconds, when it was last heard of.
+                 * @description How old what it serves is, in seconds, when it was last heard of; `null` while it was never up to date.
                  */
-                staleness_secs: number;
+                staleness_secs: number | null;
                 /**
                  * Format: int64
                  * @description Requests being served.
@@ -2910,9 +2912,9 @@ export interface components {
             config_seq: number;
             /**
              * Format: double
-             * @description How old what it serves is, in seconds, when it was last heard of.
+             * @description How old what it serves is, in seconds, when it was last heard of; `null` while it was never up to date.
              */
-            staleness_secs: number;
+            staleness_secs: number | null;
             /**
              * Format: int64
              * @description Requests being served.

@@ -45,6 +45,7 @@ export function SettingsFields() {
       <LossesField />
       <SwitchField name="force_format" />
       <SwitchField name="thinking_to_content" />
+      <SwitchField name="media_to_markdown" />
       <StatusField />
       <ProxyField name="proxy" placeholder="socks5://user:password@10.0.0.1:1080" />
       <Choice name="media_by_url" words={{ "": "media_usual", pass: "media_pass", inline: "media_inline" }} />
@@ -56,7 +57,7 @@ export function SettingsFields() {
 }
 
 type Switches = "pass_through_body" | "allow_service_tier" | "allow_safety_identifier" | "disable_store";
-type Switched = Switches | "force_format" | "thinking_to_content";
+type Switched = Switches | "force_format" | "thinking_to_content" | "media_to_markdown";
 type Json = "param_override" | "header_override";
 type Proxy = "proxy" | "media_proxy";
 

@@ -19,6 +19,7 @@ const all: Settings = {
   system_prompt: { text: "Be brief.", mode: "prepend" },
   force_format: true,
   thinking_to_content: true,
+  media_to_markdown: true,
   pass_through_body: true,
   proxy: "http://u:***@h:1/",
   media_by_url: "inline",

@@ -21,6 +21,7 @@ export interface SettingsValues {
   losses: { word?: string; on?: OnLoss }[];
   force_format: boolean;
   thinking_to_content: boolean;
+  media_to_markdown: boolean;
   status_mapping: { from?: number | null; to?: number | null }[];
   proxy: string;
   media_by_url: components["schemas"]["MediaByUrl"] | "";
@@ -41,6 +42,7 @@ export const EMPTY_SETTINGS: SettingsValues = {
   losses: [],
   force_format: false,
   thinking_to_content: false,
+  media_to_markdown: false,
   status_mapping: [],
   proxy: "",
   media_by_url: "",
@@ -64,6 +66,7 @@ export function valuesOf(settings: Settings): SettingsValues {
     losses: Object.entries(settings.losses ?? {}).map(([word, on]) => ({ word, on })),
     force_format: settings.force_format ?? false,
     thinking_to_content: settings.thinking_to_content ?? false,
+    media_to_markdown: settings.media_to_markdown ?? false,
     status_mapping: Object.entries(settings.status_mapping ?? {}).map(([from, to]) => ({ from: Number(from), to })),
     proxy: settings.proxy ?? "",
     media_by_url: settings.media_by_url ?? "",
@@ -94,6 +97,7 @@ export function settingsPatch(values: SettingsValues): { [Name in keyof Settings
     losses: filled(losses),
     force_format: values.force_format || null,
     thinking_to_content: values.thinking_to_content || null,
+    media_to_markdown: values.media_to_markdown || null,
     status_mapping: filled(statuses),
     proxy: text(values.proxy),
     media_by_url: values.media_by_url || null,

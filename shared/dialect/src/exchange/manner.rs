@@ -17,6 +17,8 @@ pub struct Manner {
     pub rewrites_answers: bool,
     /// Chat: reasoning comes as content, in `<think>` tags.
     pub thinking_to_content: bool,
+    /// Answers that are written anew: generated images come once more as Markdown within the text.
+    pub media_to_markdown: bool,
 }
 
 /// Instructions of a channel's own.

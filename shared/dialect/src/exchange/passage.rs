@@ -164,7 +164,7 @@ impl Passage {
             shows_reasoning: shows_reasoning(from, reasoning),
             wants_encrypted: reasoning.encrypted,
             thinking_to_content: way.manner.thinking_to_content,
-            media_to_markdown: true,
+            media_to_markdown: way.manner.media_to_markdown,
             is_sse: request.form() != Some(Form::Array),
             echo: (from == Codec::Responses).then(|| request.fields()),
             ids: site.ids.clone().apart(),

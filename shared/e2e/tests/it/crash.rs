@@ -110,6 +110,8 @@ async fn settled_rows(fleet: &Fleet, user: i64, seen: &[Seen]) -> HashMap<String
         assert_eq!(by_id.len(), count, "a request was settled twice");
         by_id
     };
+    // an answer is in the log once its last byte is away, which may be after its caller has it
+    wait_for("the provider is at rest", async || fleet.simulator.stats().in_flight == 0).await;
     let heard = accounts(&fleet.simulator.log(), PRICE);
     let whole = seen.iter().filter(|one| one.end == End::Whole).map(|one| &one.request_id);
     let expected: HashSet<&String> = heard.keys().chain(whole).collect();

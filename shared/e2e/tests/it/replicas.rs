@@ -60,6 +60,8 @@ async fn tell(engine: Engine) {
     let failed: Vec<_> = seen.iter().filter(|one| one.end != End::Whole).collect();
     assert!(failed.is_empty(), "{engine:?}: {} callers saw errors, first: {:?}", failed.len(), failed.first());
 
+    // an answer is in the log once its last byte is away, which may be after its caller has it
+    wait_for("the provider is at rest", async || fleet.simulator.stats().in_flight == 0).await;
     let heard = accounts(&fleet.simulator.log(), PRICE);
     wait_for("whatever the provider heard of is settled", async || {
         let rows = fleet.api.all(&format!("/api/requests?user_id={user}")).await;

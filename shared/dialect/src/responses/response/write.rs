@@ -130,7 +130,7 @@ pub(in crate::responses) fn call_state(call_id: &str, signature: Option<&Signatu
     Some(asked.sealer.seal(&Signature { item: Some(item::call_state(call_id)), ..signature.clone() }))
 }
 
-/// A picture's base64, or the text that stands for a medium where the caller wants one.
+/// A picture's base64, or the text that stands for a medium: an address has no item here.
 pub(in crate::responses) enum Medium {
     /// Base64.
     Picture(String),
@@ -139,12 +139,12 @@ pub(in crate::responses) enum Medium {
 }
 
 /// What a medium becomes; `None`: it cannot be told.
-pub(in crate::responses) fn medium(block: &Block, asked: &Asked) -> Option<Medium> {
+pub(in crate::responses) fn medium(block: &Block) -> Option<Medium> {
     match block {
         Block::Media { kind: MediaKind::Image, source: Source::Inline { data, .. }, .. } => {
             Some(Medium::Picture(media::encode(data)))
         }
-        Block::Media { kind: MediaKind::Image, source: Source::Url { url, .. }, .. } if asked.media_to_markdown => {
+        Block::Media { kind: MediaKind::Image, source: Source::Url { url, .. }, .. } => {
             Some(Medium::Text(format!("![image]({url})")))
         }
         Block::Media { source: Source::Text(text), .. } => Some(Medium::Text(text.clone())),
@@ -205,7 +205,7 @@ impl Output<'_> {
                 let call = Call { id, namespace, name: plain, arguments: &arguments, is_custom };
                 self.items.push(call.item(&call.item_id(), "completed"));
             }
-            Block::Media { .. } => match medium(block, self.asked) {
+            Block::Media { .. } => match medium(block) {
                 Some(Medium::Picture(base64)) => {
                     self.close();
                     let id = self.asked.ids.make("ig_");

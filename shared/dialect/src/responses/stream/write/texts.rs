@@ -148,7 +148,7 @@ impl Writer {
     }
 
     pub(super) fn media(&mut self, block: &Block, out: &mut BytesMut) {
-        match medium(block, &self.asked) {
+        match medium(block) {
             Some(Medium::Picture(base64)) => {
                 self.close("completed", out);
                 let id = self.asked.ids.make("ig_");
