@@ -5,6 +5,7 @@ use crate::surface::Surface;
 
 /// What a channel does to requests and answers beside carrying them. The default: nothing.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "settings that have nothing to do with each other")]
 pub struct Manner {
     /// Instructions of its own.
     pub instructions: Option<Instructions>,
