@@ -26,7 +26,7 @@ fn all() -> Value {
         "header_override": {"authorization": "Bearer hunter2", "x-team": "search"},
         "system_prompt": {"text": "Be brief.", "mode": "prepend"},
         "force_format": true,
-        "thinking_to_content": true,
+        "thinking_to_content": true, "media_to_markdown": true,
         "pass_through_body": true,
         "proxy": "http://user:hunter3@proxy.example:8080",
         "media_by_url": "inline",
@@ -130,7 +130,7 @@ async fn settings_that_cannot_be_are_refused_by_their_path_and_nothing_changes()
         (json!({"proxies": []}), "settings.proxies", "unknown_field"),
         (json!({"status_mapping": {"404": 200}}), "settings.status_mapping.404", "range"),
         (json!({"status_mapping": {"all": 400}}), "settings.status_mapping", "wrong_type"),
-        (json!({"header_override": {"re:(": ""}}), "settings.header_override.re:(", "pattern"),
+        (json!({"header_override": {"re:(": ""}}), "settings.header_override.re:(", "header"),
         (json!({"fields": {"region": "x"}}), "settings.fields.region", "unknown_field"),
         (json!({"losses": {"colour": "drop"}}), "settings.losses.colour", "choice"),
     ] {
