@@ -49,33 +49,20 @@ const FRAMING: [&str; 16] = [
 /// How our own headers begin.
 const OUR_OWN: &str = "x-sluice-";
 /// Headers that say who the caller is, to us.
-const CREDENTIALS: [&str; 9] = [
+const CREDENTIALS: [&str; 8] = [
     "api-key",
     "authorization",
     "cookie",
     "mj-api-secret",
     "new-api-user",
-    "proxy-authorization",
     "sec-websocket-protocol",
     "x-api-key",
     "x-goog-api-key",
 ];
 /// Headers beside these that are no upstream's business: where the caller is, how it reached us, and what we write ourselves.
-const OURS: [&str; 11] = [
-    "content-type",
-    "forwarded",
-    "host",
-    "proxy-authenticate",
-    "sec-websocket-extensions",
-    "sec-websocket-key",
-    "sec-websocket-version",
-    "via",
-    "x-oneapi-request-id",
-    "x-real-ip",
-    "x-request-id",
-];
+const OURS: [&str; 7] = ["content-type", "forwarded", "host", "via", "x-oneapi-request-id", "x-real-ip", "x-request-id"];
 /// Beginnings of such names.
-const OURS_BEGIN: [&str; 3] = ["x-forwarded-", "x-sluice-", "cf-connecting-"];
+const OURS_BEGIN: [&str; 3] = ["x-forwarded-", OUR_OWN, "cf-connecting-"];
 
 /// Whether a header of a caller's may never reach an upstream by a rule.
 fn is_kept_back(name: &HeaderName) -> bool {
